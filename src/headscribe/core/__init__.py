@@ -1,0 +1,1 @@
+"""Words that every layer shares: heads, rows, visibility, metrics, errors. NumPy only."""

@@ -1,0 +1,29 @@
+"""Errors: one line that says what was expected, what came, where, and what would work."""
+
+
+class HeadscribeError(Exception):
+    """Base of every error that a user can meet; `exit_status` is what the command line returns."""
+
+    exit_status = 1
+
+
+class UsageError(HeadscribeError):
+    """The request itself is wrong: an unknown name, a malformed expression, a missing file."""
+
+    exit_status = 2
+
+
+class RunError(HeadscribeError):
+    """The request was right, the run failed: NaN in a recording, a model that does not fit."""
+
+    exit_status = 1
+
+
+def unknown_name(what: str, name: str, known: list[str]) -> UsageError:
+    """Return the error for `name`, which is none of `known`; suggests the closest names."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, known, n=3, cutoff=0.6)
+    hint = f"; did you mean {' or '.join(f'`{c}`' for c in close)}?" if close else ""
+    listing = "" if close or len(known) > 30 else f"; known: {', '.join(known)}"
+    return UsageError(f"`{name}` is no {what}{hint}{listing}")

@@ -1,0 +1,190 @@
+"""A passage: the tokens that a model reads, the words that a linguist reads, and their alignment."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from headscribe.core.arrays import Spans, TokenFlags, TokenIndex
+from headscribe.core.errors import UsageError
+
+WORD_FIELDS = ("lemma", "upos", "xpos", "morph", "dep", "head", "entity", "sentence")
+"""What an annotator may know about a word besides its form and span."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of one text, each field a column; `None`: the annotator does not know the field.
+
+    Attributes:
+        form: the words as written.
+        spans: character spans into the text, shape `(W, 2)`.
+        lemma: dictionary forms.
+        upos: Universal Dependencies part-of-speech tags (`NOUN`, `VERB`, ...).
+        xpos: treebank-specific tags.
+        morph: morphological features as in CoNLL-U, `Number=Sing|Person=3`; "" for none.
+        dep: Universal Dependencies relation to the head, `nsubj`, `acl:relcl`.
+        head: index of the syntactic head, shape `(W,)`; -1 for a root.
+        entity: entity type, "" for none.
+        sentence: index of the sentence, ascending from 0, shape `(W,)`.
+    """
+
+    form: tuple[str, ...]
+    spans: Spans
+    lemma: tuple[str, ...] | None = None
+    upos: tuple[str, ...] | None = None
+    xpos: tuple[str, ...] | None = None
+    morph: tuple[str, ...] | None = None
+    dep: tuple[str, ...] | None = None
+    head: Int[np.ndarray, " W"] | None = None
+    entity: tuple[str, ...] | None = None
+    sentence: Int[np.ndarray, " W"] | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            column = getattr(self, field.name)
+            if column is not None and len(column) != len(self.form):
+                raise UsageError(
+                    f"expected {len(self.form)} values in the word column {field.name}, "
+                    f"got {len(column)}"
+                )
+        if self.head is not None and len(self.form):
+            head = np.asarray(self.head)
+            if head.min() < -1 or head.max() >= len(self.form):
+                raise UsageError("expected heads to be word indices, or -1 for a root")
+
+    def __len__(self) -> int:
+        return len(self.form)
+
+    @property
+    def provides(self) -> frozenset[str]:
+        """The fields of `WORD_FIELDS` that are known."""
+        return frozenset(name for name in WORD_FIELDS if getattr(self, name) is not None)
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Lists of integers of different lengths, one a row: `index[ptr[i]:ptr[i + 1]]`."""
+
+    ptr: Int[np.ndarray, " N+1"]
+    index: Int[np.ndarray, " nnz"]
+
+    @classmethod
+    def from_lists(cls, lists: Sequence[Sequence[int]]) -> "Ragged":
+        """Pack lists of integers."""
+        ptr = np.concatenate([[0], np.cumsum([len(item) for item in lists])]).astype(np.int64)
+        index = np.array([i for item in lists for i in item], np.int64)
+        return cls(ptr, index)
+
+    def __len__(self) -> int:
+        return len(self.ptr) - 1
+
+    def __getitem__(self, row: int) -> Int[np.ndarray, " n"]:
+        if not 0 <= row < len(self):
+            raise IndexError(row)
+        return self.index[self.ptr[row] : self.ptr[row + 1]]
+
+    def __iter__(self) -> Iterator[Int[np.ndarray, " n"]]:
+        return (self[row] for row in range(len(self)))
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """One text as a tokenizer sees it; shape of every column `(T,)`.
+
+    Attributes:
+        tokens: the tokens as the vocabulary writes them (`Ġhome`, `##ing`, `▁the`).
+        ids: vocabulary ids.
+        spans: character spans into the text, `(0, 0)` for tokens that stand for no character.
+        is_special: tokens that the tokenizer added (`[CLS]`, `<s>`).
+    """
+
+    tokens: tuple[str, ...]
+    ids: TokenIndex
+    spans: Spans
+    is_special: TokenFlags
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A text after tokenisation and annotation: what patterns read.
+
+    Attributes:
+        text_id: the identity of the text in its corpus.
+        group: what may not be split apart (document, story).
+        text: the characters.
+        encoding: the tokens; also reached as `tokens`, `ids`, `spans`, `is_special`.
+        words: the words and what the annotator knows of them.
+        words_of: for every token the words that it touches, best overlap first; often one, none
+            for special tokens, several where a subword straddles words.
+    """
+
+    text_id: str
+    group: str
+    text: str
+    encoding: Encoding
+    words: Words
+    words_of: Ragged
+
+    def __post_init__(self) -> None:
+        if len(self.words_of) != len(self.encoding):
+            raise UsageError(
+                f"text {self.text_id}: {len(self.encoding)} tokens but the words of "
+                f"{len(self.words_of)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.encoding)
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """The tokens as the vocabulary writes them."""
+        return self.encoding.tokens
+
+    @property
+    def ids(self) -> TokenIndex:
+        """Vocabulary ids, shape `(T,)`."""
+        return self.encoding.ids
+
+    @property
+    def spans(self) -> Spans:
+        """Character spans, shape `(T, 2)`."""
+        return self.encoding.spans
+
+    @property
+    def is_special(self) -> TokenFlags:
+        """Tokens that the tokenizer added, shape `(T,)`."""
+        return self.encoding.is_special
+
+    @cached_property
+    def word(self) -> TokenIndex:
+        """The word that each token overlaps most (the first of equals), -1 for none, `(T,)`."""
+        first = np.full(len(self), -1)
+        some = np.diff(self.words_of.ptr) > 0
+        first[some] = self.words_of.index[self.words_of.ptr[:-1][some]]
+        return first
+
+    @cached_property
+    def tokens_of(self) -> Ragged:
+        """For every word the tokens that touch it, ascending: the inverse of `words_of`."""
+        lists: list[list[int]] = [[] for _ in range(len(self.words))]
+        for token, touched in enumerate(self.words_of):
+            for word in touched:
+                lists[word].append(token)
+        return Ragged.from_lists(lists)
+
+    @cached_property
+    def is_bos(self) -> TokenFlags:
+        """The special token that opens the sequence (`[CLS]`, `<s>`), shape `(T,)`."""
+        return self.is_special & (np.arange(len(self)) == 0)
+
+    @cached_property
+    def is_eos(self) -> TokenFlags:
+        """Special tokens that close a sequence (`[SEP]`, `</s>`): all but an opening one, `(T,)`."""
+        flags: Bool[np.ndarray, " T"] = self.is_special & ~self.is_bos
+        return flags
