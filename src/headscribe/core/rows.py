@@ -56,7 +56,7 @@ class Rows:
         if not (np.isfinite(value).all() and (value >= 0).all()):
             raise UsageError("expected finite weights of at least 0, got a negative or NaN weight")
         cell, where = np.unique(query * length + key, return_inverse=True)
-        value = np.bincount(where, value, minlength=len(cell)) if len(cell) else value[:0]
+        value = np.bincount(where, value, minlength=len(cell)).astype(np.float64)
         cell, value = cell[value > 0], value[value > 0]
         row = cell // max(length, 1)
         total = np.bincount(row, value, minlength=length)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Int
 
 from headscribe.core.arrays import PairFlags, TokenIndex
 
@@ -26,7 +27,9 @@ class Visibility:
     def first(self, length: int) -> TokenIndex:
         """The first key that each of `length` queries sees, shape `(T,)`."""
         index = np.arange(length)
-        return np.zeros(length, int) if self.window is None else np.maximum(index - self.window + 1, 0)
+        return (
+            np.zeros(length, int) if self.window is None else np.maximum(index - self.window + 1, 0)
+        )
 
     def last(self, length: int) -> TokenIndex:
         """The last key that each of `length` queries sees, shape `(T,)`."""
@@ -36,9 +39,12 @@ class Visibility:
         end = np.full(length, length - 1)
         return end if self.window is None else np.minimum(index + self.window - 1, end)
 
-    def admits(self, query: TokenIndex, key: TokenIndex, length: int) -> np.ndarray:
+    def admits(
+        self, query: Int[np.ndarray, "..."], key: Int[np.ndarray, "..."], length: int
+    ) -> Bool[np.ndarray, "..."]:
         """Whether each pair of `query` and `key` (which broadcast) is visible."""
-        return (key >= self.first(length)[query]) & (key <= self.last(length)[query])
+        visible: Bool[np.ndarray, "..."] = key >= self.first(length)[query]
+        return visible & (key <= self.last(length)[query])
 
     def dense(self, length: int) -> PairFlags:
         """The mask as a matrix, shape `(T, T)`; true where the key is visible."""

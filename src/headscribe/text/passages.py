@@ -1,4 +1,4 @@
-"""A passage: the tokens that a model reads, the words that a linguist reads, and their alignment."""
+"""A passage: the tokens that a model reads, the words that a linguist reads, how they align."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -84,7 +84,8 @@ class Ragged:
     def __getitem__(self, row: int) -> Int[np.ndarray, " n"]:
         if not 0 <= row < len(self):
             raise IndexError(row)
-        return self.index[self.ptr[row] : self.ptr[row + 1]]
+        values: Int[np.ndarray, " n"] = self.index[self.ptr[row] : self.ptr[row + 1]]
+        return values
 
     def __iter__(self) -> Iterator[Int[np.ndarray, " n"]]:
         return (self[row] for row in range(len(self)))
@@ -185,6 +186,6 @@ class Passage:
 
     @cached_property
     def is_eos(self) -> TokenFlags:
-        """Special tokens that close a sequence (`[SEP]`, `</s>`): all but an opening one, `(T,)`."""
+        """Special tokens other than an opening one (`[SEP]`, `</s>`), shape `(T,)`."""
         flags: Bool[np.ndarray, " T"] = self.is_special & ~self.is_bos
         return flags
