@@ -11,6 +11,7 @@ from pathlib import Path
 
 import spacy
 from evaluate import WAYS, evaluate
+from spacy.language import Language
 from tokenization import adapt_tokenizer
 from treebank import read_documents
 
@@ -51,19 +52,25 @@ def main() -> None:
 
     nlp = spacy.load(args.checkpoint)
     adapt_tokenizer(nlp)
-    nlp.config["paths"] = {"train": None, "dev": None}
+    nlp.config["paths"] |= {"train": None, "dev": None}
+    nlp.config["corpora"] = Language.default_config["corpora"]  # names no reader of ours
+    for path in args.out.glob("*/"):
+        shutil.rmtree(path)
+    nlp.to_disk(
+        args.out
+    )  # before the evaluation, which adds the test split's words to the vocabulary
+
     documents = list(read_documents(args.data / "test.conllu.gz"))
     figures = {way: evaluate(nlp, documents, way) for way in WAYS}
-    nlp.meta.update(META)
-    nlp.meta["performance"] = {
+    performance = {
         f"{way.replace(' ', '_')}_{name}": value
         for way, values in figures.items()
         for name, value in values.items()
         if name != "words_per_second"
     }
-    for path in args.out.glob("*/"):
-        shutil.rmtree(path)
-    nlp.to_disk(args.out)
+    meta_path = args.out / "meta.json"
+    meta = json.loads(meta_path.read_text(encoding="utf-8")) | META | {"performance": performance}
+    meta_path.write_text(json.dumps(meta, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     size = size_of(args.out)
     print(json.dumps(figures | {"bytes": size}, indent=2))
     if size > LIMIT:
