@@ -1,1 +1,1 @@
-"""."""
+"""Corpora and splits, passages, alignment, annotators."""

@@ -1,0 +1,74 @@
+"""Universal Dependencies labels, and the older names that mean the same."""
+
+from headscribe.core.errors import UsageError
+
+_RELATIONS = """
+acl advcl advmod amod appos aux case cc ccomp clf compound conj cop csubj dep det discourse
+dislocated expl fixed flat goeswith iobj list mark nmod nsubj nummod obj obl orphan parataxis
+punct reparandum root vocative xcomp
+"""
+
+RELATIONS = frozenset(_RELATIONS.split())
+"""The 37 relations of Universal Dependencies 2; a label may add a subtype, `nsubj:pass`."""
+
+RENAMED = {
+    "ROOT": "root",
+    "dobj": "obj",
+    "nsubjpass": "nsubj:pass",
+    "csubjpass": "csubj:pass",
+    "auxpass": "aux:pass",
+    "neg": "advmod",
+    "name": "flat",
+    "mwe": "fixed",
+    "foreign": "flat:foreign",
+    "relcl": "acl:relcl",
+    "poss": "nmod:poss",
+    "prt": "compound:prt",
+    "predet": "det:predet",
+    "preconj": "cc:preconj",
+    "npadvmod": "obl:npmod",
+    "intj": "discourse",
+}
+"""Names of Universal Dependencies 1 and of spaCy for the same arc between the same words."""
+
+RESHAPED = frozenset(["prep", "pobj", "pcomp", "attr", "acomp", "agent", "dative", "oprd"])
+"""Labels of spaCy's English trees whose arcs run between other words than in Universal
+Dependencies (prepositions over their nouns, copulas over their predicates): no renaming helps."""
+
+
+def universal(label: str) -> str:
+    """The Universal Dependencies name of a label.
+
+    Raises:
+        UsageError: there is none that would be true of the same arc.
+    """
+    renamed = RENAMED.get(label, label)
+    if renamed.partition(":")[0] not in RELATIONS:
+        raise UsageError(_refusal([label]))
+    return renamed
+
+
+def check_labels(labels: list[str]) -> None:
+    """Check that all labels of a parser have Universal Dependencies names.
+
+    Raises:
+        UsageError: names those that have none.
+    """
+    strange = sorted(
+        label
+        for label in {part for label in labels for part in label.split("||")}
+        if RENAMED.get(label, label).partition(":")[0] not in RELATIONS
+    )
+    if strange:
+        raise UsageError(_refusal(strange))
+
+
+def _refusal(labels: list[str]) -> str:
+    shown = ", ".join(labels[:8]) + (", ..." if len(labels) > 8 else "")
+    why = "; its trees have another shape, which renaming cannot mend" * bool(
+        RESHAPED.intersection(labels)
+    )
+    return (
+        f"expected Universal Dependencies labels, got {shown}{why}; what works: bundled:en, a "
+        "spaCy pipeline trained on a Universal Dependencies treebank, or .conllu files"
+    )
