@@ -1,0 +1,1 @@
+"""Scoring heads against patterns: plans, kernels, accumulators, statistics, the engine."""

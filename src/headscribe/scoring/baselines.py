@@ -1,0 +1,64 @@
+"""The baselines that a claim must beat, estimated and chosen on texts that it is not scored on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from headscribe.scoring.accumulators import CALIBRATION_CHANNELS, FOLDS, Accumulators
+
+EQUIVALENT = 1 - 1e-6
+"""A baseline that overlaps a pattern's rows to this degree is the pattern itself."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The profile of every head, and the fixed baseline that each pattern is compared with.
+
+    Fold `f` holds what was estimated without the texts of fold `f`; without folds all are equal.
+
+    Attributes:
+        profile: mean attention by cell class, `(FOLDS, N, CELL_CLASSES)`.
+        by_jsd: position of the best fixed baseline by distance, `(FOLDS, V, P, N)`.
+        by_overlap: the same by overlap and IoU.
+    """
+
+    profile: Float[Tensor, "F N cells"]
+    by_jsd: Int[np.ndarray, "F V P N"]
+    by_overlap: Int[np.ndarray, "F V P N"]
+
+
+def calibrate(sums: Accumulators, fixed: list[int], *, cross: bool) -> Calibration:
+    """Estimate profiles and choose fixed baselines.
+
+    Args:
+        sums: sums over the calibration texts.
+        fixed: positions of the fixed baselines among the patterns.
+        cross: for each fold use the texts of the other folds only (else all calibration texts).
+    """
+
+    def without(values: np.ndarray) -> np.ndarray:
+        total = values.sum(axis=0, keepdims=True)
+        return total - values if cross else np.repeat(total, FOLDS, axis=0)
+
+    count = without(sums.profile_count)
+    # Differences of sums leave rounding of the order 1e-16 behind, which must not become a row.
+    total = np.where(count > 0.5, without(sums.profile_sum), 0.0)
+    profile = np.where(count > 0.5, total / np.maximum(count, 1), 0.0).clip(0)
+    table = without(sums.calibration)  # F S V K P N
+    texts, jsd, overlap = (table[:, CALIBRATION_CHANNELS.index(c)] for c in CALIBRATION_CHANNELS)
+    barred = _equivalent(sums, fixed)[None, None, :, :, None]
+    jsd = np.where(barred, np.inf, jsd / np.maximum(texts, 1))
+    overlap = np.where(barred, -np.inf, overlap / np.maximum(texts, 1))
+    return Calibration(torch.from_numpy(profile), jsd.argmin(axis=2), overlap.argmax(axis=2))
+
+
+def _equivalent(sums: Accumulators, fixed: list[int]) -> np.ndarray:
+    """Which baseline is the pattern itself on all rows that it covers, shape `(K, P)`."""
+    rows, overlap, _ = sums.containment
+    same = np.divide(overlap, rows, out=np.zeros_like(overlap), where=rows > 0) >= EQUIVALENT
+    barred = same.T[fixed].copy()  # containment[p, k]: rows of p against rows of k
+    barred[np.arange(len(fixed)), fixed] = True
+    return barred

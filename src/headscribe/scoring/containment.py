@@ -1,0 +1,36 @@
+"""Which patterns contain which: patterns scored against each other, no head involved."""
+
+import numpy as np
+from jaxtyping import Float
+
+from headscribe.scoring.plan import BatchPlan
+
+
+def containment_sums(plan: BatchPlan) -> Float[np.ndarray, "3 P P"]:
+    """Compare the rows of every two patterns on the sampled rows that both cover.
+
+    Returns:
+        At `[:, a, b]`: the number of such rows; the overlap `sum_j min(a, b)` summed over them;
+        the mass of `a` that lies inside the support of `b`, summed over them.
+    """
+    patterns = len(plan.predictions)
+    total = np.zeros((3, patterns, patterns))
+    for b, length in enumerate(plan.lengths):
+        sampled = np.flatnonzero(plan.sampled[b, :length])
+        dense = np.zeros((patterns, len(sampled), length), np.float32)
+        place = np.full(length, -1)
+        place[sampled] = np.arange(len(sampled))
+        for p, line in enumerate(plan.predictions):
+            rows = line[b]
+            row = place[rows.query]
+            keep = row >= 0
+            dense[p, row[keep], rows.key[keep]] = rows.weight[keep]
+        covered = (dense > 0).any(axis=2).astype(float)
+        both = covered @ covered.T
+        total[0] += both
+        support = (dense > 0).astype(np.float32)
+        for p in range(patterns):
+            # Where `a` is uncovered its row is 0, so only the other's coverage matters.
+            total[1, p] += np.minimum(dense[p], dense).sum(axis=(1, 2))
+            total[2, p] += (dense[p] * support).sum(axis=(1, 2))
+    return total

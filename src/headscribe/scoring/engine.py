@@ -1,0 +1,208 @@
+"""One survey: every text once through the source, every head scored while its attention exists.
+
+Baselines must be estimated on other texts than they are compared on. A small corpus
+(`CROSS_FIT_TEXTS` or fewer) is read twice, first to calibrate by fold, then to score each fold
+against the baselines of the other four. A larger one is read once: the `fit` texts go first, are
+scored and calibrate; the others are scored with gains.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from headscribe.core.visibility import Visibility
+from headscribe.patterns.contract import Pattern
+from headscribe.scoring.accumulators import FOLDS, Accumulators
+from headscribe.scoring.baselines import Calibration, calibrate
+from headscribe.scoring.containment import containment_sums
+from headscribe.scoring.examples import Example, ExampleCollector, choose_examples
+from headscribe.scoring.observer import BatchScorer, LayerAttention
+from headscribe.scoring.plan import FIXED_BASELINES, BatchPlan, make_plan
+from headscribe.text.passages import Passage
+from headscribe.text.splits import bucket_of, fold_of, split_of
+
+CROSS_FIT_TEXTS = 400
+"""Corpora of up to so many texts are cross-fitted; larger ones are split."""
+
+
+class Source(Protocol):
+    """A model or a recording: what shows the attention of texts, layer by layer."""
+
+    @property
+    def layers(self) -> int:
+        """Number of layers."""
+        ...
+
+    @property
+    def heads(self) -> Sequence[int]:
+        """Heads of each layer."""
+        ...
+
+    def visibility(self, layer: int) -> Visibility:
+        """The keys that a query of the layer sees."""
+        ...
+
+    def batches(
+        self, passages: Sequence[Passage], token_budget: int
+    ) -> Iterator[tuple[Passage, ...]]:
+        """Texts of similar length together."""
+        ...
+
+    def run(self, batch: Sequence[Passage], observe: Callable[[LayerAttention], None]) -> None:
+        """Show the attention of every layer on a batch, layer by layer."""
+        ...
+
+
+@dataclass
+class Progress:
+    """How far a survey is, and everything needed to go on from there.
+
+    Attributes:
+        sums: what has been added up.
+        examples: the texts whose attention is kept whole, by id.
+        phase: 0 or 1; `batches`: batches of the phase that are done.
+    """
+
+    sums: Accumulators
+    examples: dict[str, Example] = field(default_factory=dict)
+    phase: int = 0
+    batches: int = 0
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One pass over some of the texts."""
+
+    passages: tuple[Passage, ...]
+    calibrate: bool
+    score: bool
+    first_visit: bool
+
+
+@dataclass
+class Engine:
+    """Runs one survey.
+
+    Attributes:
+        source: the model or recording.
+        passages: the texts.
+        patterns: what to score; the fixed baselines are among them.
+        seed: decides buckets, splits and folds.
+        token_budget: padded tokens a batch.
+        example_texts: number of texts whose attention is kept for the report.
+    """
+
+    source: Source
+    passages: Sequence[Passage]
+    patterns: Sequence[Pattern]
+    seed: int = 0
+    token_budget: int = 1024
+    example_texts: int = 6
+
+    def __post_init__(self) -> None:
+        names = [pattern.name for pattern in self.patterns]
+        self.fixed = [names.index(name) for name in FIXED_BASELINES if name in names]
+        self.cross = len(self.passages) <= CROSS_FIT_TEXTS
+        self._bucket = {p.text_id: bucket_of(p.group, self.seed) for p in self.passages}
+        self._examples = choose_examples(self.passages, self.example_texts)
+        self._offset = np.concatenate([[0], np.cumsum(self.source.heads)]).tolist()
+        self._plans: dict[tuple[int, Visibility], BatchPlan] = {}
+
+    def start(self) -> Progress:
+        """The state before the first batch."""
+        heads = sum(self.source.heads)
+        return Progress(Accumulators.zeros(len(self.patterns), heads, len(self.fixed)))
+
+    def phases(self) -> tuple[Phase, Phase]:
+        """The two passes: calibrate then score, or the `fit` texts then the others."""
+        everything = tuple(self.passages)
+        if self.cross:
+            return Phase(everything, True, False, True), Phase(everything, False, True, False)
+        fit = tuple(p for p in everything if split_of(self._bucket[p.text_id]) == "fit")
+        rest = tuple(p for p in everything if split_of(self._bucket[p.text_id]) != "fit")
+        return Phase(fit, True, True, True), Phase(rest, False, True, True)
+
+    def total_batches(self) -> int:
+        """Number of batches in both phases."""
+        return sum(
+            sum(1 for _ in self.source.batches(phase.passages, self.token_budget))
+            for phase in self.phases()
+        )
+
+    def run(self, progress: Progress, after_batch: Callable[[Progress, int], None]) -> Calibration:
+        """Go on from `progress` to the end; `after_batch` hears of every batch and its texts.
+
+        An exception (also an interrupt) leaves `progress` as it stood after the last whole batch
+        only if `after_batch` stored it; sums of an unfinished batch must not be stored.
+        """
+        for number, phase in enumerate(self.phases()):
+            if number < progress.phase:
+                continue
+            calibration = self._calibration(progress) if number == 1 else None
+            batches = self.source.batches(phase.passages, self.token_budget)
+            for index, batch in enumerate(batches):
+                if index < progress.batches:
+                    continue
+                self._run_batch(index, batch, phase, calibration, progress)
+                progress.batches = index + 1
+                after_batch(progress, len(batch))
+            if number == 0:
+                progress.phase, progress.batches = 1, 0
+        return self._calibration(progress)
+
+    def _calibration(self, progress: Progress) -> Calibration:
+        return calibrate(progress.sums, self.fixed, cross=self.cross)
+
+    def _run_batch(
+        self,
+        index: int,
+        batch: Sequence[Passage],
+        phase: Phase,
+        calibration: Calibration | None,
+        progress: Progress,
+    ) -> None:
+        buckets = np.array([self._bucket[p.text_id] for p in batch])
+        folds = np.array([fold_of(int(bucket), FOLDS) for bucket in buckets])
+
+        def plan_of(layer: int) -> BatchPlan:
+            return self._plan(index, batch, self.source.visibility(layer))
+
+        scorer = BatchScorer(
+            progress.sums, plan_of, buckets, folds, self._offset, self.fixed,
+            phase.calibrate, calibration, phase.score,
+        )  # fmt: skip
+        wanted = {p.text_id for p in batch} & self._examples if phase.score else set()
+        collector = ExampleCollector(plan_of(0), wanted) if wanted else None
+
+        def observe(call: LayerAttention) -> None:
+            scorer.observe(call)
+            if collector is not None:
+                collector.observe(call)
+
+        with torch.inference_mode():
+            self.source.run(batch, observe)
+        if phase.first_visit:
+            self._count(plan_of(0), buckets, progress.sums)
+        if collector is not None:
+            progress.examples |= collector.examples([pattern.name for pattern in self.patterns])
+
+    def _count(self, plan: BatchPlan, buckets: np.ndarray, sums: Accumulators) -> None:
+        sums.containment += containment_sums(plan)
+        sums.failures += plan.failed.sum(axis=1)
+        sums.covered += plan.views["raw"].covered.sum((1, 2)).cpu().numpy()
+        counts = np.stack([np.ones_like(plan.lengths), plan.lengths, plan.lengths], axis=1)
+        np.add.at(sums.seen, buckets, counts)
+
+    def _plan(self, index: int, batch: Sequence[Passage], visibility: Visibility) -> BatchPlan:
+        """The plan of a batch; kept for the second pass where the texts are read twice."""
+        key = (index, visibility)
+        if not self.cross:
+            self._plans = {k: plan for k, plan in self._plans.items() if k[0] == index}
+            if any(p.passages != tuple(batch) for p in self._plans.values()):
+                self._plans = {}
+        if key not in self._plans:
+            self._plans[key] = make_plan(self.patterns, batch, visibility, torch.device("cpu"))
+        return self._plans[key]

@@ -1,0 +1,218 @@
+"""The engine against loops in float64: scores, gains, gate, and independence of the batches."""
+
+import numpy as np
+import pytest
+
+from headscribe.core.metrics import VIEWS
+from headscribe.core.visibility import CAUSAL, FULL, Visibility
+from headscribe.scoring import engine as engine_module
+from headscribe.scoring.accumulators import (
+    CALIBRATION_CHANNELS,
+    FOLDS,
+    GATE_CHANNELS,
+    GATE_STATES,
+    SCORE_CHANNELS,
+    Accumulators,
+)
+from headscribe.scoring.engine import Engine
+from headscribe.scoring.plan import SAMPLED_ROWS, sampled_rows, sinks_of
+from headscribe.text.splits import bucket_of, fold_of, split_of
+from tests.oracles.metrics import text_metrics
+from tests.oracles.survey import content_view, gate, profile_rows, text_scores
+from tests.unit.scoring.synthetic import Made, baselines, passage, scattered
+
+TEXTS = [passage(f"text{i}", 3 + i % 9, special=i % 4 != 0) for i in range(14)]
+PATTERNS = [*baselines(), scattered("some", 0.5), scattered("most", 0.9, fail_on="text3")]
+WINDOW = Visibility(causal=True, window=3)
+
+
+def surveyed(source: Made, token_budget: int = 40, texts=TEXTS) -> tuple[Engine, Accumulators]:
+    engine = Engine(source, texts, PATTERNS, token_budget=token_budget)
+    progress = engine.start()
+    engine.run(progress, lambda progress, texts: None)
+    return engine, progress.sums
+
+
+def channel(sums: Accumulators, name: str, view: str) -> np.ndarray:
+    """One channel summed over buckets, shape (P, N)."""
+    return sums.scores[:, SCORE_CHANNELS.index(name), VIEWS.index(view)].sum(axis=0)
+
+
+@pytest.mark.parametrize("seen", [FULL, CAUSAL, WINDOW])
+@pytest.mark.parametrize("row_sum", [1.0, 0.7])
+def test_scores_equal_the_oracle(seen: Visibility, row_sum: float) -> None:
+    source = Made(seen=seen, row_sum=row_sum)
+    _, sums = surveyed(source)
+    for view in VIEWS:
+        for p, pattern in enumerate(PATTERNS):
+            expected = {name: np.zeros(6) for name in ("texts", "jsd", "sae", "iou", "overlap",
+                                                        "mass", "hit", "sae_sum")}  # fmt: skip
+            for text in TEXTS:
+                if text.text_id == "text3" and pattern.name == "most":
+                    continue
+                rows, sinks = pattern.predict(text, seen), sinks_of(text, seen)
+                if view == "content" and p < 6:  # a baseline covers every content row
+                    rows = rows_with_self(rows, sinks)
+                for n, real in enumerate(source.attention(text).reshape(6, len(text), -1)):
+                    scores = text_scores(real, rows, sinks, view)
+                    if scores is not None:
+                        expected["texts"][n] += 1
+                        for name in expected.keys() - {"texts"}:
+                            expected[name][n] += scores[name]
+            for name, values in expected.items():
+                np.testing.assert_allclose(
+                    channel(sums, name, view)[p], values, atol=2e-6, err_msg=f"{name} {view} {p}"
+                )
+
+
+def rows_with_self(rows, sinks):
+    dense = rows.to_dense()
+    lost = ~sinks & (dense[:, ~sinks].sum(axis=1) == 0)
+    dense[lost] = np.eye(len(dense))[lost]
+    return type(rows).from_dense(dense)
+
+
+@pytest.mark.parametrize("seen", [FULL, CAUSAL])
+@pytest.mark.parametrize("view", VIEWS)
+def test_profile_gain_equals_the_oracle(seen: Visibility, view: str) -> None:
+    """Each fold's texts are compared with profiles of the other folds' texts."""
+    source = Made(seen=seen)
+    _, sums = surveyed(source)
+    p, head = 6, 4
+    fold = {t.text_id: fold_of(bucket_of(t.group, 0), FOLDS) for t in TEXTS}
+    expected = {"jsd": 0.0, "overlap": 0.0, "iou": 0.0}
+    for text in TEXTS:
+        others = [
+            (t, source.attention(t).reshape(6, len(t), -1)[head], sinks_of(t, seen))
+            for t in TEXTS
+            if fold[t.text_id] != fold[text.text_id]
+        ]
+        sinks = sinks_of(text, seen)
+        real = source.attention(text).reshape(6, len(text), -1)[head]
+        rows = PATTERNS[p].predict(text, seen)
+        profile = profile_rows(others, text, sinks, seen)
+        own = text_scores(real, rows, sinks, view)
+        if own is None:
+            continue
+        if view == "raw":
+            base = text_metrics(real, profile, rows.covered, np.ones(len(text)))
+        else:
+            real_content, _, covered, weight = content_view(real, rows.to_dense(), sinks)
+            profile[:, sinks] = 0
+            total = profile.sum(axis=1, keepdims=True)
+            profile = np.divide(profile, total, out=np.zeros_like(profile), where=total > 0)
+            base = text_metrics(real_content, profile, covered, weight)
+        assert base is not None
+        expected["jsd"] += base["jsd"] - own["jsd"]
+        expected["overlap"] += own["overlap"] - base["overlap"]
+        expected["iou"] += own["iou"] - base["iou"]
+    for name, value in expected.items():
+        assert channel(sums, f"profile_{name}", view)[p, head] == pytest.approx(value, abs=1e-5)
+
+
+def test_fixed_gain_is_over_the_baseline_chosen_on_the_other_folds() -> None:
+    source = Made()
+    _, sums = surveyed(source)
+    p, head = 6, 1
+    score: dict[tuple[str, int], float] = {}
+    own: dict[str, float] = {}
+    for text in TEXTS:
+        real = source.attention(text).reshape(6, len(text), -1)[head]
+        rows = PATTERNS[p].predict(text, FULL)
+        mine = text_scores(real, rows, sinks_of(text, FULL), "raw")
+        if mine is None:
+            continue
+        own[text.text_id] = mine["jsd"]
+        for k in range(6):
+            base = PATTERNS[k].predict(text, FULL).to_dense()
+            found = text_metrics(real, base, rows.covered, np.ones(len(text)))
+            assert found is not None
+            score[text.text_id, k] = found["jsd"]
+    fold = {t: fold_of(bucket_of(t, 0), FOLDS) for t in own}
+    expected = 0.0
+    for text_id in own:
+        others = [t for t in own if fold[t] != fold[text_id]]
+        best = min(range(6), key=lambda k: np.mean([score[t, k] for t in others]))
+        expected += score[text_id, best] - own[text_id]
+    assert channel(sums, "fixed_jsd", "raw")[p, head] == pytest.approx(expected, abs=1e-6)
+
+
+def test_gate_equals_the_oracle() -> None:
+    source = Made()
+    _, sums = surveyed(source)
+    expected = np.zeros((len(GATE_STATES), len(GATE_CHANNELS), 6))
+    for text in TEXTS:
+        sinks, rows = sinks_of(text, FULL), PATTERNS[6].predict(text, FULL)
+        for n, real in enumerate(source.attention(text).reshape(6, len(text), -1)):
+            for (state, name), value in gate(real, rows, sinks).items():
+                expected[GATE_STATES.index(state), GATE_CHANNELS.index(name), n] += value
+    np.testing.assert_allclose(sums.gate[:, :, :, 6].sum(axis=0), expected, atol=1e-5)
+
+
+def test_batches_and_order_do_not_matter() -> None:
+    _, one = surveyed(Made(), token_budget=1)
+    _, many = surveyed(Made(), token_budget=200, texts=TEXTS[::-1])
+    for name, values in one.arrays().items():
+        np.testing.assert_allclose(many.arrays()[name], values, atol=1e-6, err_msg=name)
+
+
+def test_parts_add_up() -> None:
+    """Sums of two halves are the sums of the whole, where no baseline depends on the others."""
+    whole, first, second = (
+        surveyed(Made(), texts=texts)[1] for texts in (TEXTS, TEXTS[:6], TEXTS[6:])
+    )
+    first.add(second)
+    for name in ("gate", "calibration", "profile_sum", "containment", "failures", "seen"):
+        np.testing.assert_allclose(first.arrays()[name], whole.arrays()[name], atol=1e-9)
+
+
+def test_failures_are_counted() -> None:
+    _, sums = surveyed(Made())
+    assert sums.failures.tolist() == [0, 0, 0, 0, 0, 0, 0, 1]
+    assert sums.seen[:, 0].sum() == len(TEXTS)
+
+
+def test_a_large_corpus_is_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fit texts calibrate and get no gain; the others are compared with their baselines."""
+    monkeypatch.setattr(engine_module, "CROSS_FIT_TEXTS", 3)
+    _, sums = surveyed(Made())
+    fit = [t for t in TEXTS if split_of(bucket_of(t.group, 0)) == "fit"]
+    assert 0 < len(fit) < len(TEXTS)
+    assert channel(sums, "texts", "raw")[0, 0] == len(TEXTS)
+    assert channel(sums, "paired_texts", "raw")[0, 0] == len(TEXTS) - len(fit)
+    texts = sums.calibration[:, CALIBRATION_CHANNELS.index("texts")].sum(axis=0)
+    assert texts[0, 0, 0, 0] == len(fit)
+
+
+def test_stopping_between_batches_changes_nothing() -> None:
+    engine = Engine(Made(), TEXTS, PATTERNS, token_budget=30)
+    progress = engine.start()
+
+    class Stopped(Exception):  # noqa: N818
+        pass
+
+    def stop_after_five(progress, texts) -> None:
+        if progress.phase == 1 and progress.batches == 2:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        engine.run(progress, stop_after_five)
+    assert (progress.phase, progress.batches) == (1, 2)
+    Engine(Made(), TEXTS, PATTERNS, token_budget=30).run(progress, lambda progress, texts: None)
+    _, whole = surveyed(Made(), token_budget=30)
+    for name, values in whole.arrays().items():
+        np.testing.assert_array_equal(progress.sums.arrays()[name], values)
+
+
+def test_long_texts_are_sampled_by_hash() -> None:
+    long = passage("long", 200)
+    flags = sampled_rows(long)
+    assert flags.sum() == SAMPLED_ROWS
+    assert (flags == sampled_rows(passage("long", 200))).all()
+    assert (flags != sampled_rows(passage("other", 200))).any()
+    assert sampled_rows(passage("short", 64)).all()
+    engine, sums = surveyed(Made(), texts=[long, passage("two", 70)])
+    rows = channel(sums, "rows", "raw")
+    assert rows[0, 0] == 2 * SAMPLED_ROWS, "uniform is dense"
+    assert rows[3, 0] == 270, "self is sparse"
+    assert engine.cross
