@@ -100,12 +100,14 @@ class Encoding:
         ids: vocabulary ids.
         spans: character spans into the text, `(0, 0)` for tokens that stand for no character.
         is_special: tokens that the tokenizer added (`[CLS]`, `<s>`).
+        cut: number of further tokens that were cut off, since the text was longer than the limit.
     """
 
     tokens: tuple[str, ...]
     ids: TokenIndex
     spans: Spans
     is_special: TokenFlags
+    cut: int = 0
 
     def __len__(self) -> int:
         return len(self.tokens)

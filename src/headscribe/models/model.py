@@ -1,0 +1,224 @@
+"""A loaded model: its tokens, its heads, and forward passes that observers can read."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel as HuggingFaceModel
+from transformers import PreTrainedTokenizerFast
+
+from headscribe.core.errors import RunError, UsageError
+from headscribe.core.visibility import Visibility
+from headscribe.models.calls import AttentionCall, Observer, Substitution, text_name
+from headscribe.models.fingerprint import fingerprint
+from headscribe.models.probe import eager_attentions, forward_arguments
+from headscribe.models.stack import Stack
+from headscribe.models.support import Support
+from headscribe.models.tap import tap
+from headscribe.models.tokenizing import encode, token_limit
+from headscribe.text.passages import Encoding, Passage
+
+Kind = Literal["causal", "masked", "encoder"]
+"""What a model predicts: the next token, hidden tokens, or nothing (plain encoders)."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Model:
+    """A model with its tokenizer, ready to be surveyed.
+
+    Attributes:
+        name: the hub id, the folder's name, or the class of a model given as an object.
+        hf: the Hugging Face model, in evaluation mode.
+        tokenizer: its tokenizer.
+        stack: the self-attention layers that heads are numbered within.
+        support: what can be done with the model, and why not more.
+    """
+
+    name: str
+    hf: HuggingFaceModel
+    tokenizer: PreTrainedTokenizerFast
+    stack: Stack
+    support: Support
+
+    def __repr__(self) -> str:
+        return f"Model({self.name!r}, layers={self.layers}, heads={self.heads}, {self.kind})"
+
+    @property
+    def layers(self) -> int:
+        """Number of layers of the stack."""
+        return self.stack.layers
+
+    @property
+    def heads(self) -> int:
+        """Number of heads of every layer."""
+        return self.stack.heads
+
+    def visibility(self, layer: int) -> Visibility:
+        """What the queries of a layer can see."""
+        return self.stack.visibility[layer]
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether no layer sees later tokens."""
+        return all(layer.causal for layer in self.stack.visibility)
+
+    @property
+    def kind(self) -> Kind:
+        """What the model predicts."""
+        if self.is_causal:
+            return "causal"
+        return "masked" if type(self.hf).__name__.endswith("ForMaskedLM") else "encoder"
+
+    @cached_property
+    def max_tokens(self) -> int | None:
+        """The longest text in tokens, special ones included; None: no limit is known."""
+        return token_limit(self.hf, self.tokenizer)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that tell models apart by configuration and weights."""
+        return fingerprint(self.hf, self.stack.name)
+
+    def encode(self, texts: Sequence[str], max_tokens: int | None = None) -> list[Encoding]:
+        """Tokenise texts as the model's tokenizer does of its own accord, special tokens included.
+
+        Texts that are longer than the model's context, or than `max_tokens`, are cut;
+        `Encoding.cut` says by how many tokens.
+
+        Raises:
+            UsageError: `max_tokens` leaves no room for the text.
+        """
+        limits = [limit for limit in (max_tokens, self.max_tokens) if limit is not None]
+        return encode(self.tokenizer, texts, min(limits, default=None))
+
+    def inputs(self, batch: Sequence[Passage | Encoding]) -> dict[str, Any]:
+        """The arguments of a forward pass: ids padded on the right, shape `(B, T)`, and a mask.
+
+        A causal model gets no mask: no real token sees what is padded after it.
+
+        Raises:
+            UsageError: a text has no token, or one longer than the context.
+        """
+        lengths = [len(text) for text in batch]
+        if min(lengths, default=0) == 0:
+            empty = lengths.index(0) if lengths else 0
+            raise UsageError(f"{text_name(tuple(batch), empty)} has no token; leave out such texts")
+        if self.max_tokens is not None and max(lengths) > self.max_tokens:
+            longest = lengths.index(max(lengths))
+            raise UsageError(
+                f"{text_name(tuple(batch), longest)}: expected at most {self.max_tokens} tokens, "
+                f"got {max(lengths)}; `Model.encode` cuts texts"
+            )
+        pad = self.hf.config.get_text_config().pad_token_id
+        ids = torch.full((len(batch), max(lengths)), 0 if pad is None else pad, dtype=torch.long)
+        for row, text in enumerate(batch):
+            ids[row, : lengths[row]] = torch.as_tensor(text.ids, dtype=torch.long)
+        mask = None
+        if min(lengths) < max(lengths) and (self.stack.name == "decoder" or not self.is_causal):
+            mask = torch.arange(max(lengths))[None, :] < torch.tensor(lengths)[:, None]
+            mask = mask.to(self.hf.device, torch.long)
+        return forward_arguments(self.stack, ids.to(self.hf.device), mask)
+
+    def run(self, batch: Sequence[Passage | Encoding], observer: Observer) -> None:
+        """Show `observer` every layer of the stack on a batch of texts, in one forward pass.
+
+        Prediction heads are not run. Models that bypass the attention interface show the
+        attention that they return themselves, after the pass.
+
+        Raises:
+            UsageError: a text is empty or too long.
+            RunError: attention is NaN or infinite, or the batch does not fit into memory.
+        """
+        texts = tuple(batch)
+        lengths = torch.tensor([len(text) for text in texts], device=self.hf.device)
+        inputs = self.inputs(texts)
+        with torch.inference_mode(), _memory_errors(texts):
+            if self.stack.modules:
+                with tap(self, observer, batch=texts, lengths=lengths):
+                    self.stack.body(**inputs)
+                return
+            returned, _ = eager_attentions(self.stack, inputs)
+            for layer, weights in enumerate(returned or ()):
+                call = AttentionCall(layer, lengths, texts, weights.float, None)
+                _check_returned(call)
+                observer.observe(call)
+
+    def logits(
+        self, batch: Sequence[Passage | Encoding], substitution: Substitution | None = None
+    ) -> Tensor:
+        """The model's predictions, shape `(B, T, V)`; what is padded on the right is undefined.
+
+        Without a substitution the model runs untouched.
+
+        Raises:
+            UsageError: the model has no prediction head, or its heads cannot be replaced.
+            RunError: attention is NaN or infinite, or the batch does not fit into memory.
+        """
+        texts = tuple(batch)
+        lengths = torch.tensor([len(text) for text in texts], device=self.hf.device)
+        inputs = self.inputs(texts)
+        with torch.inference_mode(), _memory_errors(texts):
+            if substitution is None:
+                result = self.hf(**inputs)
+            else:
+                with tap(self, None, substitution, batch=texts, lengths=lengths):
+                    result = self.hf(**inputs)
+        logits: Tensor | None = getattr(result, "logits", None)
+        if logits is None or logits.ndim != 3:
+            raise UsageError(f"{type(self.hf).__name__} predicts no tokens: it has no logits")
+        return logits
+
+
+def batches(passages: Sequence[Passage | Encoding], token_budget: int) -> list[tuple[int, ...]]:
+    """Group texts of similar length, longest first, so that no batch exceeds a budget.
+
+    A batch of `n` texts, the longest of `T` tokens, costs `n * T` tokens; a single text may
+    exceed the budget. The grouping depends on the lengths and their order alone.
+
+    Returns:
+        The indices of each batch's passages.
+    """
+    order = sorted(range(len(passages)), key=lambda index: (-len(passages[index]), index))
+    found: list[list[int]] = []
+    for index in order:
+        if found and (len(found[-1]) + 1) * len(passages[found[-1][0]]) <= token_budget:
+            found[-1].append(index)
+        else:
+            found.append([index])
+    return [tuple(batch) for batch in found]
+
+
+@contextmanager
+def _memory_errors(batch: tuple[Passage | Encoding, ...]) -> Iterator[None]:
+    """Turn running out of memory into one line."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        cpu = "not enough memory" in str(error) or "can't allocate memory" in str(error)
+        if not (isinstance(error, torch.OutOfMemoryError | MemoryError) or cpu):
+            raise
+        size = f"{len(batch)} texts of up to {max(map(len, batch))} tokens"
+        raise OutOfMemoryError(
+            f"{size} do not fit into memory; a smaller batch, fewer tokens a text, or a narrower "
+            "dtype may help"
+        ) from error
+
+
+class OutOfMemoryError(RunError):
+    """A batch does not fit into memory; a smaller one may."""
+
+
+def _check_returned(call: AttentionCall) -> None:
+    broken = ~torch.isfinite(call.weights).all(dim=-1)
+    if not bool(broken.any()):
+        return
+    for text, head, query in broken.nonzero().tolist():
+        if query < int(call.lengths[text]):
+            raise RunError(
+                f"{text_name(call.batch, text)}: attention of layer {call.layer}, head {head} is "
+                "NaN or infinite; a wider precision may help (dtype='float32')"
+            )

@@ -1,0 +1,87 @@
+"""From texts to tokens with character spans, cut at the model's context."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import nn
+from transformers import PreTrainedModel as HuggingFaceModel
+from transformers import PreTrainedTokenizerFast
+
+from headscribe.core.errors import UsageError
+from headscribe.text.passages import Encoding
+
+_UNLIMITED = 1_000_000
+"""Tokenizers without a limit state a number beyond this."""
+
+_LIMITS = ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx")
+
+
+def encode(
+    tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], limit: int | None
+) -> list[Encoding]:
+    """Tokenise texts, special tokens included; of longer ones than `limit` keep the beginning.
+
+    Raises:
+        UsageError: `limit` leaves no room beside the special tokens.
+    """
+    special = tokenizer.num_special_tokens_to_add()
+    if limit is not None and limit <= special:
+        raise UsageError(
+            f"expected a limit above the tokenizer's {special} special tokens, got {limit}"
+        )
+    if not texts:
+        return []
+    whole = tokenizer(list(texts), add_special_tokens=True, truncation=False, verbose=False)
+    lengths = [len(ids) for ids in whole["input_ids"]]
+    columns = tokenizer(
+        list(texts),
+        add_special_tokens=True,
+        truncation=limit is not None,
+        max_length=limit,
+        padding=False,
+        return_offsets_mapping=True,
+        return_special_tokens_mask=True,
+        verbose=False,
+    )
+    return [
+        _encoding(tokenizer, ids, offsets, special, length - len(ids))
+        for ids, offsets, special, length in zip(
+            columns["input_ids"],
+            columns["offset_mapping"],
+            columns["special_tokens_mask"],
+            lengths,
+            strict=True,
+        )
+    ]
+
+
+def _encoding(
+    tokenizer: PreTrainedTokenizerFast,
+    ids: list[int],
+    offsets: list[tuple[int, int]],
+    special: list[int],
+    cut: int,
+) -> Encoding:
+    is_special = np.array(special, bool)
+    spans = np.array(offsets, np.int64).reshape(len(ids), 2)
+    spans[is_special] = 0
+    tokens = tuple(str(token) for token in tokenizer.convert_ids_to_tokens(ids))
+    return Encoding(tokens, np.array(ids, np.int64), spans, is_special, cut)
+
+
+def token_limit(hf: HuggingFaceModel, tokenizer: PreTrainedTokenizerFast) -> int | None:
+    """The longest input, from positions, configuration and tokenizer; None where none has one."""
+    text = hf.config.get_text_config()
+    stated = [getattr(text, name, None) for name in _LIMITS]
+    stated += [tokenizer.model_max_length, _positions(hf)]
+    limits = [n for n in stated if isinstance(n, int) and 0 < n < _UNLIMITED]
+    return min(limits, default=None)
+
+
+def _positions(hf: HuggingFaceModel) -> int | None:
+    """The room that a table of positions has, where it begins after its padding (RoBERTa)."""
+    for name, module in hf.named_modules():
+        is_table = name.endswith("position_embeddings") and isinstance(module, nn.Embedding)
+        if is_table and module.padding_idx is not None:
+            return module.num_embeddings - int(module.padding_idx) - 1
+    return None
