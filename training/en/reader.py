@@ -17,6 +17,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import registry
 from spacy.vocab import Vocab
+from stories import generate_document
 from treebank import Sentence, Word, read_documents
 
 
@@ -132,19 +133,24 @@ def treebank_reader(
     longest: int,
     passes: int,
     seed: int,
+    generated: int = 0,
     lower: float = 0.0,
     curly: float = 0.0,
     wrapped: float = 0.0,
     paragraphs: bool = False,
 ) -> Callable[[Language], Iterator[Example]]:
-    """A reader of one CoNLL-U file; the same seed gives the same examples on every call."""
+    """A reader of one CoNLL-U file and of `generated` sentences in each pass over it.
+
+    The same seed gives the same examples on every call.
+    """
     how = Alterations(lower, curly, wrapped, paragraphs)
 
     def read(nlp: Language) -> Iterator[Example]:
         rng = random.Random(seed)
         documents = list(read_documents(Path(path)))
         for _ in range(passes):
-            for document in documents:
+            stories = [generate_document(longest, rng) for _ in range(generated // longest)]
+            for document in documents + stories:
                 for run in runs(document, longest, rng):
                     yield to_example(nlp.vocab, altered(run, how, rng))
 
