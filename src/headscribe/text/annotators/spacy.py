@@ -29,7 +29,16 @@ _PROVIDED = {
 }
 """How spaCy names each word field: as an attribute, and in what a component says it assigns."""
 
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, ImportError)
+_DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    ImportError,
+)
 """What spaCy raises for a folder whose files are missing, cut off or of another version."""
 
 

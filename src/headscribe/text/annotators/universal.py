@@ -26,7 +26,7 @@ RENAMED = {
     "prt": "compound:prt",
     "predet": "det:predet",
     "preconj": "cc:preconj",
-    "npadvmod": "obl:npmod",
+    "npadvmod": "obl:unmarked",
     "intj": "discourse",
 }
 """Names of Universal Dependencies 1 and of spaCy for the same arc between the same words."""
