@@ -1,5 +1,8 @@
 """Plain and gold words, and the choice of an annotator."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -99,3 +102,15 @@ def test_names():
         annotator("plane")
     with pytest.raises(UsageError, match="did you mean `bundled:en`"):
         annotator("bundled:de")
+
+
+def test_the_layer_imports_nothing_heavy():
+    program = (
+        "import sys; import headscribe.text.cache, headscribe.text.alignment, "
+        "headscribe.text.splits, headscribe.text.annotators.spacy; "
+        "print({'torch', 'transformers', 'spacy', 'pyarrow', 'datasets'} & sys.modules.keys())"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "set()"
