@@ -13,10 +13,11 @@ Rows are renormalised on reading, since what is stored is rounded.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import Protocol
 from zipfile import BadZipFile
 
 import numpy as np
@@ -48,13 +49,21 @@ class RecordedCall:
         return self.attention
 
 
+class RecordedObserver(Protocol):
+    """What can read a recording."""
+
+    def observe(self, call: RecordedCall) -> None:
+        """Read one layer's attention on one batch."""
+        ...
+
+
 class Recording:
     """A folder of recorded attention, read text by text.
 
     Attributes:
         name: the folder's name.
         passages: the texts, aligned, as they stand in the recording.
-        layers: number of layers; `heads`: heads of each layer.
+        layers: number of layers; `heads`: heads of every layer.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -73,7 +82,7 @@ class Recording:
         self._key = {p.text_id: self._key_of(p.text_id) for p in self.passages}
         first = self.read(self.passages[0])
         self.layers = first.shape[0]
-        self.heads = (first.shape[1],) * self.layers
+        self.heads = first.shape[1]
         self._visibility = CAUSAL if self._is_causal() else FULL
 
     @property
@@ -125,34 +134,21 @@ class Recording:
             )
         return (values / total[..., None]).astype(np.float32)
 
-    def batches(
-        self, passages: Sequence[Passage], token_budget: int
-    ) -> Iterator[tuple[Passage, ...]]:
-        """Texts of similar length together, at most `token_budget` padded tokens a batch."""
-        batch: list[Passage] = []
-        for passage in sorted(passages, key=lambda p: (len(p), p.text_id)):
-            if batch and len(passage) * (len(batch) + 1) > token_budget:
-                yield tuple(batch)
-                batch = []
-            batch.append(passage)
-        if batch:
-            yield tuple(batch)
-
-    def run(self, batch: Sequence[Passage], observe: Callable[[RecordedCall], None]) -> None:
-        """Show the attention of every layer on a batch to `observe`, layer by layer."""
+    def run(self, batch: Sequence[Passage], observer: RecordedObserver) -> None:
+        """Show `observer` the attention of every layer on a batch, layer by layer."""
         width = max(len(passage) for passage in batch)
-        shape = (self.layers, len(batch), self.heads[0], width, width)
+        shape = (self.layers, len(batch), self.heads, width, width)
         padded = np.zeros(shape, np.float32)
         for b, passage in enumerate(batch):
             attention = self.read(passage)
-            if attention.shape[:2] != (self.layers, self.heads[0]):
+            if attention.shape[:2] != (self.layers, self.heads):
                 raise RunError(
-                    f"text {passage.text_id!r}: expected {self.layers} layers of {self.heads[0]} "
+                    f"text {passage.text_id!r}: expected {self.layers} layers of {self.heads} "
                     f"heads as in the first text, got {attention.shape[0]} of {attention.shape[1]}"
                 )
             padded[:, b, :, : len(passage), : len(passage)] = attention
         for layer in range(self.layers):
-            observe(RecordedCall(layer, torch.from_numpy(padded[layer])))
+            observer.observe(RecordedCall(layer, torch.from_numpy(padded[layer])))
 
     def _key_of(self, text_id: str) -> str:
         for key in (text_id, f"{text_id}_attention", f"{text_id}_logits"):

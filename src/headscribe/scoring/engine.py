@@ -6,7 +6,7 @@ against the baselines of the other four. A larger one is read once: the `fit` te
 scored and calibrate; the others are scored with gains.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,12 +14,14 @@ import numpy as np
 import torch
 
 from headscribe.core.visibility import Visibility
+from headscribe.models.batching import batches
 from headscribe.patterns.contract import Pattern
+from headscribe.results.examples import ExampleRow
 from headscribe.scoring.accumulators import FOLDS, Accumulators
 from headscribe.scoring.baselines import Calibration, calibrate
 from headscribe.scoring.containment import containment_sums
-from headscribe.scoring.examples import Example, ExampleCollector, choose_examples
-from headscribe.scoring.observer import BatchScorer, LayerAttention
+from headscribe.scoring.examples import ExampleCollector, choose_examples
+from headscribe.scoring.observer import BatchScorer, LayerObserver, Observers
 from headscribe.scoring.plan import FIXED_BASELINES, BatchPlan, make_plan
 from headscribe.text.passages import Passage
 from headscribe.text.splits import bucket_of, fold_of, split_of
@@ -37,21 +39,15 @@ class Source(Protocol):
         ...
 
     @property
-    def heads(self) -> Sequence[int]:
-        """Heads of each layer."""
+    def heads(self) -> int:
+        """Heads of every layer."""
         ...
 
     def visibility(self, layer: int) -> Visibility:
         """The keys that a query of the layer sees."""
         ...
 
-    def batches(
-        self, passages: Sequence[Passage], token_budget: int
-    ) -> Iterator[tuple[Passage, ...]]:
-        """Texts of similar length together."""
-        ...
-
-    def run(self, batch: Sequence[Passage], observe: Callable[[LayerAttention], None]) -> None:
+    def run(self, batch: Sequence[Passage], observer: LayerObserver) -> None:
         """Show the attention of every layer on a batch, layer by layer."""
         ...
 
@@ -62,14 +58,16 @@ class Progress:
 
     Attributes:
         sums: what has been added up.
-        examples: the texts whose attention is kept whole, by id.
+        examples: what is kept of the example texts.
         phase: 0 or 1; `batches`: batches of the phase that are done.
+        whole: false while a batch is being added, when the state must not be stored.
     """
 
     sums: Accumulators
-    examples: dict[str, Example] = field(default_factory=dict)
+    examples: list[ExampleRow] = field(default_factory=list)
     phase: int = 0
     batches: int = 0
+    whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -108,12 +106,11 @@ class Engine:
         self.cross = len(self.passages) <= CROSS_FIT_TEXTS
         self._bucket = {p.text_id: bucket_of(p.group, self.seed) for p in self.passages}
         self._examples = choose_examples(self.passages, self.example_texts)
-        self._offset = np.concatenate([[0], np.cumsum(self.source.heads)]).tolist()
         self._plans: dict[tuple[int, Visibility], BatchPlan] = {}
 
     def start(self) -> Progress:
         """The state before the first batch."""
-        heads = sum(self.source.heads)
+        heads = self.source.layers * self.source.heads
         return Progress(Accumulators.zeros(len(self.patterns), heads, len(self.fixed)))
 
     def phases(self) -> tuple[Phase, Phase]:
@@ -125,29 +122,25 @@ class Engine:
         rest = tuple(p for p in everything if split_of(self._bucket[p.text_id]) != "fit")
         return Phase(fit, True, True, True), Phase(rest, False, True, True)
 
-    def total_batches(self) -> int:
-        """Number of batches in both phases."""
-        return sum(
-            sum(1 for _ in self.source.batches(phase.passages, self.token_budget))
-            for phase in self.phases()
-        )
+    def _batches(self, phase: Phase) -> list[tuple[Passage, ...]]:
+        # The order of the texts decides ties of length: it must not depend on the caller's.
+        texts = sorted(phase.passages, key=lambda passage: passage.text_id)
+        return [tuple(texts[i] for i in index) for index in batches(texts, self.token_budget)]
 
     def run(self, progress: Progress, after_batch: Callable[[Progress, int], None]) -> Calibration:
         """Go on from `progress` to the end; `after_batch` hears of every batch and its texts.
 
-        An exception (also an interrupt) leaves `progress` as it stood after the last whole batch
-        only if `after_batch` stored it; sums of an unfinished batch must not be stored.
+        A batch is added when it is through, so that an exception (also an interrupt) leaves
+        `progress` as it stood after the last one, unless it says that it is not `whole`.
         """
         for number, phase in enumerate(self.phases()):
             if number < progress.phase:
                 continue
             calibration = self._calibration(progress) if number == 1 else None
-            batches = self.source.batches(phase.passages, self.token_budget)
-            for index, batch in enumerate(batches):
+            for index, batch in enumerate(self._batches(phase)):
                 if index < progress.batches:
                     continue
                 self._run_batch(index, batch, phase, calibration, progress)
-                progress.batches = index + 1
                 after_batch(progress, len(batch))
             if number == 0:
                 progress.phase, progress.batches = 1, 0
@@ -171,23 +164,21 @@ class Engine:
             return self._plan(index, batch, self.source.visibility(layer))
 
         scorer = BatchScorer(
-            progress.sums, plan_of, buckets, folds, self._offset, self.fixed,
+            progress.sums, plan_of, buckets, folds, self.fixed,
             phase.calibrate, calibration, phase.score,
         )  # fmt: skip
         wanted = {p.text_id for p in batch} & self._examples if phase.score else set()
-        collector = ExampleCollector(plan_of(0), wanted) if wanted else None
-
-        def observe(call: LayerAttention) -> None:
-            scorer.observe(call)
-            if collector is not None:
-                collector.observe(call)
-
+        collector = ExampleCollector(plan_of(0), wanted)
         with torch.inference_mode():
-            self.source.run(batch, observe)
+            self.source.run(batch, Observers((scorer, collector) if wanted else (scorer,)))
+        progress.whole = False
+        scorer.commit()
         if phase.first_visit:
             self._count(plan_of(0), buckets, progress.sums)
-        if collector is not None:
-            progress.examples |= collector.examples([pattern.name for pattern in self.patterns])
+        progress.batches = index + 1
+        if wanted:
+            progress.examples += collector.rows([pattern.name for pattern in self.patterns])
+        progress.whole = True
 
     def _count(self, plan: BatchPlan, buckets: np.ndarray, sums: Accumulators) -> None:
         sums.containment += containment_sums(plan)

@@ -1,43 +1,21 @@
 """A few texts whose attention is kept whole, so that a report needs no model."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from hashlib import blake2b
 
-import numpy as np
-from jaxtyping import UInt16
-
+from headscribe.results.examples import ExampleRow
 from headscribe.scoring.observer import LayerAttention
-from headscribe.scoring.plan import BatchPlan
+from headscribe.scoring.plan import BatchPlan, content_digest
 from headscribe.text.passages import Passage
 
 LEGIBLE = range(8, 65)
 """Lengths at which a matrix can be read; texts of such lengths are preferred as examples."""
 
-FULL_SCALE = 65535
-"""What a probability of 1 is stored as."""
-
-
-@dataclass(frozen=True)
-class Example:
-    """One text with its real and predicted attention, quantised to 16 bits.
-
-    Attributes:
-        heads: attention of each head by its name, `7.10`.
-        patterns: predictions of each pattern by its name; rows of zeros are uncovered.
-    """
-
-    passage: Passage
-    heads: dict[str, UInt16[np.ndarray, "T T"]]
-    patterns: dict[str, UInt16[np.ndarray, "T T"]]
-
 
 def choose_examples(passages: Sequence[Passage], number: int) -> set[str]:
-    """Pick texts by a hash of their identity, legible ones first."""
+    """Pick texts by a hash of their content, legible ones first."""
 
     def order(passage: Passage) -> tuple[bool, bytes]:
-        name = passage.text_id.encode("utf-8", "surrogatepass")
-        return len(passage) not in LEGIBLE, blake2b(name, digest_size=8).digest()
+        return len(passage) not in LEGIBLE, content_digest(passage)
 
     return {passage.text_id for passage in sorted(passages, key=order)[:number]}
 
@@ -50,7 +28,7 @@ class ExampleCollector:
         self._wanted = {
             b: passage for b, passage in enumerate(plan.passages) if passage.text_id in wanted
         }
-        self._heads: dict[int, dict[str, UInt16[np.ndarray, "T T"]]] = {b: {} for b in self._wanted}
+        self._rows: list[ExampleRow] = []
 
     def observe(self, call: LayerAttention) -> None:
         """Keep one layer."""
@@ -58,23 +36,46 @@ class ExampleCollector:
         for b, passage in self._wanted.items():
             length = len(passage)
             real = attention[b, :, :length, :length].float().cpu().numpy()
-            for head, matrix in enumerate(real):
-                self._heads[b][f"{call.layer}.{head}"] = _quantised(matrix)
+            self._rows += [
+                ExampleRow.of_matrix(passage.text_id, "head", f"{call.layer}.{head}", matrix)
+                for head, matrix in enumerate(real)
+            ]
 
-    def examples(self, names: Sequence[str]) -> dict[str, Example]:
-        """The kept texts by id, with what the patterns called `names` predict for them."""
-        return {
-            passage.text_id: Example(
-                passage,
-                self._heads[b],
-                {
-                    name: _quantised(line[b].to_dense())
-                    for name, line in zip(names, self._plan.predictions, strict=True)
-                },
-            )
+    def rows(self, names: Sequence[str]) -> list[ExampleRow]:
+        """The kept texts, with what the patterns called `names` predict for them."""
+        texts = [
+            ExampleRow.of_text(passage.text_id, len(passage), _facts(passage))
+            for passage in self._wanted.values()
+        ]
+        predictions = [
+            ExampleRow.of_matrix(passage.text_id, "pattern", name, line[b].to_dense())
             for b, passage in self._wanted.items()
-        }
+            for name, line in zip(names, self._plan.predictions, strict=True)
+        ]
+        return texts + self._rows + predictions
 
 
-def _quantised(matrix: np.ndarray) -> UInt16[np.ndarray, "T T"]:
-    return np.rint(np.clip(matrix, 0, 1) * FULL_SCALE).astype(np.uint16)
+def _facts(passage: Passage) -> dict[str, object]:
+    words = passage.words
+    known: dict[str, object] = {
+        "upos": words.upos,
+        "dep": words.dep,
+        "head": None if words.head is None else words.head.tolist(),
+    }
+    return {
+        "text": passage.text,
+        "group": passage.group,
+        "tokens": passage.tokens,
+        "labels": labels_of(passage),
+        "special": passage.is_special.tolist(),
+        "word_of_token": passage.word.tolist(),
+        "words": {"form": words.form} | {k: v for k, v in known.items() if v is not None},
+    }
+
+
+def labels_of(passage: Passage) -> list[str]:
+    """The tokens as a person reads them: the characters they stand for, else the token itself."""
+    return [
+        passage.text[start:end].strip() or token
+        for token, (start, end) in zip(passage.tokens, passage.spans.tolist(), strict=True)
+    ]

@@ -44,6 +44,26 @@ class LayerAttention(Protocol):
         ...
 
 
+class LayerObserver(Protocol):
+    """Reads the attention of each layer while it exists."""
+
+    def observe(self, call: LayerAttention) -> None:
+        """Read one layer's attention on one batch."""
+        ...
+
+
+@dataclass(frozen=True)
+class Observers:
+    """Several observers as one."""
+
+    members: Sequence[LayerObserver]
+
+    def observe(self, call: LayerAttention) -> None:
+        """Show the layer to each of them."""
+        for member in self.members:
+            member.observe(call)
+
+
 @dataclass
 class BatchScorer:
     """Scores one batch, layer by layer, into the accumulators.
@@ -53,7 +73,6 @@ class BatchScorer:
         plan_of: the batch's plan for a layer (layers may see different keys).
         buckets: the bucket of each text, `(B,)`.
         folds: the fold of each text, `(B,)`.
-        head_offset: number of heads before each layer.
         fixed: positions of the fixed baselines among the patterns.
         calibrate: add to the statistics from which baselines are estimated and chosen.
         calibration: the baselines to compare with, if they are known already.
@@ -64,7 +83,6 @@ class BatchScorer:
     plan_of: Callable[[int], BatchPlan]
     buckets: Int[np.ndarray, " B"]
     folds: Int[np.ndarray, " B"]
-    head_offset: Sequence[int]
     fixed: Sequence[int]
     calibrate: bool
     calibration: Calibration | None
@@ -72,6 +90,7 @@ class BatchScorer:
 
     def __post_init__(self) -> None:
         self._cells: dict[int, ProfileCells] = {}
+        self._pending: list[tuple[np.ndarray, np.ndarray]] = []
 
     def observe(self, call: LayerAttention) -> None:
         """Score one layer.
@@ -81,7 +100,7 @@ class BatchScorer:
         """
         plan = self.plan_of(call.layer)
         attention = call.probabilities()
-        first = self.head_offset[call.layer]
+        first = call.layer * attention.shape[1]
         self._check(attention, plan, call.layer)
         cells = self._profile_cells(plan, attention.device)
         fold = torch.from_numpy(self.folds).to(attention.device)[cells.text]
@@ -91,6 +110,12 @@ class BatchScorer:
             self._add_profile(first, lines, cells, fold)
         for view in VIEWS:
             self._observe_view(view, plan, attention, first, lines, cells, fold)
+
+    def commit(self) -> None:
+        """Add what was observed to the sums; until then they do not know of the batch."""
+        for target, values in self._pending:
+            target += values
+        self._pending.clear()
 
     def _observe_view(
         self,
@@ -190,7 +215,7 @@ class BatchScorer:
         v = VIEWS.index(view)
         for b, bucket in enumerate(self.buckets):
             for c, line in zip(index, values[b], strict=True):
-                self.sums.scores[bucket, c, v, :, heads] += line
+                self._pending.append((self.sums.scores[bucket, c, v, :, heads], line))
 
     def _add_calibration(self, view: View, first: int, baselines: RowSums) -> None:
         texts = (baselines.weight > 0).to(torch.float64)
@@ -199,7 +224,8 @@ class BatchScorer:
         values = stack.permute(4, 0, 2, 3, 1).cpu().numpy()  # B S K P H
         heads = slice(first, first + values.shape[4])
         for b, fold in enumerate(self.folds):
-            self.sums.calibration[fold, :, VIEWS.index(view), :, :, heads] += values[b]
+            target = self.sums.calibration[fold, :, VIEWS.index(view), :, :, heads]
+            self._pending.append((target, values[b]))
 
     def _add_profile(
         self,
@@ -210,8 +236,9 @@ class BatchScorer:
     ) -> None:
         total, count = class_sums(lines, cells, fold, FOLDS)
         heads = slice(first, first + len(lines))
-        self.sums.profile_sum[:, heads] += total.cpu().numpy()
-        self.sums.profile_count[:, heads] += count.cpu().numpy()[:, None]
+        self._pending.append((self.sums.profile_sum[:, heads], total.cpu().numpy()))
+        counted = np.broadcast_to(count.cpu().numpy()[:, None], total.shape)
+        self._pending.append((self.sums.profile_count[:, heads], counted))
 
     def _add_gate(self, plan: BatchPlan, attention: Float[Tensor, "B H T T"], first: int) -> None:
         """Attention on the sinks and on the last token, by what the pattern says of the row."""
@@ -232,7 +259,8 @@ class BatchScorer:
         values = torch.einsum("spbt,ghbt->bsgph", states, read).cpu().numpy()
         assert values.shape[1:3] == (len(GATE_STATES), len(GATE_CHANNELS))
         for b, bucket in enumerate(self.buckets):
-            self.sums.gate[bucket, :, :, :, first : first + values.shape[4]] += values[b]
+            target = self.sums.gate[bucket, :, :, :, first : first + values.shape[4]]
+            self._pending.append((target, values[b]))
 
     def _profile_cells(self, plan: BatchPlan, device: torch.device) -> ProfileCells:
         key = id(plan)

@@ -88,16 +88,22 @@ def sinks_of(passage: Passage, visibility: Visibility) -> Bool[np.ndarray, " T"]
 def sampled_rows(passage: Passage) -> Bool[np.ndarray, " T"]:
     """At most `SAMPLED_ROWS` rows of a text, chosen by a hash of its identity; all if it is short.
 
-    The choice depends on nothing but the text's id and length, so that it is the same in every
-    batch and on every machine.
+    The choice depends on nothing but the tokens, so that it is the same in every batch, in every
+    order of the texts, and on every machine.
     """
     length = len(passage)
     flags = np.ones(length, bool)
     if length > SAMPLED_ROWS:
-        digest = hashlib.blake2b(passage.text_id.encode("utf-8", "surrogatepass"), digest_size=8)
-        order = np.random.default_rng(int.from_bytes(digest.digest())).permutation(length)
+        seed = int.from_bytes(content_digest(passage), "big")
+        order = np.random.default_rng(seed).permutation(length)
         flags[order[SAMPLED_ROWS:]] = False
     return flags
+
+
+def content_digest(passage: Passage) -> bytes:
+    """16 bytes that depend on the tokens and characters of a text, not on its name."""
+    content = "\0".join((passage.text, *passage.tokens))
+    return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def predict(

@@ -1,6 +1,6 @@
 """Random passages, patterns and attention for the tests of scoring."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -9,9 +9,10 @@ import torch
 
 from headscribe.core.errors import UsageError
 from headscribe.core.rows import Rows
-from headscribe.core.visibility import Visibility
+from headscribe.core.visibility import FULL, Visibility
 from headscribe.models.recorded import RecordedCall
 from headscribe.patterns.contract import Family
+from headscribe.scoring.observer import LayerObserver
 from headscribe.text.passages import Encoding, Passage, Ragged, Words
 
 
@@ -20,7 +21,7 @@ def passage(name: str, length: int, special: bool = True, group: str | None = No
     flags = np.zeros(length, bool)
     if special:
         flags[[0, -1]] = True
-    tokens = tuple(f"t{i}" for i in range(length))
+    tokens = tuple(f"{name}{i}" for i in range(length))
     spans = np.zeros((length, 2), np.int64)
     encoding = Encoding(tokens, np.arange(length), spans, flags)
     words = Words((), np.zeros((0, 2), np.int64))
@@ -89,8 +90,8 @@ class Made:
     """A source of random attention, made anew for each text from its name."""
 
     layers: int = 2
-    heads: tuple[int, ...] = (3, 3)
-    seen: Visibility = Visibility()
+    heads: int = 3
+    seen: Visibility = FULL
     row_sum: float = 1.0
 
     def visibility(self, layer: int) -> Visibility:
@@ -99,28 +100,18 @@ class Made:
     def attention(self, passage: Passage) -> np.ndarray:
         rng = np.random.default_rng(crc32(passage.text_id.encode()))
         length = len(passage)
-        scores = rng.normal(size=(self.layers, self.heads[0], length, length)) * 2
+        scores = rng.normal(size=(self.layers, self.heads, length, length)) * 2
         weight = np.exp(scores) * self.seen.dense(length)
         return (weight / weight.sum(-1, keepdims=True) * self.row_sum).astype(np.float32)
 
-    def batches(
-        self, passages: Sequence[Passage], token_budget: int
-    ) -> Iterator[tuple[Passage, ...]]:
-        batch: list[Passage] = []
-        for item in sorted(passages, key=lambda p: (len(p), p.text_id)):
-            if batch and len(item) * (len(batch) + 1) > token_budget:
-                yield tuple(batch)
-                batch = []
-            batch.append(item)
-        if batch:
-            yield tuple(batch)
-
-    def run(self, batch: Sequence[Passage], observe: Callable[[RecordedCall], None]) -> None:
+    def run(self, batch: Sequence[Passage], observer: LayerObserver) -> None:
         width = max(len(item) for item in batch)
         rng = np.random.default_rng(0)
-        padded = rng.random((self.layers, len(batch), self.heads[0], width, width))
+        padded = rng.random((self.layers, len(batch), self.heads, width, width))
         for b, item in enumerate(batch):
             padded[:, b, :, : len(item), len(item) :] = 0
             padded[:, b, :, : len(item), : len(item)] = self.attention(item)
         for layer in range(self.layers):
-            observe(RecordedCall(layer, torch.from_numpy(padded[layer].astype(np.float32))))
+            observer.observe(
+                RecordedCall(layer, torch.from_numpy(padded[layer].astype(np.float32)))
+            )

@@ -1,0 +1,1 @@
+"""The run directory: what a survey leaves behind, and how it is asked."""

@@ -1,0 +1,177 @@
+"""A run directory: configuration, tables, and the state from which an interrupted run goes on.
+
+    run.json             what was run, on what, with which versions; which tables are complete
+    scores.parquet       one row per pattern, head, metric, view and split
+    layers.parquet, gate.parquet, containment.parquet, examples.parquet
+    state.npz            sums of an unfinished run; gone once it is complete
+
+Every file is written under a temporary name and renamed, so that a reader never meets half of one.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headscribe.core.errors import RunError, UsageError
+
+SCHEMA = 1
+"""Version of the layout; a run of a newer version is refused by name."""
+
+
+@dataclass
+class Run:
+    """One run directory.
+
+    Attributes:
+        folder: where it lies.
+        manifest: the contents of `run.json`: `schema`, `kind`, `complete`, `tables`, and what the
+            command recorded about itself (`config`, `model`, `corpus`, `versions`, ...).
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @classmethod
+    def create(cls, folder: str | Path, kind: str, config: Mapping[str, Any]) -> "Run":
+        """Start a run in a new or empty folder.
+
+        Raises:
+            UsageError: the folder holds something already, or cannot be made.
+        """
+        path = Path(folder)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            occupied = any(path.iterdir())
+        except OSError as error:
+            raise UsageError(f"cannot make the folder {path}: {error.strerror}") from error
+        if occupied:
+            raise UsageError(
+                f"{path} is not empty: give another --out, or --resume to go on with its run"
+            )
+        run = cls(
+            path,
+            {"schema": SCHEMA, "kind": kind, "complete": False, "tables": []}
+            | {"config": dict(config)},
+        )
+        run.save()
+        return run
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Run":
+        """Open a run.
+
+        Raises:
+            UsageError: there is no run in the folder, or a newer version wrote it.
+            RunError: its `run.json` is damaged.
+        """
+        path = Path(folder)
+        file = path / "run.json"
+        if not file.is_file():
+            raise UsageError(f"expected a run directory with a run.json, got {str(path)!r}")
+        try:
+            manifest = json.loads(file.read_text(encoding="utf-8"))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise RunError(f"{file}: expected JSON, got a damaged file ({error})") from error
+        if not isinstance(manifest, dict) or not isinstance(manifest.get("schema"), int):
+            raise RunError(f"{file}: expected the description of a run, got something else")
+        if manifest["schema"] > SCHEMA:
+            version = manifest.get("versions", {}).get("headscribe", "a newer version")
+            raise UsageError(f"{path} was written by headscribe {version}: update to open it")
+        return cls(path, manifest)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run came to its end."""
+        return bool(self.manifest["complete"])
+
+    def save(self) -> None:
+        """Write `run.json`."""
+        text = json.dumps(self.manifest, indent=2, ensure_ascii=False) + "\n"
+        self._replace("run.json", lambda path: path.write_text(text, encoding="utf-8"))
+
+    def finish(self, **facts: object) -> None:
+        """Mark the run complete, record last facts, and drop the state."""
+        self.manifest |= {"complete": True, **facts}
+        self.save()
+        (self.folder / "state.npz").unlink(missing_ok=True)
+
+    def write_table(self, name: str, table: pa.Table) -> None:
+        """Write a table and note it in the manifest."""
+        self._replace(f"{name}.parquet", lambda path: pq.write_table(table, path, "2.6", True,
+                                                                    "zstd"))  # fmt: skip
+        if name not in self.manifest["tables"]:
+            self.manifest["tables"].append(name)
+        self.save()
+
+    def table(self, name: str) -> pa.Table:
+        """Read a table.
+
+        Raises:
+            UsageError: the run has no such table: it is unfinished, or of another kind.
+            RunError: the file is damaged.
+        """
+        path = self.path_of(name)
+        try:
+            return pq.read_table(path)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise RunError(f"{path}: expected a Parquet table, got a damaged file") from error
+
+    def path_of(self, name: str) -> Path:
+        """The file of a table that the run has.
+
+        Raises:
+            UsageError: it has not.
+        """
+        path = self.folder / f"{name}.parquet"
+        if name not in self.manifest["tables"] or not path.is_file():
+            state = "is unfinished: go on with --resume" if not self.complete else "has none"
+            raise UsageError(f"expected the table {name} in {self.folder}, but the run {state}")
+        return path
+
+    def write_state(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Store the sums of an unfinished run."""
+
+        def write(path: Path) -> None:
+            with path.open("wb") as file:
+                np.savez(file, allow_pickle=False, **arrays)
+
+        self._replace("state.npz", write)
+
+    def read_state(self) -> dict[str, np.ndarray] | None:
+        """The stored sums, None if the run was stopped before the first were stored.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        path = self.folder / "state.npz"
+        if not path.is_file():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
+        except (BadZipFile, ValueError, OSError, EOFError, KeyError) as error:
+            raise RunError(f"{path} is damaged: remove it and start anew") from error
+
+    def _replace(self, name: str, write: Any) -> None:  # noqa: ANN401
+        """Write a file under a temporary name and rename it.
+
+        Raises:
+            RunError: the disk is full or the folder cannot be written.
+        """
+        target = self.folder / name
+        temporary = self.folder / f".{name}.{os.getpid()}.partial"
+        try:
+            write(temporary)
+            temporary.replace(target)
+        except OSError as error:
+            raise RunError(f"cannot write {target}: {error.strerror or error}") from error
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,232 @@
+"""From sums to the tables of a survey: scores, layers, the gate, containment."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Bool, Float
+
+from headscribe.core.metrics import METRICS, VIEWS, MetricName, View
+from headscribe.patterns.contract import Pattern
+from headscribe.scoring.accumulators import (
+    CONTAINMENT_CHANNELS,
+    FOLDS,
+    GATE_CHANNELS,
+    GATE_STATES,
+    SCORE_CHANNELS,
+    Accumulators,
+)
+from headscribe.scoring.baselines import Calibration
+from headscribe.scoring.statistics import ratio
+from headscribe.text.splits import BUCKETS, fold_of, split_of
+
+SplitName = Literal["all", "fit", "select", "test"]
+FULL_COVERAGE = 0.9
+"""Patterns that cover this share of the rows are candidates for explaining a head as a whole."""
+
+GAINS: dict[MetricName, tuple[str, float]] = {
+    "jsd": ("jsd", 1.0), "sae": ("overlap", 2.0), "overlap": ("overlap", 1.0), "iou": ("iou", 1.0),
+}  # fmt: skip
+"""The channel that holds a metric's gain, and the factor: SAE = P + 1 - 2 overlap."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a survey's tables are computed from."""
+
+    sums: Accumulators
+    calibration: Calibration
+    patterns: Sequence[Pattern]
+    fixed: Sequence[int]
+    layer_count: int
+    heads: int
+    cross: bool
+
+    def scores(self) -> pa.Table:
+        """One row per pattern, head, metric, view and split; see `results.schemas.SCORES`."""
+        parts = [
+            self._scores(split, view, metric)
+            for split in get_args(SplitName)
+            for view in VIEWS
+            for metric in METRICS
+        ]
+        return pa.concat_tables(parts).combine_chunks()
+
+    def layers(self) -> pa.Table:
+        """How well each layer is explained: the mean over its heads of their best pattern.
+
+        For each fold the best pattern of a head is chosen on the other folds, among patterns that
+        cover `FULL_COVERAGE` of the rows, and scored on the fold itself, so that the choice does
+        not flatter the score. The row with layer null is the whole model.
+        """
+        lines = [
+            self._layer(view, metric, layer)
+            for view in VIEWS
+            for metric in ("jsd", "iou")
+            for layer in [*range(self.layer_count), None]
+        ]
+        return pa.Table.from_pylist(lines)
+
+    def gate(self) -> pa.Table:
+        """Attention on the sinks and on the last token where a pattern applies and where not.
+
+        Only patterns that leave some content rows uncovered; `difference` is `on` minus `off` for
+        rows of the same texts, `on` minus `absent` for texts where it applies nowhere.
+        """
+        rows, *reads = (self.sums.gate[:, :, c] for c in range(len(GATE_CHANNELS)))
+        total = rows.sum(axis=0)  # S P N
+        some = (total[0] > 0).any(-1) & (total[1:].sum(axis=0) > 0).any(-1)
+        partial = np.flatnonzero(some).tolist()
+        layer, head = self._head_columns()
+        parts = []
+        for name, read in zip(GATE_CHANNELS[1:], reads, strict=True):
+            for p in partial:
+                columns: dict[str, object] = {
+                    "pattern": [self.patterns[p].name] * len(layer),
+                    "layer": layer, "head": head, "read": [name] * len(layer),
+                }  # fmt: skip
+                for s, state in enumerate(GATE_STATES):
+                    mean, low, high = ratio(read[:, s, p], rows[:, s, p])
+                    columns |= {
+                        state: mean, f"{state}_low": low, f"{state}_high": high,
+                        f"{state}_rows": total[s, p].astype(np.int64),
+                    }  # fmt: skip
+                parts.append(_table(columns))
+        return pa.concat_tables(parts) if parts else pa.table({})
+
+    def containment(self) -> pa.Table:
+        """Pattern against pattern: rows that both cover, their overlap, mass of one in the other.
+
+        `inside` is the share of `pattern`'s attention that lies on the support of `other`; 1 means
+        that `other` contains `pattern`.
+        """
+        rows, overlap, inside = (
+            self.sums.containment[CONTAINMENT_CHANNELS.index(c)] for c in CONTAINMENT_CHANNELS
+        )
+        names = [pattern.name for pattern in self.patterns]
+        number = len(names)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            columns = {
+                "pattern": np.repeat(names, number),
+                "other": np.tile(names, number),
+                "rows": rows.ravel().astype(np.int64),
+                "overlap": (overlap / rows).ravel(),
+                "inside": (inside / rows).ravel(),
+            }
+        return _table(columns)
+
+    def coverage(self) -> Float[np.ndarray, " P"]:
+        """Share of all rows that each pattern covers."""
+        rows = self.sums.seen[:, 1].sum()
+        return self.sums.covered / max(rows, 1)
+
+    def _scores(self, split: SplitName, view: View, metric: MetricName) -> pa.Table:
+        chosen = _buckets(split)
+        texts = self._channel("texts", view)[chosen]
+        value = self._metric(metric, view)[chosen]
+        mean, low, high = ratio(value, texts)
+        rows = self._channel("rows", view)[chosen].sum(axis=0)
+        layer, head = self._head_columns()
+        patterns = len(self.patterns)
+        gain, gain_low, gain_high, baseline = self._gain(metric, view, chosen)
+        return _table(
+            {
+                "pattern": np.repeat([p.name for p in self.patterns], len(layer)),
+                "layer": np.tile(layer, patterns),
+                "head": np.tile(head, patterns),
+                "metric": [metric] * mean.size,
+                "view": [view] * mean.size,
+                "split": [split] * mean.size,
+                "score": mean.ravel(),
+                "low": low.ravel(),
+                "high": high.ravel(),
+                "texts": texts.sum(axis=0).ravel().astype(np.int64),
+                "rows": rows.ravel(),
+                "coverage": np.repeat(self.coverage(), len(layer)),
+                "baseline": baseline.ravel(),
+                "gain": gain.ravel(),
+                "gain_low": gain_low.ravel(),
+                "gain_high": gain_high.ravel(),
+            }
+        )
+
+    def _channel(self, name: str, view: View) -> Float[np.ndarray, "B P N"]:
+        channel: Float[np.ndarray, "B P N"] = self.sums.scores[
+            :, SCORE_CHANNELS.index(name), VIEWS.index(view)
+        ]
+        return channel
+
+    def _metric(self, metric: MetricName, view: View) -> Float[np.ndarray, "B P N"]:
+        if metric in ("mass_gain", "hit_gain"):
+            plain = self._channel(metric.removesuffix("_gain"), view)
+            return plain - self._channel("chance", view)
+        return self._channel(metric, view)
+
+    def _gain(
+        self, metric: MetricName, view: View, chosen: Bool[np.ndarray, " B"]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Gain over the better of the profile and the best fixed baseline, with that one's name."""
+        shape = self.sums.scores.shape[3:]
+        nothing = np.full(shape, np.nan)
+        if metric not in GAINS:
+            return nothing, nothing, nothing, np.full(shape, None)
+        channel, factor = GAINS[metric]
+        texts = self._channel("paired_texts", view)[chosen]
+        fixed = ratio(factor * self._channel(f"fixed_{channel}", view)[chosen], texts)
+        profile = ratio(factor * self._channel(f"profile_{channel}", view)[chosen], texts)
+        free = np.array([p.family not in ("positional", "sink") for p in self.patterns])[:, None]
+        with np.errstate(invalid="ignore"):
+            harder = free & (profile[0] <= fixed[0])
+        mean, low, high = (np.where(harder, b, a) for a, b in zip(fixed, profile, strict=True))
+        known = ~np.isnan(mean)
+        names = np.array([self.patterns[k].name for k in self.fixed], object)
+        by = self.calibration.by_jsd if metric == "jsd" else self.calibration.by_overlap
+        best = names[by[0, VIEWS.index(view)]]
+        names = np.where(harder, "profile", best).astype(object)
+        names[~known] = None
+        return mean, low, high, names
+
+    def _layer(self, view: View, metric: MetricName, layer: int | None) -> dict[str, object]:
+        texts, value = self._channel("texts", view), self._metric(metric, view)
+        sign = METRICS[metric].sign
+        full = self.coverage() >= FULL_COVERAGE
+        first, last = (0, self.layer_count) if layer is None else (layer, layer + 1)
+        heads = slice(first * self.heads, last * self.heads)
+        fold = np.array([fold_of(bucket, FOLDS) for bucket in range(BUCKETS)])
+        total, count = np.zeros(BUCKETS), np.zeros(BUCKETS)
+        for f in range(FOLDS):
+            others, here = fold != f, fold == f
+            seen = texts[others][..., heads].sum(axis=0)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                score = sign * value[others][..., heads].sum(axis=0) / seen
+            score = np.where((seen > 0) & full[:, None], score, -np.inf)
+            best = score.argmax(axis=0)[None, None]
+            part = np.take_along_axis(value[here][..., heads], best, 1)[:, 0]
+            number = np.take_along_axis(texts[here][..., heads], best, 1)[:, 0]
+            total[here], count[here] = part.sum(axis=1), number.sum(axis=1)
+        mean, low, high = ratio(total, count)
+        return {
+            "layer": layer, "metric": metric, "view": view, "score": _number(mean),
+            "low": _number(low), "high": _number(high),
+        }  # fmt: skip
+
+    def _head_columns(self) -> tuple[np.ndarray, np.ndarray]:
+        layer = np.repeat(np.arange(self.layer_count), self.heads)
+        head = np.tile(np.arange(self.heads), self.layer_count)
+        return layer.astype(np.int32), head.astype(np.int32)
+
+
+def _buckets(split: SplitName) -> Bool[np.ndarray, " B"]:
+    return np.array([split in ("all", split_of(bucket)) for bucket in range(BUCKETS)])
+
+
+def _number(value: np.ndarray) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _table(columns: dict[str, object]) -> pa.Table:
+    """A table whose NaNs are nulls: what is not known is absent, not a number."""
+    arrays = {name: pa.array(values, from_pandas=True) for name, values in columns.items()}
+    return pa.table(arrays)
