@@ -1,0 +1,1 @@
+"""Readable programs fitted to heads: formulas, the profile, mixtures, and honest statistics."""

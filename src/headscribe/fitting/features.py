@@ -1,0 +1,251 @@
+"""From passages to the sparse features of sampled rows.
+
+The admissible cells of the sampled rows are laid end to end, text by text, row by row, key by key;
+a relation is a sparse column over them. Nothing dense is ever kept but the attention itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+
+from headscribe.core.arrays import HeadsAttention
+from headscribe.core.errors import RunError, UsageError
+from headscribe.core.visibility import Visibility
+from headscribe.relations import ATTRIBUTES, Evaluator, parse
+from headscribe.text.passages import Passage
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """Sparse columns over cells: column `k` holds entries `ptr[k]:ptr[k + 1]`, cells ascending."""
+
+    ptr: Int[np.ndarray, " K+1"]
+    cell: Int[np.ndarray, " nnz"]
+    value: Float[np.ndarray, " nnz"]
+
+    def column(self, k: int, cells: int) -> Float[np.ndarray, " N"]:
+        """One column in full, float32."""
+        full = np.zeros(cells, np.float32)
+        span = slice(self.ptr[k], self.ptr[k + 1])
+        full[self.cell[span]] = self.value[span]
+        return full
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Sampled rows: a head's attention and the pool's features on their visible cells.
+
+    Attributes:
+        pool: the relations, in the order of the columns of `features`.
+        groups: the group of each text.
+        row_text: the text of each row, shape `(R,)`.
+        row_token: the query of each row, numbered through all texts, `(R,)`.
+        lengths: visible keys of each row, `(R,)`.
+        key_token: the key of each cell, numbered through all texts, `(N,)`.
+        attention: `(H, N)`, float32; every row sums to 1.
+        features: the pool's columns.
+        tokens: attributes of all tokens of all texts, by name: values as objects, `(tokens,)`.
+    """
+
+    pool: tuple[str, ...]
+    groups: tuple[str, ...]
+    row_text: Int[np.ndarray, " R"]
+    row_token: Int[np.ndarray, " R"]
+    lengths: Int[np.ndarray, " R"]
+    key_token: Int[np.ndarray, " N"]
+    attention: Float[np.ndarray, "H N"]
+    features: Sparse
+    tokens: dict[str, Shaped[np.ndarray, " tokens"]]
+
+    @cached_property
+    def row(self) -> Int[np.ndarray, " N"]:
+        """The row of each cell."""
+        return np.repeat(np.arange(len(self.lengths)), self.lengths)
+
+    @cached_property
+    def distance(self) -> Int[np.ndarray, " N"]:
+        """Key index minus query index of each cell."""
+        return self.key_token - self.row_token[self.row]
+
+    def only(self, keep: Bool[np.ndarray, " R"]) -> "Sample":
+        """Keep the marked rows."""
+        cells = keep[self.row]
+        place = np.cumsum(cells) - 1
+        entry = cells[self.features.cell]
+        kept = np.concatenate([[0], np.cumsum(entry)])
+        features = Sparse(
+            kept[self.features.ptr],
+            place[self.features.cell[entry]].astype(np.int32),
+            self.features.value[entry],
+        )
+        return Sample(
+            self.pool,
+            self.groups,
+            self.row_text[keep],
+            self.row_token[keep],
+            self.lengths[keep],
+            self.key_token[cells],
+            np.ascontiguousarray(self.attention[:, cells]),
+            features,
+            self.tokens,
+        )
+
+
+def sampled_queries(text_id: str, length: int, limit: int, seed: int) -> Int[np.ndarray, " n"]:
+    """At most `limit` queries of a text, ascending; which ones depends on text and seed alone."""
+    if length <= limit:
+        return np.arange(length)
+    digest = blake2b(f"{seed}:rows:{text_id}".encode("utf-8", "surrogatepass"), digest_size=8)
+    chooser = np.random.default_rng(int.from_bytes(digest.digest(), "big"))
+    return np.sort(chooser.choice(length, limit, replace=False))
+
+
+@dataclass
+class Collector:
+    """Evaluates a pool of relations on passage after passage and keeps the sampled rows.
+
+    Attributes:
+        pool: relations in the relation language.
+        attributes: token attributes to keep for terms that are grown from the data; a leading
+            `prev.` reads the token before.
+        rows_per_text: at most so many rows of every text.
+        seed: chooses the rows.
+        frequency: log relative frequency by vocabulary id, for relations that ask for it.
+    """
+
+    pool: Sequence[str]
+    attributes: Sequence[str] = ()
+    rows_per_text: int = 64
+    seed: int = 0
+    frequency: Float[np.ndarray, " V"] | None = None
+    _parts: list["_Part"] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._relations = [parse(source) for source in self.pool]
+
+    def add(self, passage: Passage, attention: HeadsAttention, visibility: Visibility) -> None:
+        """Take one passage and the attention of every head on it.
+
+        Raises:
+            UsageError: the attention has another length, or another number of heads than before.
+            RunError: attention that is not finite.
+        """
+        length = len(passage)
+        where = f"text {passage.text_id}"
+        if attention.shape[1:] != (length, length):
+            raise UsageError(
+                f"{where}: expected attention of shape (heads, {length}, {length}), "
+                f"got {attention.shape}"
+            )
+        if self._parts and self._parts[0].attention.shape[0] != attention.shape[0]:
+            raise UsageError(
+                f"{where}: expected {self._parts[0].attention.shape[0]} heads as in the first "
+                f"text, got {attention.shape[0]}"
+            )
+        query = sampled_queries(passage.text_id, length, self.rows_per_text, self.seed)
+        first, last = visibility.first(length), visibility.last(length)
+        counts = last[query] - first[query] + 1
+        start = np.zeros(length, np.int64)
+        start[query] = np.concatenate([[0], np.cumsum(counts)[:-1]])
+        row = np.repeat(np.arange(len(query)), counts)
+        key = np.arange(counts.sum()) - start[query][row] + first[query][row]
+        real = attention[:, query[row], key].astype(np.float32)
+        if not np.isfinite(real).all():
+            raise RunError(f"{where}: expected finite attention, got NaN or infinity")
+        total = np.add.reduceat(real, start[query], axis=1)
+        chosen = np.zeros(length, bool)
+        chosen[query] = True
+        evaluator = Evaluator(passage, visibility, self.frequency)
+        columns, values = [], []
+        for relation in self._relations:
+            cells = evaluator.cells(relation)
+            keep = chosen[cells.query]
+            q = cells.query[keep]
+            columns.append((start[q] + cells.key[keep] - first[q]).astype(np.int32))
+            values.append(cells.value[keep].astype(np.float32))
+        self._parts.append(
+            _Part(
+                passage.group,
+                length,
+                query,
+                counts,
+                key,
+                real / total[:, row],
+                columns,
+                values,
+                {name: _attribute(passage, name) for name in self.attributes},
+            )
+        )
+
+    def finish(self) -> Sample:
+        """Lay all passages end to end.
+
+        Raises:
+            UsageError: there was no passage.
+        """
+        parts = self._parts
+        if not parts:
+            raise UsageError("expected at least one text to fit to, got none")
+        token = np.cumsum([0, *(part.length for part in parts)])
+        cell = np.cumsum([0, *(len(part.key) for part in parts)])
+        columns: list[np.ndarray] = []
+        values: list[np.ndarray] = []
+        ptr = [0]
+        for k in range(len(self._relations)):
+            columns += [part.columns[k] + cell[i] for i, part in enumerate(parts)]
+            values += [part.values[k] for part in parts]
+            ptr.append(ptr[-1] + sum(len(part.values[k]) for part in parts))
+        empty = np.zeros(0, np.int32)
+        features = Sparse(
+            np.array(ptr),
+            np.concatenate([empty, *columns]).astype(np.int32),
+            np.concatenate([empty.astype(np.float32), *values]),
+        )
+        return Sample(
+            tuple(self.pool),
+            tuple(part.group for part in parts),
+            np.repeat(np.arange(len(parts)), [len(part.query) for part in parts]),
+            np.concatenate([part.query + token[i] for i, part in enumerate(parts)]),
+            np.concatenate([part.counts for part in parts]),
+            np.concatenate([part.key + token[i] for i, part in enumerate(parts)]),
+            np.concatenate([part.attention for part in parts], axis=1),
+            features,
+            {
+                name: np.concatenate([part.tokens[name] for part in parts])
+                for name in self.attributes
+            },
+        )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What is kept of one passage."""
+
+    group: str
+    length: int
+    query: Int[np.ndarray, " n"]
+    counts: Int[np.ndarray, " n"]
+    key: Int[np.ndarray, " c"]
+    attention: Float[np.ndarray, "H c"]
+    columns: list[np.ndarray]
+    values: list[np.ndarray]
+    tokens: dict[str, np.ndarray]
+
+
+def _attribute(passage: Passage, name: str) -> Shaped[np.ndarray, " T"]:
+    """The values of an attribute as objects, None where missing."""
+    steps, _, bare = name.rpartition(".")
+    values = ATTRIBUTES[bare].read(passage)
+    if isinstance(values, np.ndarray):
+        listed = [None if np.isnan(v) else int(v) for v in values.astype(np.float64)]
+    else:
+        listed = list(values)
+    if steps == "prev":
+        listed = [None, *listed[:-1]]
+    column = np.empty(len(listed), object)
+    column[:] = listed
+    return column

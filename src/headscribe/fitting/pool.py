@@ -1,0 +1,231 @@
+"""The pool: some hundreds of relations from a small grammar, the terms that a formula may use.
+
+Products of a query class and a key class, an offset or a sink; offsets, windows and distances; the
+links of the parse in both directions and by relation; repetition and induction; gates. What needs
+annotation that a text does not have, or looks ahead where that is not allowed, is left out.
+"""
+
+from collections.abc import Iterator
+
+from headscribe.core.visibility import Visibility
+from headscribe.relations import parse
+
+MAX_ATOMS = 3
+"""Comparisons that a term may make."""
+
+WORD_LISTS = {
+    "determiner": "a an the this that these those every some any no each all",
+    "pronoun": "i you he she it we they him her them his its their my your our me us who which",
+    "preposition": "of in on at by for with from to into about as than like through over between",
+    "conjunction": "and or but nor yet so because if while though although",
+    "auxiliary": "is are was were be been being has have had do does did will would can could may",
+    "negation": "not n't no never nothing hardly without t",
+}
+"""Closed classes of English, for texts without part-of-speech tags."""
+
+DEP_CLASSES = {
+    "nominal": "nsubj obj iobj obl nmod appos conj compound flat",
+    "modifier": "amod advmod nummod acl advcl",
+    "function": "det case mark cc aux cop",
+    "clause": "root ccomp xcomp advcl acl parataxis conj",
+}
+"""Classes of words by their relation to their head."""
+
+DEP_RELATIONS = (
+    "nsubj obj obl nmod amod advmod det case mark cc conj aux cop compound acl advcl xcomp ccomp "
+    "punct root"
+).split()
+
+UPOS = "NOUN VERB ADJ ADV PRON PROPN ADP DET AUX CCONJ SCONJ PART NUM PUNCT".split()
+
+SUFFIXES = ("ing", "ion", "ers", "est", "ous", "ful", "ive", "ent", "ary", "ter")
+
+SCALES = (
+    "log1p(abs(distance))",
+    "1 / (1 + abs(distance))",
+    "log1p(max(distance, 0))",
+    "log1p(max(-distance, 0))",
+    "abs(distance)",
+    "key.index",
+    "log1p(key.index)",
+)
+"""Numbers of positions alone."""
+
+SINK_SCALES = (
+    "log1p(count(not key.is_special))",
+    "log1p(query.index)",
+    "log1p(abs(distance))",
+    "query.length",
+    "query.depth",
+    "query.children",
+    "log1p(count(key.is_punct))",
+)
+"""What a sink's pull may depend on."""
+
+
+def _set(words: str) -> str:
+    return "{" + ", ".join(f'"{word}"' for word in words.split()) + "}"
+
+
+def token_classes(side: str, *, wide: bool) -> dict[str, str]:
+    """Conditions on one token of the pair, by name, one atom each."""
+    found = {name: f"{side}.lower in {_set(words)}" for name, words in WORD_LISTS.items()}
+    found["punct"] = f"{side}.is_punct"
+    found |= {f"dep {name}": f"{side}.base_dep in {_set(v)}" for name, v in DEP_CLASSES.items()}
+    found |= {f"upos {tag}": f'{side}.upos == "{tag}"' for tag in UPOS}
+    if wide:
+        found |= {f"dep {name}": f'{side}.base_dep == "{name}"' for name in DEP_RELATIONS}
+        found |= {f"suffix {name}": f'{side}.suffix == "{name}"' for name in SUFFIXES}
+        found["start"] = f"{side}.is_word_start"
+        found["inside"] = f"not {side}.is_word_start and not {side}.is_special"
+        found["digit"] = f"{side}.is_digit"
+        found["upper"] = f"{side}.is_upper"
+        found["long"] = f"{side}.length > 6"
+        found["short"] = f"{side}.length < 4"
+        found |= {f"mark {mark}": f'{side}.lower == "{mark}"' for mark in (",", ".", "-")}
+    return found
+
+
+def _positional() -> Iterator[str]:
+    yield from (f"distance == {offset}" for offset in range(-8, 9))
+    yield from (f"abs(distance) <= {size}" for size in (1, 2, 3, 4, 6, 8, 12))
+    yield from (f"0 < distance <= {size}" for size in (2, 3, 5, 8))
+    yield from (f"-{size} <= distance < 0" for size in (2, 3, 5, 8))
+    yield from ("distance > 0", "distance < 0", "key.index == 1", "key.index == 0")
+    yield "key.next.is_special and not key.is_special"
+    yield from SCALES
+    yield from (f"nearest(key.is_punct and distance {way} 0)" for way in "<>")
+    yield "key.clause == query.clause"
+
+
+def _sinks() -> Iterator[str]:
+    for sink in ("key.is_bos", "key.is_eos", "key.is_special", "key.index == 0"):
+        yield sink
+        yield f"query.is_special and {sink}"
+        yield f"query.is_punct and {sink}"
+        yield f"not query.is_word_start and {sink}"
+        yield f"any(key.lower == query.lower and distance != 0) and {sink}"
+        yield f"any(key.lower == query.lower and distance < 0) and {sink}"
+        yield from (f"({sink}) * {scale}" for scale in SINK_SCALES)
+    yield "query.is_special and distance == 0"
+    yield "query.is_special and not key.is_special"
+    yield "query.is_bos and key.is_eos"
+    yield "query.is_eos and key.is_bos"
+    yield "query.is_special * log1p(key.index)"
+
+
+def _lexical() -> Iterator[str]:
+    yield "key.id == query.id and not key.is_special"
+    for step in ("key.lower == query.lower", "key.word == query.word", "key.lemma == query.lemma"):
+        yield step
+        yield f"{step} and distance != 0"
+        yield f"{step} and distance < 0"
+        yield f"{step} and distance > 0"
+    for pair in (
+        "key.prev.id == query.id",
+        "key.next.id == query.id",
+        "key.id == query.prev.id",
+        "key.id == query.next.id",
+        "key.prev.id == query.prev.id and distance != 0",
+        "key.next.id == query.next.id and distance != 0",
+        "key.prev.id == query.id and key.prev.prev.id == query.prev.id",
+        "key.prev.prev.id == query.id and distance < 0",
+    ):
+        yield pair
+    yield "last(key.prev.id == query.id and distance < 0)"
+    yield "last(key.id == query.id and distance < 0)"
+    yield "last(key.is_word_start and distance < 0)"
+    yield "first(key.is_word_start and distance > 0)"
+    yield from (f"key.word - query.word == {gap}" for gap in (-3, -2, -1, 1, 2, 3))
+    yield from ("key.length", "key.depth", "key.children", "key.frequency", "key.index / 10")
+    yield "key.length / (1 + abs(distance))"
+    yield "key.depth / (1 + abs(distance))"
+    yield "key.frequency / (1 + abs(distance))"
+
+
+def _syntactic() -> Iterator[str]:
+    links = {
+        "key.word == query.head": "query",
+        "key.head == query.word": "key",
+    }
+    for link, dependent in links.items():
+        yield link
+        yield from (f"{link} and distance {way} 0" for way in "<>")
+        yield f"({link}) / (1 + abs(distance))"
+        yield from (f'{link} and {dependent}.base_dep == "{dep}"' for dep in DEP_RELATIONS)
+    yield "key.word == query.head or key.head == query.word"
+    sibling = "key.head == query.head"
+    yield from (sibling, f"{sibling} and distance < 0", f"{sibling} and distance > 0")
+    yield from ("key.word == query.grandparent", "key.grandparent == query.word")
+    for same in ("base_dep", "upos", "phrase", "sentence", "depth"):
+        yield f"key.{same} == query.{same}"
+        yield f"key.{same} == query.{same} and distance < 0"
+        yield f"key.{same} == query.{same} and distance > 0"
+
+
+def _classes() -> Iterator[str]:
+    yield from token_classes("key", wide=True).values()
+    for key in token_classes("key", wide=False).values():
+        yield from (f"{key} and distance {way} 0" for way in "<>")
+        yield f"{key} and abs(distance) <= 3"
+        yield f"({key}) / (1 + abs(distance))"
+        yield f"query.is_special and {key}"
+    for name, query in token_classes("query", wide=False).items():
+        yield from (f"{query} and distance == {offset}" for offset in (-2, -1, 0, 1, 2))
+        yield from (f"{query} and {sink}" for sink in ("key.is_bos", "key.is_eos"))
+        if not name.startswith("upos"):
+            for other, key in token_classes("key", wide=False).items():
+                if not other.startswith("upos"):
+                    yield f"{query} and {key}"
+    for near in ("punct", "preposition", "conjunction", "auxiliary", "determiner"):
+        key = token_classes("key", wide=False)[near]
+        yield from (f"nearest({key} and distance {way} 0)" for way in "<>")
+
+
+def relation_pool(
+    provides: frozenset[str],
+    visibility: Visibility,
+    *,
+    look_ahead: bool = True,
+    frequency: bool = False,
+) -> tuple[str, ...]:
+    """Generate the pool for texts that provide some word fields.
+
+    Args:
+        provides: the word fields that the annotation gives (`Words.provides`).
+        visibility: what a layer sees; in a causal layer relations to later keys are left out.
+        look_ahead: whether relations may read tokens after the query.
+        frequency: whether a table of token frequencies comes along.
+    """
+    pool: list[str] = []
+    seen: set[str] = set()
+    for part in (_positional(), _sinks(), _lexical(), _syntactic(), _classes()):
+        for source in part:
+            relation = parse(source)
+            fits = relation.needs <= provides and relation.atoms <= MAX_ATOMS
+            if visibility.causal:
+                fits = fits and not relation.needs_later_keys
+                fits = fits and (look_ahead or not relation.looks_ahead)
+            if "frequency" in source:
+                fits = fits and frequency
+            if fits and relation.source not in seen:
+                seen.add(relation.source)
+                pool.append(relation.source)
+    return tuple(pool)
+
+
+def grown_attributes(
+    provides: frozenset[str], visibility: Visibility, *, look_ahead: bool = True
+) -> tuple[str, ...]:
+    """The token attributes whose sets of values are grown from the data."""
+    names = ["lower"]
+    if not visibility.causal or look_ahead:
+        names += [
+            name
+            for name, field in (("base_dep", "dep"), ("upos", "upos"))
+            if field in provides
+        ]
+        names.append("length")
+    if visibility.causal:
+        names.append("prev.lower")
+    return tuple(names)

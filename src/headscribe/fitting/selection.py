@@ -1,0 +1,263 @@
+"""Choosing the few terms of a formula.
+
+Terms are added one after the other: the score test of every relation in the pool, given the terms
+already chosen (`g^2 / 2h`, with `h` what is left of the relation's curvature after projecting out
+the chosen terms), plus terms grown from the residual; the weights are refitted after each. A few
+terms more than wanted are taken in, then the dispensable ones removed one at a time by the
+optimal-brain-surgeon criterion on the overlap.
+"""
+
+import warnings
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from headscribe.fitting.features import Sample
+from headscribe.fitting.grown import Table, grow, tables
+from headscribe.fitting.pool import MAX_ATOMS
+from headscribe.fitting.solver import Fit, Rows, drop_costs, fit_weights
+from headscribe.relations import parse
+
+MAX_FORMULA_ATOMS = 36
+"""Comparisons that a whole formula may make."""
+
+GATES = (
+    "key.is_bos",
+    "key.is_eos",
+    "key.index == 0",
+    "distance == 0",
+    "key.word == query.head",
+    "key.head == query.word",
+    "key.lower == query.lower and distance != 0",
+    "key.prev.id == query.id",
+)
+"""Relations that terms are grown within."""
+
+_COLLINEAR = 1e-3
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How a formula is chosen.
+
+    Attributes:
+        terms: at most so many.
+        extra: terms taken in beyond that, before the dispensable ones go.
+        ridge: penalty on squared weights, in standard deviations of the features.
+        grown: terms grown at a time; 0 for terms of the pool alone.
+        grow_at: numbers of chosen terms at which terms are grown.
+    """
+
+    terms: int = 12
+    extra: int = 3
+    ridge: float = 1e-4
+    grown: int = 8
+    grow_at: tuple[int, ...] = (2, 4, 6, 8, 10, 12)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The terms of a head's formula, with the values of each over the sample's cells."""
+
+    sources: tuple[str, ...]
+    fit: Fit
+
+
+def _csr(ptr: Int[np.ndarray, " n"], cell: Int[np.ndarray, " m"], value: Float[np.ndarray, " m"],
+         cells: int, device: torch.device) -> Tensor:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        return torch.sparse_csr_tensor(
+            torch.from_numpy(ptr.astype(np.int32)),
+            torch.from_numpy(cell.astype(np.int32)),
+            torch.from_numpy(value),
+            size=(len(ptr) - 1, cells),
+            device=device,
+            check_invariants=False,
+        )
+
+
+class Design:
+    """The pool over one sample, arranged so that all its scores cost a few sparse products."""
+
+    def __init__(self, sample: Sample, device: torch.device, *, grown: bool = True) -> None:
+        self.sample = sample
+        self.device = device
+        self.rows = Rows.of(sample.lengths, device)
+        features, cells = sample.features, len(sample.key_token)
+        self.cells = cells
+        self.matrix = _csr(features.ptr, features.cell, features.value, cells, device)
+        self.squares = _csr(features.ptr, features.cell, features.value**2, cells, device)
+        column = np.repeat(np.arange(len(sample.pool)), np.diff(features.ptr))
+        row = sample.row[features.cell]
+        new = np.ones(len(row), bool)
+        new[1:] = (row[1:] != row[:-1]) | (column[1:] != column[:-1])
+        start = np.flatnonzero(new)
+        self.by_row = _csr(
+            np.append(start, len(row)), features.cell, features.value, cells, device
+        )
+        counts = np.bincount(column[start], minlength=len(sample.pool))
+        self.row_counts = torch.from_numpy(counts).to(device)
+        total = np.bincount(column, features.value, len(sample.pool)) / cells
+        square = np.bincount(column, features.value**2, len(sample.pool)) / cells
+        self.variance = torch.from_numpy(np.maximum(square - total**2, 0)).to(device)
+        self.atoms = np.array([parse(source).atoms for source in sample.pool])
+        self.tables: tuple[Table, ...] = tables(sample, GATES) if grown else ()
+
+    def scores(
+        self, predicted: Float[Tensor, " N"], real: Float[Tensor, " N"], chosen: "_Projection"
+    ) -> Float[Tensor, " K"]:
+        """The score-test statistic of every relation of the pool, given the chosen terms."""
+        count = len(self.rows.lengths)
+        gradient = (self.matrix @ (predicted - real)).double() / count
+        mean = self.by_row @ predicted
+        spread = torch.segment_reduce(mean * mean, "sum", lengths=self.row_counts, unsafe=True)
+        own = ((self.squares @ predicted) - spread).double() / count
+        cross = (self.matrix @ chosen.jacobian).double() / count
+        return chosen.statistic(gradient, own, cross, self.variance)
+
+
+@dataclass(frozen=True)
+class _Projection:
+    """What the chosen terms already explain, at the current weights."""
+
+    jacobian: Float[Tensor, "N k"]
+    curvature: Float[Tensor, "k k"]
+    ridge: float
+
+    @classmethod
+    def of(cls, rows: Rows, features: Tensor, predicted: Tensor, ridge: float) -> "_Projection":
+        centred = rows.centred(features, predicted)
+        jacobian = predicted[:, None] * centred
+        variance = features.var(dim=0, correction=0).double()
+        curvature = (jacobian.T @ centred).double() / len(rows.lengths)
+        return cls(jacobian, curvature + 2 * ridge * torch.diag(variance), ridge)
+
+    def statistic(
+        self, gradient: Tensor, own: Tensor, cross: Tensor, variance: Tensor
+    ) -> Float[Tensor, " n"]:
+        """Half the squared score over what is left of the curvature; 0 where next to nothing is."""
+        left = own + 2 * self.ridge * variance
+        if cross.shape[1]:
+            left = left - (cross * torch.linalg.solve(self.curvature, cross.T).T).sum(1)
+        fine = left > _COLLINEAR * own + 1e-12
+        return torch.where(fine, gradient**2 / 2 / torch.where(fine, left, 1.0), 0.0)
+
+
+@dataclass
+class _State:
+    """The terms of one head so far."""
+
+    sources: list[str] = field(default_factory=list)
+    atoms: list[int] = field(default_factory=list)
+    features: Tensor = field(default_factory=lambda: torch.zeros(0))
+
+    def without(self, k: int) -> "_State":
+        keep = [i for i in range(len(self.sources)) if i != k]
+        return _State(
+            [self.sources[i] for i in keep], [self.atoms[i] for i in keep], self.features[:, keep]
+        )
+
+    def with_term(self, source: str, atoms: int, column: Tensor) -> "_State":
+        features = torch.cat([self.features, column[:, None]], dim=1)
+        return _State([*self.sources, source], [*self.atoms, atoms], features)
+
+
+@dataclass
+class _Candidates:
+    """Terms grown for one head."""
+
+    sources: list[str]
+    atoms: list[int]
+    columns: Tensor
+
+    def scores(
+        self, rows: Rows, predicted: Tensor, real: Tensor, chosen: _Projection
+    ) -> Float[Tensor, " n"]:
+        count = len(rows.lengths)
+        centred = rows.centred(self.columns, predicted)
+        gradient = (self.columns.T @ (predicted - real)).double() / count
+        own = ((predicted[:, None] * centred) * self.columns).sum(0).double() / count
+        cross = (self.columns.T @ chosen.jacobian).double() / count
+        variance = self.columns.var(dim=0, correction=0).double()
+        return chosen.statistic(gradient, own, cross, variance)
+
+    def add(self, design: Design, predicted: Tensor, real: Tensor, limit: int) -> None:
+        host = predicted.cpu().numpy(), real.cpu().numpy()
+        for one in grow(design.tables, *host, len(design.rows.lengths), limit):
+            atoms = parse(one.source).atoms
+            if atoms <= MAX_ATOMS and one.source not in self.sources:
+                self.sources.append(one.source)
+                self.atoms.append(atoms)
+                column = torch.from_numpy(one.column).to(self.columns)
+                self.columns = torch.cat([self.columns, column[:, None]], dim=1)
+
+
+def choose_terms(design: Design, real: Float[Tensor, " N"], budget: Budget) -> Chosen:
+    """Choose the terms of one head's formula and fit their weights to the overlap.
+
+    Args:
+        design: the pool over the sample.
+        real: the head's attention on the sample's cells.
+        budget: how many terms, and how they are found.
+    """
+    rows, pool = design.rows, design.sample.pool
+    state = _State(features=torch.zeros((design.cells, 0), device=design.device))
+    grown = _Candidates([], [], state.features)
+    fit = Fit(
+        torch.zeros(0, dtype=torch.float64, device=design.device),
+        rows.softmax(torch.zeros(design.cells, device=design.device)),
+        0.0,
+    )
+    wanted = budget.terms + budget.extra
+    while len(state.sources) < wanted:
+        if budget.grown and len(state.sources) in budget.grow_at:
+            grown.add(design, fit.predicted, real, budget.grown)
+        chosen = _Projection.of(rows, state.features, fit.predicted, budget.ridge)
+        score = design.scores(fit.predicted, real, chosen).cpu().numpy()
+        other = grown.scores(rows, fit.predicted, real, chosen).cpu().numpy()
+        allowed = min(MAX_ATOMS, MAX_FORMULA_ATOMS - sum(state.atoms))
+        score[design.atoms > allowed] = 0
+        other[np.array(grown.atoms, int) > allowed] = 0
+        score[[k for k, source in enumerate(pool) if source in state.sources]] = 0
+        best, best_grown = int(np.argmax(score)), int(np.argmax(np.append(other, 0.0)))
+        if len(other) and other[best_grown % len(other)] > score[best]:
+            state = state.with_term(
+                grown.sources[best_grown], grown.atoms[best_grown], grown.columns[:, best_grown]
+            )
+        elif score[best] > 0:
+            column = design.sample.features.column(best, design.cells)
+            full = torch.from_numpy(column).to(design.device)
+            state = state.with_term(pool[best], int(design.atoms[best]), full)
+        else:
+            break
+        start = torch.cat([fit.weights, fit.weights.new_zeros(1)])
+        fit = fit_weights(
+            rows, state.features, real, "cross_entropy", start=start, ridge=budget.ridge,
+            steps=3, tolerance=1e-5,
+        )
+    return _eliminated(design, real, budget, state, fit)
+
+
+def _eliminated(
+    design: Design, real: Tensor, budget: Budget, state: _State, fit: Fit
+) -> Chosen:
+    """Fit to the overlap, dropping the least useful term until as few are left as wanted."""
+    while True:
+        fit = fit_weights(
+            design.rows, state.features, real, "overlap", start=fit.weights,
+            ridge=budget.ridge, steps=6, tolerance=1e-5,
+        )
+        over = len(state.sources) - budget.terms
+        if over <= 0:
+            return Chosen(tuple(state.sources), fit)
+        costs = drop_costs(
+            design.rows, state.features, fit, real, "overlap", budget.ridge
+        )
+        k = int(torch.argmin(costs))
+        state = state.without(k)
+        weights = torch.cat([fit.weights[:k], fit.weights[k + 1 :]])
+        fit = Fit(weights, fit.predicted, fit.objective)

@@ -1,0 +1,192 @@
+"""The weights of a formula: a multinomial logit fitted to a head's attention.
+
+A formula with features `x_k` predicts the row `p_j = exp(w . x_j) / sum_i exp(w . x_i)` over the
+visible keys. Cross-entropy to the head's row `a`,
+
+    - sum_j a_j log p_j + ridge * |w|^2,
+
+is convex in `w` and solved by Newton's method. The overlap of a pattern with a head is one minus
+half of `sum_j |p_j - a_j|`, which has another optimum; from the cross-entropy's weights the smooth
+
+    1/2 sum_j sqrt((p_j - a_j)^2 + s^2) + ridge * |w|^2,          s = 0.001
+
+is lowered further by iteratively reweighted Gauss-Newton steps, where each step solves a weighted
+least-squares problem in the rows' Jacobian `p_j (x_j - sum_i p_i x_i)`. Steps that do not lower the
+objective are damped (Levenberg-Marquardt), so both descend always.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Objective = Literal["cross_entropy", "overlap"]
+"""What weights are fitted to."""
+
+SMOOTHING = 1e-3
+"""Differences of attention well below this do not count in the smooth overlap."""
+
+_TINY = 1e-12
+_ATTEMPTS = 6
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The visible cells of a number of rows, laid end to end.
+
+    Attributes:
+        lengths: visible keys of each row, shape `(R,)`.
+        row: the row of each cell, ascending, shape `(N,)`.
+    """
+
+    lengths: Int[Tensor, " R"]
+    row: Int[Tensor, " N"]
+
+    @classmethod
+    def of(cls, lengths: Int[np.ndarray, " R"], device: torch.device) -> "Rows":
+        """Lay out rows of the given lengths."""
+        counts = torch.as_tensor(np.asarray(lengths, np.int64), device=device)
+        index = torch.arange(len(lengths), device=device)
+        return cls(counts, torch.repeat_interleave(index, counts))
+
+    def sums(self, values: Float[Tensor, "N *any"]) -> Float[Tensor, "R *any"]:
+        """Add the cells of every row, always in the same order."""
+        total: Tensor = torch.segment_reduce(values, "sum", lengths=self.lengths, unsafe=True)
+        return total
+
+    def softmax(self, logits: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
+        """Normalise `exp(logits)` within each row."""
+        top = torch.segment_reduce(logits, "max", lengths=self.lengths, unsafe=True)
+        value = torch.exp(logits - top[self.row])
+        return value / self.sums(value)[self.row]
+
+    def centred(
+        self, features: Float[Tensor, "N k"], predicted: Float[Tensor, " N"]
+    ) -> Float[Tensor, "N k"]:
+        """Subtract from every feature its mean over the row under `predicted`."""
+        return features - self.sums(predicted[:, None] * features)[self.row]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Fitted weights.
+
+    Attributes:
+        weights: one a feature, in the features' own units, float64, shape `(k,)`.
+        predicted: the rows that they predict, shape `(N,)`.
+        objective: the objective at these weights, ridge included, a mean over rows.
+    """
+
+    weights: Float[Tensor, " k"]
+    predicted: Float[Tensor, " N"]
+    objective: float
+
+
+def loss(
+    rows: Rows, predicted: Float[Tensor, " N"], real: Float[Tensor, " N"], objective: Objective
+) -> float:
+    """The objective without its ridge, a mean over rows."""
+    if objective == "cross_entropy":
+        total = -(real * torch.log(predicted + _TINY)).sum()
+    else:
+        total = torch.sqrt((predicted - real) ** 2 + SMOOTHING**2).sum() / 2
+    return float(total) / len(rows.lengths)
+
+
+def gradient_and_curvature(
+    rows: Rows,
+    features: Float[Tensor, "N k"],
+    predicted: Float[Tensor, " N"],
+    real: Float[Tensor, " N"],
+    objective: Objective,
+) -> tuple[Float[Tensor, " k"], Float[Tensor, "k k"]]:
+    """The gradient of `loss` in the weights, and its Hessian or Gauss-Newton matrix, float64."""
+    centred = rows.centred(features, predicted)
+    jacobian = predicted[:, None] * centred
+    difference = predicted - real
+    if objective == "cross_entropy":
+        gradient, curvature = features.T @ difference, jacobian.T @ centred
+    else:
+        inverse = 0.5 / torch.sqrt(difference**2 + SMOOTHING**2)
+        gradient = jacobian.T @ (difference * inverse)
+        curvature = jacobian.T @ (jacobian * inverse[:, None])
+    count = len(rows.lengths)
+    return gradient.double() / count, curvature.double() / count
+
+
+def fit_weights(
+    rows: Rows,
+    features: Float[Tensor, "N k"],
+    real: Float[Tensor, " N"],
+    objective: Objective,
+    *,
+    start: Float[Tensor, " k"] | None = None,
+    ridge: float = 1e-4,
+    steps: int = 30,
+    tolerance: float = 1e-6,
+) -> Fit:
+    """Fit the weights of a formula to one head.
+
+    Args:
+        rows: the layout of the cells.
+        features: the value of every relation at every cell.
+        real: the head's attention.
+        objective: what to lower.
+        start: weights to begin with; 0 by default.
+        ridge: penalty on the squared weights, measured in standard deviations of the features.
+        steps: at most so many steps.
+        tolerance: stop when a step lowers the objective by less.
+    """
+    scale = features.std(dim=0, correction=0).clamp_min(1e-6)
+    scaled = features / scale
+    size = features.shape[1]
+    zero = torch.zeros(size, dtype=torch.float64, device=features.device)
+    weights = zero if start is None else start.double() * scale.double()
+    penalty = 2 * ridge * torch.eye(size, dtype=torch.float64, device=features.device)
+
+    def at(w: Float[Tensor, " k"]) -> tuple[Tensor, float]:
+        predicted = rows.softmax(scaled @ w.to(scaled.dtype))
+        return predicted, loss(rows, predicted, real, objective) + ridge * float(w @ w)
+
+    predicted, value = at(weights)
+    damping = 1e-8
+    for _ in range(steps):
+        gradient, curvature = gradient_and_curvature(rows, scaled, predicted, real, objective)
+        gradient, curvature = gradient + 2 * ridge * weights, curvature + penalty
+        gained = 0.0
+        for _ in range(_ATTEMPTS):
+            damped = curvature + damping * torch.diag(torch.diagonal(curvature))
+            trial = weights - torch.linalg.solve(damped, gradient)
+            tried, tried_value = at(trial)
+            if tried_value < value:
+                gained = value - tried_value
+                weights, predicted, value = trial, tried, tried_value
+                damping = max(damping / 10, 1e-8)
+                break
+            damping = max(damping * 100, 1e-3)
+        if gained < tolerance:
+            break
+    return Fit(weights / scale.double(), predicted, value)
+
+
+def drop_costs(
+    rows: Rows,
+    features: Float[Tensor, "N k"],
+    fit: Fit,
+    real: Float[Tensor, " N"],
+    objective: Objective,
+    ridge: float = 1e-4,
+) -> Float[Tensor, " k"]:
+    """What dropping each term would cost, the others refitted: `w^2 / (2 [H^-1]_kk)`.
+
+    The optimal-brain-surgeon criterion (Hassibi and Stork, NeurIPS 1992).
+    """
+    _, curvature = gradient_and_curvature(rows, features, fit.predicted, real, objective)
+    variance = features.var(dim=0, correction=0).clamp_min(1e-12).double()
+    curvature = curvature + 2 * ridge * torch.diag(variance)
+    scale = torch.sqrt(torch.diagonal(curvature))
+    inverse = torch.linalg.inv(curvature / scale[:, None] / scale[None, :])
+    return (fit.weights * scale) ** 2 / torch.diagonal(inverse) / 2
