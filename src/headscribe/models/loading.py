@@ -1,5 +1,6 @@
 """From a name, a folder or an object to a model that can be surveyed."""
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,7 +45,8 @@ def load(
 ) -> Model:
     """Load a model and its tokenizer and see what can be done with them.
 
-    Code from the hub is never run, and safetensors are preferred.
+    Code from the hub is never run, and safetensors are preferred. The model is put into evaluation
+    mode.
 
     Args:
         source: a hub id, a folder, `bundled:stories` (a small storyteller inside this package),
@@ -201,8 +203,8 @@ def _loading_errors(name: str) -> Iterator[None]:
     """Turn what transformers and the hub raise while loading into one line."""
     hub, own = hub_logging.get_verbosity(), hf_logging.get_verbosity()
     bars = hf_logging.is_progress_bar_enabled()
-    hub_logging.set_verbosity(hub_logging.ERROR)
-    hf_logging.set_verbosity(hf_logging.ERROR)
+    hub_logging.set_verbosity(logging.ERROR)
+    hf_logging.set_verbosity(logging.ERROR)
     if not sys.stderr.isatty():
         hf_logging.disable_progress_bar()
     try:

@@ -113,7 +113,7 @@ class Model:
                 f"{text_name(tuple(batch), longest)}: expected at most {self.max_tokens} tokens, "
                 f"got {max(lengths)}; `Model.encode` cuts texts"
             )
-        pad = self.hf.config.get_text_config().pad_token_id
+        pad = getattr(self.hf.config.get_text_config(), "pad_token_id", None)
         ids = torch.full((len(batch), max(lengths)), 0 if pad is None else pad, dtype=torch.long)
         for row, text in enumerate(batch):
             ids[row, : lengths[row]] = torch.as_tensor(text.ids, dtype=torch.long)
@@ -155,9 +155,12 @@ class Model:
         Without a substitution the model runs untouched.
 
         Raises:
-            UsageError: the model has no prediction head, or its heads cannot be replaced.
+            UsageError: the model has no prediction head or two stacks, or its heads cannot be
+                replaced.
             RunError: attention is NaN or infinite, or the batch does not fit into memory.
         """
+        if self.stack.name is not None:
+            raise UsageError("predictions of encoder-decoder models are not supported")
         texts = tuple(batch)
         lengths = torch.tensor([len(text) for text in texts], device=self.hf.device)
         inputs = self.inputs(texts)
@@ -171,25 +174,6 @@ class Model:
         if logits is None or logits.ndim != 3:
             raise UsageError(f"{type(self.hf).__name__} predicts no tokens: it has no logits")
         return logits
-
-
-def batches(passages: Sequence[Passage | Encoding], token_budget: int) -> list[tuple[int, ...]]:
-    """Group texts of similar length, longest first, so that no batch exceeds a budget.
-
-    A batch of `n` texts, the longest of `T` tokens, costs `n * T` tokens; a single text may
-    exceed the budget. The grouping depends on the lengths and their order alone.
-
-    Returns:
-        The indices of each batch's passages.
-    """
-    order = sorted(range(len(passages)), key=lambda index: (-len(passages[index]), index))
-    found: list[list[int]] = []
-    for index in order:
-        if found and (len(found[-1]) + 1) * len(passages[found[-1][0]]) <= token_budget:
-            found[-1].append(index)
-        else:
-            found.append([index])
-    return [tuple(batch) for batch in found]
 
 
 @contextmanager

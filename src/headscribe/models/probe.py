@@ -22,6 +22,10 @@ TOLERANCE = 1e-3
 """How far the tap may be from the eager code, in attention and relative to the largest output."""
 
 
+_CONFUSED = (AttributeError, IndexError, KeyError, NotImplementedError, TypeError, ValueError)
+"""What modeling code raises when it does not get the inputs that it expects."""
+
+
 @dataclass(frozen=True)
 class Layer:
     """What one self-attention call of the probe showed."""
@@ -57,30 +61,28 @@ def probe(hf: HuggingFaceModel, name: StackName | None) -> Probe:
         UsageError: the model cannot be run on token ids alone.
     """
     bare = _bare(hf, name)
-    vocabulary = hf.config.get_text_config().vocab_size
-    ids = [(11 * index + 7) % vocabulary for index in range(LENGTH + 1)]
-    ids = [index for index in ids if index != hf.config.get_text_config().pad_token_id][:LENGTH]
-    source = torch.tensor([ids], device=hf.device)
-    inputs = forward_arguments(bare, source)
-    if name == "decoder":
-        inputs["decoder_input_ids"] = source[:, :-2]
+    inputs = _inputs(bare)
+    try:
+        attentions, output = eager_attentions(bare, inputs)
+    except _CONFUSED as error:
+        raise UsageError(
+            f"{type(hf).__name__} cannot be run on token ids alone: {_first_line(error)}"
+        ) from error
     layers: list[Layer] = []
 
     def record(invocation: Invocation) -> Tensor:
-        inside = name is None or invocation.module in set(bare.root.modules())
-        if inside and invocation.query.shape[2] == invocation.key.shape[2] == _length(inputs):
+        inside = name is None or invocation.module in members
+        if inside and invocation.query.shape[2] == invocation.key.shape[2] == output.shape[1]:
             layers.append(_layer(invocation))
         return invocation.own_output()
 
+    members = set(bare.root.modules())
     try:
         with torch.inference_mode(), intercept(hf, record):
             tapped = bare.body(**inputs)[0]
-        attentions, output = eager_attentions(bare, inputs)
-    except (TypeError, ValueError, NotImplementedError) as error:
-        message = str(error).splitlines()[0]
-        raise UsageError(
-            f"{type(hf).__name__} cannot be run on token ids alone: {message}"
-        ) from error
+    except _CONFUSED:
+        # Code that bypasses the interface may not know what to do with its masks (MPT).
+        return Probe(bare, (), attentions, False)
     agrees = (
         attentions is not None
         and len(layers) == len(attentions)
@@ -88,6 +90,18 @@ def probe(hf: HuggingFaceModel, name: StackName | None) -> Probe:
         and _near(tapped, output)
     )
     return Probe(bare, tuple(layers), attentions, agrees)
+
+
+def _inputs(stack: Stack) -> dict[str, Any]:
+    """A few tokens without a padding token; a decoder gets fewer than its encoder."""
+    text = stack.hf.config.get_text_config()
+    ids = [(11 * index + 7) % text.vocab_size for index in range(LENGTH + 1)]
+    ids = [index for index in ids if index != getattr(text, "pad_token_id", None)][:LENGTH]
+    source = torch.tensor([ids], device=stack.hf.device)
+    inputs = forward_arguments(stack, source)
+    if stack.name == "decoder":
+        inputs["decoder_input_ids"] = source[:, :-2]
+    return inputs
 
 
 def forward_arguments(stack: Stack, ids: Tensor, mask: Tensor | None = None) -> dict[str, Any]:
@@ -113,8 +127,14 @@ def eager_attentions(
         result = stack.body(**inputs, output_attentions=True)
     field = "decoder_attentions" if stack.name == "decoder" else "attentions"
     found = tuple(getattr(result, field, None) or ())
-    usable = found and all(isinstance(item, Tensor) and item.ndim == 4 for item in found)
+    length = result[0].shape[1]
+    usable = found and all(_is_attention(item, length) for item in found)
     return (found if usable else None), result[0]
+
+
+def _is_attention(item: object, length: int) -> bool:
+    """Whether this is `(B, H, T, T)`; Longformer and its like return other things."""
+    return isinstance(item, Tensor) and item.ndim == 4 and item.shape[2:] == (length, length)
 
 
 def visibility(weights: Tensor, window: int | None) -> Visibility:
@@ -130,11 +150,6 @@ def _bare(hf: HuggingFaceModel, name: StackName | None) -> Stack:
         root = hf.get_encoder() if name == "encoder" else hf.get_decoder()
         body = root if name == "encoder" else hf.base_model
     return Stack(hf, body, root, name, (), 0, (), ())
-
-
-def _length(inputs: dict[str, Any]) -> int:
-    length: int = inputs.get("decoder_input_ids", inputs["input_ids"]).shape[1]
-    return length
 
 
 def _layer(invocation: Invocation) -> Layer:
@@ -180,3 +195,7 @@ def _near(one: Tensor, other: Tensor) -> bool:
     coarse = torch.finfo(other.dtype).eps * 64
     bound = max(TOLERANCE, coarse) * max(1.0, float(other.float().abs().max()))
     return bool((one.float() - other.float()).abs().max() <= bound)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

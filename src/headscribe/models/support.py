@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedModel as HuggingFaceModel
 
@@ -73,6 +74,9 @@ def examine(hf: HuggingFaceModel, stack: str | None = None) -> tuple[Support, St
             f"{_bypass(shown)}: surveyed through output_attentions=True with eager attention, "
             "which holds all layers in memory at once; heads cannot be replaced"
         )
+    if found is not None and not _within(found.visibility, _weights(shown)):
+        found = None
+        notes.append("it attends to keys outside of the windows that it states")
     return (
         Support(
             architecture=type(hf).__name__,
@@ -151,6 +155,24 @@ def _returned(shown: Probe) -> Stack:
     return replace(
         shown.bare,
         heads=weights[0].shape[1],
-        visibility=tuple(visibility(each, None) for each in weights),
+        visibility=tuple(
+            visibility(each, _stated_window(shown.bare.hf, layer))
+            for layer, each in enumerate(weights)
+        ),
         closed=(False,) * len(weights),
     )
+
+
+def _stated_window(hf: HuggingFaceModel, layer: int) -> int | None:
+    """The sliding window of a layer that bypasses the interface: GPT-Neo's local layers."""
+    kinds = getattr(hf.config, "attention_layers", None) or ()
+    return int(hf.config.window_size) if layer < len(kinds) and kinds[layer] == "local" else None
+
+
+def _within(stated: tuple[Visibility, ...], weights: list[Tensor]) -> bool:
+    """Whether no weight lies outside of what the layers are said to see."""
+    for visible, matrix in zip(stated, weights, strict=True):
+        hidden = ~torch.from_numpy(visible.dense(matrix.shape[-1])).to(matrix.device)
+        if bool(matrix[..., hidden].any()):
+            return False
+    return True
