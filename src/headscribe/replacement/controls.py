@@ -1,0 +1,209 @@
+"""Controls: what a replaced head is compared with, estimated on `fit` texts in one pass."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from headscribe.core.errors import UsageError
+from headscribe.core.heads import HeadId
+from headscribe.core.rows import Rows
+from headscribe.core.visibility import Visibility
+from headscribe.models.batching import batches
+from headscribe.models.calls import AttentionCall
+from headscribe.models.model import Model
+from headscribe.patterns.contract import Family, Pattern
+from headscribe.replacement.plan import Program
+from headscribe.scoring.plan import sinks_of
+from headscribe.scoring.profile import CELL_CLASSES, class_sums, predicted_rows, profile_cells
+from headscribe.text.passages import Passage
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """A head's mean attention by position, as a program.
+
+    Attributes:
+        table: mean attention by cell class of `scoring.profile`, shape `(CELL_CLASSES,)`.
+    """
+
+    table: Float[np.ndarray, " C"]
+    name: str = "profile"
+    family: ClassVar[Family] = "positional"
+    sentence: ClassVar[str] = "The head's own mean attention by offset, sinks apart."
+    source: ClassVar[str] = "estimated on the fit texts"
+    needs: ClassVar[frozenset[str]] = frozenset()
+    looks_ahead: ClassVar[bool] = False
+    needs_later_keys: ClassVar[bool] = False
+    mirror: ClassVar[str | None] = None
+
+    def predict(self, passage: Passage, visibility: Visibility) -> Rows:
+        """The profile's rows; uniform over the visible keys where it knows nothing."""
+        cells = profile_cells(
+            np.array([len(passage)]),
+            np.ones((1, len(passage)), bool),
+            sinks_of(passage, visibility)[None],
+            visibility,
+            torch.device("cpu"),
+        )
+        table = torch.from_numpy(self.table)[None, None]
+        rows = predicted_rows(table, cells, torch.zeros(len(passage), dtype=torch.long))
+        return Rows.from_dense(rows[0].numpy())
+
+
+@dataclass(frozen=True, eq=False)
+class MeanAttention:
+    """A head's attention averaged over texts, place by place: `A[i, j]` of all texts that long.
+
+    Rows beyond the longest `fit` text stay uncovered.
+
+    Attributes:
+        mean: shape `(T, T)`, rows sum to 1; queries that no text had are 0.
+    """
+
+    mean: Float[np.ndarray, "T T"]
+    name: str = "mean"
+    family: ClassVar[Family] = "positional"
+    sentence: ClassVar[str] = "The head's attention averaged over texts, place by place."
+    source: ClassVar[str] = "estimated on the fit texts"
+    needs: ClassVar[frozenset[str]] = frozenset()
+    looks_ahead: ClassVar[bool] = False
+    needs_later_keys: ClassVar[bool] = False
+    mirror: ClassVar[str | None] = None
+
+    def predict(self, passage: Passage, visibility: Visibility) -> Rows:
+        """The averaged rows, restricted to the keys that the text has and the layer sees."""
+        length = len(passage)
+        known = min(length, len(self.mean))
+        matrix = np.zeros((length, length))
+        matrix[:known, :known] = self.mean[:known, :known]
+        return Rows.from_dense(np.where(visibility.dense(length), matrix, 0.0))
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The controls of every head.
+
+    Attributes:
+        profile: its profile.
+        fixed: the fixed pattern that overlaps it best on the `fit` texts.
+        mean: its mean attention.
+    """
+
+    profile: Mapping[HeadId, Pattern]
+    fixed: Mapping[HeadId, Pattern]
+    mean: Mapping[HeadId, Pattern]
+
+
+def estimate(
+    model: Model,
+    passages: Sequence[Passage],
+    fixed: Sequence[Pattern],
+    token_budget: int = 4096,
+) -> Controls:
+    """Estimate the controls of every head.
+
+    Args:
+        model: the untouched model.
+        passages: the `fit` texts.
+        fixed: the fixed patterns to choose from; each must cover every row, and those that a
+            causal layer cannot have are left out there.
+        token_budget: tokens a batch.
+
+    Raises:
+        UsageError: there is no text, or no fixed pattern for a layer.
+    """
+    if not passages:
+        raise UsageError("expected at least one fit text to estimate controls on, got none")
+    sums = _Sums(model, fixed, max(map(len, passages)))
+    for batch in batches(passages, token_budget):
+        model.run([passages[index] for index in batch], sums)
+    heads = [HeadId(layer, head) for layer in range(model.layers) for head in range(model.heads)]
+    return Controls(
+        {head: Profile(sums.profile(head)) for head in heads},
+        {head: sums.best_fixed(head) for head in heads},
+        {head: MeanAttention(sums.mean(head)) for head in heads},
+    )
+
+
+class _Sums:
+    """An observer that adds up what the controls are made of."""
+
+    def __init__(self, model: Model, fixed: Sequence[Pattern], longest: int) -> None:
+        layers, heads = model.layers, model.heads
+        self._visibility = [model.visibility(layer) for layer in range(layers)]
+        self._fixed = [
+            [
+                pattern
+                for pattern in fixed
+                if not (seen.causal and (pattern.looks_ahead or pattern.needs_later_keys))
+            ]
+            for seen in self._visibility
+        ]
+        if not all(self._fixed):
+            raise UsageError("expected at least one fixed pattern for every layer, got none")
+        self._attention = torch.zeros((layers, heads, CELL_CLASSES), dtype=torch.float64)
+        self._cells = torch.zeros((layers, CELL_CLASSES), dtype=torch.float64)
+        self._sum = torch.zeros((layers, heads, longest, longest))
+        self._overlap = torch.zeros((layers, heads, len(fixed)), dtype=torch.float64)
+
+    def observe(self, call: AttentionCall) -> None:
+        """Add one layer's attention on a batch."""
+        layer = call.layer
+        seen = self._visibility[layer]
+        attention = call.probabilities().cpu()
+        for b, passage in enumerate(call.batch):
+            assert isinstance(passage, Passage)
+            length = len(passage)
+            real = attention[b, :, :length, :length]
+            self._sum[layer, :, :length, :length] += real
+            cells = profile_cells(
+                np.array([length]),
+                np.ones((1, length), bool),
+                sinks_of(passage, seen)[None],
+                seen,
+                real.device,
+            )
+            fold = torch.zeros(length, dtype=torch.long)
+            total, count = class_sums(real, cells, fold, 1)
+            self._attention[layer] += total[0]
+            self._cells[layer] += count[0]
+            for k, pattern in enumerate(self._fixed[layer]):
+                rows = pattern.predict(passage, seen)
+                found = real[:, torch.from_numpy(rows.query), torch.from_numpy(rows.key)]
+                shared = torch.minimum(found, torch.from_numpy(rows.weight)).sum(-1)
+                self._overlap[layer, :, k] += shared / length
+
+    def profile(self, head: HeadId) -> Float[np.ndarray, " C"]:
+        """Mean attention by cell class."""
+        count = self._cells[head.layer].clamp_min(1)
+        table: np.ndarray = (self._attention[head.layer, head.head] / count).numpy()
+        return table
+
+    def mean(self, head: HeadId) -> Float[np.ndarray, "T T"]:
+        """Mean attention by place; rows are normalised."""
+        total: Tensor = self._sum[head.layer, head.head].double()
+        row = total.sum(-1, keepdim=True)
+        return torch.where(row > 0, total / torch.where(row > 0, row, 1.0), 0.0).numpy()
+
+    def best_fixed(self, head: HeadId) -> Pattern:
+        """The fixed pattern of the greatest mean overlap; of equals the first."""
+        return self._fixed[head.layer][int(self._overlap[head.layer, head.head].argmax())]
+
+
+def shuffled(programs: Mapping[HeadId, Program], seed: int) -> dict[HeadId, Program]:
+    """Give every head the program of another, none its own.
+
+    Raises:
+        UsageError: there are fewer than two heads.
+    """
+    heads = sorted(programs)
+    if len(heads) < 2:
+        raise UsageError("expected programs of at least two heads to shuffle, got fewer")
+    order = np.random.default_rng(seed).permutation(len(heads))
+    following = dict(zip(order.tolist(), np.roll(order, -1).tolist(), strict=True))
+    return {head: programs[heads[following[index]]] for index, head in enumerate(heads)}

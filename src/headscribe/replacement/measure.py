@@ -1,0 +1,200 @@
+"""What replacement does to a model: loss, divergence and likeness, text by text, paired."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from headscribe.core.errors import UsageError, unknown_name
+from headscribe.models.batching import batches
+from headscribe.models.model import Model
+from headscribe.replacement.apply import Substituted, foresee
+from headscribe.replacement.passes import Reading, readings_of
+from headscribe.replacement.plan import Plan
+from headscribe.replacement.rows import RowCache
+from headscribe.scoring.statistics import ratio
+from headscribe.text.passages import Passage
+
+Metric = Literal[
+    "loss", "perplexity", "word_perplexity", "pseudo_perplexity", "word_pseudo_perplexity",
+    "kl", "cosine",
+]  # fmt: skip
+
+METRICS: dict[str, tuple[Metric, ...]] = {
+    "causal": ("perplexity", "word_perplexity", "loss", "kl"),
+    "masked": ("pseudo_perplexity", "word_pseudo_perplexity", "loss", "kl"),
+    "encoder": ("cosine",),
+}
+"""What can be measured of each kind of model, the headline first.
+
+loss                     mean negative log-likelihood of a token, nats
+perplexity               its exponential; word_perplexity: per word instead of per token
+pseudo_perplexity        the same with every token masked in turn (Salazar et al., ACL 2020)
+kl                       mean divergence of the altered predictions from the unaltered, nats
+cosine                   mean cosine of the last hidden states, altered and unaltered, by token
+"""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A metric of an altered model beside the unaltered one, on the same texts.
+
+    Attributes:
+        unaltered: the metric without replacement (0 for `kl`, 1 for `cosine`).
+        value: the metric with it.
+        increase: `value / unaltered - 1`; for `kl` the value itself.
+        low: lower end of the increase's 95 % interval, paired over texts and clustered by group;
+            NaN where there is one group only.
+        high: upper end.
+    """
+
+    unaltered: float
+    value: float
+    increase: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Readings:
+    """Sums over the scored tokens of every text, for the unaltered model and each plan.
+
+    Attributes:
+        kind: of the model: `causal`, `masked`, `encoder`.
+        groups: the group of each text.
+        tokens: scored tokens, shape `(N,)`.
+        words: words that these touch, shape `(N,)`.
+        unaltered: sums of the untouched model's losses, shape `(N,)`; 0 for encoders.
+        loss: the same under each plan, shape `(P, N)`.
+        shift: under each plan, divergences, or cosines for encoders, shape `(P, N)`.
+    """
+
+    kind: str
+    groups: tuple[str, ...]
+    tokens: Float[np.ndarray, " N"]
+    words: Float[np.ndarray, " N"]
+    unaltered: Float[np.ndarray, " N"]
+    loss: Float[np.ndarray, "P N"]
+    shift: Float[np.ndarray, "P N"]
+
+    @property
+    def headline(self) -> Metric:
+        """The metric that matters most for this kind of model."""
+        return METRICS[self.kind][0]
+
+    def estimate(self, plan: int | Sequence[int], metric: Metric | None = None) -> Estimate:
+        """A metric under a plan; under several, the mean over them (random orders).
+
+        A perplexity's interval is that of the mean difference of log-likelihood per token (or
+        word), exponentiated.
+
+        Raises:
+            UsageError: this kind of model has no such metric, or no text has a scored token.
+        """
+        name = self.headline if metric is None else metric
+        if name not in METRICS[self.kind]:
+            known = [str(one) for one in METRICS[self.kind]]
+            raise unknown_name(f"metric of a {self.kind} model", name, known)
+        if not self.tokens.sum():
+            raise UsageError("expected texts of at least two tokens, got nothing to predict")
+        chosen = [plan] if isinstance(plan, int) else list(plan)
+        loss, shift = self.loss[chosen].mean(axis=0), self.shift[chosen].mean(axis=0)
+        change = loss - self.unaltered
+        if name == "kl":
+            mean = self._ratio(shift, self.tokens)
+            return Estimate(0.0, mean[0], *mean)
+        if name == "cosine":
+            mean = self._ratio(shift - self.tokens, self.tokens)
+            return Estimate(1.0, 1 + mean[0], *mean)
+        if name == "loss":
+            before = self.unaltered.sum() / self.tokens.sum()
+            mean = self._ratio(change, self.unaltered)
+            return Estimate(float(before), float(before * (1 + mean[0])), *mean)
+        count = self.words if name.startswith("word") else self.tokens
+        before = np.exp(self.unaltered.sum() / count.sum())
+        mean = self._ratio(change, count)
+        low, middle, high = np.expm1([mean[1], mean[0], mean[2]])
+        value = np.exp(loss.sum() / count.sum())
+        return Estimate(float(before), float(value), float(middle), float(low), float(high))
+
+    def _ratio(
+        self, total: Float[np.ndarray, " N"], count: Float[np.ndarray, " N"]
+    ) -> tuple[float, float, float]:
+        """Mean of `total / count` with its interval, clustered by group."""
+        _, group = np.unique(np.array(self.groups), return_inverse=True)
+        mean, low, high = ratio(np.bincount(group, total), np.bincount(group, count))
+        return float(mean), float(low), float(high)
+
+
+def measure(
+    model: Model,
+    plans: Sequence[Plan],
+    passages: Sequence[Passage],
+    *,
+    token_budget: int = 2048,
+    positions: int | None = None,
+    done: Mapping[int, Reading] | None = None,
+) -> Iterator[tuple[int, Reading]]:
+    """Read the model, unaltered and under every plan, one batch of texts after the other.
+
+    All plans are read on a batch before the next, so that each program predicts each text once.
+
+    Args:
+        model: the model.
+        plans: what replaces what.
+        passages: the texts.
+        token_budget: tokens a batch; for masked models, of masked copies.
+        positions: masked models: mask so many tokens a text, chosen by hash; None for all.
+        done: readings of texts that an interrupted run has had already.
+
+    Yields:
+        The position of a text and its reading; those of `done` are not repeated.
+
+    Raises:
+        UsageError: before the first pass: what `Plan.check` and `foresee` raise, and what the
+            model cannot be measured for; later: a program that fails on a text.
+    """
+    for plan in plans:
+        plan.check(model)
+    if passages:
+        seen: dict[tuple[int, object], None] = {}
+        for plan in plans:
+            fresh = [h for h, p in plan.programs.items() if (id(p), model.visibility(h.layer))
+                     not in seen]  # fmt: skip
+            seen.update(
+                dict.fromkeys((id(plan.programs[h]), model.visibility(h.layer)) for h in fresh)
+            )
+            foresee(model, plan.only(fresh), max(passages[:8], key=len))
+    left = [index for index in range(len(passages)) if index not in (done or {})]
+    for batch in batches([passages[index] for index in left], token_budget):
+        chosen = [left[position] for position in batch]
+        cache = RowCache()
+        substitutions = [Substituted(plan, model, cache) for plan in plans]
+        texts = [passages[index] for index in chosen]
+        found = readings_of(model, texts, substitutions, token_budget, positions)
+        yield from zip(chosen, found, strict=True)
+
+
+def collect(
+    model: Model, passages: Sequence[Passage], found: Mapping[int, Reading], plans: int
+) -> Readings:
+    """Put the readings of all texts together.
+
+    Raises:
+        UsageError: a text has not been read.
+    """
+    missing = [index for index in range(len(passages)) if index not in found]
+    if missing:
+        raise UsageError(f"text {passages[missing[0]].text_id} has not been read")
+    ordered = [found[index] for index in range(len(passages))]
+    return Readings(
+        model.kind,
+        tuple(passage.group for passage in passages),
+        np.array([one.tokens for one in ordered]),
+        np.array([one.words for one in ordered]),
+        np.array([one.unaltered for one in ordered]),
+        np.array([one.loss for one in ordered]).reshape(-1, plans).T,
+        np.array([one.shift for one in ordered]).reshape(-1, plans).T,
+    )

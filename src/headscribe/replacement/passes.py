@@ -1,0 +1,238 @@
+"""Forward passes of the unaltered and the altered model on the same texts."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from headscribe.core.errors import UsageError
+from headscribe.models.batching import batches
+from headscribe.models.model import Model
+from headscribe.models.tap import tap
+from headscribe.replacement.apply import Substituted
+from headscribe.scoring.plan import content_digest
+from headscribe.text.passages import Encoding, Passage, Words
+
+HIDDEN = "\ufffd"
+"""What the characters of a masked token become in the text that programs read."""
+
+Logits = Callable[[Sequence[Passage], Substituted | None], Tensor]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Sums over the scored tokens of one text: see `Readings`."""
+
+    tokens: float
+    words: float
+    unaltered: float
+    loss: tuple[float, ...]
+    shift: tuple[float, ...]
+
+
+def readings_of(
+    model: Model,
+    passages: Sequence[Passage],
+    plans: Sequence[Substituted],
+    token_budget: int,
+    positions: int | None,
+) -> list[Reading]:
+    """Read every text of a batch, unaltered and under each plan."""
+    if model.kind == "causal":
+        return _causal(model, passages, plans)
+    if model.kind == "masked":
+        return [_masked(model, one, plans, token_budget, positions) for one in passages]
+    return _encoder(model, passages, plans)
+
+
+def _causal(
+    model: Model, passages: Sequence[Passage], plans: Sequence[Substituted]
+) -> list[Reading]:
+    """Every token but the first, and none that the tokenizer added, given those before it."""
+    text, query, target = [], [], []
+    for b, passage in enumerate(passages):
+        scored = np.flatnonzero(~passage.is_special[1:])
+        text.append(np.full(len(scored), b))
+        query.append(scored)
+        target.append(np.asarray(passage.ids)[scored + 1])
+    where = tuple(torch.from_numpy(np.concatenate(part)) for part in (text, query))
+    ids = torch.from_numpy(np.concatenate(target)).long()
+
+    def predictions(plan: Substituted | None) -> Tensor:
+        logits = model.logits(passages, plan)
+        return _log_probabilities(logits[tuple(part.to(logits.device) for part in where)])
+
+    tokens, unaltered, losses, shifts = _compare(predictions, ids, where[0], len(passages), plans)
+    return [
+        Reading(
+            tokens[b],
+            _words(passage, query[b] + 1),
+            unaltered[b],
+            tuple(loss[b] for loss in losses),
+            tuple(shift[b] for shift in shifts),
+        )
+        for b, passage in enumerate(passages)
+    ]
+
+
+def _masked(
+    model: Model,
+    passage: Passage,
+    plans: Sequence[Substituted],
+    token_budget: int,
+    positions: int | None,
+) -> Reading:
+    """Each token that the tokenizer did not add, or some of them, masked and predicted."""
+    mask = model.tokenizer.mask_token_id
+    if mask is None:
+        raise UsageError(f"{model.name}: expected a tokenizer with a mask token, it has none")
+    scored = masked_positions(passage, positions)
+    copies = [masked(passage, int(at), mask, str(model.tokenizer.mask_token)) for at in scored]
+    total = Reading(
+        float(len(scored)), _words(passage, scored), 0.0, (0.0,) * len(plans), (0.0,) * len(plans)
+    )
+    for batch in batches(copies, token_budget):
+        texts = [copies[index] for index in batch]
+        at = torch.from_numpy(scored[list(batch)])
+        ids = torch.from_numpy(np.asarray(passage.ids)[scored[list(batch)]]).long()
+        row = torch.arange(len(texts))
+
+        def predictions(
+            plan: Substituted | None,
+            texts: Sequence[Passage] = texts,
+            row: Tensor = row,
+            at: Tensor = at,
+        ) -> Tensor:
+            logits = model.logits(texts, plan)
+            return _log_probabilities(logits[row.to(logits.device), at.to(logits.device)])
+
+        _, unaltered, losses, shifts = _compare(predictions, ids, torch.zeros_like(row), 1, plans)
+        total = replace(
+            total,
+            unaltered=total.unaltered + unaltered[0],
+            loss=tuple(old + new[0] for old, new in zip(total.loss, losses, strict=True)),
+            shift=tuple(old + new[0] for old, new in zip(total.shift, shifts, strict=True)),
+        )
+    return total
+
+
+def _encoder(
+    model: Model, passages: Sequence[Passage], plans: Sequence[Substituted]
+) -> list[Reading]:
+    """The cosine of each token's last hidden states."""
+
+    def states(plan: Substituted | None) -> Tensor:
+        inputs = model.inputs(passages)
+        lengths = torch.tensor([len(passage) for passage in passages], device=model.hf.device)
+        with torch.inference_mode():
+            if plan is None:
+                found: Tensor = model.stack.body(**inputs)[0]
+                return found
+            with tap(model, None, plan, batch=tuple(passages), lengths=lengths):
+                altered: Tensor = model.stack.body(**inputs)[0]
+            return altered
+
+    before = states(None)
+    cosines = [torch.cosine_similarity(before.double(), states(p).double(), dim=-1) for p in plans]
+    return [
+        Reading(
+            float(len(passage)),
+            _words(passage, np.arange(len(passage))),
+            0.0,
+            (0.0,) * len(plans),
+            tuple(float(cosine[b, : len(passage)].sum()) for cosine in cosines),
+        )
+        for b, passage in enumerate(passages)
+    ]
+
+
+def _compare(
+    predictions: Callable[[Substituted | None], Float[Tensor, "R V"]],
+    ids: Tensor,
+    text: Tensor,
+    texts: int,
+    plans: Sequence[Substituted],
+) -> tuple[list[float], list[float], list[list[float]], list[list[float]]]:
+    """By text: rows, unaltered loss, and under each plan loss and divergence."""
+
+    def by_text(values: Tensor) -> list[float]:
+        total = torch.zeros(texts, dtype=torch.float64)
+        summed: list[float] = total.index_add_(0, text, values.double().cpu()).tolist()
+        return summed
+
+    def loss_of(log: Tensor) -> list[float]:
+        return by_text(-log.gather(1, ids.to(log.device)[:, None])[:, 0])
+
+    before = predictions(None)
+    probability = before.exp()
+    losses, shifts = [], []
+    for plan in plans:
+        after = predictions(plan)
+        losses.append(loss_of(after))
+        shifts.append(by_text((probability * (before - after)).sum(-1)))
+    return by_text(torch.ones(len(text))), loss_of(before), losses, shifts
+
+
+def _log_probabilities(logits: Tensor) -> Tensor:
+    return torch.log_softmax(logits.float(), dim=-1)
+
+
+def _words(passage: Passage, tokens: np.ndarray) -> float:
+    """The number of words that some of the tokens touch."""
+    touched = [passage.words_of[int(token)] for token in tokens]
+    return float(len(np.unique(np.concatenate(touched)))) if touched else 0.0
+
+
+def masked_positions(passage: Passage, number: int | None) -> np.ndarray:
+    """The tokens to mask, ascending: all that the tokenizer did not add, or `number` by hash."""
+    found = np.flatnonzero(~np.asarray(passage.is_special, bool))
+    if number is None or len(found) <= number:
+        return found
+    seed = int.from_bytes(content_digest(passage), "big")
+    return np.sort(np.random.default_rng(seed).permutation(found)[:number])
+
+
+def masked(passage: Passage, at: int, mask: int, mask_token: str) -> Passage:
+    """The passage with one token masked, for programs as for the model.
+
+    The token's characters are hidden, and of the words that it touches form, lemma and tags; the
+    shape of the parse, found with the word in view, stays.
+    """
+    start, end = (int(place) for place in passage.spans[at])
+    text = passage.text[:start] + HIDDEN * (end - start) + passage.text[end:]
+    ids = np.array(passage.ids)
+    ids[at] = mask
+    tokens = (*passage.tokens[:at], mask_token, *passage.tokens[at + 1 :])
+    encoding = Encoding(tokens, ids, passage.spans, passage.is_special, passage.encoding.cut)
+    touched = {int(word) for word in passage.words_of[at]}
+    return Passage(
+        passage.text_id,
+        passage.group,
+        text,
+        encoding,
+        _hidden_words(passage.words, touched, mask_token),
+        passage.words_of,
+    )
+
+
+def _hidden_words(words: Words, touched: set[int], mask_token: str) -> Words:
+    def hide(column: tuple[str, ...] | None, value: str) -> tuple[str, ...] | None:
+        if column is None:
+            return None
+        return tuple(value if w in touched else one for w, one in enumerate(column))
+
+    form = hide(words.form, mask_token)
+    assert form is not None
+    return replace(
+        words,
+        form=form,
+        lemma=hide(words.lemma, mask_token),
+        upos=hide(words.upos, "X"),
+        xpos=hide(words.xpos, ""),
+        morph=hide(words.morph, ""),
+        dep=hide(words.dep, "dep"),
+        entity=hide(words.entity, ""),
+    )

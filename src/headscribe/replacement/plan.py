@@ -1,0 +1,115 @@
+"""What replaces which head, and what is refused before a model is touched."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, get_args
+
+from headscribe.core.errors import UsageError
+from headscribe.core.heads import HeadId
+from headscribe.core.rows import RowPolicy
+from headscribe.core.visibility import Visibility
+from headscribe.patterns.contract import Pattern
+
+
+@dataclass(frozen=True)
+class Zero:
+    """The control that silences a head: its output becomes 0."""
+
+    name: str = "zero"
+
+
+ZERO = Zero()
+
+Program = Pattern | Zero
+"""What may stand in a head's place: any pattern (formula, relation, control), or silence."""
+
+
+class Replaceable(Protocol):
+    """What a plan needs to know of a model."""
+
+    @property
+    def layers(self) -> int: ...  # noqa: D102
+    @property
+    def heads(self) -> int: ...  # noqa: D102
+    def visibility(self, layer: int) -> Visibility: ...  # noqa: D102
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A program for each head that is to be replaced.
+
+    Attributes:
+        programs: what stands in the place of each head.
+        policy: what becomes of the rows that a program does not cover: `exclude` keeps the head's
+            own row; `sink`, `self` and `uniform` put a fixed row there.
+    """
+
+    programs: Mapping[HeadId, Program]
+    policy: RowPolicy = "exclude"
+
+    def __post_init__(self) -> None:
+        if self.policy not in get_args(RowPolicy):
+            raise UsageError(
+                f"expected a row policy of {', '.join(get_args(RowPolicy))}, got {self.policy!r}"
+            )
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[HeadId, Program]], policy: RowPolicy = "exclude") -> "Plan":
+        """Make a plan of (head, program) pairs.
+
+        Raises:
+            UsageError: a head occurs twice.
+        """
+        programs: dict[HeadId, Program] = {}
+        for head, program in pairs:
+            if head in programs:
+                raise UsageError(
+                    f"head {head}: expected one program, got {programs[head].name} and "
+                    f"{program.name}"
+                )
+            programs[head] = program
+        return cls(programs, policy)
+
+    def __len__(self) -> int:
+        return len(self.programs)
+
+    def heads_of(self, layer: int) -> tuple[int, ...]:
+        """The heads of a layer that are replaced, ascending."""
+        return tuple(sorted(head for at, head in self.programs if at == layer))
+
+    def only(self, heads: Sequence[HeadId]) -> "Plan":
+        """The part of the plan that concerns `heads`.
+
+        Raises:
+            UsageError: the plan has no program for one of them.
+        """
+        missing = [head for head in heads if head not in self.programs]
+        if missing:
+            raise UsageError(f"expected a program for head {missing[0]}, the plan has none")
+        return Plan({head: self.programs[head] for head in heads}, self.policy)
+
+    def check(self, model: Replaceable) -> None:
+        """See that a model has the heads and that no program looks ahead where it must not.
+
+        Raises:
+            UsageError: an unknown head, or in a causal layer a program that looks ahead or can
+                only point at later keys.
+        """
+        for head, program in sorted(self.programs.items()):
+            if not (0 <= head.layer < model.layers and 0 <= head.head < model.heads):
+                raise UsageError(
+                    f"head {head}: expected a head within 0.0 to "
+                    f"{model.layers - 1}.{model.heads - 1}, the model has no other"
+                )
+            if isinstance(program, Zero) or not model.visibility(head.layer).causal:
+                continue
+            if program.looks_ahead:
+                raise UsageError(
+                    f"head {head}: {program.name} looks ahead, so that in a causal layer it would "
+                    "see the future; fit without relations that look ahead"
+                )
+            if program.needs_later_keys:
+                raise UsageError(
+                    f"head {head}: {program.name} points at later keys only, which a causal layer "
+                    "cannot see"
+                )
