@@ -1,0 +1,189 @@
+"""What can be said of a relation without a passage: needs, atoms, distances, looking ahead."""
+
+import math
+from collections.abc import Iterator
+
+from headscribe.relations.attributes import ATTRIBUTES
+from headscribe.relations.syntax import (
+    CHOICES,
+    ROWWISE,
+    Arithmetic,
+    Call,
+    Column,
+    Compare,
+    Distance,
+    Logic,
+    Member,
+    Negate,
+    Node,
+    Number,
+    Side,
+    children,
+    kind_of,
+)
+
+Bounds = tuple[float, float]
+"""Least and greatest distance of a related pair, both inclusive."""
+
+ANYWHERE: Bounds = (-math.inf, math.inf)
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """Yield `node` and every expression inside it."""
+    yield node
+    for child in children(node):
+        yield from walk(child)
+
+
+def needs_of(node: Node) -> frozenset[str]:
+    """Return the word fields that the expression reads."""
+    columns = (one for one in walk(node) if isinstance(one, Column))
+    return frozenset(field for one in columns for field in ATTRIBUTES[one.name].needs)
+
+
+def atoms_of(node: Node) -> int:
+    """Count comparisons, memberships and bare conditions; at least 1."""
+    atoms = 0
+    for one in walk(node):
+        if isinstance(one, Compare):
+            atoms += len(one.operators)
+            atoms -= sum(isinstance(x, Column) and x.kind == "boolean" for x in one.operands)
+        elif isinstance(one, Member) or (isinstance(one, Column) and one.kind == "boolean"):
+            atoms += 1
+    return max(atoms, 1)
+
+
+def sides_of(node: Node) -> frozenset[Side]:
+    """Return which tokens of the pair the value depends on; a choice depends on both."""
+    match node:
+        case Distance():
+            return frozenset({"query", "key"})
+        case Column(side):
+            return frozenset({side})
+        case Call(name) if name in ROWWISE:
+            return frozenset({"query"})
+        case Call(name) if name in CHOICES:
+            return frozenset({"query", "key"})
+        case Call("otherwise"):
+            return frozenset({"query", "key"})
+    return frozenset(side for child in children(node) for side in sides_of(child))
+
+
+_FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+
+
+def _step(left: Node, operator: str, right: Node) -> Bounds | None:
+    """Distances that satisfy one comparison exactly; None where it is not of distance alone."""
+    if isinstance(left, Number):
+        left, operator, right = right, _FLIPPED[operator], left
+    if not isinstance(right, Number):
+        return None
+    value = right.value
+    if isinstance(left, Distance):
+        match operator:
+            case "==":
+                return (value, value) if value == int(value) else (1.0, 0.0)
+            case "<" | "<=":
+                below = math.floor(value)
+                return (-math.inf, below - (operator == "<" and below == value))
+            case ">" | ">=":
+                above = math.ceil(value)
+                return (above + (operator == ">" and above == value), math.inf)
+        return None
+    if left == Call("abs", (Distance(),)) and operator in {"<", "<="}:
+        below = math.floor(value)
+        reach = below - (operator == "<" and below == value)
+        return (-reach, reach)
+    return None
+
+
+def exact_distances(node: Node) -> Bounds | None:
+    """Return the distances that are all that the condition asks for; None where it asks more."""
+    if not isinstance(node, Compare):
+        return None
+    low, high = ANYWHERE
+    for left, operator, right in zip(
+        node.operands, node.operators, node.operands[1:], strict=False
+    ):
+        bounds = _step(left, operator, right)
+        if bounds is None:
+            return None
+        low, high = max(low, bounds[0]), min(high, bounds[1])
+    return low, high
+
+
+def distances_of(node: Node) -> Bounds:
+    """Return bounds on the distance of every pair that the expression relates."""
+    match node:
+        case Compare(operators, operands):
+            steps = [_step(*one) for one in zip(operands, operators, operands[1:], strict=False)]
+            return _both([one for one in steps if one is not None])
+        case Member(Distance(), values, False):
+            numbers = [value for value in values if isinstance(value, float)]
+            return (min(numbers), max(numbers))
+        case Logic("and", operands):
+            return _both([distances_of(operand) for operand in operands])
+        case Logic("or", operands) | Call("otherwise", operands):
+            return _either([distances_of(operand) for operand in operands])
+        case Call(name, operands) if name in CHOICES:
+            return distances_of(operands[0])
+        case Call("abs" | "log1p", operands):
+            return distances_of(operands[0])
+        case Arithmetic("*", left, right):
+            return _both([distances_of(left), distances_of(right)])
+        case Arithmetic("/", left, _):
+            return distances_of(left)
+        case Negate(operand):
+            return distances_of(operand)
+    return ANYWHERE
+
+
+def _both(bounds: list[Bounds]) -> Bounds:
+    return (
+        max((low for low, _ in bounds), default=-math.inf),
+        min((high for _, high in bounds), default=math.inf),
+    )
+
+
+def _either(bounds: list[Bounds]) -> Bounds:
+    return min(low for low, _ in bounds), max(high for _, high in bounds)
+
+
+def only_later(node: Node) -> bool:
+    """Return whether the relation, its fall-backs aside, points at keys after the query only."""
+    while isinstance(node, Call) and node.name == "otherwise":
+        node = node.arguments[0]
+    return distances_of(node)[0] >= 1
+
+
+def looks_ahead(node: Node, farthest: float = 0.0) -> bool:
+    """Return whether a causal row may depend on tokens after the query.
+
+    Args:
+        node: the expression.
+        farthest: the greatest distance at which its value counts; 0 where the mask is causal.
+            `key.next` is known to the query where the key stands at least one before it.
+    """
+    match node:
+        case Column(side, steps, name):
+            if ATTRIBUTES[name].looks_ahead:
+                return True
+            at, reach = 0, 0
+            for step in steps:
+                at += step
+                reach = max(reach, at)
+            return reach + (farthest if side == "key" else 0) > 0
+        case Logic("and", operands):
+            farthest = min(farthest, distances_of(node)[1])
+            return any(looks_ahead(operand, farthest) for operand in operands)
+        case Arithmetic("*" | "/"):
+            farthest = min(farthest, distances_of(node)[1])
+            return any(looks_ahead(operand, farthest) for operand in children(node))
+        case Call(name, operands) if name in ROWWISE or name in CHOICES or name == "otherwise":
+            return any(looks_ahead(operand) for operand in operands)
+    return any(looks_ahead(child, farthest) for child in children(node))
+
+
+def is_condition(node: Node) -> bool:
+    """Return whether the expression is true or false."""
+    return kind_of(node) == "boolean"

@@ -1,0 +1,338 @@
+"""The one table of token attributes: what each is, what it needs, whether it looks ahead."""
+
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, cast
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from headscribe.core.arrays import TokenFlags
+from headscribe.core.errors import UsageError
+from headscribe.relations.syntax import Kind
+from headscribe.text.passages import Passage
+
+TokenNumbers: TypeAlias = Float[np.ndarray, " T"]
+"""One number a token, NaN where it is missing."""
+
+TokenTexts: TypeAlias = list[str | None]
+"""One string a token, None where it is missing."""
+
+Values: TypeAlias = TokenNumbers | TokenFlags | TokenTexts
+
+APOSTROPHES = frozenset("'’")
+CLAUSE_BREAKS = frozenset(",;:.!?…—–")
+OPENING = {"(": ")", "[": "]", "{": "}", "“": "”", "‘": "’", "«": "»", "`": "'", "``": "''"}
+STRAIGHT_QUOTES = frozenset("\"'")
+PHRASE_RELATIONS = frozenset(
+    {"det", "amod", "nummod", "compound", "flat", "fixed", "case", "nmod:poss", "goeswith"}
+)
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A token attribute.
+
+    Attributes:
+        sentence: what it is.
+        kind: condition, number or text. Missing numbers and texts make every comparison false;
+            conditions are false where they do not apply.
+        read: its value for every token of a passage.
+        needs: the word fields that it reads.
+        looks_ahead: its value for a token may depend on later tokens.
+        reason: why it does, or why not.
+    """
+
+    sentence: str
+    kind: Kind
+    read: Callable[[Passage], Values]
+    needs: frozenset[str] = frozenset()
+    looks_ahead: bool = False
+    reason: str = "the token itself and what stands before it"
+
+
+def _by_word(passage: Passage, values: Sequence[str | None]) -> TokenTexts:
+    return [None if word < 0 else values[word] for word in passage.word.tolist()]
+
+
+def _numbers_by_word(passage: Passage, values: Sequence[float] | TokenNumbers) -> TokenNumbers:
+    numbers = np.append(np.asarray(values, np.float64), np.nan)
+    picked: TokenNumbers = numbers[passage.word]
+    return picked
+
+
+def _field(passage: Passage, name: str) -> Sequence[str]:
+    column = getattr(passage.words, name)
+    if column is None:
+        has = ", ".join(sorted(passage.words.provides)) or "nothing"
+        raise UsageError(
+            f"text {passage.text_id}: expected words annotated with {name}, the annotation gives "
+            f"{has}; choose an annotator that gives it"
+        )
+    return cast("Sequence[str]", column)
+
+
+def _heads(passage: Passage) -> Int[np.ndarray, " W"]:
+    return np.asarray(_field(passage, "head"), np.int64)
+
+
+def _texts(passage: Passage) -> TokenTexts:
+    text, special = passage.text, passage.is_special.tolist()
+    spans = passage.spans.tolist()
+    return [
+        None if special[i] or end <= start else text[start:end].strip() or None
+        for i, (start, end) in enumerate(spans)
+    ]
+
+
+def _flags(passage: Passage, test: Callable[[str], bool]) -> TokenFlags:
+    return np.array([text is not None and test(text) for text in _texts(passage)], bool)
+
+
+def _all_punctuation(text: str) -> bool:
+    return all(unicodedata.category(character).startswith("P") for character in text)
+
+
+def _word_field(name: str) -> Callable[[Passage], TokenTexts]:
+    return lambda passage: _by_word(passage, [one or None for one in _field(passage, name)])
+
+
+def _feature(passage: Passage, name: str) -> TokenTexts:
+    values: list[str | None] = []
+    for features in _field(passage, "morph"):
+        pairs = dict(pair.split("=", 1) for pair in features.split("|") if "=" in pair)
+        values.append(pairs.get(name))
+    return _by_word(passage, values)
+
+
+def _lengths(passage: Passage) -> TokenNumbers:
+    return _numbers_by_word(passage, [float(len(form)) for form in passage.words.form])
+
+
+def _words(passage: Passage) -> TokenNumbers:
+    return np.where(passage.word < 0, np.nan, passage.word.astype(np.float64))
+
+
+def _continues(text: str, at: int) -> bool:
+    """Whether the character at `at` carries on a word, judged by those before it alone."""
+    if at == 0 or text[at - 1].isspace():
+        return False
+    here, before = text[at], text[at - 1]
+    if here in APOSTROPHES:
+        return before.isalpha()
+    if before in APOSTROPHES and here.isalpha():
+        return at > 1 and text[at - 2].isalpha()
+    return here == before if not _in_word(here) else _in_word(before)
+
+
+def _in_word(character: str) -> bool:
+    return character == "_" or unicodedata.category(character)[0] in "LNM"
+
+
+def _word_starts(passage: Passage) -> TokenFlags:
+    text, special = passage.text, passage.is_special
+    starts, reached = np.zeros(len(passage), bool), 0
+    for index, (start, end) in enumerate(passage.spans.tolist()):
+        if special[index] or end <= start or not text[start:end].strip():
+            continue
+        inked = start + len(text[start:end]) - len(text[start:end].lstrip())
+        starts[index] = inked >= reached and not _continues(text, inked)
+        reached = max(reached, end)
+    return starts
+
+
+def _runs(passage: Passage) -> TokenNumbers:
+    run = np.cumsum(_word_starts(passage)) - 1.0
+    return np.where(passage.is_special | (run < 0), np.nan, run)
+
+
+def _or_missing(index: Int[np.ndarray, " W"]) -> Float[np.ndarray, " W"]:
+    return np.where(index < 0, np.nan, index.astype(np.float64))
+
+
+def _grandparents(passage: Passage) -> TokenNumbers:
+    heads = _heads(passage)
+    return _numbers_by_word(passage, _or_missing(np.append(heads, -1)[heads]))
+
+
+def _depths(passage: Passage) -> TokenNumbers:
+    """Steps to the root; missing where the heads run in a circle."""
+    heads = _heads(passage)
+    at, depth = heads.copy(), np.zeros(len(heads))
+    for _ in range(len(heads)):
+        climbing = at >= 0
+        if not climbing.any():
+            break
+        depth[climbing] += 1
+        at[climbing] = heads[at[climbing]]
+    depth[at >= 0] = np.nan
+    return _numbers_by_word(passage, depth)
+
+
+def _child_counts(passage: Passage) -> TokenNumbers:
+    heads = _heads(passage)
+    counts = np.bincount(heads[heads >= 0], minlength=len(heads)).astype(np.float64)
+    return _numbers_by_word(passage, counts)
+
+
+def _phrases(passage: Passage) -> TokenNumbers:
+    """Climb from each word as long as it depends on its head within a phrase."""
+    heads, labels = _heads(passage), _field(passage, "dep")
+    inside = np.array([label in PHRASE_RELATIONS for label in labels], bool) & (heads >= 0)
+    at = np.arange(len(heads))
+    for _ in range(len(heads)):
+        climbing = inside[at]
+        if not climbing.any():
+            break
+        at = np.where(climbing, heads[at], at)
+    return _numbers_by_word(passage, _or_missing(np.where(inside[at], -1, at)))
+
+
+def _base_labels(passage: Passage) -> TokenTexts:
+    labels = [label.split(":", 1)[0] or None for label in _field(passage, "dep")]
+    return _by_word(passage, labels)
+
+
+def _clauses(passage: Passage) -> TokenNumbers:
+    breaks = [text is not None and text[-1] in CLAUSE_BREAKS for text in _texts(passage)]
+    return (np.cumsum(breaks) - np.array(breaks, np.int64)).astype(np.float64)
+
+
+def _openings(passage: Passage) -> TokenNumbers:
+    """For every closing bracket or quote the index of the token that opened it."""
+    closing = set(OPENING.values())
+    found = np.full(len(passage), np.nan)
+    waiting: list[tuple[str, int]] = []
+    for index, text in enumerate(_texts(passage)):
+        if text is None:
+            continue
+        expected = [closer for closer, _ in waiting]
+        if text in expected and (text in closing or text in STRAIGHT_QUOTES):
+            while waiting:
+                closer, opened = waiting.pop()
+                if closer == text:
+                    found[index] = opened
+                    break
+        elif text in OPENING:
+            waiting.append((OPENING[text], index))
+        elif text in STRAIGHT_QUOTES:
+            waiting.append((text, index))
+    return found
+
+
+def _lowered(values: TokenTexts) -> TokenTexts:
+    return [None if value is None else value.lower() for value in values]
+
+
+_PARSE = "an annotator reads the whole sentence before it says anything about a word"
+_WHOLE_WORD = "the word's later subwords are not there yet"
+
+
+def _annotated(
+    sentence: str, kind: Kind, read: Callable[[Passage], Values], *needs: str
+) -> Attribute:
+    return Attribute(sentence, kind, read, frozenset(needs), True, _PARSE)
+
+
+ATTRIBUTES: dict[str, Attribute] = {
+    "index": Attribute(
+        "position of the token, from 0", "number", lambda p: np.arange(len(p), dtype=np.float64)
+    ),
+    "id": Attribute("vocabulary id", "number", lambda p: p.ids.astype(np.float64)),
+    "text": Attribute("characters of the token, as the text has them", "text", _texts),
+    "lower": Attribute("`text` in lower case", "text", lambda p: _lowered(_texts(p))),
+    "is_special": Attribute(
+        "a token that the tokenizer added", "boolean", lambda p: p.is_special.astype(bool)
+    ),
+    "is_bos": Attribute("the special token that opens the sequence", "boolean", lambda p: p.is_bos),
+    "is_eos": Attribute("any other special token", "boolean", lambda p: p.is_eos),
+    "is_punct": Attribute(
+        "every character is punctuation (Unicode category P); never a special token",
+        "boolean",
+        lambda p: _flags(p, _all_punctuation),
+    ),
+    "is_upper": Attribute(
+        "the token begins with a capital letter",
+        "boolean",
+        lambda p: _flags(p, lambda text: text[0].isupper()),
+    ),
+    "is_digit": Attribute(
+        "every character is a digit", "boolean", lambda p: _flags(p, str.isdecimal)
+    ),
+    "is_word_start": Attribute(
+        "the token begins a run of letters and digits, or of one sign", "boolean", _word_starts
+    ),
+    "run": Attribute(
+        "number of word starts before the token, its own aside; missing for special tokens",
+        "number",
+        _runs,
+    ),
+    "word": Attribute(
+        "index of the annotated word that the token overlaps most; missing for special tokens",
+        "number",
+        _words,
+        looks_ahead=True,
+        reason="where a word ends may depend on what follows it (3.14, doesn't)",
+    ),
+    "clause": Attribute(
+        "number of clause breaks (, ; : . ! ? … — –) before the token", "number", _clauses
+    ),
+    "opening": Attribute(
+        "for a closing bracket or quote the index of the token that opened it", "number", _openings
+    ),
+    "frequency": Attribute(
+        "log relative frequency of the token, from the table that a formula carries; else missing",
+        "number",
+        lambda p: np.full(len(p), np.nan),
+        reason="a table made beforehand",
+    ),
+    "length": Attribute(
+        "characters of the word",
+        "number",
+        _lengths,
+        looks_ahead=True,
+        reason=_WHOLE_WORD,
+    ),
+    "suffix": Attribute(
+        "last three characters of the word (all of a shorter one), in lower case",
+        "text",
+        lambda p: _by_word(p, [form[-3:].lower() or None for form in p.words.form]),
+        looks_ahead=True,
+        reason=_WHOLE_WORD,
+    ),
+    "lemma": _annotated("dictionary form of the word", "text", _word_field("lemma"), "lemma"),
+    "upos": _annotated("universal part of speech", "text", _word_field("upos"), "upos"),
+    "xpos": _annotated("treebank's own part of speech", "text", _word_field("xpos"), "xpos"),
+    "morph": _annotated("morphological features", "text", _word_field("morph"), "morph"),
+    "number": _annotated(
+        "grammatical number, `Sing` or `Plur`", "text", lambda p: _feature(p, "Number"), "morph"
+    ),
+    "dep": _annotated("dependency relation to the head", "text", _word_field("dep"), "dep"),
+    "base_dep": _annotated("`dep` without its subtype", "text", _base_labels, "dep"),
+    "head": _annotated(
+        "index of the word's syntactic head (compare with `word`); missing for a root",
+        "number",
+        lambda p: _numbers_by_word(p, _or_missing(_heads(p))),
+        "head",
+    ),
+    "grandparent": _annotated("index of the head's head", "number", _grandparents, "head"),
+    "depth": _annotated("steps from the word to its root", "number", _depths, "head"),
+    "children": _annotated("number of syntactic children", "number", _child_counts, "head"),
+    "phrase": _annotated(
+        "index of the word that heads the phrase (determiners, adjectives, compounds, "
+        "possessives and case markers belong to their noun's)",
+        "number",
+        _phrases,
+        "head",
+        "dep",
+    ),
+    "entity": _annotated("entity type", "text", _word_field("entity"), "entity"),
+    "sentence": _annotated(
+        "index of the sentence",
+        "number",
+        lambda p: _numbers_by_word(p, np.asarray(_field(p, "sentence"), np.float64)),
+        "sentence",
+    ),
+}
+"""Every attribute by name."""

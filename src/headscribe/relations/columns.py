@@ -1,0 +1,83 @@
+"""Token attributes of one passage as arrays: texts interned, neighbours shifted, all cached."""
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from headscribe.relations.attributes import ATTRIBUTES
+from headscribe.relations.syntax import Column
+from headscribe.text.passages import Passage
+
+MISSING = -1
+"""Code of a missing text."""
+
+UNSEEN = -2
+"""Code of a text that no token of the passage has."""
+
+
+class Columns:
+    """The columns of one passage, each made when first asked for.
+
+    Numbers are float64 with NaN for missing, conditions bool, texts int64 codes that all text
+    columns share (`MISSING`, `UNSEEN`).
+
+    Args:
+        passage: the tokens.
+        frequency: log relative frequency by vocabulary id, shape `(V,)`, NaN for unknown.
+    """
+
+    def __init__(self, passage: Passage, frequency: Float[np.ndarray, " V"] | None = None) -> None:
+        self._passage = passage
+        self._frequency = frequency
+        self._codes: dict[str, int] = {}
+        self._made: dict[tuple[str, tuple[int, ...]], Shaped[np.ndarray, " T"]] = {}
+
+    def code(self, text: str) -> int:
+        """Return the code of a literal."""
+        return self._codes.get(text, UNSEEN)
+
+    def __getitem__(self, column: Column) -> Shaped[np.ndarray, " T"]:
+        """Return the values of `column` by token, whichever side of the pair it reads."""
+        where = (column.name, column.steps)
+        if where not in self._made:
+            values = self._read(column.name)
+            for step in reversed(column.steps):
+                values = _neighbour(values, step)
+            self._made[where] = values
+        return self._made[where]
+
+    def _read(self, name: str) -> Shaped[np.ndarray, " T"]:
+        if (name, ()) in self._made:
+            return self._made[name, ()]
+        attribute = ATTRIBUTES[name]
+        values = attribute.read(self._passage)
+        if name == "frequency" and self._frequency is not None:
+            values = _looked_up(self._frequency, self._passage.ids)
+        if isinstance(values, list):
+            codes = [
+                MISSING if one is None else self._codes.setdefault(one, len(self._codes))
+                for one in values
+            ]
+            values = np.array(codes, np.int64)
+        self._made[name, ()] = values
+        return values
+
+
+def _looked_up(
+    table: Float[np.ndarray, " V"], ids: Int[np.ndarray, " T"]
+) -> Float[np.ndarray, " T"]:
+    known = (ids >= 0) & (ids < len(table))
+    values: Float[np.ndarray, " T"] = np.where(
+        known, np.asarray(table, np.float64)[np.where(known, ids, 0)], np.nan
+    )
+    return values
+
+
+def _neighbour(values: Shaped[np.ndarray, " T"], step: int) -> Shaped[np.ndarray, " T"]:
+    """Return the value of the next (+1) or previous (-1) token, missing at the end."""
+    fill = {"b": False, "f": np.nan, "i": MISSING}[values.dtype.kind]
+    moved = np.full_like(values, fill)
+    if step > 0:
+        moved[:-1] = values[1:]
+    else:
+        moved[1:] = values[:-1]
+    return moved
