@@ -65,12 +65,9 @@ def load(
     hf = _placed(hf, device, _dtype(dtype), keep=isinstance(source, tuple))
     hf.eval()
     support, layers = examine(hf, stack)
-    if layers is None and not isinstance(source, tuple):
-        eager = _placed(_open(source, _dtype(dtype), eager=True)[1], device, _dtype(dtype), False)
-        support, layers = examine(eager.eval(), stack)
     if layers is None:
         raise UsageError(f"{name} ({support.architecture}): {'; '.join(support.notes)}")
-    return Model(name, layers.hf, _fast(tokenizer, name), layers, support)
+    return Model(name, hf, _fast(tokenizer, name), layers, support)
 
 
 def check(source: Source, *, device: str | None = None, stack: str | None = None) -> Support:
@@ -81,7 +78,7 @@ def check(source: Source, *, device: str | None = None, stack: str | None = None
 
 
 def _open(
-    source: Source, dtype: torch.dtype | None, eager: bool = False
+    source: Source, dtype: torch.dtype | None
 ) -> tuple[str, HuggingFaceModel, PreTrainedTokenizerBase]:
     """A model and its tokenizer, not yet moved anywhere."""
     if isinstance(source, tuple):
@@ -95,7 +92,6 @@ def _open(
             config=config,
             trust_remote_code=False,
             dtype="auto" if dtype is None else dtype,
-            **({"attn_implementation": "eager"} if eager else {}),
         )
     return name, hf, tokenizer
 
@@ -158,6 +154,13 @@ def _fast(tokenizer: PreTrainedTokenizerBase, name: str) -> PreTrainedTokenizerF
         raise UsageError(
             f"{name}: {type(tokenizer).__name__} gives no character spans; expected a fast "
             "tokenizer (a tokenizer.json beside the model)"
+        )
+    reserved = {*tokenizer.get_added_vocab(), *tokenizer.all_special_tokens}
+    if len(tokenizer.get_vocab().keys() - reserved) <= 1:
+        # Where its files are missing, transformers makes up a tokenizer without words.
+        raise UsageError(
+            f"{name}: {type(tokenizer).__name__} knows no words; expected tokenizer files "
+            "(tokenizer.json) beside the model"
         )
     return tokenizer
 

@@ -101,7 +101,8 @@ class Model:
         A causal model gets no mask: no real token sees what is padded after it.
 
         Raises:
-            UsageError: a text has no token, or one longer than the context.
+            UsageError: a text has no token or more than the context holds, or the tokenizer is not
+                the model's.
         """
         lengths = [len(text) for text in batch]
         if min(lengths, default=0) == 0:
@@ -117,6 +118,12 @@ class Model:
         ids = torch.full((len(batch), max(lengths)), 0 if pad is None else pad, dtype=torch.long)
         for row, text in enumerate(batch):
             ids[row, : lengths[row]] = torch.as_tensor(text.ids, dtype=torch.long)
+        known = self.hf.config.get_text_config().vocab_size
+        if int(ids.max()) >= known:
+            raise UsageError(
+                f"expected token ids below the model's {known}, got {int(ids.max())}; this "
+                "tokenizer belongs to another model"
+            )
         mask = None
         if min(lengths) < max(lengths) and (self.stack.name == "decoder" or not self.is_causal):
             mask = torch.arange(max(lengths))[None, :] < torch.tensor(lengths)[:, None]

@@ -1,6 +1,7 @@
 """From texts to tokens with character spans, cut at the model's context."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from torch import nn
@@ -29,10 +30,18 @@ def encode(
         raise UsageError(
             f"expected a limit above the tokenizer's {special} special tokens, got {limit}"
         )
+    found = _whole(tokenizer, texts, None)
+    long = [] if limit is None else [i for i, one in enumerate(found) if len(one) > limit]
+    for index, cut in zip(long, _whole(tokenizer, [texts[i] for i in long], limit), strict=True):
+        found[index] = replace(cut, cut=len(found[index]) - len(cut))
+    return found
+
+
+def _whole(
+    tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], limit: int | None
+) -> list[Encoding]:
     if not texts:
         return []
-    whole = tokenizer(list(texts), add_special_tokens=True, truncation=False, verbose=False)
-    lengths = [len(ids) for ids in whole["input_ids"]]
     columns = tokenizer(
         list(texts),
         add_special_tokens=True,
@@ -43,16 +52,9 @@ def encode(
         return_special_tokens_mask=True,
         verbose=False,
     )
-    return [
-        _encoding(tokenizer, ids, offsets, special, length - len(ids))
-        for ids, offsets, special, length in zip(
-            columns["input_ids"],
-            columns["offset_mapping"],
-            columns["special_tokens_mask"],
-            lengths,
-            strict=True,
-        )
-    ]
+    names = ("input_ids", "offset_mapping", "special_tokens_mask")
+    rows = zip(*(columns[name] for name in names), strict=True)
+    return [_encoding(tokenizer, *row) for row in rows]
 
 
 def _encoding(
@@ -60,13 +62,12 @@ def _encoding(
     ids: list[int],
     offsets: list[tuple[int, int]],
     special: list[int],
-    cut: int,
 ) -> Encoding:
     is_special = np.array(special, bool)
     spans = np.array(offsets, np.int64).reshape(len(ids), 2)
     spans[is_special] = 0
     tokens = tuple(str(token) for token in tokenizer.convert_ids_to_tokens(ids))
-    return Encoding(tokens, np.array(ids, np.int64), spans, is_special, cut)
+    return Encoding(tokens, np.array(ids, np.int64), spans, is_special)
 
 
 def token_limit(hf: HuggingFaceModel, tokenizer: PreTrainedTokenizerFast) -> int | None:

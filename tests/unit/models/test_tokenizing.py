@@ -1,0 +1,64 @@
+"""Tokens, spans and cuts."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headscribe.core.errors import UsageError
+from headscribe.models.tokenizing import encode, token_limit
+from tests.integration.families import build
+from tests.unit.models.tokenizers import WORDS, word_tokenizer
+
+
+def test_tokens_spans_and_special_tokens():
+    (encoding,) = encode(word_tokenizer(), ["the cats sat."], None)
+    assert encoding.tokens == ("[CLS]", "the", "cat", "##s", "sat", ".", "[SEP]")
+    assert encoding.ids.tolist() == [1, 4, 5, 10, 6, 9, 2]
+    assert encoding.is_special.tolist() == [True, *[False] * 5, True]
+    assert encoding.spans.tolist() == [[0, 0], [0, 3], [4, 7], [7, 8], [9, 12], [12, 13], [0, 0]]
+    assert encoding.cut == 0
+
+
+def test_without_special_tokens_an_empty_text_has_no_token():
+    empty, some = encode(word_tokenizer(special=False), ["", "cat"], None)
+    assert len(empty) == 0
+    assert empty.spans.shape == (0, 2)
+    assert some.tokens == ("cat",)
+    assert encode(word_tokenizer(), [], 5) == []
+
+
+@given(
+    words=st.lists(st.sampled_from(WORDS[4:10]), max_size=12),
+    limit=st.integers(3, 10),
+    special=st.booleans(),
+)
+@settings(max_examples=30, deadline=None)
+def test_cutting_keeps_the_beginning_and_the_special_tokens(words, limit, special):
+    tokenizer = word_tokenizer(special)
+    text = " ".join(words)
+    (whole,), (cut,) = encode(tokenizer, [text], None), encode(tokenizer, [text], limit)
+    assert len(cut) == min(len(whole), limit)
+    assert cut.cut == len(whole) - len(cut)
+    inner = len(cut) - special
+    np.testing.assert_array_equal(cut.ids[:inner], whole.ids[:inner])
+    np.testing.assert_array_equal(cut.spans[:inner], whole.spans[:inner])
+    if special:
+        assert cut.tokens[-1] == "[SEP]"
+        assert cut.is_special[-1]
+
+
+def test_a_limit_needs_room():
+    with pytest.raises(UsageError, match="above the tokenizer's 2 special tokens, got 2"):
+        encode(word_tokenizer(), ["cat"], 2)
+
+
+@pytest.mark.parametrize(
+    "family,limit", [("bert", 64), ("gpt2", 64), ("roberta", 63), ("opt", 64), ("t5", None)]
+)
+def test_the_models_limit(family, limit):
+    assert token_limit(build(family), word_tokenizer()) == limit
+
+
+def test_the_tokenizers_limit():
+    assert token_limit(build("bert"), word_tokenizer(model_max_length=17)) == 17
