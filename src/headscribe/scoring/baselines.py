@@ -10,7 +10,7 @@ from torch import Tensor
 from headscribe.scoring.accumulators import CALIBRATION_CHANNELS, FOLDS, Accumulators
 
 EQUIVALENT = 1 - 1e-6
-"""A baseline that overlaps a pattern's rows to this degree is the pattern itself."""
+"""A baseline that overlaps a pattern's content rows to this degree is the pattern itself."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,10 @@ from headscribe.scoring.plan import BatchPlan
 
 
 def containment_sums(plan: BatchPlan) -> Float[np.ndarray, "3 P P"]:
-    """Compare the rows of every two patterns on the sampled rows that both cover.
+    """Compare the rows of every two patterns on the sampled content rows that both cover.
+
+    Rows of sinks are left out: what patterns say of special tokens is convention, and would make
+    patterns look alike that are not, and different that are one.
 
     Returns:
         At `[:, a, b]`: the number of such rows; the overlap `sum_j min(a, b)` summed over them;
@@ -16,7 +19,7 @@ def containment_sums(plan: BatchPlan) -> Float[np.ndarray, "3 P P"]:
     patterns = len(plan.predictions)
     total = np.zeros((3, patterns, patterns))
     for b, length in enumerate(plan.lengths):
-        sampled = np.flatnonzero(plan.sampled[b, :length])
+        sampled = np.flatnonzero((plan.sampled & ~plan.sinks)[b, :length])
         dense = np.zeros((patterns, len(sampled), length), np.float32)
         place = np.full(length, -1)
         place[sampled] = np.arange(len(sampled))

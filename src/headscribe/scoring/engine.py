@@ -127,8 +127,18 @@ class Engine:
         texts = sorted(phase.passages, key=lambda passage: passage.text_id)
         return [tuple(texts[i] for i in index) for index in batches(texts, self.token_budget)]
 
-    def run(self, progress: Progress, after_batch: Callable[[Progress, int], None]) -> Calibration:
-        """Go on from `progress` to the end; `after_batch` hears of every batch and its texts.
+    def total_texts(self) -> int:
+        """Texts to read in both phases together."""
+        return sum(len(phase.passages) for phase in self.phases())
+
+    def calibration(self, progress: Progress) -> Calibration:
+        """The baselines that a finished first phase gives."""
+        return calibrate(progress.sums, self.fixed, cross=self.cross)
+
+    def run(self, progress: Progress, after_batch: Callable[[Progress, int], None]) -> None:
+        """Go on from `progress` to the end.
+
+        `after_batch` hears of the progress after every batch, and how many texts are done.
 
         A batch is added when it is through, so that an exception (also an interrupt) leaves
         `progress` as it stood after the last one, unless it says that it is not `whole`.
@@ -136,18 +146,17 @@ class Engine:
         for number, phase in enumerate(self.phases()):
             if number < progress.phase:
                 continue
-            calibration = self._calibration(progress) if number == 1 else None
+            calibration = self.calibration(progress) if number == 1 else None
+            before = sum(len(earlier.passages) for earlier in self.phases()[:number])
+            done = 0
             for index, batch in enumerate(self._batches(phase)):
+                done += len(batch)
                 if index < progress.batches:
                     continue
                 self._run_batch(index, batch, phase, calibration, progress)
-                after_batch(progress, len(batch))
+                after_batch(progress, before + done)
             if number == 0:
                 progress.phase, progress.batches = 1, 0
-        return self._calibration(progress)
-
-    def _calibration(self, progress: Progress) -> Calibration:
-        return calibrate(progress.sums, self.fixed, cross=self.cross)
 
     def _run_batch(
         self,

@@ -19,6 +19,7 @@ from headscribe.scoring.accumulators import (
     Accumulators,
 )
 from headscribe.scoring.baselines import Calibration
+from headscribe.scoring.engine import Engine, Progress
 from headscribe.scoring.statistics import ratio
 from headscribe.text.splits import BUCKETS, fold_of, split_of
 
@@ -43,6 +44,19 @@ class Summary:
     layer_count: int
     heads: int
     cross: bool
+
+    @classmethod
+    def of(cls, engine: Engine, progress: Progress) -> "Summary":
+        """What a finished engine has to say."""
+        return cls(
+            progress.sums,
+            engine.calibration(progress),
+            engine.patterns,
+            engine.fixed,
+            engine.source.layers,
+            engine.source.heads,
+            engine.cross,
+        )
 
     def scores(self) -> pa.Table:
         """One row per pattern, head, metric, view and split; see `results.schemas.SCORES`."""
@@ -226,7 +240,13 @@ def _number(value: np.ndarray) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
+_TEXT_COLUMNS = {"pattern", "other", "metric", "view", "split", "baseline", "read"}
+
+
 def _table(columns: dict[str, object]) -> pa.Table:
     """A table whose NaNs are nulls: what is not known is absent, not a number."""
-    arrays = {name: pa.array(values, from_pandas=True) for name, values in columns.items()}
+    arrays = {
+        name: pa.array(values, pa.string() if name in _TEXT_COLUMNS else None, from_pandas=True)
+        for name, values in columns.items()
+    }
     return pa.table(arrays)

@@ -17,6 +17,7 @@ from headscribe.scoring.accumulators import (
 from headscribe.scoring.engine import Engine
 from headscribe.scoring.plan import SAMPLED_ROWS, sampled_rows, sinks_of
 from headscribe.text.splits import bucket_of, fold_of, split_of
+from tests.oracles.containment import containment
 from tests.oracles.metrics import text_metrics
 from tests.oracles.survey import content_view, gate, profile_rows, text_scores
 from tests.unit.scoring.synthetic import Made, baselines, passage, scattered
@@ -216,3 +217,18 @@ def test_long_texts_are_sampled_by_hash() -> None:
     assert rows[0, 0] == 2 * SAMPLED_ROWS, "uniform is dense"
     assert rows[3, 0] == 270, "self is sparse"
     assert engine.cross
+
+
+def test_containment_equals_the_oracle() -> None:
+    _, sums = surveyed(Made())
+    for a, one in enumerate(PATTERNS[:7]):
+        for b, other in enumerate(PATTERNS[:7]):
+            parts = [
+                containment(
+                    one.predict(text, FULL).to_dense(),
+                    other.predict(text, FULL).to_dense(),
+                    sinks_of(text, FULL),
+                )
+                for text in TEXTS
+            ]
+            np.testing.assert_allclose(sums.containment[:, a, b], np.sum(parts, axis=0), atol=1e-5)

@@ -1,0 +1,46 @@
+# `make test` does everything on a fresh machine with Python 3.11 and make.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet --constraint constraints.txt
+
+.PHONY: test lint types layers unit docs-check docs demo wheel clean
+
+test: lint types layers docs-check unit
+
+# torch first and pinned: anything that asks for a newer one would pull gigabytes of GPU libraries.
+$(VENV)/ready: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) torch==2.13.0
+	$(PIP) --editable '.[dev,demo]'
+	touch $@
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/ready
+	$(BIN)/mypy
+
+layers: $(VENV)/ready
+	$(BIN)/lint-imports
+
+docs-check: $(VENV)/ready
+	$(BIN)/python -m headscribe.cli.documentation --check docs
+
+docs: $(VENV)/ready
+	$(BIN)/python -m headscribe.cli.documentation docs
+
+unit: $(VENV)/ready
+	$(BIN)/python -m pytest
+
+demo: $(VENV)/ready
+	$(BIN)/headscribe demo
+
+wheel: $(VENV)/ready
+	$(PIP) build
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

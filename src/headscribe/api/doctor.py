@@ -1,0 +1,112 @@
+"""What works on this machine, and what can be done with a model."""
+
+import platform
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+
+from headscribe.core.errors import HeadscribeError
+
+_PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "spacy", "pyarrow", "duckdb")
+
+
+@dataclass(frozen=True)
+class Health:
+    """The findings; `healthy` is false where something that ought to work does not.
+
+    Attributes:
+        versions: of Python, Headscribe and what it stands on.
+        device: where models would run.
+        assets: what is bundled, `ok` or what is wrong with it.
+        model: facts about the model that was asked about, None if none was.
+        notes: what cannot be done with the model, and why.
+    """
+
+    versions: dict[str, str]
+    device: str
+    assets: dict[str, str]
+    model: dict[str, object] | None = None
+    notes: list[str] = field(default_factory=list)
+    healthy: bool = True
+
+    def lines(self) -> list[str]:
+        """The findings as lines for a person."""
+        found = [f"{name:<16}{value}" for name, value in self.versions.items()]
+        found.append(f"{'device':<16}{self.device}")
+        found += [f"{name:<16}{state}" for name, state in self.assets.items()]
+        if self.model is not None:
+            found.append("")
+            found += [f"{name:<16}{value}" for name, value in self.model.items()]
+        return found + self.notes
+
+
+def examine(model: str | None = None, device: str | None = None) -> Health:
+    """Look at the installation, and at a model if one is named.
+
+    Raises:
+        UsageError: the model cannot be found or opened.
+        RunError: the model is damaged, or a hub cannot be reached.
+    """
+    versions = {"python": platform.python_version(), "headscribe": version("headscribe")}
+    versions |= {name: version(name) for name in _PACKAGES}
+    assets = _assets()
+    healthy = all(state == "ok" or name == "bundled:minilm" for name, state in assets.items())
+    if model is None:
+        return Health(versions, _device(), assets, healthy=healthy)
+    from headscribe.models.loading import check
+
+    support = check(model, device=device)
+    facts: dict[str, object] = {
+        "model": model,
+        "architecture": support.architecture,
+        "layers": support.layers,
+        "heads": f"{support.heads} a layer",
+        "attention": f"{support.implementation}"
+        f"{'' if support.honoured else ' (bypasses the attention interface)'}",
+        "survey": "yes" if support.survey else "no",
+        "replacement": "yes" if support.replacement else "no",
+        "sees": _visibility(support.visibility),
+    }
+    if support.stack:
+        facts["stack"] = support.stack
+    return Health(
+        versions, _device(), assets, facts, list(support.notes), healthy and support.survey
+    )
+
+
+def _device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return f"cuda ({torch.cuda.get_device_name()})"
+    if torch.backends.mps.is_available():
+        return "mps"
+    return f"cpu ({torch.get_num_threads()} threads)"
+
+
+def _assets() -> dict[str, str]:
+    """Try every bundled asset by loading it."""
+    from headscribe.models.loading import load
+    from headscribe.text.annotators import annotator
+
+    states: dict[str, str] = {}
+    for name, attempt in (
+        ("bundled:stories", load),
+        ("bundled:minilm", load),
+        ("bundled:en", annotator),
+    ):
+        try:
+            attempt(name)
+            states[name] = "ok"
+        except (HeadscribeError, PackageNotFoundError) as error:
+            states[name] = str(error)
+    return states
+
+
+def _visibility(layers: tuple[object, ...]) -> str:
+    kinds = []
+    for seen in dict.fromkeys(layers):
+        causal, window = getattr(seen, "causal", False), getattr(seen, "window", None)
+        kind = "keys up to the query" if causal else "all keys"
+        limit = f" within a window of {window}" if window else ""
+        kinds.append(f"{kind}{limit} ({layers.count(seen)} layers)")
+    return "; ".join(kinds)

@@ -1,0 +1,170 @@
+"""From what a user names to what an engine reads: a source of attention and its passages."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from headscribe.core.errors import UsageError
+from headscribe.text.annotators import Annotator, annotator, default_for
+from headscribe.text.cache import annotated
+from headscribe.text.corpora import Corpus, DatasetLike, from_dataset, from_strings, read
+from headscribe.text.passages import WORD_FIELDS, Passage
+
+if TYPE_CHECKING:
+    from headscribe.models.model import Model
+    from headscribe.models.recorded import Recording
+
+Reporter: TypeAlias = Callable[[str, int, int], None]
+"""Hears of progress: what is being done, how much is done, how much there is."""
+
+CorpusLike: TypeAlias = "Corpus | str | PathLike[str] | Sequence[str] | DatasetLike"
+
+
+def silent(task: str, done: int, total: int) -> None:
+    """A reporter that says nothing."""
+
+
+def corpus(source: CorpusLike, limit: int | None = None) -> Corpus:
+    """Texts from a file, a list of strings, or a Hugging Face data set.
+
+    Args:
+        source: a path to .txt, .jsonl, .csv, .parquet or .conllu (also .gz), a list of strings, a
+            data set with a column `text`, or a corpus.
+        limit: at most so many texts.
+
+    Raises:
+        UsageError: no such file, broken content (named by its line), or no text at all.
+    """
+    if isinstance(source, Corpus):
+        return source if limit is None else source.limit(limit)
+    if isinstance(source, str | PathLike):
+        return read(source, limit)
+    if isinstance(source, Sequence):
+        if source and all(isinstance(item, PathLike) for item in source):
+            return read([Path(item) for item in source], limit)
+        return from_strings(source, limit)
+    return from_dataset(source, limit)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A source of attention with the passages that it will be asked about.
+
+    Attributes:
+        source: the model or recording.
+        passages: the texts, tokenised, annotated and aligned.
+        provides: the word fields that every passage has.
+        corpus: name, fingerprint and counts, for the record.
+        annotator: its name and fingerprint.
+    """
+
+    source: "Model | Recording"
+    passages: tuple[Passage, ...]
+    provides: frozenset[str]
+    corpus: dict[str, object]
+    annotator: dict[str, str]
+    notes: tuple[str, ...] = field(default=())
+
+
+def model_inputs(
+    model: "Model",
+    texts: Corpus,
+    *,
+    annotator_name: str | None = None,
+    max_tokens: int | None = None,
+    report: Reporter = silent,
+) -> Inputs:
+    """Tokenise, annotate and align a corpus for a model.
+
+    Raises:
+        UsageError: no such annotator, or no text has a token.
+    """
+    chosen = annotator(annotator_name, texts) if annotator_name else default_for(texts)
+    encodings = model.encode([text.text for text in texts], max_tokens)
+    passages, cut, empty = [], 0, 0
+    from headscribe.text.alignment import align
+
+    words_of = annotated(texts, chosen, lambda done, total: report("annotating", done, total))
+    for (text, words), encoding in zip(words_of, encodings, strict=True):
+        if len(encoding) == 0 or bool(encoding.is_special.all()):
+            empty += 1
+            continue
+        cut += encoding.cut > 0
+        passages.append(align(text, encoding, words))
+    if not passages:
+        raise UsageError(f"expected texts with at least one token, got {empty} without any")
+    skipped = dict(texts.skipped) | ({"no token": empty} if empty else {})
+    facts: dict[str, object] = {
+        "name": texts.name,
+        "fingerprint": texts.fingerprint,
+        "texts": len(passages),
+        "groups": len({passage.group for passage in passages}),
+        "tokens": sum(map(len, passages)),
+        "skipped": skipped,
+        "cut": cut,
+    }
+    notes = (f"{cut} of {len(passages)} texts were cut at the token limit",) if cut else ()
+    return Inputs(model, tuple(passages), chosen.provides, facts, _identity(chosen), notes)
+
+
+def recorded_inputs(
+    folder: str | Path,
+    *,
+    annotator_name: str | None = None,
+    limit: int | None = None,
+    report: Reporter = silent,
+) -> Inputs:
+    """Open a recording; an annotator adds the word fields that the recording lacks.
+
+    Raises:
+        UsageError: no recording in the folder, or an annotator that cannot tag given words.
+    """
+    from headscribe.models.recorded import Recording
+
+    recording = Recording(folder)
+    passages = recording.passages if limit is None else recording.passages[:limit]
+    identity = {"name": "recorded", "fingerprint": ""}
+    if annotator_name is not None:
+        chosen = annotator(annotator_name)
+        from headscribe.text.annotators.spacy import Spacy
+
+        if not isinstance(chosen, Spacy):
+            raise UsageError(
+                f"expected a spaCy pipeline to tag recorded words, got {annotator_name!r}; "
+                "bundled:en works"
+            )
+        tagged = []
+        for done, passage in enumerate(passages):
+            tagged.append(_completed(passage, chosen))
+            report("annotating", done + 1, len(passages))
+        passages, identity = tuple(tagged), _identity(chosen)
+    provides = frozenset(WORD_FIELDS)
+    for passage in passages:
+        provides &= passage.words.provides
+    facts: dict[str, object] = {
+        "name": recording.name,
+        "fingerprint": recording.fingerprint,
+        "texts": len(passages),
+        "groups": len({passage.group for passage in passages}),
+        "tokens": sum(map(len, passages)),
+        "skipped": {},
+        "cut": 0,
+    }
+    return Inputs(recording, tuple(passages), provides, facts, identity)
+
+
+def _completed(passage: Passage, chosen: Annotator) -> Passage:
+    """A passage whose missing word fields the annotator has filled; what was recorded stays."""
+    from headscribe.text.annotators.spacy import Spacy
+
+    assert isinstance(chosen, Spacy)
+    words = passage.words
+    found = chosen.annotate_words(words.form, words.spans, passage.text)
+    missing = {name: getattr(found, name) for name in found.provides - words.provides}
+    return replace(passage, words=replace(words, **missing))
+
+
+def _identity(chosen: Annotator) -> dict[str, str]:
+    return {"name": chosen.name, "fingerprint": chosen.fingerprint}

@@ -1,0 +1,326 @@
+"""The survey: every head of a model scored against every pattern, in one directory."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headscribe.api.choice import Choice, choose_patterns
+from headscribe.api.inputs import (
+    CorpusLike,
+    Inputs,
+    Reporter,
+    corpus,
+    model_inputs,
+    recorded_inputs,
+    silent,
+)
+from headscribe.core.errors import HeadscribeError, UsageError
+from headscribe.core.heads import HeadId
+from headscribe.results import queries
+from headscribe.results.run import Run
+
+if TYPE_CHECKING:
+    from headscribe.models.loading import Source
+    from headscribe.models.model import Model
+    from headscribe.models.recorded import Recording
+    from headscribe.patterns.contract import Pattern
+    from headscribe.scoring.engine import Engine, Progress
+
+STORE_EVERY = 10.0
+"""Seconds between two stores of an unfinished survey's sums."""
+
+_VERSIONS = ("headscribe", "torch", "transformers", "numpy", "spacy")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A finished survey, read from its directory.
+
+    Attributes:
+        run: the directory with all tables.
+    """
+
+    run: Run
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Survey":
+        """Read a survey from its directory.
+
+        Raises:
+            UsageError: there is none.
+        """
+        return cls(Run.open(folder))
+
+    @property
+    def patterns(self) -> list[str]:
+        """The patterns that were scored."""
+        return queries.pattern_names(self.run)
+
+    def top(
+        self, pattern: str, k: int = 3, metric: str = "jsd", view: str = "raw", split: str = "all"
+    ) -> list[tuple[HeadId, float]]:
+        """The `k` heads that a pattern fits best, with their scores, best first.
+
+        Raises:
+            UsageError: no such pattern, metric, view or split.
+        """
+        found = queries.top(
+            self.run, pattern, metric=metric, view=view, split=split, k=k, min_coverage=0.0
+        )
+        return [(score.head_id, score.score) for score in found]
+
+    def head(self, head: HeadId | str, metric: str = "jsd", view: str = "raw") -> list[
+        queries.Score
+    ]:  # fmt: skip
+        """All patterns' scores for one head, best first."""
+        identity = HeadId.parse(head) if isinstance(head, str) else HeadId(*head)
+        return queries.of_head(self.run, identity, metric=metric, view=view)
+
+    def report(self, path: str | Path) -> Path:
+        """Write the survey as one HTML page that needs no network."""
+        from headscribe.report.page import write_page
+
+        target = Path(path)
+        write_page([self.run], target)
+        return target
+
+    def __repr__(self) -> str:
+        model, texts = self.run.manifest["model"], self.run.manifest["corpus"]
+        return (
+            f"Survey({model['name']!r}, {model['layers']} layers x {model['heads']} heads, "
+            f"{texts['texts']} texts of {texts['name']!r}, {len(self.patterns)} patterns, "
+            f"in {str(self.run.folder)!r})"
+        )
+
+
+def survey(
+    model: "Model | Recording | Source",
+    texts: CorpusLike | None = None,
+    *,
+    patterns: "Sequence[str | Pattern] | None" = None,
+    annotator: str | None = None,
+    limit: int | None = None,
+    max_tokens: int | None = None,
+    seed: int = 0,
+    token_budget: int = 1024,
+    out: str | Path | None = None,
+    resume: bool = False,
+    report: Reporter = silent,
+) -> Survey:
+    """Score every head of a model against every pattern on a corpus.
+
+    Args:
+        model: what `headscribe.load` takes or gives, or a `Recording`.
+        texts: what `headscribe.corpus` takes; None for a recording, which has its own.
+        patterns: names of the catalogue, relations, or patterns; None: the default set.
+        annotator: `plain`, `conllu`, `bundled:en`, or a spaCy pipeline; None: gold words where
+            the corpus has them, else `bundled:en`.
+        limit: at most so many texts.
+        max_tokens: cut every text to so many tokens.
+        seed: decides splits, folds and buckets.
+        token_budget: padded tokens a batch.
+        out: directory of the run; None: a new one under `runs/`.
+        resume: go on with the unfinished run in `out`.
+        report: hears of the progress.
+
+    Raises:
+        UsageError: wrong input; says which and what would work.
+        RunError: NaN attention, memory, a disk that is full. What was stored stays.
+    """
+    started = time.monotonic()
+    inputs = _inputs(model, texts, annotator, limit, max_tokens, report)
+    choice = choose_patterns(patterns, inputs.provides, _any_causal(inputs.source))
+    engine = _engine(inputs, choice, seed, token_budget)
+    run, progress = _opened(inputs, choice, engine, out, resume)
+    if run.complete:
+        return Survey(run)
+    _run_stored(engine, progress, run, report)
+    _write_tables(engine, progress, run)
+    run.finish(
+        failures=_failures(engine, progress),
+        seconds=round(time.monotonic() - started, 2),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    return Survey(run)
+
+
+def _inputs(
+    model: Any,  # noqa: ANN401
+    texts: CorpusLike | None,
+    annotator: str | None,
+    limit: int | None,
+    max_tokens: int | None,
+    report: Reporter,
+) -> Inputs:
+    from headscribe.models.recorded import Recording
+
+    if isinstance(model, Recording):
+        if texts is not None or max_tokens is not None:
+            raise UsageError("a recording has its own texts: leave out texts and max_tokens")
+        return recorded_inputs(model.folder, annotator_name=annotator, limit=limit, report=report)
+    if texts is None:
+        raise UsageError("expected texts to survey a model on, got none")
+    from headscribe.models.loading import load
+    from headscribe.models.model import Model
+
+    loaded = model if isinstance(model, Model) else load(model)
+    return model_inputs(
+        loaded,
+        corpus(texts, limit),
+        annotator_name=annotator,
+        max_tokens=max_tokens,
+        report=report,
+    )
+
+
+def _any_causal(source: "Model | Recording") -> bool:
+    return any(source.visibility(layer).causal for layer in range(source.layers))
+
+
+def _engine(inputs: Inputs, choice: Choice, seed: int, token_budget: int) -> "Engine":
+    from headscribe.scoring.engine import Engine
+
+    return Engine(inputs.source, inputs.passages, choice.patterns, seed, token_budget)
+
+
+def _config(inputs: Inputs, choice: Choice, engine: "Engine") -> dict[str, Any]:
+    """Everything that the numbers depend on; a run resumes only where all of it is equal."""
+    return {
+        "seed": engine.seed,
+        "token_budget": engine.token_budget,
+        "model": inputs.source.fingerprint,
+        "corpus": inputs.corpus["fingerprint"],
+        "texts": inputs.corpus["texts"],
+        "tokens": inputs.corpus["tokens"],
+        "annotator": inputs.annotator,
+        "patterns": [description["name"] for description in choice.descriptions],
+    }
+
+
+def _opened(
+    inputs: Inputs, choice: Choice, engine: "Engine", out: str | Path | None, resume: bool
+) -> "tuple[Run, Progress]":
+    """A new run, or the one to go on with."""
+    config = _config(inputs, choice, engine)
+    if resume:
+        if out is None:
+            raise UsageError("expected the directory of the run to resume (--out RUN)")
+        run = Run.open(out)
+        old = run.manifest.get("config", {})
+        changed = [name for name, value in config.items() if old.get(name) != value]
+        if changed:
+            raise UsageError(
+                f"cannot resume {out}: {', '.join(changed)} differ from the unfinished run; "
+                "give the same model, texts and options, or another --out"
+            )
+        return run, _restored(engine, run)
+    folder = Path(out) if out is not None else _new_folder(inputs)
+    run = Run.create(folder, "survey", config)
+    run.manifest |= {
+        "model": {
+            "name": inputs.source.name,
+            "layers": inputs.source.layers,
+            "heads": inputs.source.heads,
+            "causal": _any_causal(inputs.source),
+        },
+        "corpus": inputs.corpus,
+        "patterns": choice.descriptions,
+        "skipped": choice.skipped,
+        "notes": list(inputs.notes),
+        "cross_fitted": engine.cross,
+        "versions": {name: version(name) for name in _VERSIONS},
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    run.save()
+    return run, engine.start()
+
+
+def _new_folder(inputs: Inputs) -> Path:
+    """`runs/MODEL--CORPUS`, numbered if there is one already."""
+    raw = f"{Path(str(inputs.source.name)).name}--{inputs.corpus['name']}"
+    name = "".join(c if c.isalnum() or c in "-_.+" else "-" for c in raw)[:80]
+    folder, number = Path("runs") / name, 2
+    while folder.exists():
+        folder, number = Path("runs") / f"{name}-{number}", number + 1
+    return folder
+
+
+def _run_stored(engine: "Engine", progress: "Progress", run: Run, report: Reporter) -> None:
+    """Run to the end; store the sums now and then, and when something stops the run."""
+    total = engine.total_texts()
+    last = time.monotonic()
+
+    def after_batch(now: "Progress", done: int) -> None:
+        nonlocal last
+        report("scoring", done, total)
+        if time.monotonic() - last > STORE_EVERY:
+            _store(run, now)
+            last = time.monotonic()
+
+    try:
+        engine.run(progress, after_batch)
+    except (KeyboardInterrupt, HeadscribeError):
+        if progress.whole:
+            _store(run, progress)
+        raise
+
+
+def _store(run: Run, progress: "Progress") -> None:
+    import pyarrow as pa
+
+    from headscribe.results.examples import table_of
+
+    table = table_of(progress.examples)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    run.write_state(
+        progress.sums.arrays()
+        | {
+            "position": np.array([progress.phase, progress.batches]),
+            "examples": np.frombuffer(sink.getvalue(), np.uint8),
+        }
+    )
+
+
+def _restored(engine: "Engine", run: Run) -> "Progress":
+    import pyarrow as pa
+
+    from headscribe.results.examples import rows_of
+    from headscribe.scoring.accumulators import Accumulators
+    from headscribe.scoring.engine import Progress
+
+    state = run.read_state()
+    if state is None:
+        return engine.start()
+    phase, batches = (int(number) for number in state["position"])
+    with pa.ipc.open_stream(pa.py_buffer(state["examples"].tobytes())) as reader:
+        examples = rows_of(reader.read_all())
+    sums = Accumulators.from_arrays(state, run.folder / "state.npz")
+    return Progress(sums, examples, phase, batches)
+
+
+def _write_tables(engine: "Engine", progress: "Progress", run: Run) -> None:
+    from headscribe.results.examples import table_of
+    from headscribe.scoring.summary import Summary
+
+    summary = Summary.of(engine, progress)
+    run.write_table("scores", summary.scores())
+    run.write_table("layers", summary.layers())
+    run.write_table("gate", summary.gate())
+    run.write_table("containment", summary.containment())
+    run.write_table("examples", table_of(progress.examples))
+
+
+def _failures(engine: "Engine", progress: "Progress") -> dict[str, int]:
+    return {
+        pattern.name: int(count)
+        for pattern, count in zip(engine.patterns, progress.sums.failures, strict=True)
+        if count
+    }

@@ -1,0 +1,30 @@
+"""`headscribe doctor`."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from headscribe.cli.options import DeviceOption, JsonOption
+
+
+def doctor(
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="MODEL", help="A model to look at.", show_default=False),
+    ] = None,
+    device: DeviceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what works here: versions, devices, bundled assets, and what a model supports."""
+    from headscribe.api.doctor import examine
+
+    found = examine(model, device)
+    if as_json:
+        print(json.dumps(asdict(found), ensure_ascii=False))
+        return
+    for line in found.lines():
+        print(line)
+    if not found.healthy:
+        raise typer.Exit(1)

@@ -1,0 +1,64 @@
+"""Pages that are generated from the code: command-line help and the list of patterns.
+
+`python -m headscribe.cli.documentation docs` writes them, `--check` says which are out of date.
+"""
+
+import sys
+from pathlib import Path
+
+import click
+import typer
+
+from headscribe.cli.main import app
+
+WIDTH = 100
+
+
+def help_page() -> str:
+    """The help of every command, as Markdown."""
+    root = typer.main.get_command(app)
+    parts = ["# Command line", "", "Generated from the code by `make docs`.", ""]
+    for path, command in _commands("headscribe", root):
+        context = click.Context(command, info_name=path, terminal_width=WIDTH, max_content_width=WIDTH)
+        text = "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
+        parts += [f"## {path}", "", "```", text, "```", ""]
+    return "\n".join(parts)
+
+
+def _commands(path: str, command: click.Command) -> list[tuple[str, click.Command]]:
+    found = [(path, command)]
+    for name, child in getattr(command, "commands", {}).items():
+        found += _commands(f"{path} {name}", child)
+    return found
+
+
+def pages() -> dict[str, str]:
+    """Every generated page by its path within the docs folder."""
+    from headscribe.patterns.documentation import patterns_page
+
+    return {"help.md": help_page(), "reference/patterns.md": patterns_page()}
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages into a folder, or check them."""
+    check = "--check" in arguments
+    folders = [argument for argument in arguments if argument != "--check"]
+    if len(folders) != 1:
+        print("usage: python -m headscribe.cli.documentation [--check] FOLDER", file=sys.stderr)
+        return 2
+    stale = []
+    for name, text in pages().items():
+        path = Path(folders[0]) / name
+        if check:
+            if not path.is_file() or path.read_text(encoding="utf-8") != text:
+                stale.append(str(path))
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    if stale:
+        print(f"out of date: {', '.join(stale)}; run make docs", file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,65 @@
+"""`headscribe`: the commands, and what becomes of errors."""
+
+import sys
+
+import typer
+
+from headscribe.cli.demo import demo
+from headscribe.cli.doctor import doctor
+from headscribe.cli.patterns import app as patterns_app
+from headscribe.cli.report import report
+from headscribe.cli.show import show
+from headscribe.cli.survey import survey
+from headscribe.cli.top import top
+from headscribe.core.errors import HeadscribeError
+
+app = typer.Typer(
+    name="headscribe",
+    help="Write down, as code, what every attention head does; measure how true it is.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(survey)
+app.command()(top)
+app.command()(show)
+app.command()(report)
+app.command()(doctor)
+app.command()(demo)
+app.add_typer(patterns_app, name="patterns")
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: bool = typer.Option(False, "--version", help="Print the version and leave."),
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"headscribe {installed('headscribe')}")
+        raise typer.Exit
+
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it: 128 + SIGINT."""
+
+
+def main() -> None:
+    """Run the command line; an error becomes one line on stderr and its exit status."""
+    try:
+        app()
+    except HeadscribeError as error:
+        print(f"headscribe: {_one_line(str(error))}", file=sys.stderr)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        print("headscribe: interrupted; what was done is kept, --resume goes on", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _one_line(message: str) -> str:
+    """The message without line breaks and control characters, which untrusted text may carry."""
+    return "".join(c if c.isprintable() else " " for c in " ".join(message.split()))

@@ -1,0 +1,23 @@
+"""`headscribe report`."""
+
+from typing import Annotated
+
+import typer
+
+
+def report(
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Directories of runs.", show_default=False)
+    ],
+    out: Annotated[
+        str, typer.Option("--out", "-o", metavar="FILE.html", help="Where to write the page.")
+    ] = "report.html",
+) -> None:
+    """Write runs as one HTML page that needs no network."""
+    from pathlib import Path
+
+    from headscribe.report.page import write_page
+    from headscribe.results.run import Run
+
+    write_page([Run.open(run) for run in runs], Path(out))
+    print(out)

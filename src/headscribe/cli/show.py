@@ -1,0 +1,68 @@
+"""`headscribe show`."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from headscribe.cli.options import MetricOption, RunArgument, ViewOption
+from headscribe.core.errors import UsageError, unknown_name
+
+
+def show(
+    run: RunArgument,
+    head: Annotated[
+        str, typer.Argument(metavar="HEAD", help="LAYER.HEAD, such as 7.10.", show_default=False)
+    ],
+    text_id: Annotated[
+        str | None,
+        typer.Option("--text-id", metavar="ID", help="Which example text.", show_default=False),
+    ] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Option(
+            "--pattern", metavar="NAME", help="Beside which pattern. Default: the best.",
+            show_default=False,
+        ),
+    ] = None,
+    metric: MetricOption = "jsd",
+    view: ViewOption = "raw",
+    png: Annotated[
+        str | None,
+        typer.Option("--png", metavar="FILE", help="Write the figure.", show_default=False),
+    ] = None,
+) -> None:  # fmt: skip
+    """Show one head: its scores, and its attention beside what a pattern predicts."""
+    from headscribe.core.heads import HeadId
+    from headscribe.report.terminal import print_head
+    from headscribe.results import queries
+    from headscribe.results.examples import read_examples
+    from headscribe.results.run import Run
+
+    opened = Run.open(run)
+    identity = HeadId.parse(head)
+    scores = queries.of_head(opened, identity, metric=metric, view=view)
+    examples = read_examples(opened)
+    if text_id is not None and text_id not in examples:
+        raise unknown_name("example text of this run", text_id, list(examples))
+    if not examples or not scores:
+        raise UsageError(f"{run} holds no example texts or no scores")
+    names = queries.pattern_names(opened)
+    if pattern is not None and pattern not in names:
+        raise unknown_name("pattern of this run", pattern, names)
+    example = examples[text_id] if text_id is not None else next(iter(examples.values()))
+    best = pattern or next(s.pattern for s in scores if s.coverage >= queries.MIN_COVERAGE)
+    real = example.heads[str(identity)].matrix()
+    predicted = example.patterns[best].matrix()
+    print_head(identity, scores, example.labels, real)
+    if png is not None:
+        from headscribe.report.figures import matrix_figure
+
+        figure = matrix_figure(
+            example.labels,
+            {f"{identity.prose}": real, best: predicted, "difference": real - predicted},
+        )
+        figure.savefig(png)
+        print(png)
+    else:
+        print(f"best pattern: {best}; --png FILE draws both side by side", file=sys.stderr)

@@ -1,0 +1,133 @@
+"""`headscribe survey`."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from headscribe.cli.options import (
+    AnnotatorOption,
+    DeviceOption,
+    DtypeOption,
+    JsonOption,
+    LimitOption,
+    MaxTokensOption,
+    ModelArgument,
+    OutOption,
+    RecordedOption,
+    ResumeOption,
+    SeedOption,
+    TextOption,
+)
+from headscribe.core.errors import UsageError
+
+
+def survey(
+    model: ModelArgument = None,
+    text: TextOption = None,
+    recorded: RecordedOption = None,
+    patterns: Annotated[
+        str | None,
+        typer.Option(
+            "--patterns",
+            metavar="NAMES",
+            help="Names of the catalogue, separated by commas. Default: the default set.",
+            show_default=False,
+        ),
+    ] = None,
+    pattern: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--pattern",
+            metavar="EXPR",
+            help="A relation of your own, beside the others; may be given again.",
+            show_default=False,
+        ),
+    ] = None,
+    limit: LimitOption = None,
+    max_tokens: MaxTokensOption = None,
+    annotator: AnnotatorOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    out: OutOption = None,
+    resume: ResumeOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Score every head against every pattern."""
+    from headscribe.api.choice import named_patterns
+    from headscribe.api.survey import survey as run_survey
+    from headscribe.cli.progress import progress
+
+    source, texts = source_of(model, text, recorded, device, dtype)
+    chosen = named_patterns(patterns, pattern or [])
+    with progress() as report:
+        found = run_survey(
+            source,
+            texts,
+            patterns=chosen,
+            annotator=annotator,
+            limit=limit,
+            max_tokens=max_tokens,
+            seed=seed,
+            out=out,
+            resume=resume,
+            report=report,
+        )
+    from headscribe.results import queries
+
+    manifest = found.run.manifest
+    scores = queries.top(found.run, k=3)
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    "run": str(found.run.folder),
+                    "skipped": manifest["skipped"],
+                    "failures": manifest["failures"],
+                    "notes": manifest["notes"],
+                    "top": [score.as_dict() for score in scores],
+                },
+                ensure_ascii=False,
+            )
+        )
+        return
+    from headscribe.report.terminal import print_top
+
+    print_top(scores)
+    for name, reason in manifest["skipped"].items():
+        print(f"skipped {name}: {reason}", file=sys.stderr)
+    for name, count in manifest["failures"].items():
+        print(f"{name} failed on {count} texts", file=sys.stderr)
+    for note in manifest["notes"]:
+        print(note, file=sys.stderr)
+    print(f"run: {found.run.folder}")
+
+
+def source_of(
+    model: str | None,
+    text: list[str] | None,
+    recorded: str | None,
+    device: str | None,
+    dtype: str | None,
+) -> tuple[object, object]:
+    """The model and corpus, or the recording, that the input options name.
+
+    Raises:
+        UsageError: neither or both are given, or one of them does not exist.
+    """
+    if recorded is not None:
+        if model is not None or text:
+            raise UsageError("expected either MODEL with --text or --recorded FOLDER, got both")
+        from headscribe.models.recorded import Recording
+
+        return Recording(recorded), None
+    if model is None or not text:
+        missing = "MODEL and --text PATH" if model is None else "--text PATH"
+        raise UsageError(f"expected {missing}, or --recorded FOLDER")
+    from headscribe.models.loading import load
+    from headscribe.text.corpora import read
+
+    corpus = read(text)
+    return load(model, device=device, dtype=dtype), corpus

@@ -1,0 +1,44 @@
+"""`headscribe top`."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from headscribe.cli.options import JsonOption, MetricOption, RunArgument, SplitOption, ViewOption
+from headscribe.core.errors import UsageError
+
+
+def top(
+    run: RunArgument,
+    pattern: Annotated[
+        str | None,
+        typer.Option("--pattern", metavar="NAME", help="Only this pattern.", show_default=False),
+    ] = None,
+    metric: MetricOption = "jsd",
+    view: ViewOption = "raw",
+    split: SplitOption = "all",
+    k: Annotated[int, typer.Option("-k", min=1, help="Heads a pattern.")] = 3,
+    coverage: Annotated[
+        float,
+        typer.Option(
+            "--coverage", min=0, max=1, help="Leave out patterns that cover fewer of the rows."
+        ),
+    ] = 0.05,
+    as_json: JsonOption = False,
+) -> None:
+    """List the best heads of every pattern."""
+    from headscribe.results import queries
+    from headscribe.results.run import Run
+
+    found = queries.top(
+        Run.open(run), pattern, metric=metric, view=view, split=split, k=k, min_coverage=coverage
+    )
+    if as_json:
+        print(json.dumps([score.as_dict() for score in found], ensure_ascii=False))
+        return
+    if not found:
+        raise UsageError(f"no score in {run} fits; --coverage 0 admits every pattern")
+    from headscribe.report.terminal import print_top
+
+    print_top(found)

@@ -1,0 +1,152 @@
+"""Recordings: written and read back, their faults named, GPT-2's logits against its attention."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headscribe.core.errors import RunError, UsageError
+from headscribe.core.visibility import CAUSAL, FULL
+from headscribe.models.recorded import Recording, causal_softmax, write_recording
+from tests.unit.scoring.synthetic import Made, passage
+
+
+class Seen:
+    def __init__(self) -> None:
+        self.layers: list[np.ndarray] = []
+
+    def observe(self, call) -> None:
+        self.layers.append(call.probabilities().numpy())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    texts = [passage("one", 4), passage("two", 6)]
+    write_recording(tmp_path / "recording", [(t, Made().attention(t)) for t in texts])
+    return tmp_path / "recording"
+
+
+def test_what_is_written_is_read(folder: Path) -> None:
+    recording = Recording(folder)
+    assert (recording.layers, recording.heads, recording.visibility(0)) == (2, 3, FULL)
+    for text in recording.passages:
+        original = Made().attention(passage(text.text_id, len(text)))
+        np.testing.assert_allclose(recording.read(text), original, atol=2e-4)
+        np.testing.assert_allclose(recording.read(text).sum(-1), 1, atol=1e-6)
+        assert text.is_special.tolist() == passage("x", len(text)).is_special.tolist()
+
+
+def test_a_batch_is_padded_with_zeros(folder: Path) -> None:
+    recording, seen = Recording(folder), Seen()
+    recording.run(recording.passages, seen)
+    assert [layer.shape for layer in seen.layers] == [(2, 3, 6, 6)] * 2
+    assert not seen.layers[0][0, :, 4:].any()
+    assert not seen.layers[0][0, :, :, 4:].any()
+    np.testing.assert_array_equal(seen.layers[1][1], recording.read(recording.passages[1])[1])
+
+
+def test_a_second_recording_is_not_written_over_the_first(folder: Path) -> None:
+    with pytest.raises(UsageError, match="exists already"):
+        write_recording(folder, [])
+
+
+def damaged(folder: Path, change) -> None:
+    arrays = dict(np.load(folder / "attention.npz"))
+    change(arrays)
+    np.savez(folder / "attention.npz", **arrays)
+
+
+def test_nan_names_text_head_and_row(folder: Path) -> None:
+    def change(arrays) -> None:
+        arrays["two"] = arrays["two"].astype(np.float32) * 1e-4
+        arrays["two"][1, 2, 3, 0] = np.nan
+
+    damaged(folder, change)
+    recording = Recording(folder)
+    with pytest.raises(RunError, match=r"text 'two'.*NaN in head 1\.2, row 3"):
+        recording.read(recording.passages[1])
+
+
+def test_rows_that_are_no_distribution_are_refused(folder: Path) -> None:
+    damaged(folder, lambda arrays: arrays["one"].__setitem__((0, 1, 2), 0))
+    with pytest.raises(RunError, match=r"sums to 0\.000 in head 0\.1, row 2"):
+        Recording(folder)
+
+
+def test_a_wrong_shape_is_refused(folder: Path) -> None:
+    damaged(folder, lambda arrays: arrays.__setitem__("one", arrays["two"]))
+    with pytest.raises(RunError, match=r"expected shape \(layers, heads, 4, 4\)"):
+        Recording(folder)
+
+
+def test_a_missing_array_names_the_text(folder: Path) -> None:
+    damaged(folder, lambda arrays: arrays.pop("two"))
+    with pytest.raises(RunError, match="array for text 'two'"):
+        Recording(folder)
+
+
+def test_missing_and_damaged_files(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="expected a folder"):
+        Recording(tmp_path / "nowhere")
+    (folder / "attention.npz").write_bytes(b"PK not a zip")
+    with pytest.raises(RunError, match="damaged"):
+        Recording(folder)
+    (folder / "attention.npz").unlink()
+    with pytest.raises(UsageError, match="expected the file"):
+        Recording(folder)
+    (folder / "sentences.jsonl").unlink()
+    with pytest.raises(UsageError, match=r"sentences\.jsonl or prompts\.jsonl"):
+        Recording(folder)
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("{broken", "sentences.jsonl:3: expected a JSON object"),
+        ("[1]", "expected a JSON object, got list"),
+        (json.dumps({"id": 1, "text": "a"}), "list of strings in `tokens`"),
+        (json.dumps({"text": "a", "tokens": ["a"]}), "fields id and text"),
+        (json.dumps({"id": 1, "text": "a", "tokens": ["a"], "ids": []}), "1 values in `ids`"),
+        (
+            json.dumps({"id": 1, "text": "a", "tokens": ["a"], "words": ["b"],
+                        "word_of_token": [0]}),
+            "expected 'b' in the text",
+        ),
+    ],
+)  # fmt: skip
+def test_broken_lines_are_named(folder: Path, line: str, message: str) -> None:
+    with (folder / "sentences.jsonl").open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(UsageError, match=message.replace("[", r"\[")):
+        Recording(folder)
+
+
+def test_real_sentences_align(shared_data: Path) -> None:
+    recording = Recording(shared_data / "bert_sst2_attention")
+    assert len(recording.passages) == 150
+    assert (recording.layers, recording.heads) == (12, 12)
+    for text in recording.passages:
+        assert text.is_special.sum() == 2
+        for token, span in zip(text.tokens, text.spans, strict=True):
+            piece = token.removeprefix("##")
+            if not token.startswith("["):
+                assert len(text.text[span[0] : span[1]]) >= len(piece)
+
+
+def test_gpt2_logits_give_the_recorded_attention(shared_data: Path, tmp_path: Path) -> None:
+    """The softmax of the code that scores, against what was recorded, to 1e-5."""
+    source = shared_data / "gpt2_small_attention"
+    arrays = np.load(source / "attention.npz")
+    for name in (key for key in arrays.files if key.endswith("_logits")):
+        real = arrays[name.replace("_logits", "_attention")]
+        np.testing.assert_allclose(causal_softmax(arrays[name]), real, atol=1e-5)
+    (tmp_path / "prompts.jsonl").write_text((source / "prompts.jsonl").read_text())
+    np.savez(tmp_path / "attention.npz", **{k: arrays[k] for k in arrays if "_logits" in k})
+    recorded, computed = Recording(source), Recording(tmp_path)
+    assert recorded.visibility(0) == computed.visibility(0) == CAUSAL
+    one, two = Seen(), Seen()
+    recorded.run(recorded.passages, one)
+    computed.run(computed.passages, two)
+    for a, b in zip(one.layers, two.layers, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
