@@ -181,3 +181,31 @@ def test_half_precision_is_scored_in_float32(name, dtype):
             assert ((own - weights) * rows).abs().max() <= 1e-6
         if call.sinks is None:
             assert (weights.sum(-1) - 1).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize("name", ["gpt2", "mistral"])
+def test_generation_is_observed_step_by_step(name):
+    """Under a key-value cache the queries are the last positions of what is still cached."""
+    model = tapped(name, None)
+    hf = model.stack.hf
+    ids, _ = tokens(torch.tensor([7]))
+    settings = {
+        "min_new_tokens": 3,
+        "max_new_tokens": 3,
+        "do_sample": False,
+        "attention_mask": torch.ones_like(ids),
+    }
+    shapes = []
+
+    class Shapes:
+        def observe(self, call):
+            weights = call.probabilities()
+            assert torch.allclose(weights.sum(-1), torch.tensor(1.0), atol=1e-5)
+            shapes.append((call.layer, *weights.shape[2:]))
+
+    plain = hf.generate(ids, **settings)
+    with tap(model, Shapes()):
+        seen = hf.generate(ids, **settings)
+    assert torch.equal(plain, seen)
+    cached = [(7, 7), (1, 8), (1, 9)] if name == "gpt2" else [(7, 7), (1, 4), (1, 4)]
+    assert shapes == [(layer, *shape) for shape in cached for layer in range(3)]

@@ -26,6 +26,6 @@ def fingerprint(hf: HuggingFaceModel, stack: str | None) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         flat = tensor.detach().reshape(-1)
         step = max(1, len(flat) // _SAMPLES)
-        sample = flat[::step][:_SAMPLES].to("cpu", torch.float64)
+        sample = flat[::step][:_SAMPLES].cpu().to(torch.float64)
         digest.update(sample.numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -87,13 +87,37 @@ def _open(
     with _loading_errors(name):
         config = AutoConfig.from_pretrained(where, trust_remote_code=False)
         tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
-        hf = _automatic(config).from_pretrained(
+        hf = _weights(where, name, config, _automatic(config), dtype)
+    return name, hf, tokenizer
+
+
+def _weights(
+    where: str,
+    name: str,
+    config: PretrainedConfig,
+    automatic: Any,  # noqa: ANN401
+    dtype: torch.dtype | None,
+) -> HuggingFaceModel:
+    """The model with its stored weights: without its prediction head where that is not stored.
+
+    A pooler may be missing, since nothing reads it; it is always made up in the same way.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        hf, found = automatic.from_pretrained(
             where,
             config=config,
             trust_remote_code=False,
             dtype="auto" if dtype is None else dtype,
+            output_loading_info=True,
         )
-    return name, hf, tokenizer
+    lacking = sorted(key for key in found["missing_keys"] if "pooler" not in key)
+    if lacking and automatic is not AutoModel:
+        return _weights(where, name, config, AutoModel, dtype)
+    if lacking:
+        raise RunError(f"the files of {name} lack {len(lacking)} weights, {lacking[0]} first")
+    loaded: HuggingFaceModel = hf
+    return loaded
 
 
 def _object(
@@ -214,7 +238,7 @@ def _loading_errors(name: str) -> Iterator[None]:
         yield
     except SafetensorError as error:
         raise RunError(f"the weights of {name} are damaged: {error}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise _loading_error(name, str(error)) from error
     finally:
         hub_logging.set_verbosity(hub)
@@ -230,6 +254,8 @@ def _loading_error(name: str, message: str) -> RunError | UsageError:
             f"the hub cannot be reached and {name} is not in the local cache; expected a "
             "connection, a model that was downloaded before, or a folder"
         )
+    if "out of memory" in message.lower() or "not enough memory" in message:
+        return RunError(f"{name} does not fit into memory; a narrower dtype may help")
     if "trust_remote_code" in message:
         return UsageError(f"{name} needs its own code to run; code from the hub is never run")
     if "backend tokenizer" in message or "tokenizer.json" in message:

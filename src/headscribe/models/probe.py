@@ -21,6 +21,9 @@ LENGTH = 8
 TOLERANCE = 1e-3
 """How far the tap may be from the eager code, in attention and relative to the largest output."""
 
+HALF_TOLERANCE = 0.1
+"""The same for models in half precision: mean difference relative to the mean magnitude."""
+
 
 _CONFUSED = (AttributeError, IndexError, KeyError, NotImplementedError, TypeError, ValueError)
 """What modeling code raises when it does not get the inputs that it expects."""
@@ -190,11 +193,13 @@ def _has_closed_form(invocation: Invocation) -> bool:
 
 
 def _near(one: Tensor, other: Tensor) -> bool:
+    """Whether two ways to compute the same agree; in half precision, which drifts, on average."""
     if one.shape != other.shape:
         return False
-    coarse = torch.finfo(other.dtype).eps * 64
-    bound = max(TOLERANCE, coarse) * max(1.0, float(other.float().abs().max()))
-    return bool((one.float() - other.float()).abs().max() <= bound)
+    difference = (one.float() - other.float()).abs()
+    if other.dtype in (torch.float32, torch.float64):
+        return bool(difference.max() <= TOLERANCE * max(1.0, float(other.abs().max())))
+    return bool(difference.mean() <= HALF_TOLERANCE * other.float().abs().mean())
 
 
 def _first_line(error: Exception) -> str:

@@ -118,7 +118,8 @@ class _Session:
         wide = invocation.widened()
         lengths = self.lengths
         if lengths is None:
-            lengths = torch.full((len(wide.query),), wide.key.shape[2], device=wide.query.device)
+            lengths = torch.full((len(wide.query),), wide.key.shape[2])
+        lengths = lengths.to(wide.query.device)
         call = AttentionCall(
             layer,
             lengths,

