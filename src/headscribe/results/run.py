@@ -105,8 +105,9 @@ class Run:
 
     def write_table(self, name: str, table: pa.Table) -> None:
         """Write a table and note it in the manifest."""
-        self._replace(f"{name}.parquet", lambda path: pq.write_table(table, path, "2.6", True,
-                                                                    "zstd"))  # fmt: skip
+        self._replace(
+            f"{name}.parquet", lambda path: pq.write_table(table, path, compression="zstd")
+        )
         if name not in self.manifest["tables"]:
             self.manifest["tables"].append(name)
         self.save()
@@ -155,7 +156,7 @@ class Run:
         if not path.is_file():
             return None
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 return {name: file[name] for name in file.files}
         except (BadZipFile, ValueError, OSError, EOFError, KeyError) as error:
             raise RunError(f"{path} is damaged: remove it and start anew") from error

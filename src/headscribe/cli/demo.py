@@ -1,0 +1,34 @@
+"""`headscribe demo`."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from headscribe.cli.options import JsonOption
+
+
+def demo(
+    out: Annotated[
+        str, typer.Option("--out", metavar="FOLDER", help="A new folder for everything.")
+    ] = "headscribe-demo",
+    as_json: JsonOption = False,
+) -> None:
+    """Survey the two bundled models on the sample texts; needs no network."""
+    from headscribe.api.demo import demo as run_demo
+    from headscribe.cli.progress import progress
+
+    with progress() as report:
+        found = run_demo(out, report)
+    if as_json:
+        print(
+            json.dumps(
+                {"run": str(found.folder), "report": str(found.report), "seconds": found.seconds}
+            )
+        )
+        return
+    for run in found.runs:
+        print(f"run      {run}")
+    print(f"figures  {found.folder / 'figures'} ({len(found.figures)} files)")
+    print(f"report   {found.report}")
+    print(f"{found.seconds:.0f} seconds; open the report in a browser")
