@@ -1,0 +1,192 @@
+"""What figures and pages read from a run: score lines with their gains, findings, provenance."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.compute as pc
+
+from headscribe.core.heads import HeadId
+from headscribe.report.labels import visible
+from headscribe.results.queries import MIN_COVERAGE
+from headscribe.results.run import Run
+
+FIXED_BASELINES = frozenset({"uniform", "first_token", "last_token", "self", "previous", "next"})
+"""Patterns that are what others are compared with, and never a finding themselves."""
+
+METRIC_TITLES = {
+    "jsd": "Jensen–Shannon distance",
+    "sae": "sum of absolute errors",
+    "iou": "IoU",
+    "overlap": "overlap",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of the scores table: a pattern on a head, with the interval of its gain."""
+
+    pattern: str
+    head: HeadId
+    score: float
+    low: float | None
+    high: float | None
+    coverage: float
+    texts: int
+    baseline: str | None
+    gain: float | None
+    gain_low: float | None
+    gain_high: float | None
+
+    @property
+    def worth(self) -> float:
+        """Gain spread over all rows, `gain x coverage`: the pattern where it speaks, else nothing.
+
+        0 where the interval of the gain reaches 0, or where there is no gain to give.
+        """
+        if self.gain is None or (self.gain_low is not None and self.gain_low <= 0):
+            return 0.0
+        return max(self.gain * self.coverage, 0.0)
+
+
+def lines(run: Run, *, metric: str = "jsd", view: str = "raw", split: str = "all") -> list[Line]:
+    """All patterns' scores on all heads; pairs without a score are left out.
+
+    Raises:
+        UsageError: the run has no scores yet.
+        RunError: the table is damaged.
+    """
+    table = run.table("scores")
+    wanted = pc.is_valid(table["score"])
+    for column, value in (("metric", metric), ("view", view), ("split", split)):
+        wanted = pc.and_(wanted, pc.equal(table[column], value))
+    return [
+        Line(
+            row["pattern"], HeadId(row["layer"], row["head"]), row["score"], row["low"],
+            row["high"], row["coverage"], row["texts"], row["baseline"], row["gain"],
+            row["gain_low"], row["gain_high"],
+        )
+        for row in table.filter(wanted).to_pylist()
+    ]  # fmt: skip
+
+
+def findings(found: Sequence[Line]) -> dict[HeadId, Line]:
+    """The pattern that is worth most on each head; heads without any such pattern are absent.
+
+    Fixed baselines and patterns that cover almost nothing are no findings.
+    """
+    best: dict[HeadId, Line] = {}
+    for line in found:
+        if line.pattern in FIXED_BASELINES or line.coverage < MIN_COVERAGE or line.worth <= 0:
+            continue
+        if line.head not in best or line.worth > best[line.head].worth:
+            best[line.head] = line
+    return best
+
+
+def families(run: Run) -> dict[str, str]:
+    """The family of every pattern of the run."""
+    described = run.manifest.get("patterns", [])
+    return {pattern["name"]: pattern.get("family", "custom") for pattern in described}
+
+
+def shape(run: Run) -> tuple[int, int]:
+    """Layers, and heads of a layer."""
+    model = run.manifest["model"]
+    return int(model["layers"]), int(model["heads"])
+
+
+def facts(run: Run) -> dict[str, str]:
+    """What a reader must know of every number of the run: model, data, annotator, version, seed."""
+    manifest = run.manifest
+    model, corpus = manifest.get("model", {}), manifest.get("corpus", {})
+    config = manifest.get("config", {})
+    size = " × ".join(f"{model[part]} {part}" for part in ("layers", "heads") if part in model)
+    counts = [f"{corpus[part]:,} {part}" for part in ("texts", "tokens") if part in corpus]
+    counted = ", ".join(counts)
+    known = {
+        "Model": " · ".join(filter(None, [str(model.get("name", "")), size])),
+        "Texts": " · ".join(filter(None, [str(corpus.get("name", "")), counted])),
+        "Annotator": _annotator(config.get("annotator")),
+        "Version": f"headscribe {manifest.get('versions', {}).get('headscribe', '')}".strip(),
+        "Seed": str(config.get("seed", "")),
+    }
+    return {name: visible(value) or "not recorded" for name, value in known.items()}
+
+
+def provenance(run: Run, *scope: str) -> str:
+    """One line under a figure: model, texts, what is shown, version, seed."""
+    manifest = run.manifest
+    parts = [
+        str(manifest.get("model", {}).get("name", "model not recorded")),
+        str(manifest.get("corpus", {}).get("name", "texts not recorded")),
+        *scope,
+        facts(run)["Version"],
+        f"seed {facts(run)['Seed']}",
+    ]
+    return visible(" · ".join(parts))
+
+
+def _annotator(value: Any) -> str:  # noqa: ANN401
+    """The annotator's name, however the run describes it."""
+    if isinstance(value, dict):
+        return str(value.get("name", ""))
+    return "" if value is None else str(value)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Attention of a head on a place where a pattern applies to the row (`on`) and not (`off`)."""
+
+    pattern: str
+    head: HeadId
+    place: str
+    on: float
+    on_low: float | None
+    on_high: float | None
+    off: float
+    off_low: float | None
+    off_high: float | None
+    on_rows: int
+    off_rows: int
+
+    @property
+    def difference(self) -> float:
+        """`on` minus `off`."""
+        return self.on - self.off
+
+    @property
+    def clear(self) -> bool:
+        """Whether the intervals of `on` and `off` lie apart."""
+        if None in (self.on_low, self.on_high, self.off_low, self.off_high):
+            return False
+        return bool(self.on_low > self.off_high or self.off_low > self.on_high)  # type: ignore[operator]
+
+
+_PLACES = {"sink": "sinks", "last": "last token"}
+
+
+def gates(run: Run, k: int = 12) -> list[Gate]:
+    """The `k` clearest gates by size of the difference, one a head and place.
+
+    Only those whose two intervals lie apart.
+
+    Raises:
+        UsageError: the run has no table of gates.
+        RunError: the table is damaged.
+    """
+    rows = run.table("gate").to_pylist()
+    found = [
+        Gate(
+            row["pattern"], HeadId(row["layer"], row["head"]),
+            _PLACES.get(row["read"], row["read"]), row["on"], row["on_low"], row["on_high"],
+            row["off"], row["off_low"], row["off_high"], row["on_rows"], row["off_rows"],
+        )
+        for row in rows
+        if row["on"] is not None and row["off"] is not None
+    ]  # fmt: skip
+    found = sorted((gate for gate in found if gate.clear), key=lambda g: -abs(g.difference))
+    first: dict[tuple[HeadId, str], Gate] = {}
+    for gate in found:
+        first.setdefault((gate.head, gate.place), gate)
+    return list(first.values())[:k]
