@@ -1,1 +1,63 @@
-"""Headscribe writes down, as code, what every attention head does, and measures how true it is."""
+"""Headscribe writes down, as code, what every attention head does, and measures how true it is.
+
+    import headscribe as hs
+    model = hs.load("bundled:stories")
+    survey = hs.survey(model, ["The cat sat on the mat. The cat slept."])
+    survey.top("previous_token", k=3)
+
+Names are loaded on first use, so that `import headscribe` is quick and imports neither torch nor
+transformers nor spaCy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from headscribe.api.inputs import corpus
+    from headscribe.api.survey import Survey, survey
+    from headscribe.core.errors import HeadscribeError, RunError, UsageError
+    from headscribe.core.heads import HeadId
+    from headscribe.models.loading import load
+    from headscribe.models.recorded import Recording, write_recording
+    from headscribe.patterns.registry import pattern
+
+_HOME = {
+    "HeadId": "headscribe.core.heads",
+    "HeadscribeError": "headscribe.core.errors",
+    "Recording": "headscribe.models.recorded",
+    "RunError": "headscribe.core.errors",
+    "Survey": "headscribe.api.survey",
+    "UsageError": "headscribe.core.errors",
+    "corpus": "headscribe.api.inputs",
+    "load": "headscribe.models.loading",
+    "pattern": "headscribe.patterns.registry",
+    "survey": "headscribe.api.survey",
+    "write_recording": "headscribe.models.recorded",
+}
+
+__all__ = [
+    "HeadId",
+    "HeadscribeError",
+    "Recording",
+    "RunError",
+    "Survey",
+    "UsageError",
+    "corpus",
+    "load",
+    "pattern",
+    "survey",
+    "write_recording",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'headscribe' has no attribute {name!r}")
+    # Importing the submodule `headscribe.api.survey` does not bind `headscribe.survey`.
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

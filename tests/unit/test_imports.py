@@ -1,0 +1,35 @@
+"""What must be quick is quick: nothing heavy is imported before it is needed."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "transformers", "spacy", "datasets", "matplotlib", "duckdb", "pyarrow", "scipy")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import headscribe",
+        "import headscribe.cli.main, sys; sys.argv = ['headscribe', '--help']\n"
+        "try: headscribe.cli.main.main()\nexcept SystemExit: pass",
+        "import headscribe; headscribe.HeadId(1, 2); headscribe.UsageError",
+    ],
+)
+def test_nothing_heavy_is_imported(code: str) -> None:
+    check = f"\nimport sys\nprint([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", code + check], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.strip().splitlines()[-1] == "[]"
+
+
+def test_every_public_name_loads() -> None:
+    import headscribe
+
+    for name in headscribe.__all__:
+        assert getattr(headscribe, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        headscribe.nothing  # noqa: B018
