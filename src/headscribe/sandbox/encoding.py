@@ -1,0 +1,29 @@
+"""A passage as plain columns: what programs are shown of it."""
+
+from typing import Any
+
+from headscribe.sandbox.inside.view import INDEX_FIELDS, TEXT_FIELDS
+from headscribe.text.passages import Passage
+
+
+def columns(passage: Passage) -> dict[str, Any]:
+    """Everything that the passage knows of its tokens and words, as lists that JSON can carry.
+
+    The identity of the text and its group are left out: a program may not tell texts apart by name.
+    """
+    words = passage.words
+    plain: dict[str, Any] = {
+        "text": passage.text,
+        "tokens": list(passage.tokens),
+        "ids": passage.ids.tolist(),
+        "spans": passage.spans.tolist(),
+        "is_special": passage.is_special.tolist(),
+        "words_of": [row.tolist() for row in passage.words_of],
+        "form": list(words.form),
+        "word_spans": words.spans.tolist(),
+    }
+    for field in (*TEXT_FIELDS, *INDEX_FIELDS):
+        column = getattr(words, field)
+        if column is not None:
+            plain[field] = [v.item() if hasattr(v, "item") else v for v in column]
+    return plain

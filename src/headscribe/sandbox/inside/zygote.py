@@ -1,0 +1,148 @@
+"""The warm parent: has imported NumPy, forks one child per program, never looks at a program.
+
+It receives a request and two pipes (job in, reply out), forks, hands back the child's pidfd, waits
+for the end, tells how it came. Program and passages go through the pipe straight to the child, so
+that nothing of them stays here for the next one. When its caller is gone it kills and ends.
+"""
+
+import gc
+import importlib
+import os
+import random
+import select
+import signal
+import socket
+import sys
+import warnings
+from typing import NoReturn
+
+import numpy as np
+
+from headscribe.sandbox.inside import execute, failures, view, walls, wire
+from headscribe.sandbox.inside.probe import probe
+
+REPLY = 3
+"""The one descriptor of a child, write-only."""
+
+LONGEST_REQUEST = 64
+
+
+def main(control: int) -> None:
+    """Serve requests from the socket `control` until it is closed."""
+    warm_up()
+    with socket.socket(fileno=control) as caller:
+        caller.send(b"warm")
+        while True:
+            request, pipes, _, _ = socket.recv_fds(caller, LONGEST_REQUEST, 2)
+            if not request:
+                return
+            serve(caller, request, pipes)
+
+
+def warm_up() -> None:
+    """Import all that a program may import, use what initialises itself, forget the way to more."""
+    warnings.simplefilter("ignore")
+    for name in (*execute.MODULES, "encodings.ascii", "encodings.latin_1", "encodings.utf_16"):
+        importlib.import_module(name)
+    matrix = np.random.default_rng(0).random((4, 4))
+    np.linalg.svd(np.einsum("ij,jk->ik", matrix, np.exp(matrix)))
+    np.sort(np.unique(np.array(["a", "b"]))).tolist()
+    repr(np.fft.fft(matrix))
+    sys.path.clear()
+    sys.stdin = sys.__stdin__ = None  # type: ignore[misc]
+    gc.collect()
+    gc.freeze()
+
+
+def serve(caller: socket.socket, request: bytes, pipes: list[int]) -> None:
+    """Fork a child for one request, hand its pidfd over, wait for its end."""
+    with open("/proc/self/statm", "rb") as statm:
+        size = int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    zygote = os.getpid()
+    child = os.fork()
+    if not child:
+        run_child(request, pipes, size, zygote)
+    for pipe in pipes:
+        os.close(pipe)
+    handle = os.pidfd_open(child)
+    try:
+        socket.send_fds(caller, [b"forked"], [handle])
+        status = wait(caller, handle)
+        caller.send(wire.ENDED.pack(*status))
+    except OSError:  # the caller is gone
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        raise SystemExit(0) from None
+    finally:
+        os.close(handle)
+
+
+def wait(caller: socket.socket, handle: int) -> tuple[int, int]:
+    """Wait until the child has ended; return `si_code` and `si_status`.
+
+    Raises:
+        BrokenPipeError: the caller closed its socket meanwhile.
+    """
+    events = select.poll()
+    events.register(handle, select.POLLIN)
+    events.register(caller, select.POLLIN)
+    ready = [descriptor for descriptor, _ in events.poll()]
+    if handle not in ready:
+        raise BrokenPipeError
+    ended = os.waitid(os.P_PIDFD, handle, os.WEXITED)
+    if ended is None:
+        raise BrokenPipeError
+    return ended.si_code, ended.si_status
+
+
+def run_child(request: bytes, pipes: list[int], size: int, zygote: int) -> NoReturn:
+    """Read the job, keep nothing open but the reply, raise the walls, run the program."""
+    try:
+        is_probe, memory, seconds = wire.REQUEST.unpack(request)
+        job = read_all(pipes[0])
+        os.close(pipes[0])
+        if pipes[1] != REPLY:
+            os.dup2(pipes[1], REPLY, inheritable=False)
+        os.closerange(0, REPLY)
+        os.closerange(REPLY + 1, os.sysconf("SC_OPEN_MAX"))
+        limit = size + memory + len(job)
+        if is_probe:
+            probe(REPLY, limit, seconds)
+        np.random.seed(0)  # noqa: NPY002 - programs may use the old global generator
+        random.seed(0)
+        walls.raise_all(REPLY, limit, seconds)
+        answer(job)
+    except MemoryError:
+        os._exit(wire.OUT_OF_MEMORY)
+    finally:
+        os._exit(wire.FAILED)
+
+
+def answer(job: bytes) -> NoReturn:
+    """Run the program on each passage in turn and write one record for each."""
+    send(wire.READY)
+    source, passages = wire.unpack_job(job)
+    sys.stdout = sys.__stdout__ = execute.Discarded()  # type: ignore[misc, assignment]
+    sys.stderr = sys.__stderr__ = execute.Discarded()  # type: ignore[misc, assignment]
+    attention = execute.load(source)
+    for index, columns in enumerate(passages):
+        passage = view.Passage(columns)
+        if isinstance(attention, failures.Failure):
+            send(wire.pack_reply(index, len(passage), attention))
+        else:
+            send(wire.pack_reply(index, len(passage), execute.call(attention, passage)))
+    os._exit(0)
+
+
+def send(data: bytes) -> None:
+    """Write all of `data` to the reply pipe."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(REPLY, left) :]
+
+
+def read_all(pipe: int) -> bytes:
+    """Read a pipe to its end."""
+    parts = []
+    while part := os.read(pipe, 1 << 20):
+        parts.append(part)
+    return b"".join(parts)

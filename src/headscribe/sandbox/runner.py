@@ -1,0 +1,77 @@
+"""What runs programs: the interface, its outcome, and the runner for programs that are trusted."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from headscribe.core.arrays import Attention
+from headscribe.sandbox.encoding import columns
+from headscribe.sandbox.inside.execute import call, judged, load
+from headscribe.sandbox.inside.failures import Failure, FailureKind
+from headscribe.sandbox.inside.view import Passage as View
+from headscribe.text.passages import Passage
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one call may take.
+
+    Attributes:
+        passage_seconds: wall time for one passage, with the program's loading for the first.
+        call_seconds: wall time for all passages of a call; also the limit on processor time.
+        memory: bytes beyond those of the interpreter, NumPy and the passages.
+        deaths: passages on which a process may die (or be killed) before the rest is given up;
+            after each death but the last a fresh process goes on with the next passage.
+    """
+
+    passage_seconds: float = 5.0
+    call_seconds: float = 60.0
+    memory: int = 512 * 2**20
+    deaths: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a program gave for each passage, in order.
+
+    Attributes:
+        results: a matrix of finite weights of at least 0, `(T, T)`, float32, rows not normalised
+            (a row of zeros says nothing); or why there is none.
+    """
+
+    results: tuple[Attention | Failure, ...]
+
+    @property
+    def failures(self) -> Counter[FailureKind]:
+        """How many passages failed, by kind."""
+        return Counter(r.kind for r in self.results if isinstance(r, Failure))
+
+    @property
+    def first_failure(self) -> Failure | None:
+        """The failure of the first passage that failed."""
+        return next((r for r in self.results if isinstance(r, Failure)), None)
+
+    @classmethod
+    def of(cls, results: Iterable[Attention | Failure]) -> "Outcome":
+        """Judge the values of each matrix."""
+        return cls(tuple(r if isinstance(r, Failure) else judged(r) for r in results))
+
+
+class Runner(Protocol):
+    """Runs a program, `def attention(p) -> array (T, T)`, on passages."""
+
+    def run(self, code: str, passages: Sequence[Passage]) -> Outcome:
+        """Call the program on every passage; whatever it does becomes a result or a failure."""
+        ...
+
+
+class Trusted:
+    """Runs programs in this process, without any wall or limit: for those who wrote them."""
+
+    def run(self, code: str, passages: Sequence[Passage]) -> Outcome:
+        """Call the program on every passage; what it raises becomes a failure."""
+        attention = load(code)
+        if isinstance(attention, Failure):
+            return Outcome((attention,) * len(passages))
+        return Outcome.of(call(attention, View(columns(passage))) for passage in passages)
