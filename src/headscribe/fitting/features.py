@@ -48,6 +48,8 @@ class Sample:
         key_token: the key of each cell, numbered through all texts, `(N,)`.
         attention: `(H, N)`, float32; every row sums to 1.
         features: the pool's columns.
+        sinks: 1 for the token that opens a sequence and soaks up attention (special, or any in a
+            causal layer), 2 for other special tokens, 0 else, `(tokens,)`.
         tokens: attributes of all tokens of all texts, by name: values as objects, `(tokens,)`.
     """
 
@@ -59,7 +61,13 @@ class Sample:
     key_token: Int[np.ndarray, " N"]
     attention: Float[np.ndarray, "H N"]
     features: Sparse
+    sinks: Int[np.ndarray, " tokens"]
     tokens: dict[str, Shaped[np.ndarray, " tokens"]]
+
+    @cached_property
+    def position(self) -> dict[str, int]:
+        """The column of each relation of the pool."""
+        return {source: k for k, source in enumerate(self.pool)}
 
     @cached_property
     def row(self) -> Int[np.ndarray, " N"]:
@@ -91,6 +99,7 @@ class Sample:
             self.key_token[cells],
             np.ascontiguousarray(self.attention[:, cells]),
             features,
+            self.sinks,
             self.tokens,
         )
 
@@ -177,6 +186,7 @@ class Collector:
                 real / total[:, row],
                 columns,
                 values,
+                _sinks(passage, visibility),
                 {name: _attribute(passage, name) for name in self.attributes},
             )
         )
@@ -214,6 +224,7 @@ class Collector:
             np.concatenate([part.key + token[i] for i, part in enumerate(parts)]),
             np.concatenate([part.attention for part in parts], axis=1),
             features,
+            np.concatenate([part.sinks for part in parts]),
             {
                 name: np.concatenate([part.tokens[name] for part in parts])
                 for name in self.attributes
@@ -233,13 +244,22 @@ class _Part:
     attention: Float[np.ndarray, "H c"]
     columns: list[np.ndarray]
     values: list[np.ndarray]
+    sinks: Int[np.ndarray, " T"]
     tokens: dict[str, np.ndarray]
+
+
+def _sinks(passage: Passage, visibility: Visibility) -> Int[np.ndarray, " T"]:
+    kind = np.where(passage.is_special, 2, 0)
+    if len(kind) and (passage.is_special[0] or visibility.causal):
+        kind[0] = 1
+    return kind
 
 
 def _attribute(passage: Passage, name: str) -> Shaped[np.ndarray, " T"]:
     """The values of an attribute as objects, None where missing."""
     steps, _, bare = name.rpartition(".")
     values = ATTRIBUTES[bare].read(passage)
+    listed: list[str | int | None]
     if isinstance(values, np.ndarray):
         listed = [None if np.isnan(v) else int(v) for v in values.astype(np.float64)]
     else:

@@ -24,6 +24,8 @@ _VALUES = 120
 _REACH = 12
 _ROUNDS = 4
 _SHRINK = 1e-3
+_ENOUGH = 0.97
+_SIMPLER = 0.95
 
 
 @dataclass(frozen=True)
@@ -76,16 +78,62 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Grown:
-    """A term grown from a table: its source and its values over all cells."""
+class Compound:
+    """A term: a gate of the pool, literal sets of attributes, or both.
 
-    source: str
+    Attributes:
+        gate: a relation of the pool; "" for none.
+        sets: expressions (`key.lower`, `distance`) with the values that each may take, sorted.
+    """
+
+    gate: str
+    sets: tuple[tuple[str, tuple[str | int, ...]], ...] = ()
+
+    @property
+    def source(self) -> str:
+        """The term in the relation language."""
+        parts = [self.gate] if self.gate else []
+        for name, values in self.sets:
+            written = [json.dumps(value, ensure_ascii=False) for value in values]
+            one = len(written) == 1
+            parts.append(
+                f"{name} == {written[0]}" if one else f"{name} in {{{', '.join(written)}}}"
+            )
+        return " and ".join(parts)
+
+    def column(self, sample: Sample) -> Float[np.ndarray, " N"]:
+        """Its values over the cells of a sample, float32, without evaluating the source anew."""
+        if self.gate:
+            k = sample.position[self.gate]
+            full = sample.features.column(k, len(sample.key_token))
+        else:
+            full = np.ones(len(sample.key_token), np.float32)
+        for name, values in self.sets:
+            full = full * _holds(sample, name, frozenset(values))
+        return full
+
+
+@dataclass(frozen=True)
+class Grown:
+    """A term grown from a table, its values over all cells, and its score."""
+
+    term: Compound
     column: Float[np.ndarray, " N"]
     score: float
 
 
-def _literal(values: list[str | int]) -> str:
-    return "{" + ", ".join(json.dumps(value, ensure_ascii=False) for value in values) + "}"
+def _holds(sample: Sample, name: str, values: frozenset[str | int]) -> Bool[np.ndarray, " N"]:
+    if name == "distance":
+        offsets = np.fromiter((int(value) for value in values), np.int64)
+        held: Bool[np.ndarray, " N"] = np.isin(sample.distance, offsets)
+        return held
+    side, _, attribute = name.partition(".")
+    column = sample.tokens[attribute]
+    member = np.fromiter((value in values for value in column), bool, len(column))
+    cells: Bool[np.ndarray, " N"] = (
+        member[sample.key_token] if side == "key" else member[sample.row_token][sample.row]
+    )
+    return cells
 
 
 def _axes(sample: Sample) -> dict[str, Axis]:
@@ -107,9 +155,7 @@ def _axes(sample: Sample) -> dict[str, Axis]:
         index = {value: i for i, value in enumerate(values)}
         code = np.array([index.get(value, len(values)) for value in column])
         axes[f"key.{name}"] = Axis(f"key.{name}", values, code[sample.key_token])
-        axes[f"query.{name}"] = Axis(
-            f"query.{name}", values, code[sample.row_token][sample.row]
-        )
+        axes[f"query.{name}"] = Axis(f"query.{name}", values, code[sample.row_token][sample.row])
     distance = sample.distance
     low, high = max(-_REACH, int(distance.min())), min(_REACH, int(distance.max()))
     near = (distance >= low) & (distance <= high)
@@ -129,11 +175,11 @@ def tables(sample: Sample, gates: tuple[str, ...]) -> tuple[Table, ...]:
         first, second = axes[one], axes[two]
         code = first.code * (len(second.values) + 1) + second.code
         found.append(Table("", None, first, second, code))
-    position = {source: k for k, source in enumerate(sample.pool)}
     for gate in gates:
-        if gate not in position:
+        if gate not in sample.position:
             continue
-        span = slice(*sample.features.ptr[position[gate] : position[gate] + 2])
+        k = sample.position[gate]
+        span = slice(*sample.features.ptr[k : k + 2])
         cells = sample.features.cell[span].astype(np.int64)
         if not len(cells):
             continue
@@ -156,7 +202,7 @@ def _best_set(
             continue
         value = np.cumsum(signed[order]) ** 2 / (np.cumsum(weight[order]) + floor)
         # A few members that add little are not worth their ink.
-        stop = int(np.argmax(value >= 0.98 * value.max()))
+        stop = int(np.argmax(value >= _ENOUGH * value.max()))
         if value[stop] > best:
             best = float(value[stop])
             chosen = np.zeros(len(score), bool)
@@ -192,22 +238,41 @@ def _grow_one(
                 break
             second = changed
         if first.any() and second.any():
-            found.append((value, first, second))
+            found.append(_simplest(score, weight, floor, first, second))
     return found
 
 
-def _source(table: Table, first: Bool[np.ndarray, " a"], second: Bool[np.ndarray, " b"]) -> str:
-    parts = [table.gate] if table.gate else []
+def _simplest(
+    score: Float[np.ndarray, "a b"],
+    weight: Float[np.ndarray, "a b"],
+    floor: float,
+    first: Bool[np.ndarray, " a"],
+    second: Bool[np.ndarray, " b"],
+) -> tuple[float, Bool[np.ndarray, " a"], Bool[np.ndarray, " b"]]:
+    """Let go of a set that adds next to nothing to the other."""
+
+    def value(one: Bool[np.ndarray, " a"], two: Bool[np.ndarray, " b"]) -> float:
+        cells = np.ix_(one, two)
+        return float(score[cells].sum() ** 2 / (weight[cells].sum() + floor))
+
+    both = value(first, second)
+    for one, two in ((np.ones_like(first), second), (first, np.ones_like(second))):
+        if value(one, two) >= _SIMPLER * both:
+            return value(one, two), one, two
+    return both, first, second
+
+
+def _compound(
+    table: Table, first: Bool[np.ndarray, " a"], second: Bool[np.ndarray, " b"]
+) -> Compound:
+    sets = []
     for axis, held in ((table.first, first), (table.second, second)):
         if axis is None or held.all():
             continue
         values = [axis.values[i] for i in np.flatnonzero(held)]
         values.sort(key=lambda value: (isinstance(value, str), value))
-        if len(values) == 1:
-            parts.append(f"{axis.name} == {json.dumps(values[0], ensure_ascii=False)}")
-        else:
-            parts.append(f"{axis.name} in {_literal(values)}")
-    return " and ".join(parts)
+        sets.append((axis.name, tuple(values)))
+    return Compound(table.gate, tuple(sets))
 
 
 def grow(
@@ -229,6 +294,6 @@ def grow(
             candidates.append((value, index, first, second))
     candidates.sort(key=lambda c: (-c[0], c[1]))
     return [
-        Grown(_source(found[i], first, second), found[i].column(first, second, len(real)), value)
+        Grown(_compound(found[i], first, second), found[i].column(first, second, len(real)), value)
         for value, i, first, second in candidates[:limit]
     ]

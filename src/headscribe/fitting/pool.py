@@ -32,11 +32,14 @@ DEP_CLASSES = {
 """Classes of words by their relation to their head."""
 
 DEP_RELATIONS = (
-    "nsubj obj obl nmod amod advmod det case mark cc conj aux cop compound acl advcl xcomp ccomp "
-    "punct root"
-).split()
+    *("nsubj", "obj", "obl", "nmod", "amod", "advmod", "det", "case", "mark", "cc", "conj", "aux"),
+    *("cop", "compound", "acl", "advcl", "xcomp", "ccomp", "punct", "root"),
+)
 
-UPOS = "NOUN VERB ADJ ADV PRON PROPN ADP DET AUX CCONJ SCONJ PART NUM PUNCT".split()
+UPOS = (
+    *("NOUN", "VERB", "ADJ", "ADV", "PRON", "PROPN", "ADP", "DET", "AUX", "CCONJ", "SCONJ"),
+    *("PART", "NUM", "PUNCT"),
+)
 
 SUFFIXES = ("ing", "ion", "ers", "est", "ous", "ful", "ive", "ent", "ary", "ter")
 
@@ -121,7 +124,7 @@ def _lexical() -> Iterator[str]:
         yield f"{step} and distance != 0"
         yield f"{step} and distance < 0"
         yield f"{step} and distance > 0"
-    for pair in (
+    yield from (
         "key.prev.id == query.id",
         "key.next.id == query.id",
         "key.id == query.prev.id",
@@ -130,8 +133,7 @@ def _lexical() -> Iterator[str]:
         "key.next.id == query.next.id and distance != 0",
         "key.prev.id == query.id and key.prev.prev.id == query.prev.id",
         "key.prev.prev.id == query.id and distance < 0",
-    ):
-        yield pair
+    )
     yield "last(key.prev.id == query.id and distance < 0)"
     yield "last(key.id == query.id and distance < 0)"
     yield "last(key.is_word_start and distance < 0)"
@@ -221,11 +223,8 @@ def grown_attributes(
     names = ["lower"]
     if not visibility.causal or look_ahead:
         names += [
-            name
-            for name, field in (("base_dep", "dep"), ("upos", "upos"))
-            if field in provides
+            name for name, field in (("base_dep", "dep"), ("upos", "upos")) if field in provides
         ]
-        names.append("length")
     if visibility.causal:
         names.append("prev.lower")
     return tuple(names)

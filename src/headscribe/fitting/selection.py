@@ -16,9 +16,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from headscribe.fitting.features import Sample
-from headscribe.fitting.grown import Table, grow, tables
+from headscribe.fitting.grown import Compound, Table, grow, tables
 from headscribe.fitting.pool import MAX_ATOMS
-from headscribe.fitting.solver import Fit, Rows, drop_costs, fit_weights
+from headscribe.fitting.solver import Fit, Rows, drop_costs, fit_weights, variances
 from headscribe.relations import parse
 
 MAX_FORMULA_ATOMS = 36
@@ -37,6 +37,7 @@ GATES = (
 """Relations that terms are grown within."""
 
 _COLLINEAR = 1e-3
+_KEPT = 24  # grown terms that wait to be chosen
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,19 @@ class Budget:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The terms of a head's formula, with the values of each over the sample's cells."""
+    """The terms of a head's formula, and their weights on the sample that chose them."""
 
-    sources: tuple[str, ...]
+    terms: tuple[Compound, ...]
     fit: Fit
 
 
-def _csr(ptr: Int[np.ndarray, " n"], cell: Int[np.ndarray, " m"], value: Float[np.ndarray, " m"],
-         cells: int, device: torch.device) -> Tensor:
+def _csr(
+    ptr: Int[np.ndarray, " n"],
+    cell: Int[np.ndarray, " m"],
+    value: Float[np.ndarray, " m"],
+    cells: int,
+    device: torch.device,
+) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         return torch.sparse_csr_tensor(
@@ -96,9 +102,7 @@ class Design:
         new = np.ones(len(row), bool)
         new[1:] = (row[1:] != row[:-1]) | (column[1:] != column[:-1])
         start = np.flatnonzero(new)
-        self.by_row = _csr(
-            np.append(start, len(row)), features.cell, features.value, cells, device
-        )
+        self.by_row = _csr(np.append(start, len(row)), features.cell, features.value, cells, device)
         counts = np.bincount(column[start], minlength=len(sample.pool))
         self.row_counts = torch.from_numpy(counts).to(device)
         total = np.bincount(column, features.value, len(sample.pool)) / cells
@@ -132,7 +136,7 @@ class _Projection:
     def of(cls, rows: Rows, features: Tensor, predicted: Tensor, ridge: float) -> "_Projection":
         centred = rows.centred(features, predicted)
         jacobian = predicted[:, None] * centred
-        variance = features.var(dim=0, correction=0).double()
+        variance = variances(features)
         curvature = (jacobian.T @ centred).double() / len(rows.lengths)
         return cls(jacobian, curvature + 2 * ridge * torch.diag(variance), ridge)
 
@@ -151,26 +155,26 @@ class _Projection:
 class _State:
     """The terms of one head so far."""
 
-    sources: list[str] = field(default_factory=list)
+    terms: list[Compound] = field(default_factory=list)
     atoms: list[int] = field(default_factory=list)
     features: Tensor = field(default_factory=lambda: torch.zeros(0))
 
     def without(self, k: int) -> "_State":
-        keep = [i for i in range(len(self.sources)) if i != k]
+        keep = [i for i in range(len(self.terms)) if i != k]
         return _State(
-            [self.sources[i] for i in keep], [self.atoms[i] for i in keep], self.features[:, keep]
+            [self.terms[i] for i in keep], [self.atoms[i] for i in keep], self.features[:, keep]
         )
 
-    def with_term(self, source: str, atoms: int, column: Tensor) -> "_State":
+    def with_term(self, term: Compound, atoms: int, column: Tensor) -> "_State":
         features = torch.cat([self.features, column[:, None]], dim=1)
-        return _State([*self.sources, source], [*self.atoms, atoms], features)
+        return _State([*self.terms, term], [*self.atoms, atoms], features)
 
 
 @dataclass
 class _Candidates:
     """Terms grown for one head."""
 
-    sources: list[str]
+    terms: list[Compound]
     atoms: list[int]
     columns: Tensor
 
@@ -178,22 +182,27 @@ class _Candidates:
         self, rows: Rows, predicted: Tensor, real: Tensor, chosen: _Projection
     ) -> Float[Tensor, " n"]:
         count = len(rows.lengths)
-        centred = rows.centred(self.columns, predicted)
-        gradient = (self.columns.T @ (predicted - real)).double() / count
-        own = ((predicted[:, None] * centred) * self.columns).sum(0).double() / count
-        cross = (self.columns.T @ chosen.jacobian).double() / count
-        variance = self.columns.var(dim=0, correction=0).double()
-        return chosen.statistic(gradient, own, cross, variance)
+        columns = self.columns
+        gradient = (columns.T @ (predicted - real)).double() / count
+        mean = rows.sums(predicted[:, None] * columns)
+        # The columns hold only 0 and 1, so that they are their own squares.
+        own = (columns.T @ predicted - (mean * mean).sum(0)).double() / count
+        cross = (columns.T @ chosen.jacobian).double() / count
+        share = (columns.T @ torch.ones_like(predicted)).double() / len(predicted)
+        return chosen.statistic(gradient, own, cross, share * (1 - share))
 
     def add(self, design: Design, predicted: Tensor, real: Tensor, limit: int) -> None:
+        fresh: list[tuple[Compound, int, Tensor]] = []
         host = predicted.cpu().numpy(), real.cpu().numpy()
         for one in grow(design.tables, *host, len(design.rows.lengths), limit):
-            atoms = parse(one.source).atoms
-            if atoms <= MAX_ATOMS and one.source not in self.sources:
-                self.sources.append(one.source)
-                self.atoms.append(atoms)
-                column = torch.from_numpy(one.column).to(self.columns)
-                self.columns = torch.cat([self.columns, column[:, None]], dim=1)
+            atoms = parse(one.term.source).atoms
+            if atoms <= MAX_ATOMS and one.term not in self.terms:
+                fresh.append((one.term, atoms, torch.from_numpy(one.column).to(self.columns)))
+        self.terms = [*(term for term, _, _ in fresh), *self.terms][:_KEPT]
+        self.atoms = [*(atoms for _, atoms, _ in fresh), *self.atoms][:_KEPT]
+        columns = [column for _, _, column in fresh] + list(self.columns.T)
+        if columns:
+            self.columns = torch.stack(columns[:_KEPT], dim=1)
 
 
 def choose_terms(design: Design, real: Float[Tensor, " N"], budget: Budget) -> Chosen:
@@ -204,7 +213,7 @@ def choose_terms(design: Design, real: Float[Tensor, " N"], budget: Budget) -> C
         real: the head's attention on the sample's cells.
         budget: how many terms, and how they are found.
     """
-    rows, pool = design.rows, design.sample.pool
+    rows, pool, positions = design.rows, design.sample.pool, design.sample.position
     state = _State(features=torch.zeros((design.cells, 0), device=design.device))
     grown = _Candidates([], [], state.features)
     fit = Fit(
@@ -213,8 +222,8 @@ def choose_terms(design: Design, real: Float[Tensor, " N"], budget: Budget) -> C
         0.0,
     )
     wanted = budget.terms + budget.extra
-    while len(state.sources) < wanted:
-        if budget.grown and len(state.sources) in budget.grow_at:
+    while len(state.terms) < wanted:
+        if budget.grown and len(state.terms) in budget.grow_at:
             grown.add(design, fit.predicted, real, budget.grown)
         chosen = _Projection.of(rows, state.features, fit.predicted, budget.ridge)
         score = design.scores(fit.predicted, real, chosen).cpu().numpy()
@@ -222,41 +231,49 @@ def choose_terms(design: Design, real: Float[Tensor, " N"], budget: Budget) -> C
         allowed = min(MAX_ATOMS, MAX_FORMULA_ATOMS - sum(state.atoms))
         score[design.atoms > allowed] = 0
         other[np.array(grown.atoms, int) > allowed] = 0
-        score[[k for k, source in enumerate(pool) if source in state.sources]] = 0
+        score[[positions[one.gate] for one in state.terms if not one.sets]] = 0
         best, best_grown = int(np.argmax(score)), int(np.argmax(np.append(other, 0.0)))
         if len(other) and other[best_grown % len(other)] > score[best]:
             state = state.with_term(
-                grown.sources[best_grown], grown.atoms[best_grown], grown.columns[:, best_grown]
+                grown.terms[best_grown], grown.atoms[best_grown], grown.columns[:, best_grown]
             )
         elif score[best] > 0:
             column = design.sample.features.column(best, design.cells)
             full = torch.from_numpy(column).to(design.device)
-            state = state.with_term(pool[best], int(design.atoms[best]), full)
+            state = state.with_term(Compound(pool[best]), int(design.atoms[best]), full)
         else:
             break
         start = torch.cat([fit.weights, fit.weights.new_zeros(1)])
         fit = fit_weights(
-            rows, state.features, real, "cross_entropy", start=start, ridge=budget.ridge,
-            steps=3, tolerance=1e-5,
+            rows,
+            state.features,
+            real,
+            "cross_entropy",
+            start=start,
+            ridge=budget.ridge,
+            steps=3,
+            tolerance=1e-5,
         )
     return _eliminated(design, real, budget, state, fit)
 
 
-def _eliminated(
-    design: Design, real: Tensor, budget: Budget, state: _State, fit: Fit
-) -> Chosen:
+def _eliminated(design: Design, real: Tensor, budget: Budget, state: _State, fit: Fit) -> Chosen:
     """Fit to the overlap, dropping the least useful term until as few are left as wanted."""
     while True:
         fit = fit_weights(
-            design.rows, state.features, real, "overlap", start=fit.weights,
-            ridge=budget.ridge, steps=6, tolerance=1e-5,
+            design.rows,
+            state.features,
+            real,
+            "overlap",
+            start=fit.weights,
+            ridge=budget.ridge,
+            steps=6,
+            tolerance=1e-5,
         )
-        over = len(state.sources) - budget.terms
+        over = len(state.terms) - budget.terms
         if over <= 0:
-            return Chosen(tuple(state.sources), fit)
-        costs = drop_costs(
-            design.rows, state.features, fit, real, "overlap", budget.ridge
-        )
+            return Chosen(tuple(state.terms), fit)
+        costs = drop_costs(design.rows, state.features, fit, real, "overlap", budget.ridge)
         k = int(torch.argmin(costs))
         state = state.without(k)
         weights = torch.cat([fit.weights[:k], fit.weights[k + 1 :]])

@@ -57,17 +57,18 @@ class Rows:
         total: Tensor = torch.segment_reduce(values, "sum", lengths=self.lengths, unsafe=True)
         return total
 
-    def softmax(self, logits: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
+    def softmax(self, logits: Float[Tensor, "N *any"]) -> Float[Tensor, "N *any"]:
         """Normalise `exp(logits)` within each row."""
         top = torch.segment_reduce(logits, "max", lengths=self.lengths, unsafe=True)
-        value = torch.exp(logits - top[self.row])
-        return value / self.sums(value)[self.row]
+        value = torch.exp(logits - top.index_select(0, self.row))
+        return value / self.sums(value).index_select(0, self.row)
 
     def centred(
         self, features: Float[Tensor, "N k"], predicted: Float[Tensor, " N"]
     ) -> Float[Tensor, "N k"]:
         """Subtract from every feature its mean over the row under `predicted`."""
-        return features - self.sums(predicted[:, None] * features)[self.row]
+        mean = self.sums(predicted[:, None] * features)
+        return features - mean.index_select(0, self.row)
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,14 @@ class Fit:
     weights: Float[Tensor, " k"]
     predicted: Float[Tensor, " N"]
     objective: float
+
+
+def variances(features: Float[Tensor, "N k"]) -> Float[Tensor, " k"]:
+    """The variance of each feature over the cells, float64, at least 1e-12."""
+    ones = features.new_ones(len(features))
+    mean = (features.T @ ones).double() / len(features)
+    square = ((features * features).T @ ones).double() / len(features)
+    return (square - mean**2).clamp_min(1e-12)
 
 
 def loss(
@@ -104,17 +113,34 @@ def gradient_and_curvature(
     objective: Objective,
 ) -> tuple[Float[Tensor, " k"], Float[Tensor, "k k"]]:
     """The gradient of `loss` in the weights, and its Hessian or Gauss-Newton matrix, float64."""
-    centred = rows.centred(features, predicted)
-    jacobian = predicted[:, None] * centred
     difference = predicted - real
     if objective == "cross_entropy":
-        gradient, curvature = features.T @ difference, jacobian.T @ centred
+        weighted = predicted[:, None] * features
+        mean = rows.sums(weighted)
+        gradient, curvature = features.T @ difference, weighted.T @ features - mean.T @ mean
     else:
+        jacobian = predicted[:, None] * rows.centred(features, predicted)
         inverse = 0.5 / torch.sqrt(difference**2 + SMOOTHING**2)
         gradient = jacobian.T @ (difference * inverse)
         curvature = jacobian.T @ (jacobian * inverse[:, None])
     count = len(rows.lengths)
     return gradient.double() / count, curvature.double() / count
+
+
+def row_gradients(
+    rows: Rows,
+    features: Float[Tensor, "N k"],
+    predicted: Float[Tensor, " N"],
+    real: Float[Tensor, " N"],
+    objective: Objective,
+) -> Float[Tensor, "R k"]:
+    """The gradient of each row's part of the objective; their mean is the gradient of `loss`."""
+    difference = predicted - real
+    if objective == "cross_entropy":
+        return rows.sums(difference[:, None] * features)
+    jacobian = predicted[:, None] * rows.centred(features, predicted)
+    pull = difference / torch.sqrt(difference**2 + SMOOTHING**2) / 2
+    return rows.sums(jacobian * pull[:, None])
 
 
 def fit_weights(
@@ -140,7 +166,7 @@ def fit_weights(
         steps: at most so many steps.
         tolerance: stop when a step lowers the objective by less.
     """
-    scale = features.std(dim=0, correction=0).clamp_min(1e-6)
+    scale = torch.sqrt(variances(features)).to(features.dtype)
     scaled = features / scale
     size = features.shape[1]
     zero = torch.zeros(size, dtype=torch.float64, device=features.device)
@@ -185,8 +211,7 @@ def drop_costs(
     The optimal-brain-surgeon criterion (Hassibi and Stork, NeurIPS 1992).
     """
     _, curvature = gradient_and_curvature(rows, features, fit.predicted, real, objective)
-    variance = features.var(dim=0, correction=0).clamp_min(1e-12).double()
-    curvature = curvature + 2 * ridge * torch.diag(variance)
+    curvature = curvature + 2 * ridge * torch.diag(variances(features))
     scale = torch.sqrt(torch.diagonal(curvature))
     inverse = torch.linalg.inv(curvature / scale[:, None] / scale[None, :])
     return (fit.weights * scale) ** 2 / torch.diagonal(inverse) / 2

@@ -1,0 +1,199 @@
+"""A formula: a weighted sum of relations through a softmax, as text, as JSON, and as a pattern."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float
+
+from headscribe.core.arrays import Attention
+from headscribe.core.errors import UsageError
+from headscribe.core.rows import Rows
+from headscribe.core.visibility import Visibility
+from headscribe.patterns.contract import Family
+from headscribe.relations import Evaluator, Relation, parse
+from headscribe.text.passages import Passage
+
+MAX_TERM_ATOMS = 3
+MAX_FORMULA_ATOMS = 36
+
+_TERM = re.compile(r"\s*([+-]\d+(?:\.\d+)?)\s+(\S.*?)(?:\s{3,}([+-]\d+\.\d+))?\s*")
+
+
+@dataclass(frozen=True)
+class Term:
+    """One weighted relation of a formula.
+
+    Attributes:
+        relation: the relation, in its canonical print.
+        weight: what a related key gains in the logits, times the relation's value.
+        low: lower end of the weight's 95 % interval, None where there is none.
+        high: its upper end.
+        drop: what dropping the term does to the IoU on unseen texts, the other weights adapted;
+            below 0 where the term helps.
+    """
+
+    relation: str
+    weight: float
+    low: float | None = None
+    high: float | None = None
+    drop: float | None = None
+
+    @cached_property
+    def parsed(self) -> Relation:
+        """The relation itself."""
+        return parse(self.relation)
+
+
+@dataclass(frozen=True)
+class Formula:
+    """`A[i, j] = exp(z_ij) / sum_k exp(z_ik)` over the visible keys, `z = sum_t w_t r_t`.
+
+    A pattern like any other: it covers every row. Bounds: at most 3 atoms a term, 36 a formula.
+
+    Attributes:
+        name: unique where it is used as a pattern.
+        terms: the weighted relations.
+        sentence: where the attention goes, in words.
+        source: where the formula comes from.
+    """
+
+    name: str
+    terms: tuple[Term, ...]
+    sentence: str = "attention that a fitted formula predicts"
+    source: str = "fitted by headscribe"
+
+    def __post_init__(self) -> None:
+        for term in self.terms:
+            if term.parsed.atoms > MAX_TERM_ATOMS:
+                raise UsageError(
+                    f"formula {self.name}: expected at most {MAX_TERM_ATOMS} comparisons a term, "
+                    f"got {term.parsed.atoms} in `{term.relation}`"
+                )
+            if not np.isfinite(term.weight):
+                raise UsageError(f"formula {self.name}: expected finite weights, got {term.weight}")
+        if self.atoms > MAX_FORMULA_ATOMS:
+            raise UsageError(
+                f"formula {self.name}: expected at most {MAX_FORMULA_ATOMS} comparisons, "
+                f"got {self.atoms}"
+            )
+
+    @cached_property
+    def atoms(self) -> int:
+        """Comparisons of all terms."""
+        return sum(term.parsed.atoms for term in self.terms)
+
+    @property
+    def family(self) -> Family:
+        """`custom`: a formula may read anything."""
+        return "custom"
+
+    @cached_property
+    def needs(self) -> frozenset[str]:
+        """The word fields that its relations read."""
+        return frozenset().union(*(term.parsed.needs for term in self.terms))
+
+    @cached_property
+    def looks_ahead(self) -> bool:
+        """Whether any relation does."""
+        return any(term.parsed.looks_ahead for term in self.terms)
+
+    @property
+    def needs_later_keys(self) -> bool:
+        """Never: a softmax covers whatever is visible."""
+        return False
+
+    @property
+    def mirror(self) -> str | None:
+        """None: formulas have no mirror image."""
+        return None
+
+    def predict(self, passage: Passage, visibility: Visibility) -> Rows:
+        """Predict every row.
+
+        Raises:
+            UsageError: the passage lacks a word field that a relation needs.
+        """
+        return Rows.from_dense(
+            self.attention(Evaluator(passage, visibility), len(passage), visibility)
+        )
+
+    def attention(self, evaluator: Evaluator, length: int, visibility: Visibility) -> Attention:
+        """The predicted matrix, shape `(T, T)`, float64, with an evaluator that may be shared."""
+        logits = np.zeros((length, length))
+        for term in self.terms:
+            cells = evaluator.cells(term.parsed)
+            logits[cells.query, cells.key] += term.weight * cells.value
+        logits = np.where(visibility.dense(length), logits, -np.inf)
+        value = np.exp(logits - logits.max(axis=1, keepdims=True))
+        matrix: Float[np.ndarray, "T T"] = value / value.sum(axis=1, keepdims=True)
+        return matrix
+
+    def __str__(self) -> str:
+        """The formula as a person reads it; `Formula.parse` reads it back, rounded as printed."""
+        width = max((len(term.relation) for term in self.terms), default=0)
+        lines = [self.name]
+        for term in self.terms:
+            cost = "" if term.drop is None else f"   {term.drop:+.3f}"
+            relation = term.relation.ljust(width) if cost else term.relation
+            lines.append(f"   {term.weight:+.3f}  {relation}{cost}")
+        return "\n".join(lines)
+
+    @classmethod
+    def parse(cls, text: str, name: str | None = None) -> "Formula":
+        """Read a formula as it prints, or as a person has edited it.
+
+        Lines that start with a signed weight are terms; the first other line, up to a gap of three
+        blanks, is the name. What stands three blanks behind a relation is its cost and is dropped,
+        since an edited formula has to be scored anew.
+
+        Raises:
+            UsageError: no term, a relation that is none, or more comparisons than allowed.
+        """
+        terms: list[Term] = []
+        title = name
+        for number, line in enumerate(text.splitlines(), 1):
+            if not line.strip():
+                continue
+            match = _TERM.fullmatch(line)
+            if match is None:
+                if terms or title not in (None, name):
+                    raise UsageError(
+                        f"line {number}: expected a term such as `+1.50  key.is_bos`, "
+                        f"got {line.strip()!r}"
+                    )
+                title = name or line.strip().split("   ")[0]
+                continue
+            terms.append(Term(parse(match[2]).source, float(match[1])))
+        if not terms:
+            raise UsageError("expected at least one term such as `+1.50  key.is_bos`, got none")
+        return cls(title or "formula", tuple(terms))
+
+    def to_json(self) -> dict[str, object]:
+        """Everything that is known of it, weights in full precision."""
+        return {"name": self.name, "terms": [asdict(term) for term in self.terms]}
+
+    @classmethod
+    def from_json(cls, stored: dict[str, object]) -> "Formula":
+        """Read what `to_json` gave.
+
+        Raises:
+            UsageError: a field is missing or unknown.
+        """
+        terms = stored.get("terms")
+        if not isinstance(stored.get("name"), str) or not isinstance(terms, list):
+            raise UsageError(f"expected a formula with name and terms, got {sorted(stored)}")
+        try:
+            return cls(str(stored["name"]), tuple(Term(**term) for term in terms))
+        except TypeError as error:
+            raise UsageError(
+                f"expected terms with relation and weight, got {json.dumps(terms)[:200]}"
+            ) from error
+
+    def with_weights(self, weights: Sequence[float] | Iterable[float]) -> "Formula":
+        """The same relations with other weights; intervals and costs no longer apply."""
+        fresh = [Term(t.relation, float(w)) for t, w in zip(self.terms, weights, strict=True)]
+        return replace(self, terms=tuple(fresh))

@@ -1,0 +1,184 @@
+"""The stages of a fit: choose every head's terms on some rows, fit the weights, score on others."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from headscribe.core.metrics import VIEWS
+from headscribe.fitting.features import Sample
+from headscribe.fitting.grown import Compound
+from headscribe.fitting.profile import Profile, cell_classes, profile_rows
+from headscribe.fitting.scores import Scorer
+from headscribe.fitting.selection import Budget, Design, choose_terms
+from headscribe.fitting.solver import Fit, Rows, fit_weights, gradient_and_curvature, variances
+
+Result = TypeVar("Result")
+
+SELECTION_ROWS = 1600
+"""Rows that terms are chosen on; their weights are then fitted on all rows of the sample."""
+
+FINAL_STEPS = 12
+
+Scores = Float[np.ndarray, "2 2 texts"]
+"""Scores by text: view (`raw`, `content`), metric (IoU, Jensen-Shannon distance), text."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The formula of one head as the stages hand it on.
+
+    Attributes:
+        terms: its terms.
+        weights: one a term, float64.
+    """
+
+    terms: tuple[Compound, ...]
+    weights: Float[np.ndarray, " k"]
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Heads run side by side, so that each may use one thread only; sums keep their order."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def for_all_heads(work: Callable[[int], Result], heads: int) -> list[Result]:
+    """Do the work of every head, several at a time, results in the order of the heads."""
+    workers = min(len(os.sched_getaffinity(0)), heads)
+    with one_torch_thread(), ThreadPoolExecutor(max(workers, 1)) as executor:
+        return list(executor.map(work, range(heads)))
+
+
+def selection_rows(sample: Sample, seed: int, limit: int = SELECTION_ROWS) -> Sample:
+    """At most `limit` rows of a sample, chosen at random."""
+    count = len(sample.lengths)
+    if count <= limit:
+        return sample
+    keep = np.zeros(count, bool)
+    keep[np.random.default_rng(seed).choice(count, limit, replace=False)] = True
+    return sample.only(keep)
+
+
+def features_of(
+    terms: Sequence[Compound], sample: Sample, device: torch.device
+) -> Float[Tensor, "N k"]:
+    """The values of some terms over the cells of a sample."""
+    cells = len(sample.key_token)
+    columns = [term.column(sample) for term in terms]
+    stacked = np.stack(columns, axis=1) if columns else np.zeros((cells, 0), np.float32)
+    return torch.from_numpy(stacked).to(device)
+
+
+def choose_all(sample: Sample, budget: Budget, seed: int, device: torch.device) -> list[Fitted]:
+    """Choose the terms of every head and fit their weights on a sample."""
+    part = selection_rows(sample, seed)
+    design = Design(part, device, grown=budget.grown > 0)
+    rows = Rows.of(sample.lengths, device)
+
+    def work(head: int) -> Fitted:
+        chosen = choose_terms(design, torch.from_numpy(part.attention[head]).to(device), budget)
+        fit = chosen.fit
+        if part is not sample:
+            fit = fit_weights(
+                rows,
+                features_of(chosen.terms, sample, device),
+                torch.from_numpy(sample.attention[head]).to(device),
+                "overlap",
+                start=fit.weights,
+                ridge=budget.ridge,
+                steps=FINAL_STEPS,
+            )
+        return Fitted(chosen.terms, fit.weights.cpu().numpy())
+
+    return for_all_heads(work, len(sample.attention))
+
+
+def predicted_rows(
+    fitted: Fitted, sample: Sample, rows: Rows, device: torch.device
+) -> Float[np.ndarray, " N"]:
+    """The rows that a formula predicts for a sample."""
+    weights = torch.from_numpy(fitted.weights).to(device)
+    features = features_of(fitted.terms, sample, device)
+    return rows.softmax(features @ weights.to(features.dtype)).cpu().numpy()
+
+
+def score_all(
+    fitted: Sequence[Fitted],
+    profile: Float[np.ndarray, "H C"],
+    sample: Sample,
+    device: torch.device,
+) -> Float[np.ndarray, "H 2 2 2 texts"]:
+    """Scores of every head's formula (first) and profile (second) on a sample."""
+    scorer, rows, classes = Scorer(sample), Rows.of(sample.lengths, device), cell_classes(sample)
+
+    def work(head: int) -> Float[np.ndarray, "2 2 2 texts"]:
+        real = sample.attention[head]
+        both = (
+            predicted_rows(fitted[head], sample, rows, device),
+            profile_rows(profile[head], classes, sample),
+        )
+        scored = [[scorer.score(rows_, real, view) for view in VIEWS] for rows_ in both]
+        return np.array([[[one.iou, one.jsd] for one in views] for views in scored])
+
+    return np.array(for_all_heads(work, len(sample.attention)))
+
+
+def cross_profile(sample: Sample, fold: Int[np.ndarray, " R"], folds: int) -> Profile:
+    """The profile's sums by fold."""
+    return Profile.of(sample, fold, folds)
+
+
+def drop_changes(
+    fitted: Sequence[Fitted], train: Sample, test: Sample, budget: Budget, device: torch.device
+) -> list[Float[np.ndarray, "texts k"]]:
+    """What dropping each term does to every text's IoU, for every head.
+
+    Weights are fitted on `train`; when a term goes, the others move to where a second-order step
+    puts them, `w - w_k [H^-1]_k / [H^-1]_kk`.
+    """
+    train_rows, rows = Rows.of(train.lengths, device), Rows.of(test.lengths, device)
+    scorer = Scorer(test)
+
+    def work(head: int) -> Float[np.ndarray, "texts k"]:
+        one = fitted[head]
+        features = features_of(one.terms, train, device)
+        real = torch.from_numpy(train.attention[head]).to(device)
+        start = torch.from_numpy(one.weights).to(device)
+        fit = fit_weights(
+            train_rows, features, real, "overlap", start=start, ridge=budget.ridge, steps=4
+        )
+        every = torch.cat(
+            [fit.weights[:, None], _dropped(train_rows, features, fit, real, budget)], 1
+        )
+        unseen = features_of(one.terms, test, device)
+        predicted = rows.softmax(unseen @ every.to(unseen.dtype)).cpu().numpy()
+        iou = scorer.iou(predicted, test.attention[head])
+        return iou[:, 1:] - iou[:, :1]
+
+    return for_all_heads(work, len(train.attention))
+
+
+def _dropped(
+    rows: Rows, features: Tensor, fit: Fit, real: Tensor, budget: Budget
+) -> Float[Tensor, "k k"]:
+    """The weights without each term, one column a term."""
+    _, curvature = gradient_and_curvature(rows, features, fit.predicted, real, "overlap")
+    curvature = curvature + 2 * budget.ridge * torch.diag(variances(features))
+    scale = torch.sqrt(torch.diagonal(curvature))
+    inverse = torch.linalg.inv(curvature / scale[:, None] / scale[None, :])
+    moved = inverse / torch.diagonal(inverse) * (fit.weights * scale)
+    weights = fit.weights[:, None] - moved / scale[:, None]
+    return weights.fill_diagonal_(0.0)

@@ -1,0 +1,151 @@
+"""Honest statistics: sandwich intervals, paired one-sided tests, false-discovery control."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from scipy import stats
+from torch import Tensor
+
+from headscribe.fitting.solver import (
+    Objective,
+    Rows,
+    gradient_and_curvature,
+    row_gradients,
+    variances,
+)
+from headscribe.scoring.statistics import ratio
+
+CONFIDENCE = 0.95
+_STEP = 0.02
+
+
+def number_groups(groups: Sequence[str]) -> Int[np.ndarray, " texts"]:
+    """Number the groups of texts, in order of first appearance."""
+    index: dict[str, int] = {}
+    return np.array([index.setdefault(group, len(index)) for group in groups])
+
+
+def mean_interval(
+    values: Float[np.ndarray, "texts *any"], group: Int[np.ndarray, " texts"]
+) -> tuple[Float[np.ndarray, "*any"], Float[np.ndarray, "*any"], Float[np.ndarray, "*any"]]:
+    """Mean over texts with its 95 % interval clustered by group; NaN values do not count."""
+    known = ~np.isnan(values)
+    groups = int(group.max()) + 1
+    shape = (groups, *values.shape[1:])
+    total, count = np.zeros(shape), np.zeros(shape)
+    np.add.at(total, group, np.where(known, values, 0))
+    np.add.at(count, group, known)
+    return ratio(total, count)
+
+
+def one_sided(
+    gains: Float[np.ndarray, "texts *any"], group: Int[np.ndarray, " texts"], threshold: float
+) -> Float[np.ndarray, "*any"]:
+    """P-values of "the mean gain is at most `threshold`", by Student's t clustered by group.
+
+    A gain that is the same in every group has the p-value 0 above the threshold, else 1.
+    """
+    mean, low, _ = mean_interval(gains, group)
+    groups = np.zeros((int(group.max()) + 1, *gains.shape[1:]), bool)
+    np.logical_or.at(groups, group, ~np.isnan(gains))
+    freedom = np.maximum(groups.sum(axis=0) - 1, 1)
+    error = (mean - low) / stats.t.ppf(0.5 + CONFIDENCE / 2, freedom)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = stats.t.sf((mean - threshold) / error, freedom)
+    degenerate = np.where(mean > threshold, 0.0, 1.0)
+    value = np.where(error > 0, value, degenerate)
+    p: Float[np.ndarray, "*any"] = np.where(np.isfinite(mean) & np.isfinite(error), value, 1.0)
+    return p
+
+
+def benjamini_yekutieli(
+    p: Float[np.ndarray, "*any"], rate: float = 0.05
+) -> Bool[np.ndarray, "*any"]:
+    """Which hypotheses to reject so that the false-discovery rate is at most `rate`.
+
+    Valid under any dependence: with `c = sum_{i<=m} 1/i` reject the `k` smallest, `k` the largest
+    with `p_(k) <= k rate / (m c)` (Benjamini and Yekutieli, Annals of Statistics 29, 2001).
+    """
+    flat = np.asarray(p, np.float64).ravel()
+    count = len(flat)
+    if not count:
+        return np.zeros(np.shape(p), bool)
+    order = np.argsort(flat, kind="stable")
+    rank = np.arange(1, count + 1)
+    passed = np.flatnonzero(flat[order] <= rank * rate / (count * (1 / rank).sum()))
+    rejected = np.zeros(count, bool)
+    if len(passed):
+        rejected[order[: passed[-1] + 1]] = True
+    return rejected.reshape(np.shape(p))
+
+
+def sandwich(
+    rows: Rows,
+    features: Float[Tensor, "N k"],
+    weights: Float[Tensor, " k"],
+    real: Float[Tensor, " N"],
+    group: Int[np.ndarray, " R"],
+    objective: Objective,
+    ridge: float = 0.0,
+) -> Float[np.ndarray, "k k"] | None:
+    """The covariance of fitted weights, clustered by group: `H^-1 (sum_g s_g s_g') H^-1`.
+
+    `s_g` is the gradient of the rows of group `g` at the fitted weights, `H` the Hessian of the
+    objective, times `G / (G - 1)` for `G` groups (Liang and Zeger, Biometrika 73, 1986). The
+    cross-entropy's Hessian is exact, the overlap's the Jacobian of its gradient by central
+    differences. It says how much the weights would vary on other texts of the same kind; it does
+    not know that the terms were chosen.
+
+    Returns:
+        The covariance, float64; None where the Hessian is not positive definite or there is
+        only one group.
+    """
+    count = len(rows.lengths)
+    spread = variances(features)
+    penalty = 2 * ridge * torch.diag(spread)
+
+    def gradient(w: Tensor) -> Tensor:
+        predicted = rows.softmax(features @ w.to(features.dtype))
+        return gradient_and_curvature(rows, features, predicted, real, objective)[0]
+
+    predicted = rows.softmax(features @ weights.to(features.dtype))
+    if objective == "cross_entropy":
+        hessian = gradient_and_curvature(rows, features, predicted, real, objective)[1]
+    else:
+        columns = []
+        for k in range(len(weights)):
+            step = torch.zeros_like(weights)
+            step[k] = _STEP / torch.sqrt(spread[k])
+            both = gradient(weights + step) - gradient(weights - step)
+            columns.append(both / (2 * step[k]))
+        hessian = torch.stack(columns, dim=1)
+    hessian = (hessian + hessian.T) / 2 + penalty
+    scores = row_gradients(rows, features, predicted, real, objective).double().cpu().numpy()
+    groups = np.unique(group, return_inverse=True)[1]
+    size = int(groups.max()) + 1
+    total = np.zeros((size, len(weights)))
+    np.add.at(total, groups, scores)
+    total += (penalty @ weights).cpu().numpy() * count / size
+    scale = np.sqrt(np.clip(np.diag(hessian.cpu().numpy()), 0, None))
+    if size < 2 or (scale <= 0).any():
+        return None
+    scaled = hessian.cpu().numpy() / np.outer(scale, scale)
+    values, vectors = np.linalg.eigh(scaled)
+    if values[0] < 1e-8:
+        return None
+    inverse = (vectors / values) @ vectors.T / np.outer(scale, scale)
+    middle = total.T @ total * size / (size - 1) / count**2
+    covariance: Float[np.ndarray, "k k"] = inverse @ middle @ inverse
+    return covariance
+
+
+def weight_intervals(
+    weights: Float[np.ndarray, " k"], covariance: Float[np.ndarray, "k k"] | None, groups: int
+) -> Float[np.ndarray, "k 2"]:
+    """95 % intervals, Student's t with one degree of freedom less than groups; NaN for none."""
+    if covariance is None:
+        return np.full((len(weights), 2), np.nan)
+    width = stats.t.ppf(0.5 + CONFIDENCE / 2, groups - 1) * np.sqrt(np.diag(covariance))
+    return np.stack([weights - width, weights + width], axis=1)
