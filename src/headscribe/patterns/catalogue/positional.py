@@ -1,0 +1,152 @@
+"""Positional patterns: offsets, windows, boundaries; and the fixed baselines."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from headscribe.patterns.relational import RelationPattern, relation_pattern
+
+if TYPE_CHECKING:
+    from headscribe.patterns.registry import Registry
+
+OFFSETS = range(-5, 6)
+WINDOWS = (1, 2, 4, 8)
+HERE = "Headscribe"
+CLARK = "Clark et al. 2019"
+RAGANATO = "Raganato and Tiedemann 2018"
+
+_BASELINES = (
+    ("uniform", "Attention is spread evenly over all visible keys.", "key.index >= 0"),
+    ("first_token", "All attention goes to the first visible key.", "first(key.index >= 0)"),
+    ("last_token", "All attention goes to the last visible key.", "last(key.index >= 0)"),
+    ("self", "Every token attends to itself.", "distance == 0"),
+    (
+        "previous",
+        "Every token attends to the previous one; the first to itself.",
+        "otherwise(distance == -1, distance == 0)",
+    ),
+    (
+        "next",
+        "Every token attends to the next one; the last to itself.",
+        "otherwise(distance == 1, distance == 0)",
+    ),
+)
+
+_BOUNDARIES = (
+    (
+        "sentence_start",
+        None,
+        "Every token attends to the first token of its sentence.",
+        "first(key.sentence == query.sentence)",
+        "Kovaleva et al. 2019",
+    ),
+    (
+        "previous_sentence_end",
+        "next_sentence_start",
+        "Every token attends to the last token of the sentence before its own.",
+        "last(key.sentence < query.sentence)",
+        RAGANATO,
+    ),
+    (
+        "next_sentence_start",
+        "previous_sentence_end",
+        "Every token attends to the first token of the sentence after its own.",
+        "first(key.sentence > query.sentence)",
+        RAGANATO,
+    ),
+    (
+        "word_start",
+        "word_end",
+        "Every token attends to the first subword of its word.",
+        "key.run == query.run and key.is_word_start",
+        "Correia et al. 2019",
+    ),
+    (
+        "word_end",
+        "word_start",
+        "Every token attends to the last visible subword of its word.",
+        "last(key.run == query.run)",
+        "Correia et al. 2019",
+    ),
+    (
+        "decay",
+        None,
+        "Attention falls off with the distance, to either side, as 1 / (1 + |distance|).",
+        "1 / (1 + abs(distance))",
+        "Press et al. 2022, ALiBi, with a power law",
+    ),
+    (
+        "decay:left",
+        "decay:right",
+        "Attention falls off with the distance to earlier tokens, as 1 / (1 + |distance|).",
+        "(distance <= 0) / (1 - distance)",
+        "Press et al. 2022, ALiBi, with a power law",
+    ),
+    (
+        "decay:right",
+        "decay:left",
+        "Attention falls off with the distance to later tokens, as 1 / (1 + |distance|).",
+        "(distance >= 0) / (1 + distance)",
+        "Press et al. 2022, ALiBi, with a power law",
+    ),
+)
+
+
+def _offset(offset: int) -> RelationPattern:
+    count = f"{abs(offset)} token{'s' * (abs(offset) != 1)}"
+    way = f"{count} {'after' if offset > 0 else 'before'} it" if offset else "itself"
+    return relation_pattern(
+        f"offset:{offset}",
+        f"Every token attends to {'the one ' * (offset != 0)}{way}.",
+        f"distance == {offset}",
+        "Voita et al. 2019; " + CLARK,
+        "positional",
+        mirror=f"offset:{-offset}" if offset else None,
+    )
+
+
+def _windows(size: int) -> Iterator[RelationPattern]:
+    source = "Raganato et al. 2020"
+    many = f"{size} tokens" if size > 1 else "token"
+    yield relation_pattern(
+        f"window:{size}",
+        f"Every token attends evenly to itself and {size} on either side.",
+        f"abs(distance) <= {size}",
+        source,
+        "positional",
+    )
+    if size == 1:
+        return
+    yield relation_pattern(
+        f"window:left:{size}",
+        f"Every token attends evenly to the {many} before it.",
+        f"-{size} <= distance < 0",
+        source,
+        "positional",
+        mirror=f"window:right:{size}",
+    )
+    yield relation_pattern(
+        f"window:right:{size}",
+        f"Every token attends evenly to the {many} after it.",
+        f"0 < distance <= {size}",
+        source,
+        "positional",
+        mirror=f"window:left:{size}",
+    )
+
+
+def register(registry: "Registry") -> None:
+    """Register the fixed baselines and the positional patterns."""
+    for name, sentence, relation in _BASELINES:
+        mirror = {"previous": "next", "next": "previous"}.get(name)
+        registry.register(
+            relation_pattern(name, sentence, relation, HERE, "positional", "baseline", mirror)
+        )
+    for offset in OFFSETS:
+        registry.register(_offset(offset))
+    for size in WINDOWS:
+        for window in _windows(size):
+            registry.register(window)
+    for name, mirror, sentence, relation, source in _BOUNDARIES:
+        registry.register(
+            relation_pattern(name, sentence, relation, source, "positional", mirror=mirror)
+        )

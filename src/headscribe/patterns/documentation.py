@@ -1,0 +1,68 @@
+"""The reference page of the catalogue and of the relation language, generated."""
+
+from typing import get_args
+
+from headscribe.patterns.contract import Family
+from headscribe.patterns.registry import Registry, group_of, registry
+from headscribe.patterns.relational import RelationPattern
+from headscribe.relations import ATTRIBUTES
+
+_TITLES: dict[Family, str] = {
+    "positional": "Positional",
+    "lexical": "Lexical",
+    "syntactic": "Syntactic",
+    "sink": "Sinks",
+    "custom": "Others",
+}
+_KINDS = {"boolean": "condition", "number": "number", "text": "text"}
+
+
+def patterns_page(where: Registry | None = None) -> str:
+    """Return the page in Markdown: every pattern by family, then the token attributes."""
+    patterns = list(registry() if where is None else where)
+    lines = [
+        "# Patterns",
+        "",
+        "Generated from the registry. A condition predicts uniform attention over the related",
+        "visible keys, a number attention in proportion to it; other rows stay uncovered. *Later*:",
+        "points at later keys only, so not applicable in causal models. *Ahead*: a row may depend",
+        "on later tokens, so replacement in a causal model refuses it.",
+        "",
+    ]
+    for family in get_args(Family):
+        members = [one for one in patterns if one.family == family]
+        if not members:
+            continue
+        lines += [f"## {_TITLES[family]}", "", "| name | group | relation | needs | notes |"]
+        lines += ["|---|---|---|---|---|"]
+        for one in members:
+            relation = one.relation.source if isinstance(one, RelationPattern) else "a program"
+            notes = ["later"] * one.needs_later_keys + ["ahead"] * one.looks_ahead
+            notes += [f"mirror `{one.mirror}`"] if one.mirror else []
+            cells = [
+                f"`{one.name}`: {one.sentence} ({one.source})",
+                group_of(one),
+                f"`{relation}`".replace("|", "\\|"),
+                ", ".join(sorted(one.needs)) or "none",
+                ", ".join(notes),
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join([*lines, *_attributes()]) + "\n"
+
+
+def _attributes() -> list[str]:
+    lines = [
+        "## Token attributes",
+        "",
+        "Of `query` and `key`, and by `prev` and `next` of their neighbours. `distance` is the",
+        "key's index minus the query's. A missing value makes every comparison false.",
+        "",
+        "| attribute | kind | what it is | needs | looks ahead |",
+        "|---|---|---|---|---|",
+    ]
+    for name, one in ATTRIBUTES.items():
+        needs = ", ".join(sorted(one.needs)) or "none"
+        ahead = f"{'yes' if one.looks_ahead else 'no'}: {one.reason}"
+        lines.append(f"| `{name}` | {_KINDS[one.kind]} | {one.sentence} | {needs} | {ahead} |")
+    return lines
