@@ -1,6 +1,7 @@
 """Tiny random models of every supported family."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
@@ -38,7 +39,7 @@ class Family:
 
 
 def _model(kind: str, config: hf.PretrainedConfig) -> Callable[[], hf.PreTrainedModel]:
-    return lambda: getattr(hf, kind)(config)
+    return lambda: getattr(hf, kind)(deepcopy(config))
 
 
 def _t5() -> hf.PreTrainedModel:

@@ -6,12 +6,13 @@ import torch
 import transformers as hf
 
 from headscribe.core.errors import UsageError
-from headscribe.models.model import Model
+from headscribe.models.loading import load
 from headscribe.models.support import examine
 from headscribe.models.tap import tap
 from tests.integration.families import build
 from tests.integration.tapping import LENGTHS, Memory, Tapped, tokens
-from tests.integration.test_tap_families import _encoding, _tokenizer
+from tests.integration.test_tap_families import _encoding
+from tests.unit.models.tokenizers import word_tokenizer
 
 _WIDTH = {"vocab_size": 61, "hidden_size": 32, "pad_token_id": 0}
 _BERT = _WIDTH | {
@@ -76,7 +77,8 @@ def test_noticed_and_surveyed_through_returned_attentions(name):
 
     ids, _ = tokens()
     batch = [_encoding(ids[row, :length]) for row, length in enumerate(LENGTHS.tolist())]
-    whole = Model(name, model, _tokenizer(), stack, support)
+    whole = load((model, word_tokenizer()))
+    assert whole.support == support
     together = Memory()
     before = model.config._attn_implementation
     whole.run(batch, together)

@@ -13,6 +13,7 @@ from headscribe.core.errors import RunError, UsageError
 from headscribe.models import loading
 from headscribe.models.loading import check, load
 from tests.integration.families import build
+from tests.integration.tapping import Memory
 from tests.unit.models.tokenizers import word_tokenizer
 
 FAMILIES = ["bert", "gpt2", "llama", "t5", "electra"]
@@ -40,6 +41,16 @@ def test_a_folder_equals_the_object(tmp_path, family):
         assert model.fingerprint == pair.fingerprint
         batch = model.encode(["the cat sat."])
         assert torch.equal(model.logits(batch), pair.logits(batch))
+
+
+def test_settings_of_the_model_that_ask_for_attentions():
+    hf = build("llama")
+    hf.set_attn_implementation("eager")
+    hf.config.output_attentions = True
+    model, memory = load((hf, word_tokenizer())), Memory()
+    model.run(model.encode(["the cat sat.", "cat"]), memory)
+    assert len(memory.calls) == 3
+    assert model.support.implementation == "eager"
 
 
 @pytest.mark.parametrize(
