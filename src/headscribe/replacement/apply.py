@@ -185,7 +185,8 @@ def generate(
         The prompt and what follows, special tokens left out.
 
     Raises:
-        UsageError: the model is not causal or the prompt is empty, and what `apply` raises.
+        UsageError: the model is not causal, the prompt is empty or leaves no room for so many
+            tokens, and what `apply` and `foresee` raise.
     """
     ids = generated_ids(model, plan, prompt, max_new_tokens, use_cache)
     text: str = model.tokenizer.decode(ids, skip_special_tokens=True)
@@ -202,6 +203,10 @@ def generated_ids(
     if encoding is None or not len(encoding):
         raise UsageError("expected a prompt of at least one token, got none")
     given = [int(one) for one in encoding.ids]
+    room = None if model.max_tokens is None else model.max_tokens - len(given)
+    if max_new_tokens < 1 or (room is not None and max_new_tokens > room):
+        limit = "at least 1" if room is None else f"1 to {room}"
+        raise UsageError(f"expected {limit} new tokens after this prompt, got {max_new_tokens}")
     foresee(model, plan, Transcript(model.tokenizer, "prompt").passage(given))
     ids = torch.tensor([given], device=model.hf.device)
     with apply(model, plan), torch.inference_mode():
@@ -229,24 +234,25 @@ def _pad(model: Model) -> int:
 def foresee(model: Model, plan: Plan, passage: Passage) -> None:
     """See on one text that no program of a causal layer changes its rows when more text follows.
 
-    The rows of the text's first half must equal the first rows of the whole.
+    The rows of a half, of two thirds, and of all but the last token must equal the first rows of
+    the whole.
 
     Raises:
         UsageError: a program sees the future although it does not say so; head and text named.
     """
-    half = len(passage) // 2
-    if half < 1:
-        return
-    cut = prefix(passage, half)
+    length = len(passage)
+    cuts = sorted({length // 2, length * 2 // 3, length - 1} - {0})
+    parts = [prefix(passage, cut) for cut in cuts]
     for head, program in sorted(plan.programs.items()):
         visibility = model.visibility(head.layer)
         if not visibility.causal:
             continue
-        whole = dense_rows(program, plan.policy, head, passage, visibility).weight[:half, :half]
-        part = dense_rows(program, plan.policy, head, cut, visibility).weight
-        rows = ((whole - part).abs() > PREFIX_TOLERANCE).any(dim=1).nonzero().flatten()
-        if len(rows):
-            raise UsageError(
-                f"head {head}, text {passage.text_id}: {program.name} sees the future: row "
-                f"{int(rows[0])} changes with what follows token {half - 1}"
-            )
+        whole = dense_rows(program, plan.policy, head, passage, visibility).weight
+        for cut, part in zip(cuts, parts, strict=True):
+            rows = dense_rows(program, plan.policy, head, part, visibility).weight
+            apart = (whole[:cut, :cut] - rows).abs().amax(dim=1) > PREFIX_TOLERANCE
+            if bool(apart.any()):
+                raise UsageError(
+                    f"head {head}, text {passage.text_id}: {program.name} sees the future: row "
+                    f"{int(apart.nonzero()[0])} changes with what follows token {cut - 1}"
+                )

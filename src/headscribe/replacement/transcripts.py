@@ -27,8 +27,7 @@ class Transcript:
     def __init__(self, tokenizer: PreTrainedTokenizerFast, text_id: str) -> None:
         self._tokenizer = tokenizer
         self._text_id = text_id
-        unwritten = {tokenizer.unk_token_id, tokenizer.mask_token_id}
-        self._special = set(tokenizer.all_special_ids) - unwritten
+        self._special = _added_ids(tokenizer)
         self._ids: list[int] = []
         self._starts: list[int] = []
         self._ends: list[int] = []
@@ -76,6 +75,14 @@ class Transcript:
         encoding = Encoding(tokens, np.array(self._ids, np.int64), spans, special)
         text = Text(self._text_id, self._text_id, written)
         return align(text, encoding, next(iter(Plain().annotate([text]))))
+
+
+def _added_ids(tokenizer: PreTrainedTokenizerFast) -> frozenset[int]:
+    """The ids that stand for no characters: what a tokenizer adds, and what ends a text."""
+    empty = tokenizer("", return_special_tokens_mask=True)
+    added = zip(empty["input_ids"], empty["special_tokens_mask"], strict=True)
+    stated = {*tokenizer.all_special_ids, *(one for one, special in added if special)}
+    return frozenset(stated - {tokenizer.unk_token_id, tokenizer.mask_token_id})
 
 
 def prefix(passage: Passage, length: int) -> Passage:

@@ -1,0 +1,280 @@
+"""How much is lost as more heads are replaced: curves, controls, random orders, single heads."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from scipy.stats import spearmanr
+
+from headscribe.core.errors import UsageError
+from headscribe.core.heads import HeadId
+from headscribe.core.rows import RowPolicy
+from headscribe.models.model import Model
+from headscribe.replacement.measure import METRICS, Metric, Readings, collect, measure
+from headscribe.replacement.plan import Plan, Program
+from headscribe.replacement.store import Store
+from headscribe.results.run import Run
+from headscribe.text.passages import Passage
+
+FRACTIONS = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
+"""Fractions of a model's heads at which a curve is read."""
+
+Order = Literal["best_first", "random", "alone"]
+"""Heads by the caller's order, shuffled, or each by itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class Contender:
+    """Programs that compete in a curve.
+
+    Attributes:
+        program: `formula`, `profile`, `fixed`, `shuffled`, `zero`, `mean`.
+        programs: one for every head of the order.
+        tuned: whether they were refitted or tuned on the altered model.
+        alone: whether the effect of each single head is measured too.
+        random_orders: in so many random orders besides.
+    """
+
+    program: str
+    programs: Mapping[HeadId, Program]
+    tuned: bool = False
+    alone: bool = False
+    random_orders: int = 0
+
+
+@dataclass(frozen=True)
+class Point:
+    """One plan of a curve.
+
+    Attributes:
+        fraction: replaced heads over all heads of the order.
+        heads: the replaced heads, in the order in which they were chosen.
+        seed: of a random order, None elsewhere.
+        contender: position of the contender.
+    """
+
+    program: str
+    order: Order
+    tuned: bool
+    fraction: float
+    heads: tuple[HeadId, ...]
+    seed: int | None
+    contender: int
+
+
+def count_of(fraction: float, heads: int) -> int:
+    """How many of so many heads a fraction is, at least one.
+
+    Raises:
+        UsageError: the fraction is not within (0, 1].
+    """
+    if not 0 < fraction <= 1:
+        raise UsageError(f"expected fractions above 0 and at most 1, got {fraction}")
+    return max(1, round(fraction * heads))
+
+
+def points_of(
+    contenders: Sequence[Contender],
+    order: Sequence[HeadId],
+    fractions: Sequence[float] = FRACTIONS,
+    seed: int = 0,
+) -> list[Point]:
+    """All plans of a curve.
+
+    Raises:
+        UsageError: the order is empty or names a head twice, or a fraction is out of range.
+    """
+    if not order or len(set(order)) < len(order):
+        raise UsageError(f"expected an order of different heads, got {len(order)} with repeats")
+    found: list[Point] = []
+    for k, one in enumerate(contenders):
+        orders: list[tuple[Order, int | None, Sequence[HeadId]]] = [("best_first", None, order)]
+        for drawn in range(seed, seed + one.random_orders):
+            mixed = np.random.default_rng(drawn).permutation(len(order))
+            orders.append(("random", drawn, [order[index] for index in mixed]))
+        for name, number, heads in orders:
+            for fraction in fractions:
+                chosen = tuple(heads[: count_of(fraction, len(order))])
+                found.append(Point(one.program, name, one.tuned, fraction, chosen, number, k))
+        if one.alone:
+            found += [
+                Point(one.program, "alone", one.tuned, 1 / len(order), (head,), None, k)
+                for head in order
+            ]
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """What every plan of a curve did to the model.
+
+    Attributes:
+        points: the plans.
+        row: the row of `readings` that holds each plan; equal plans share one.
+        readings: sums by plan and text.
+    """
+
+    points: tuple[Point, ...]
+    row: tuple[int, ...]
+    readings: Readings
+
+    def document(self, metric: Metric | None = None) -> dict[str, Any]:
+        """The curve as `headscribe replace --json` prints it; random orders are averaged.
+
+        `increase` is relative to the unaltered model (0.03 = +3 %; for `kl` it is in nats), `low`
+        and `high` are its 95 % interval, None where there is a single group of texts.
+        """
+        name = self.readings.headline if metric is None else metric
+        groups: dict[tuple[str, str, bool, float], list[int]] = {}
+        for index, point in enumerate(self.points):
+            if point.order != "alone":
+                key = (point.program, point.order, point.tuned, point.fraction)
+                groups.setdefault(key, []).append(index)
+        curve = [
+            {
+                "program": program,
+                "order": order,
+                "tuned": tuned,
+                "fraction": fraction,
+                "heads": len(self.points[members[0]].heads),
+            }
+            | self._numbers(members, name)
+            for (program, order, tuned, fraction), members in groups.items()
+        ]
+        unaltered = self.readings.estimate(self.row[0], name).unaltered
+        return {"metric": name, "unaltered": unaltered, "curve": curve}
+
+    def alone(self, program: str = "formula", metric: Metric | None = None) -> dict[HeadId, float]:
+        """The increase that replacing each head by itself brings.
+
+        Raises:
+            UsageError: single heads were not measured for this program.
+        """
+        found = {
+            point.heads[0]: self.readings.estimate(self.row[index], metric).increase
+            for index, point in enumerate(self.points)
+            if point.order == "alone" and point.program == program and not point.tuned
+        }
+        if not found:
+            raise UsageError(f"the effect of single heads was not measured for {program}")
+        return found
+
+    def rank_correlation(
+        self, scores: Mapping[HeadId, float], program: str = "formula"
+    ) -> float | None:
+        """Spearman's correlation of the single heads' effects with a score such as IoU or gain.
+
+        A score that tells which heads may be replaced correlates negatively with a perplexity,
+        positively with a cosine. None where either does not vary.
+        """
+        effects = self.alone(program)
+        heads = [head for head in effects if head in scores]
+        one, other = ([values[head] for head in heads] for values in (effects, scores))
+        if len(set(one)) < 2 or len(set(other)) < 2:
+            return None
+        return float(spearmanr(one, other).statistic)
+
+    def table(self) -> pa.Table:
+        """Every plan and metric as a row, random orders and single heads apart."""
+        rows = [
+            {
+                "program": point.program,
+                "order": point.order,
+                "tuned": point.tuned,
+                "fraction": point.fraction,
+                "heads": len(point.heads),
+                "head": str(point.heads[0]) if point.order == "alone" else None,
+                "seed": point.seed,
+                "metric": metric,
+                "unaltered": self.readings.estimate(self.row[index], metric).unaltered,
+            }
+            | self._numbers([index], metric)
+            for index, point in enumerate(self.points)
+            for metric in METRICS[self.readings.kind]
+        ]
+        return pa.Table.from_pylist(rows)
+
+    def _numbers(self, members: Sequence[int], metric: Metric) -> dict[str, float | None]:
+        found = self.readings.estimate([self.row[index] for index in members], metric)
+        single = np.isnan(found.low)
+        return {
+            "value": found.value,
+            "increase": found.increase,
+            "low": None if single else found.low,
+            "high": None if single else found.high,
+        }
+
+
+def curves(
+    model: Model,
+    contenders: Sequence[Contender],
+    order: Sequence[HeadId],
+    passages: Sequence[Passage],
+    *,
+    fractions: Sequence[float] = FRACTIONS,
+    seed: int = 0,
+    policy: RowPolicy = "exclude",
+    token_budget: int = 2048,
+    positions: int | None = None,
+    run: Run | None = None,
+) -> Curves:
+    """Measure the model under every plan of the curves.
+
+    Args:
+        model: the model.
+        contenders: programs and controls, each for every head of `order`.
+        order: the heads, best explained first.
+        passages: the texts to measure on, none of which the programs were fitted on.
+        fractions: where the curves are read.
+        seed: of the first random order.
+        policy: what becomes of rows that a program does not cover.
+        token_budget: tokens a batch.
+        positions: masked models: masked tokens a text; None for all.
+        run: where the readings are kept, so that an interrupted measurement goes on; the table
+            `replacement` is written into it at the end.
+
+    Raises:
+        UsageError: what `points_of`, `Plan.only` and `measure` raise; the run holds readings of
+            other programs or texts.
+    """
+    if not passages:
+        raise UsageError("expected at least one text to measure on, got none")
+    points = points_of(contenders, order, fractions, seed)
+    plans, row = _distinct(contenders, points, policy)
+    store = None if run is None else Store(run, model, plans, passages, positions)
+    found = {} if store is None else store.read()
+    reading = measure(
+        model, plans, passages, token_budget=token_budget, positions=positions, done=dict(found)
+    )
+    try:
+        for index, one in reading:
+            found[index] = one
+            if store is not None:
+                store.save(found)
+    finally:
+        if store is not None:
+            store.save(found, now=True)
+    result = Curves(tuple(points), row, collect(model, passages, found, len(plans)))
+    if run is not None:
+        run.write_table("replacement", result.table())
+    return result
+
+
+def _distinct(
+    contenders: Sequence[Contender], points: Sequence[Point], policy: RowPolicy
+) -> tuple[list[Plan], tuple[int, ...]]:
+    """The different plans of the points, and which of them each point is."""
+    whole = [Plan(one.programs, policy) for one in contenders]
+    known: dict[frozenset[tuple[HeadId, int]], int] = {}
+    plans: list[Plan] = []
+    row = []
+    for point in points:
+        plan = whole[point.contender].only(point.heads)
+        key = frozenset((head, id(program)) for head, program in plan.programs.items())
+        if key not in known:
+            known[key] = len(plans)
+            plans.append(plan)
+        row.append(known[key])
+    return plans, tuple(row)

@@ -1,0 +1,84 @@
+"""Passages of ids: the text as the tokenizer read it, and beginnings that stay."""
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from headscribe.core.errors import UsageError
+from headscribe.models.loading import load
+from headscribe.replacement.transcripts import Transcript, prefix
+from tests.unit.replacement.tiny import passages, tiny
+
+STORY = 'Once upon a time, there was a girl named Lily. She said, "I can\'t fly!"\nThe end.'
+
+
+def _same(one, other):
+    assert one.text == other.text
+    assert one.tokens == other.tokens
+    for name in ("ids", "is_special", "word"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    assert one.words.form == other.words.form
+
+
+def test_equals_the_tokenizers_own_spans(shared_data):
+    model = load(shared_data / "stories260k")
+    (read,) = passages(model, (STORY,))
+    made = Transcript(model.tokenizer, "made").passage(read.ids)
+    _same(made, read)
+    for ours, theirs in zip(made.spans.tolist(), read.spans.tolist(), strict=True):
+        assert made.text[slice(*ours)].strip() == read.text[slice(*theirs)].strip()
+
+
+@pytest.mark.parametrize("family", ["llama", "bert"])
+def test_equals_the_passage_of_whole_words(family):
+    model = tiny(family)
+    for read in passages(model, ("w5 w9 w5 w12 w9", "w7")):
+        _same(Transcript(model.tokenizer, "made").passage(read.ids), read)
+
+
+def test_a_growing_text_keeps_its_beginning(shared_data):
+    model = load(shared_data / "stories260k")
+    (encoding,) = model.encode([STORY])
+    growing = Transcript(model.tokenizer, "growing")
+    whole = Transcript(model.tokenizer, "whole").passage(encoding.ids)
+    for length in range(1, len(encoding.ids) + 1):
+        part = growing.passage(encoding.ids[:length])
+        np.testing.assert_array_equal(part.spans, whole.spans[:length])
+        cut = prefix(whole, length)
+        assert part.text == cut.text
+        assert part.tokens == cut.tokens
+    other = growing.passage([*encoding.ids[:5], *encoding.ids[9:12]])
+    fresh = Transcript(model.tokenizer, "x").passage([*encoding.ids[:5], *encoding.ids[9:12]])
+    _same(other, fresh)
+
+
+def test_pieces_of_one_character_span_all_of_it():
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    inner = Tokenizer(models.BPE({letter: i for i, letter in enumerate(letters)}, []))
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    bytewise = PreTrainedTokenizerFast(tokenizer_object=inner)
+    ids = bytewise("aé😀b")["input_ids"]
+    assert len(ids) == 8
+    made = Transcript(bytewise, "bytes").passage(ids)
+    assert made.text == "aé😀b"
+    assert [made.text[a:b] for a, b in made.spans[[0, 2, 6, 7]]] == ["a", "é", "😀", "b"]
+    assert [made.words.form[w] for w in made.word] == [
+        "aé",
+        "aé",
+        "aé",
+        "😀",
+        "😀",
+        "😀",
+        "😀",
+        "b",
+    ]
+
+
+def test_prefixes_are_bounded():
+    (one, *_) = passages(tiny("llama"))
+    with pytest.raises(UsageError, match="expected a length within"):
+        prefix(one, 0)
+    with pytest.raises(UsageError, match="expected a length within"):
+        prefix(one, len(one) + 1)
