@@ -101,6 +101,11 @@ class Compound:
             )
         return " and ".join(parts)
 
+    @property
+    def members(self) -> int:
+        """Members of all its sets."""
+        return sum(len(values) for _, values in self.sets)
+
     def column(self, sample: Sample) -> Float[np.ndarray, " N"]:
         """Its values over the cells of a sample, float32, without evaluating the source anew."""
         if self.gate:

@@ -91,6 +91,8 @@ def token_classes(side: str, *, wide: bool) -> dict[str, str]:
 
 def _positional() -> Iterator[str]:
     yield from (f"distance == {offset}" for offset in range(-8, 9))
+    yield from (f"distance == {offset} and not query.is_special" for offset in (-2, -1, 0, 1, 2))
+    yield from (f"distance == {offset} and not key.is_special" for offset in (-2, -1, 0, 1, 2))
     yield from (f"abs(distance) <= {size}" for size in (1, 2, 3, 4, 6, 8, 12))
     yield from (f"0 < distance <= {size}" for size in (2, 3, 5, 8))
     yield from (f"-{size} <= distance < 0" for size in (2, 3, 5, 8))

@@ -37,6 +37,7 @@ GATES = (
 """Relations that terms are grown within."""
 
 _COLLINEAR = 1e-3
+_PER_ATOM, _PER_MEMBER = 0.04, 0.004  # what a longer term has to score more, as shares
 _KEPT = 24  # grown terms that wait to be chosen
 
 
@@ -53,10 +54,10 @@ class Budget:
     """
 
     terms: int = 12
-    extra: int = 3
+    extra: int = 2
     ridge: float = 1e-4
     grown: int = 8
-    grow_at: tuple[int, ...] = (2, 4, 6, 8, 10, 12)
+    grow_at: tuple[int, ...] = (2, 5, 8, 11, 16, 20)
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ class Design:
         square = np.bincount(column, features.value**2, len(sample.pool)) / cells
         self.variance = torch.from_numpy(np.maximum(square - total**2, 0)).to(device)
         self.atoms = np.array([parse(source).atoms for source in sample.pool])
+        self.worth = 1 - _PER_ATOM * (self.atoms - 1)
         self.tables: tuple[Table, ...] = tables(sample, GATES) if grown else ()
 
     def scores(
@@ -178,6 +180,12 @@ class _Candidates:
     atoms: list[int]
     columns: Tensor
 
+    @property
+    def worth(self) -> Float[np.ndarray, " n"]:
+        """The share of its score that counts: shorter terms go before longer ones."""
+        members = np.array([term.members for term in self.terms])
+        return 1 - _PER_ATOM * (np.array(self.atoms) - 1) - _PER_MEMBER * members
+
     def scores(
         self, rows: Rows, predicted: Tensor, real: Tensor, chosen: _Projection
     ) -> Float[Tensor, " n"]:
@@ -226,8 +234,8 @@ def choose_terms(design: Design, real: Float[Tensor, " N"], budget: Budget) -> C
         if budget.grown and len(state.terms) in budget.grow_at:
             grown.add(design, fit.predicted, real, budget.grown)
         chosen = _Projection.of(rows, state.features, fit.predicted, budget.ridge)
-        score = design.scores(fit.predicted, real, chosen).cpu().numpy()
-        other = grown.scores(rows, fit.predicted, real, chosen).cpu().numpy()
+        score = design.scores(fit.predicted, real, chosen).cpu().numpy() * design.worth
+        other = grown.scores(rows, fit.predicted, real, chosen).cpu().numpy() * grown.worth
         allowed = min(MAX_ATOMS, MAX_FORMULA_ATOMS - sum(state.atoms))
         score[design.atoms > allowed] = 0
         other[np.array(grown.atoms, int) > allowed] = 0
@@ -267,7 +275,7 @@ def _eliminated(design: Design, real: Tensor, budget: Budget, state: _State, fit
             "overlap",
             start=fit.weights,
             ridge=budget.ridge,
-            steps=6,
+            steps=3,
             tolerance=1e-5,
         )
         over = len(state.terms) - budget.terms

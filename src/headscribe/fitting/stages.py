@@ -22,7 +22,7 @@ from headscribe.fitting.solver import Fit, Rows, fit_weights, gradient_and_curva
 
 Result = TypeVar("Result")
 
-SELECTION_ROWS = 1600
+SELECTION_ROWS = 1200
 """Rows that terms are chosen on; their weights are then fitted on all rows of the sample."""
 
 FINAL_STEPS = 12
