@@ -169,18 +169,14 @@ def optimal_figure(
 
 def uncovered_rows(matrices: Mapping[str, Attention]) -> dict[str, Bool[np.ndarray, " T"]]:
     """Which rows of each matrix say nothing; in a difference those of any other matrix."""
-    empty = {
-        name: ~matrix.any(axis=1) for name, matrix in matrices.items() if not (matrix < 0).any()
-    }
-    union = np.stack(list(empty.values())).any(axis=0) if empty else None
-    return {
-        name: empty[name] if name in empty else _or_none(union, len(matrix))
-        for name, matrix in matrices.items()
-    }
-
-
-def _or_none(rows: Bool[np.ndarray, " T"] | None, length: int) -> Bool[np.ndarray, " T"]:
-    return np.zeros(length, bool) if rows is None else rows
+    length = len(next(iter(matrices.values())))
+    union: Bool[np.ndarray, " T"] = np.zeros(length, bool)
+    found = {}
+    for name, matrix in matrices.items():
+        if not (matrix < 0).any():
+            found[name] = np.asarray(~matrix.any(axis=1))
+            union = union | found[name]
+    return {name: found.get(name, union) for name in matrices}
 
 
 def _checked(labels: Sequence[str], matrices: Mapping[str, Attention]) -> dict[str, Attention]:

@@ -58,7 +58,8 @@ def interval(low: float | None, high: float | None, digits: int = 3) -> str:
     """Return the ends of an interval, empty where it has none."""
     if low is None or high is None:
         return ""
-    return f"{number(low, digits)} to {number(high, digits)}"
+    between = "–" if low >= 0 else " to "
+    return f"{number(low, digits)}{between}{number(high, digits)}"
 
 
 @cache

@@ -299,7 +299,7 @@ def _draw_view(
     whole = [row["score"] for row in rows if row["layer"] is None and row["score"] is not None]
     for mean in whole:
         axes.axhline(mean, color=color, linewidth=0.9, linestyle=(0, (5, 3)), zorder=0)
-    label = f"view {view}" + "".join(f" (all layers, dashed: {number(mean)})" for mean in whole)
+    label = f"view {view}" + "".join(f", all layers {number(mean)}" for mean in whole)
     axes.plot(at, score, marker, color=color, markersize=5.5, label=label)
 
 

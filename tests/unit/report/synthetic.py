@@ -36,7 +36,8 @@ SENTENCE = [
 
 HOSTILE = [
     "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "\u202eright\u202c",
-    "\x1b[31mred", "a\x00b", "$x_1$", "漢字", "😀", "'onload='x", "&amp;", " ", "\ud800", "שלום", "]]>", "</svg>",
+    "\x1b[31mred", "a\x00b", "$x_1$", "漢字", "😀", "'onload='x", "&amp;", " ", "\ud800",
+    "שלום", "]]>", "</svg>",
 ]  # fmt: skip
 
 
@@ -187,6 +188,8 @@ def _storable(value: Any) -> Any:
     """Strings without lone surrogates, which UTF-8 cannot hold."""
     if isinstance(value, list):
         return [_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _storable(item) for key, item in value.items()}
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     return value

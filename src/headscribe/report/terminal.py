@@ -1,0 +1,198 @@
+"""Tables and matrices in the terminal. All text from corpora and models is written out safely.
+
+Cells are `rich.text.Text`, never markup, and hold no control character.
+"""
+
+from collections.abc import Sequence
+from shutil import get_terminal_size
+from textwrap import wrap
+
+import numpy as np
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from headscribe.core.arrays import Attention
+from headscribe.core.errors import UsageError
+from headscribe.core.heads import HeadId
+from headscribe.core.metrics import metric as metric_named
+from headscribe.report.labels import MISSING_GLYPH, interval, number, token_label, visible
+from headscribe.report.reading import METRIC_TITLES
+from headscribe.results.queries import Score
+
+SHADES = ((0.02, "·"), (0.25, "░"), (0.5, "▒"), (0.75, "▓"), (float("inf"), "█"))
+"""Below which attention a cell shows which character."""
+
+UNCOVERED = "-"
+LABEL_WIDTH, HEADER_HEIGHT = 14, 8
+
+
+def print_top(scores: Sequence[Score], console: Console | None = None) -> None:
+    """Print the best heads of each pattern, the best one starred."""
+    (console or Console()).print(top_table(scores))
+
+
+def print_head(
+    head: HeadId,
+    scores: Sequence[Score],
+    labels: Sequence[str],
+    real: Attention,
+    console: Console | None = None,
+) -> None:
+    """Print how well each pattern fits a head, and the head's attention on one text."""
+    out = console or Console()
+    out.print(head_table(head, scores))
+    out.print(Text(f"\nAttention of {head.prose} on one text", style="bold"))
+    out.print(Text(matrix_text(labels, real, width=out.width)), soft_wrap=True)
+
+
+def top_table(scores: Sequence[Score]) -> Table:
+    """The best heads of each pattern, best first, the best one starred."""
+    table = _table("Best heads of each pattern", scores)
+    table.add_column("pattern", overflow="fold")
+    table.add_column("head", justify="right")
+    _score_columns(table, scores)
+    last = None
+    for score in scores:
+        new = score.pattern != last
+        if new and last is not None:
+            table.add_section()
+        last = score.pattern
+        name = Text(visible(score.pattern) if new else "", style="bold")
+        head = Text(f"★ {score.head}" if new else score.head)
+        table.add_row(name, head, *_score_cells(score))
+    return table
+
+
+def head_table(head: HeadId, scores: Sequence[Score]) -> Table:
+    """All patterns' scores for one head, best first."""
+    table = _table(f"Patterns on {head.prose}, best first", scores)
+    table.add_column("pattern", overflow="fold")
+    _score_columns(table, scores)
+    for place, score in enumerate(scores):
+        name = Text(visible(score.pattern), style="bold" if place == 0 else "")
+        table.add_row(name, *_score_cells(score))
+    return table
+
+
+def matrix_text(labels: Sequence[str], matrix: Attention, *, width: int | None = None) -> str:
+    """Draw a matrix with shades: queries are rows, keys columns, rows of zeros `-` (uncovered).
+
+    Keys that do not fit side by side follow in further blocks; every line is at most `width` wide
+    (default: the terminal's).
+
+    Raises:
+        UsageError: no token, or the matrix is not finite or not `(T, T)`.
+    """
+    length = len(labels)
+    if length == 0 or np.shape(matrix) != (length, length) or not np.isfinite(matrix).all():
+        raise UsageError(
+            f"expected a finite matrix of {length} x {length} for {length} tokens (at least 1), "
+            f"got shape {np.shape(matrix)}"
+        )
+    names = [token_label(label, LABEL_WIDTH) for label in labels]
+    width = width or get_terminal_size().columns
+    room = width - min(LABEL_WIDTH, _widest(names)) - 1
+    cell = 2 if 2 * length <= room else 1
+    block = max(room // cell, 1)
+    drawn = [
+        _block(names, matrix, range(first, min(first + block, length)), cell)
+        for first in range(0, length, block)
+    ]
+    return "\n\n".join(drawn) + f"\n\n{_legend(matrix, max(width, 20))}"
+
+
+def _block(names: Sequence[str], matrix: Attention, keys: range, cell: int) -> str:
+    """The columns `keys` of a matrix with their labels on top, read downwards."""
+    margin = min(LABEL_WIDTH, _widest(names))
+    lines = [
+        (" " * (margin + 1) + "".join(row)).rstrip()
+        for row in zip(*(_downwards(names[key], cell) for key in keys), strict=True)
+    ]
+    lines = [line for line in lines if line]
+    for query, name in enumerate(names):
+        covered = bool(matrix[query].any())
+        cells = (_shade(matrix[query, key]) if covered else UNCOVERED for key in keys)
+        label = _fit(name, margin)
+        lines.append(f"{label} {''.join(character * cell for character in cells)}")
+    return "\n".join(lines)
+
+
+def _downwards(name: str, cell: int) -> list[str]:
+    """A label's characters one below the other, at the bottom of the header."""
+    characters = list(name if len(name) <= HEADER_HEIGHT else name[: HEADER_HEIGHT - 1] + "…")
+    column = []
+    for character in characters:
+        size = cell_len(character)
+        shown = character if 0 < size <= cell else MISSING_GLYPH
+        column.append(shown + " " * (cell - cell_len(shown)))
+    return [" " * cell] * (HEADER_HEIGHT - len(column)) + column
+
+
+def _fit(name: str, width: int) -> str:
+    """A label right-aligned in `width` terminal columns, cut where it is wider."""
+    while cell_len(name) > width:
+        name = name[:-2] + "…" if len(name) > 1 else "…"
+    return " " * (width - cell_len(name)) + name
+
+
+def _widest(names: Sequence[str]) -> int:
+    return max(map(cell_len, names))
+
+
+def _shade(value: float) -> str:
+    return next(character for limit, character in SHADES if abs(value) < limit)
+
+
+def _legend(matrix: Attention, width: int) -> str:
+    parts = [
+        "rows: queries, columns: keys",
+        "· < 0.02",
+        "░ < 0.25",
+        "▒ < 0.5",
+        "▓ < 0.75",
+        "█ more",
+    ]
+    if not matrix.any(axis=1).all():
+        parts.append(f"{UNCOVERED} uncovered")
+    return "\n".join(wrap("   ".join(parts), width, drop_whitespace=True))
+
+
+def _table(title: str, scores: Sequence[Score]) -> Table:
+    """An empty table that says which metric, view and split it shows."""
+    caption = None
+    if scores:
+        first = scores[0]
+        better = "higher" if metric_named(first.metric).higher_is_better else "lower"
+        name = METRIC_TITLES.get(first.metric, first.metric)
+        split = "split all (descriptive)" if first.split == "all" else f"split {first.split}"
+        caption = Text(
+            f"{name}, {better} is better · view {first.view} · {split} · {first.texts} texts · "
+            "gain: over the named baseline, positive is better",
+            style="dim",
+        )
+    return Table(
+        title=Text(title, style="bold"), caption=caption, box=box.SIMPLE_HEAD,
+        title_justify="left", caption_justify="left",
+    )  # fmt: skip
+
+
+def _score_columns(table: Table, scores: Sequence[Score]) -> None:
+    table.add_column(scores[0].metric if scores else "score", justify="right")
+    table.add_column("95 % interval", justify="right", style="dim", no_wrap=True)
+    table.add_column("gain", justify="right")
+    table.add_column("over")
+    table.add_column("coverage", justify="right")
+
+
+def _score_cells(score: Score) -> list[Text]:
+    good = score.gain is not None and score.gain > 0
+    return [
+        Text(number(score.score)),
+        Text(interval(score.low, score.high)),
+        Text(("+" if good else "") + number(score.gain), style="green" if good else ""),
+        Text(visible(score.baseline or "")),
+        Text(f"{score.coverage:.0%}"),
+    ]
