@@ -102,7 +102,7 @@ _ENTRIES: tuple[tuple[str, str | None, str, str, str], ...] = (
         "to_closing",
         "to_opening",
         "An opening bracket or quote attends to the one that closes it.",
-        "key.opening == query.index",
+        "key.opening == query.index and distance > 0",
         HERE,
     ),
     (
@@ -138,14 +138,14 @@ _ENTRIES: tuple[tuple[str, str | None, str, str, str], ...] = (
         "to_word_start",
         "to_continuation",
         "Subwords that continue a word attend to its first subword.",
-        "key.run == query.run and key.is_word_start and not query.is_word_start",
+        "key.run == query.run and key.is_word_start and distance < 0",
         CORREIA,
     ),
     (
         "to_continuation",
         "to_word_start",
         "The first subword of a word attends to those that continue it.",
-        "key.run == query.run and query.is_word_start and not key.is_word_start",
+        "key.run == query.run and query.is_word_start and distance > 0",
         CORREIA,
     ),
     (

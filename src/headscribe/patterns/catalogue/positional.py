@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from headscribe.patterns.contract import Family
 from headscribe.patterns.relational import RelationPattern, relation_pattern
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ _BOUNDARIES = (
         "next_sentence_start",
         "previous_sentence_end",
         "Every token attends to the first token of the sentence after its own.",
-        "first(key.sentence > query.sentence)",
+        "first(key.sentence > query.sentence and distance > 0)",
         RAGANATO,
     ),
     (
@@ -135,7 +136,10 @@ def _windows(size: int) -> Iterator[RelationPattern]:
 
 
 def register(registry: "Registry") -> None:
-    """Register the fixed baselines and the positional patterns."""
+    """Register the fixed baselines and the positional patterns.
+
+    Boundaries of words and sentences are lexical: a profile of positions does not contain them.
+    """
     for name, sentence, relation in _BASELINES:
         mirror = {"previous": "next", "next": "previous"}.get(name)
         registry.register(
@@ -147,6 +151,5 @@ def register(registry: "Registry") -> None:
         for window in _windows(size):
             registry.register(window)
     for name, mirror, sentence, relation, source in _BOUNDARIES:
-        registry.register(
-            relation_pattern(name, sentence, relation, source, "positional", mirror=mirror)
-        )
+        family: Family = "positional" if name.startswith("decay") else "lexical"
+        registry.register(relation_pattern(name, sentence, relation, source, family, mirror=mirror))
