@@ -35,6 +35,8 @@ class Contender:
         tuned: whether they were refitted or tuned on the altered model.
         alone: whether the effect of each single head is measured too.
         random_orders: in so many random orders besides.
+        fractions: those to measure at; None for all. Programs tuned for a plan of all heads are
+            measured at 1 alone.
     """
 
     program: str
@@ -42,6 +44,7 @@ class Contender:
     tuned: bool = False
     alone: bool = False
     random_orders: int = 0
+    fractions: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ def points_of(
             mixed = np.random.default_rng(drawn).permutation(len(order))
             orders.append(("random", drawn, [order[index] for index in mixed]))
         for name, number, heads in orders:
-            for fraction in fractions:
+            for fraction in fractions if one.fractions is None else one.fractions:
                 chosen = tuple(heads[: count_of(fraction, len(order))])
                 found.append(Point(one.program, name, one.tuned, fraction, chosen, number, k))
         if one.alone:

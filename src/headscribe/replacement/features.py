@@ -1,0 +1,172 @@
+"""Formulas as differentiable rows: sparse features by relation, weights as one tensor."""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from headscribe.core.heads import HeadId
+from headscribe.core.visibility import Visibility
+from headscribe.fitting.formula import Formula
+from headscribe.models.calls import AttentionCall
+from headscribe.models.model import Model
+from headscribe.relations import Evaluator, Relation
+from headscribe.text.passages import Passage
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """The entries of one relation on one passage.
+
+    Attributes:
+        cell: flat index `query * T + key`, int32, shape `(n,)`.
+        value: the value of each entry, float32; None where all are 1.
+    """
+
+    cell: Int[Tensor, " n"]
+    value: Float[Tensor, " n"] | None
+
+    @property
+    def bytes(self) -> int:
+        """Size in memory."""
+        return 4 * len(self.cell) * (1 if self.value is None else 2)
+
+
+class FeatureCache:
+    """The relations' entries on the passages lately asked for, within a budget of bytes."""
+
+    def __init__(self, budget: int = 512 << 20) -> None:
+        self._budget = budget
+        self._size = 0
+        self._kept: OrderedDict[tuple[int, Visibility], tuple[dict[str, Column], Passage]] = (
+            OrderedDict()
+        )
+
+    def columns(
+        self, relations: Mapping[str, Relation], passage: Passage, visibility: Visibility
+    ) -> dict[str, Column]:
+        """The entries of every relation on a passage; the relations are always the same ones."""
+        key = (id(passage), visibility)
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key][0]
+        evaluator = Evaluator(passage, visibility)
+        found = {}
+        for source, relation in relations.items():
+            cells = evaluator.cells(relation)
+            flat = torch.from_numpy((cells.query * len(passage) + cells.key).astype(np.int32))
+            value = None if relation.is_boolean else torch.from_numpy(cells.value).float()
+            found[source] = Column(flat, value)
+        self._kept[key] = (found, passage)
+        self._size += sum(column.bytes for column in found.values())
+        while self._size > self._budget and len(self._kept) > 1:
+            _, (dropped, _) = self._kept.popitem(last=False)
+            self._size -= sum(column.bytes for column in dropped.values())
+        return found
+
+
+class Tunable:
+    """A substitution whose rows are `softmax(features @ weights)`, open to gradients.
+
+    Attributes:
+        weights: all terms' weights, head by head, in units in which no feature is large: a term's
+            weight times `scale`.
+        scale: the largest of 1 and the root mean square of the term's feature over its entries.
+
+    Args:
+        formulas: one for every head that is replaced.
+        model: the model.
+        sample: passages to measure the features' scale on.
+    """
+
+    def __init__(
+        self, formulas: Mapping[HeadId, Formula], model: Model, sample: Sequence[Passage]
+    ) -> None:
+        self._formulas = dict(sorted(formulas.items()))
+        self._model = model
+        self._heads = [
+            tuple(head.head for head in self._formulas if head.layer == layer)
+            for layer in range(model.layers)
+        ]
+        self._relations = {
+            term.relation: term.parsed for f in self._formulas.values() for term in f.terms
+        }
+        self._cache = FeatureCache()
+        ends = np.cumsum([0, *(len(f.terms) for f in self._formulas.values())])
+        self._span = {
+            head: slice(int(ends[k]), int(ends[k + 1])) for k, head in enumerate(self._formulas)
+        }
+        raw = torch.tensor([t.weight for f in self._formulas.values() for t in f.terms])
+        self.scale = self._scales(sample)
+        self.weights = (raw.float() * self.scale).requires_grad_()
+
+    def formulas(self) -> dict[HeadId, Formula]:
+        """The formulas with the weights as they are now."""
+        raw = (self.weights.detach() / self.scale).tolist()
+        return {
+            head: formula.with_weights(raw[self._span[head]])
+            for head, formula in self._formulas.items()
+        }
+
+    def heads(self, layer: int) -> tuple[int, ...]:
+        """The heads of a layer that have a formula."""
+        return self._heads[layer]
+
+    def rows(self, call: AttentionCall) -> Float[Tensor, "B n T T"]:
+        """The formulas' rows; those of padded queries are uniform."""
+        width = call.key.shape[2]
+        visibility = self._model.visibility(call.layer)
+        visible = torch.from_numpy(visibility.dense(width)).to(call.query.device)
+        weights = (self.weights / self.scale).to(call.query.device)
+        made = []
+        for passage in call.batch:
+            assert isinstance(passage, Passage)
+            logits = self._logits(passage, visibility, call.layer, weights)
+            length = len(passage)
+            hidden = ~visible[:length, :length]
+            rows = torch.softmax(logits.masked_fill(hidden, -torch.inf), dim=-1)
+            pad = width - length
+            made.append(torch.nn.functional.pad(rows, (0, pad, 0, pad)))
+        return torch.stack(made)
+
+    def _logits(
+        self, passage: Passage, visibility: Visibility, layer: int, weights: Tensor
+    ) -> Float[Tensor, "n T T"]:
+        columns = self._cache.columns(self._relations, passage, visibility)
+        length, heads = len(passage), self._heads[layer]
+        cells, values, counts, parts = [], [], [], []
+        for n, head in enumerate(heads):
+            span = self._span[HeadId(layer, head)]
+            for term in self._formulas[HeadId(layer, head)].terms:
+                column = columns[term.relation]
+                cells.append(column.cell.long() + n * length * length)
+                counts.append(len(column.cell))
+                values.append(
+                    torch.ones(len(column.cell)) if column.value is None else column.value
+                )
+            parts.append(weights[span])
+        each = torch.repeat_interleave(
+            torch.cat(parts), torch.tensor(counts, device=weights.device)
+        )
+        logits = weights.new_zeros(len(heads) * length * length)
+        if cells:
+            entry = each * torch.cat(values).to(weights.device)
+            logits = logits.index_add(0, torch.cat(cells).to(weights.device), entry)
+        return logits.reshape(len(heads), length, length)
+
+    def _scales(self, sample: Sequence[Passage]) -> Float[Tensor, " k"]:
+        square = dict.fromkeys(self._relations, 0.0)
+        count = dict.fromkeys(self._relations, 0)
+        for passage in sample:
+            for seen in {self._model.visibility(head.layer) for head in self._formulas}:
+                found = self._cache.columns(self._relations, passage, seen)
+                for source, column in found.items():
+                    if column.value is not None:
+                        square[source] += float((column.value.double() ** 2).sum())
+                        count[source] += len(column.value)
+        scale = {s: max(1.0, (square[s] / max(count[s], 1)) ** 0.5) for s in self._relations}
+        return torch.tensor([scale[t.relation] for f in self._formulas.values() for t in f.terms])

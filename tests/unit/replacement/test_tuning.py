@@ -1,0 +1,197 @@
+"""Tuning: gradients of the rows, the loss that falls, controls that read what they may."""
+
+import numpy as np
+import pytest
+import torch
+
+from headscribe.core.errors import UsageError
+from headscribe.core.heads import HeadId
+from headscribe.fitting.formula import Formula, Term
+from headscribe.models.tap import tap
+from headscribe.replacement.agreement import agreement
+from headscribe.replacement.apply import Substituted
+from headscribe.replacement.features import FeatureCache, Tunable
+from headscribe.replacement.measure import collect, measure
+from headscribe.replacement.plan import Plan
+from headscribe.replacement.refit import refit, reweighted
+from headscribe.replacement.tuning import Schedule, offset_terms, random_terms, tune
+from tests.unit.replacement.tiny import ITSELF, PREVIOUS, UNIFORM, every_head, passages, tiny
+
+TERMS = ("distance == 0", "key.id == query.id", "log1p(abs(distance))", "key.index == 0")
+POOL = (*TERMS, "distance == -1", "distance == -2", "key.prev.id == query.id", "abs(distance)")
+
+
+def _formulas(model, weight=0.3):
+    return {
+        head: Formula(
+            str(head),
+            tuple(Term(t, weight * (k + 1) - 0.1 * head.head) for k, t in enumerate(TERMS)),
+        )
+        for head in every_head(model)
+        if head != HeadId(1, 1)
+    }
+
+
+@pytest.mark.parametrize("family", ["mistral", "bert"])
+def test_tunable_rows_are_those_of_the_formulas(family):
+    model = tiny(family)
+    texts = passages(model)
+    formulas = _formulas(model)
+    tunable = Tunable(formulas, model, texts)
+    assert tunable.heads(1) == (0, 2, 3)
+    lengths = torch.tensor([len(text) for text in texts])
+    with tap(model, None, tunable, batch=tuple(texts), lengths=lengths), torch.no_grad():
+        soft = model.hf(**model.inputs(texts)).logits
+    hard = model.logits(texts, Substituted(Plan(formulas), model))
+    for text, passage in enumerate(texts):
+        assert torch.allclose(soft[text, : len(passage)], hard[text, : len(passage)], atol=1e-4)
+    for head, formula in tunable.formulas().items():
+        for ours, theirs in zip(formula.terms, formulas[head].terms, strict=True):
+            assert ours.weight == pytest.approx(theirs.weight, rel=1e-5)
+
+
+def test_features_keep_within_their_budget():
+    model = tiny("llama")
+    texts = passages(model)
+    relations = {t.relation: t.parsed for t in _formulas(model)[HeadId(0, 0)].terms}
+    cache = FeatureCache(budget=1)
+    first = cache.columns(relations, texts[0], model.visibility(0))
+    assert cache.columns(relations, texts[0], model.visibility(0)) is first
+    cache.columns(relations, texts[1], model.visibility(0))
+    again = cache.columns(relations, texts[0], model.visibility(0))
+    assert again is not first
+    assert all(torch.equal(again[k].cell, first[k].cell) for k in first)
+
+
+@pytest.mark.parametrize("family", ["llama", "bert"])
+def test_tuning_lowers_the_loss_and_changes_weights_alone(family):
+    model = tiny(family)
+    texts = passages(model)
+    formulas = _formulas(model)
+    before = {name: weight.clone() for name, weight in model.hf.named_parameters()}
+    told = []
+    schedule = Schedule(steps=30, texts=3, rate=0.1)
+    tuned = tune(model, formulas, texts, schedule, lambda *step: told.append(step))
+    assert [t[0] for t in told] == list(range(1, 31))
+    assert all(torch.equal(before[n], w) for n, w in model.hf.named_parameters())
+    assert all(weight.grad is None for weight in model.hf.parameters())
+    for head, formula in tuned.items():
+        assert [t.relation for t in formula.terms] == [t.relation for t in formulas[head].terms]
+    plans = [Plan(formulas), Plan(tuned)]
+    found = collect(model, texts, dict(measure(model, plans, texts)), 2)
+    assert found.loss[1].sum() < found.loss[0].sum()
+    again = tune(model, formulas, texts, schedule)
+    assert [str(f) for f in again.values()] == [str(f) for f in tuned.values()]
+
+
+def test_the_gradient_is_that_of_finite_differences():
+    model = tiny("llama")
+    texts = passages(model)
+    tunable = Tunable(_formulas(model), model, texts)
+    lengths = torch.tensor([len(text) for text in texts])
+
+    def loss():
+        with tap(model, None, tunable, batch=tuple(texts), lengths=lengths):
+            return model.hf(**model.inputs(texts)).logits[0, 3, 7]
+
+    (slope,) = torch.autograd.grad(loss(), tunable.weights)
+    step = 3e-3
+    for k in np.argsort(slope.abs().numpy())[-3:].tolist():
+        values = []
+        with torch.no_grad():
+            for sign in (1, -1):
+                tunable.weights[k] += sign * step
+                values.append(float(loss()))
+                tunable.weights[k] -= sign * step
+        assert float(slope[k]) == pytest.approx((values[0] - values[1]) / (2 * step), rel=0.1)
+
+
+def test_controls_have_as_many_terms():
+    model = tiny("llama")
+    formulas = _formulas(model)
+    chance = random_terms(formulas, POOL, seed=1)
+    assert chance.keys() == formulas.keys()
+    assert all(len(f.terms) == 4 and not f.looks_ahead for f in chance.values())
+    assert len({tuple(t.relation for t in f.terms) for f in chance.values()}) > 1
+    assert all(t.weight == 0 for f in chance.values() for t in f.terms)
+    with pytest.raises(UsageError, match="a pool of at least 4 relations, got 2"):
+        random_terms(formulas, POOL[:2])
+    offsets = offset_terms(model, formulas)
+    assert [t.relation for t in offsets[HeadId(0, 0)].terms] == [
+        "key.index == 0",
+        "log1p(abs(distance))",
+        "distance == 0",
+        "distance == -1",
+    ]
+    assert not any(f.looks_ahead for f in offsets.values())
+    both = offset_terms(tiny("bert"), {HeadId(0, 0): Formula("f", tuple(Term(t, 0) for t in POOL))})
+    assert both[HeadId(0, 0)].terms[4].relation == "distance == 1"
+
+
+def test_agreement_by_hand():
+    model = tiny("llama")
+    texts = passages(model)
+    seen = []
+
+    class Recorded:
+        def observe(self, call):
+            if call.layer == 2:
+                seen.append(call.probabilities()[0, 1].double().numpy())
+
+    for text in texts:
+        model.run([text], Recorded())
+    found = agreement(model, {HeadId(2, 1): ITSELF, HeadId(0, 0): PREVIOUS}, texts)
+    expected = []
+    for real in seen:
+        shared = sum(min(real[i, i], 1.0) for i in range(len(real)))
+        expected.append(shared / (2 * len(real) - shared))
+    assert found[HeadId(2, 1)] == pytest.approx(np.mean(expected), abs=1e-6)
+    assert 0 <= found[HeadId(0, 0)] < 1
+    with pytest.raises(UsageError, match="at least one text"):
+        agreement(model, {}, [])
+
+
+def test_refitting_reads_the_altered_model():
+    """Each layer's fitter is shown its attention with all layers before it replaced."""
+    model = tiny("llama")
+    texts = passages(model)
+    seen = {}
+
+    def fitter(heads, items):
+        seen[heads[0].layer] = {p.text_id: attention for p, attention, _ in items}
+        return dict.fromkeys(heads, UNIFORM)
+
+    programs = refit(model, every_head(model), texts, fitter)
+    assert programs == dict.fromkeys(every_head(model), UNIFORM)
+    for layer in range(model.layers):
+        earlier = {h: UNIFORM for h in every_head(model) if h.layer < layer}
+        kept = []
+
+        class Recorded:
+            def observe(self, call, layer=layer, kept=kept):
+                if call.layer == layer:
+                    kept.append(call.probabilities()[0].numpy())
+
+        substitution = Substituted(Plan(earlier), model)
+        for text in texts:
+            lengths = torch.tensor([len(text)])
+            with torch.inference_mode(), tap(
+                model, Recorded(), substitution, batch=(text,), lengths=lengths
+            ):  # fmt: skip
+                model.hf(**model.inputs([text]))
+            np.testing.assert_allclose(seen[layer][text.text_id], kept[-1], atol=1e-5)
+    with pytest.raises(UsageError, match=r"a program for head 0.0, the fitter gave none"):
+        refit(model, every_head(model), texts, lambda heads, items: {})
+
+
+def test_reweighting_finds_the_weights_of_a_formula():
+    """Fitted to a formula's own rows, the weights come back."""
+    model = tiny("llama")
+    texts = passages(model)
+    truth = Formula("truth", (Term("distance == 0", 1.5), Term("key.id == query.id", -0.7)))
+    seen = model.visibility(0)
+    items = [(p, truth.predict(p, seen).to_dense()[None], seen) for p in texts]
+    head = HeadId(0, 0)
+    start = {head: truth.with_weights([0.0, 0.0])}
+    found = reweighted(start, [head], iter(items))[head]
+    assert [t.weight for t in found.terms] == pytest.approx([1.5, -0.7], abs=0.02)
