@@ -6,7 +6,7 @@ import numpy as np
 
 from headscribe.core.arrays import Attention
 from headscribe.report.labels import number
-from headscribe.report.markup import Html, join, tag, text
+from headscribe.report.markup import LINE, Html, join, tag, text
 from headscribe.report.matrices import panels
 from headscribe.report.reading import FIXED_BASELINES
 from headscribe.report.sections import METRIC, SPLIT, VIEW
@@ -51,7 +51,7 @@ def examples(run: Run) -> Html:
             _SCALE,
             *drawn,
         ],
-        "\n",
+        LINE,
     )
 
 
@@ -88,7 +88,7 @@ def _drawn(score: Score, example: Example, *, opened: bool, first: bool) -> Html
     return tag(
         "details",
         summary,
-        tag("blockquote", tag("bdi", example.facts.get("text", "")), cite=None),
+        tag("blockquote", tag("bdi", " ".join(str(example.facts.get("text", "")).split()))),
         tag("p", text(f"Text {example.text_id}"), class_="small"),
         panels(example.labels, matrices, f"{head} and {score.pattern}"),
         open=opened,

@@ -54,6 +54,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}f}".replace("-", "−")
 
 
+def percent(share: float) -> str:
+    """Return a share as a percentage, such as `95 %`."""
+    return f"{share:.0%}".replace("%", " %")
+
+
 def interval(low: float | None, high: float | None, digits: int = 3) -> str:
     """Return the ends of an interval, empty where it has none."""
     if low is None or high is None:
@@ -68,6 +73,8 @@ def _shown(character: str) -> str:
         return character
     if unicodedata.category(character) == "Zs":
         return " "
+    if character in "\n\r\t":
+        return repr(character)[1:-1]
     return character.encode("ascii", "backslashreplace").decode() if ord(character) > 127 else (
         f"\\x{ord(character):02x}"
     )  # fmt: skip

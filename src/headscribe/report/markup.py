@@ -29,9 +29,12 @@ def text(value: object) -> Html:
     return value if isinstance(value, Html) else Html(escape(visible(str(value)), quote=True))
 
 
-def join(parts: Iterable[object], between: str = "") -> Html:
-    """Return parts one after the other, with the text `between` them."""
-    return Html(text(between).join(text(part) for part in parts))
+LINE = Html("\n")
+
+
+def join(parts: Iterable[object], between: Html = EMPTY) -> Html:
+    """Return parts one after the other, with `between` them."""
+    return Html(between.join(text(part) for part in parts))
 
 
 def tag(element: str, /, *children: object, **attributes: object) -> Html:
@@ -54,7 +57,7 @@ def tag(element: str, /, *children: object, **attributes: object) -> Html:
 def table(
     caption: object,
     columns: Sequence[tuple[object, str]],
-    rows: Iterable[Sequence[object]],
+    groups: Iterable[Sequence[Sequence[object]]],
     *,
     name: str,
 ) -> Html:
@@ -62,26 +65,32 @@ def table(
 
     Args:
         caption: what it shows.
-        columns: title and class (`number` or `words`) of each column; the first heads its row.
-        rows: cells, as many as columns.
+        columns: title and class (`number`, `words` or none) of each column.
+        groups: rows that share their first cell, which heads them; the first row of a group has
+            as many cells as there are columns, the others one less.
         name: what a screen reader calls the region that scrolls.
     """
     head = tag("tr", *(tag("th", title, scope="col", class_=kind) for title, kind in columns))
-    body = [
-        tag(
-            "tr",
-            tag("th", row[0], scope="row", class_=columns[0][1]),
-            *(
-                tag("td", cell, class_=kind)
-                for cell, (_, kind) in zip(row[1:], columns[1:], strict=True)
-            ),
-        )
-        for row in rows
-    ]
-    content = tag(
-        "table", tag("caption", caption), tag("thead", head), tag("tbody", join(body, "\n"))
-    )
+    body = join((_group(rows, [kind for _, kind in columns]) for rows in groups), LINE)
+    content = tag("table", tag("caption", caption), tag("thead", head), body)
     return scrolling(content, name)
+
+
+def _group(rows: Sequence[Sequence[object]], kinds: Sequence[str]) -> Html:
+    """A table body whose first column is one heading."""
+    several = len(rows) > 1
+    heading = tag(
+        "th", rows[0][0], scope="rowgroup" if several else "row",
+        rowspan=len(rows) if several else None, class_=kinds[0] or None,
+    )  # fmt: skip
+    lines = [
+        tag("tr", *lead, *(tag("td", cell, class_=kind or None) for cell, kind in cells))
+        for lead, cells in (
+            ([heading] if at == 0 else [], zip(row[at == 0 :], kinds[1:], strict=True))
+            for at, row in enumerate(rows)
+        )
+    ]
+    return tag("tbody", *lines, class_="group" if several else None)
 
 
 def scrolling(content: Html, name: str) -> Html:

@@ -140,7 +140,7 @@ def containment_figure(run: Run, *, theme: ThemeName = "light") -> "Figure":
     labels = [plottable(shortened(name, 26)) for name in names]
     cell, margin = (0.34, 0.2 + 0.078 * max(map(len, labels), default=1))
     side = max(len(names) * cell, 1.6)
-    width, height = margin + side + 0.75, margin + side + 0.95
+    width, height = margin + side + 0.75, margin + side + 0.66
     with drawing(colors):
         figure = Figure(figsize=(width, height))
         axes = figure.add_axes((margin / width, 0.62 / height, side / width, side / height))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from headscribe.core.errors import HeadscribeError, RunError, UsageError
 from headscribe.report import gallery, sections
-from headscribe.report.markup import EMPTY, Html, join, tag, text
+from headscribe.report.markup import EMPTY, LINE, Html, join, tag, text
 from headscribe.report.matrices import HATCH
 from headscribe.report.reading import facts
 from headscribe.report.theme import DARK, LIGHT, Theme
@@ -81,7 +81,7 @@ def page(runs: Sequence[Run]) -> Html:
                 f"run{'s' * (len(runs) != 1)}; the page needs no network."),
         ),
     )  # fmt: skip
-    return join([Html("<!doctype html>"), tag("html", head, body, lang="en")], "\n")
+    return join([Html("<!doctype html>"), tag("html", head, body, lang="en")], LINE)
 
 
 def _introduction() -> Html:

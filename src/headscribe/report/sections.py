@@ -1,10 +1,11 @@
 """The sections of a run's page: each says in one sentence how it is to be read."""
 
 from collections.abc import Callable, Mapping
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from headscribe.core.metrics import metric as metric_named
-from headscribe.report.labels import interval, number
+from headscribe.report.labels import interval, number, percent
 from headscribe.report.markup import EMPTY, Html, join, picture, table, tag, text
 from headscribe.report.overview import containment_figure, gate_figure, grid_figure, layers_figure
 from headscribe.report.reading import (
@@ -105,7 +106,7 @@ def layer_summary(run: Run) -> Html:
                 table(
                     f"Mean {METRIC_TITLES[METRIC]} of the heads of a layer to their best patterns",
                     [("Layer", ""), ("View raw", "number"), ("View content", "number")],
-                    body,
+                    ([row] for row in body),
                     name="Layer summary",
                 ),
             ),
@@ -120,19 +121,13 @@ def best_heads(run: Run) -> Html:
         for line in lines(run, metric=METRIC, view=VIEW, split=SPLIT)
     }
     sentences = {p["name"]: p.get("sentence", "") for p in run.manifest.get("patterns", [])}
-    rows: list[list[object]] = []
-    last = None
-    for score in top(run, metric=METRIC, view=VIEW, split=SPLIT, k=HEADS):
-        line = known[score.pattern, score.head_id]
-        new = score.pattern != last
-        last = score.pattern
-        rows.append(
-            [
-                _pattern_name(score.pattern, sentences.get(score.pattern, "") if new else ""),
-                tag("strong", f"★ {score.head}") if new else score.head,
-                *_line_cells(line),
-            ]
-        )
+    found = top(run, metric=METRIC, view=VIEW, split=SPLIT, k=HEADS)
+    groups = []
+    for pattern, scores in groupby(found, key=lambda score: score.pattern):
+        rows = [[score.head, *_line_cells(known[pattern, score.head_id])] for score in scores]
+        rows[0][0] = tag("strong", f"★ {rows[0][0]}")
+        rows[0].insert(0, _pattern_name(pattern, sentences.get(pattern, "")))
+        groups.append(rows)
     better = "higher" if metric_named(METRIC).higher_is_better else "lower"
     return join(
         [
@@ -146,7 +141,7 @@ def best_heads(run: Run) -> Html:
                 f"Best heads of each pattern: {METRIC_TITLES[METRIC]}, view {VIEW}, "
                 f"split {SPLIT}, with 95 % intervals",
                 [("Pattern", "words"), ("Head", "number"), *_LINE_COLUMNS],
-                rows,
+                groups,
                 name="Best heads of each pattern",
             ),
         ]
@@ -181,7 +176,7 @@ def best_of_each_head(run: Run) -> Html:
                     f"Best pattern of each head: {METRIC_TITLES[METRIC]}, view {VIEW}, "
                     f"split {SPLIT}",
                     [("Head", ""), ("Pattern", "words"), *_LINE_COLUMNS],
-                    rows,
+                    ([row] for row in rows),
                     name="Best pattern of each head",
                 ),
             ),
@@ -226,7 +221,7 @@ def gate(run: Run) -> Html:
             ),
             _folded(
                 "The numbers of the figure",
-                table("Gates with 95 % intervals", columns, rows, name="Gates"),
+                table("Gates with 95 % intervals", columns, ([row] for row in rows), name="Gates"),
             ),
         ]
     )
@@ -277,7 +272,7 @@ def _line_cells(line: Line) -> list[object]:
         _with_range(line.score, line.low, line.high),
         tag("span", gain, class_="good" if good else None),
         line.baseline or "–",
-        f"{line.coverage:.0%}",
+        percent(line.coverage),
         f"{line.texts:,}",
     ]
 
@@ -317,7 +312,7 @@ def _gain_words(line: Line) -> str:
     between = interval(line.gain_low, line.gain_high)
     return (
         f"gain {number(line.gain)}{f' ({between})' if between else ''} over {line.baseline}, "
-        f"on {line.coverage:.0%} of the rows"
+        f"on {percent(line.coverage)} of the rows"
     )
 
 

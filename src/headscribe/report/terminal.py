@@ -18,7 +18,7 @@ from headscribe.core.arrays import Attention
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.core.metrics import metric as metric_named
-from headscribe.report.labels import MISSING_GLYPH, interval, number, token_label, visible
+from headscribe.report.labels import MISSING_GLYPH, interval, number, percent, token_label, visible
 from headscribe.report.reading import METRIC_TITLES
 from headscribe.results.queries import Score
 
@@ -194,5 +194,5 @@ def _score_cells(score: Score) -> list[Text]:
         Text(interval(score.low, score.high)),
         Text(("+" if good else "") + number(score.gain), style="green" if good else ""),
         Text(visible(score.baseline or "")),
-        Text(f"{score.coverage:.0%}"),
+        Text(percent(score.coverage)),
     ]

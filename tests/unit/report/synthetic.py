@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from headscribe.results.examples import ExampleRow, table_of
 from headscribe.results.run import Run
@@ -70,18 +69,13 @@ def make_run(
         "skipped": {"next_punctuation": "needs later keys, which a causal model hides"},
         "failures": {"dependency": 2},
     } | facts  # fmt: skip
-    _write(run, "scores", _scores(rng, list(names), layers, heads))
-    _write(run, "layers", _layers(rng, layers))
-    _write(run, "gate", _gate(rng, list(names)[:6], layers, heads))
-    _write(run, "containment", _containment(rng, list(names)))
-    _write(run, "examples", _examples(rng, list(names), layers, heads, texts))
+    run.write_table("scores", _scores(rng, list(names), layers, heads))
+    run.write_table("layers", _layers(rng, layers))
+    run.write_table("gate", _gate(rng, list(names)[:6], layers, heads))
+    run.write_table("containment", _containment(rng, list(names)))
+    run.write_table("examples", _examples(rng, list(names), layers, heads, texts))
     run.finish()
     return run
-
-
-def _write(run: Run, name: str, table: pa.Table) -> None:
-    pq.write_table(table, run.folder / f"{name}.parquet")
-    run.manifest["tables"].append(name)
 
 
 def _scores(rng: np.random.Generator, names: list[str], layers: int, heads: int) -> pa.Table:
