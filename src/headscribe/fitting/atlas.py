@@ -34,6 +34,7 @@ from headscribe.fitting.stages import (
     score_all,
 )
 from headscribe.fitting.statistics import mean_interval, number_groups, sandwich, weight_intervals
+from headscribe.patterns.contract import Pattern
 from headscribe.text.passages import Passage
 from headscribe.text.splits import bucket_of, fold_of
 
@@ -176,6 +177,7 @@ def collect(
     rows_per_text: int = 64,
     seed: int = 0,
     pool: Sequence[str] | None = None,
+    patterns: Sequence[Pattern] = (),
 ) -> Sample:
     """Evaluate the pool of relations on sampled rows of all passages.
 
@@ -185,6 +187,8 @@ def collect(
         rows_per_text: at most so many rows of every text.
         seed: chooses the rows.
         pool: the relations; generated from the grammar by default.
+        patterns: patterns whose predictions to keep, for labels and mixtures; those that need
+            word fields that the texts do not have are left out.
     """
     stream = iter(items)
     first = next(stream, None)
@@ -194,7 +198,12 @@ def collect(
     if pool is None:
         pool = relation_pool(provides, visibility, look_ahead=look_ahead)
     attributes = grown_attributes(provides, visibility, look_ahead=look_ahead)
-    collector = Collector(pool, attributes, rows_per_text, seed)
+    able = [
+        pattern
+        for pattern in patterns
+        if pattern.needs <= provides and not (visibility.causal and pattern.needs_later_keys)
+    ]
+    collector = Collector(pool, attributes, rows_per_text, seed, able)
     for passage, attention, seen in chain([first], stream):
         collector.add(passage, attention, seen)
     return collector.finish()

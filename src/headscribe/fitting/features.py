@@ -15,8 +15,12 @@ from jaxtyping import Bool, Float, Int, Shaped
 from headscribe.core.arrays import HeadsAttention
 from headscribe.core.errors import RunError, UsageError
 from headscribe.core.visibility import Visibility
+from headscribe.patterns.contract import Pattern
 from headscribe.relations import ATTRIBUTES, Evaluator, parse
 from headscribe.text.passages import Passage
+
+Columns = list[tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]]
+"""Sparse columns of one text: cells and values of each."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,22 @@ class Sparse:
         span = slice(self.ptr[k], self.ptr[k + 1])
         full[self.cell[span]] = self.value[span]
         return full
+
+    def only(self, keep: Bool[np.ndarray, " N"], place: Int[np.ndarray, " N"]) -> "Sparse":
+        """Keep the marked cells, which move to `place`."""
+        entry = keep[self.cell]
+        kept = np.concatenate([[0], np.cumsum(entry)])
+        return Sparse(kept[self.ptr], place[self.cell[entry]].astype(np.int32), self.value[entry])
+
+    @classmethod
+    def stacked(cls, parts: Sequence["Columns"], offset: Int[np.ndarray, " P"]) -> "Sparse":
+        """Put the columns of several texts, whose cells begin at `offset`, one below the other."""
+        columns, values, ptr = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)], [0]
+        for k in range(len(parts[0])):
+            columns += [part[k][0] + offset[i] for i, part in enumerate(parts)]
+            values += [part[k][1] for part in parts]
+            ptr.append(ptr[-1] + sum(len(part[k][1]) for part in parts))
+        return cls(np.array(ptr), np.concatenate(columns).astype(np.int32), np.concatenate(values))
 
 
 @dataclass(frozen=True)
@@ -51,6 +71,8 @@ class Sample:
         sinks: 1 for the token that opens a sequence and soaks up attention (special, or any in a
             causal layer), 2 for other special tokens, 0 else, `(tokens,)`.
         tokens: attributes of all tokens of all texts, by name: values as objects, `(tokens,)`.
+        patterns: the names of patterns that were asked for their prediction.
+        predictions: what they predict; rows that a pattern does not cover have no entry.
     """
 
     pool: tuple[str, ...]
@@ -63,6 +85,8 @@ class Sample:
     features: Sparse
     sinks: Int[np.ndarray, " tokens"]
     tokens: dict[str, Shaped[np.ndarray, " tokens"]]
+    patterns: tuple[str, ...]
+    predictions: Sparse
 
     @cached_property
     def position(self) -> dict[str, int]:
@@ -83,13 +107,6 @@ class Sample:
         """Keep the marked rows."""
         cells = keep[self.row]
         place = np.cumsum(cells) - 1
-        entry = cells[self.features.cell]
-        kept = np.concatenate([[0], np.cumsum(entry)])
-        features = Sparse(
-            kept[self.features.ptr],
-            place[self.features.cell[entry]].astype(np.int32),
-            self.features.value[entry],
-        )
         return Sample(
             self.pool,
             self.groups,
@@ -98,9 +115,11 @@ class Sample:
             self.lengths[keep],
             self.key_token[cells],
             np.ascontiguousarray(self.attention[:, cells]),
-            features,
+            self.features.only(cells, place),
             self.sinks,
             self.tokens,
+            self.patterns,
+            self.predictions.only(cells, place),
         )
 
 
@@ -123,14 +142,14 @@ class Collector:
             `prev.` reads the token before.
         rows_per_text: at most so many rows of every text.
         seed: chooses the rows.
-        frequency: log relative frequency by vocabulary id, for relations that ask for it.
+        patterns: patterns whose predictions to keep as well.
     """
 
     pool: Sequence[str]
     attributes: Sequence[str] = ()
     rows_per_text: int = 64
     seed: int = 0
-    frequency: Float[np.ndarray, " V"] | None = None
+    patterns: Sequence[Pattern] = ()
     _parts: list["_Part"] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -168,14 +187,16 @@ class Collector:
         total = np.add.reduceat(real, start[query], axis=1)
         chosen = np.zeros(length, bool)
         chosen[query] = True
-        evaluator = Evaluator(passage, visibility, self.frequency)
-        columns, values = [], []
-        for relation in self._relations:
-            cells = evaluator.cells(relation)
-            keep = chosen[cells.query]
-            q = cells.query[keep]
-            columns.append((start[q] + cells.key[keep] - first[q]).astype(np.int32))
-            values.append(cells.value[keep].astype(np.float32))
+
+        def placed(
+            q: np.ndarray, k: np.ndarray, value: np.ndarray
+        ) -> tuple[np.ndarray, np.ndarray]:
+            keep = chosen[q]
+            return start[q[keep]] + k[keep] - first[q[keep]], value[keep].astype(np.float32)
+
+        evaluator = Evaluator(passage, visibility)
+        related = [evaluator.cells(relation) for relation in self._relations]
+        predicted = [pattern.predict(passage, visibility) for pattern in self.patterns]
         self._parts.append(
             _Part(
                 passage.group,
@@ -184,8 +205,8 @@ class Collector:
                 counts,
                 key,
                 real / total[:, row],
-                columns,
-                values,
+                [placed(cells.query, cells.key, cells.value) for cells in related],
+                [placed(rows.query, rows.key, rows.weight) for rows in predicted],
                 _sinks(passage, visibility),
                 {name: _attribute(passage, name) for name in self.attributes},
             )
@@ -202,19 +223,6 @@ class Collector:
             raise UsageError("expected at least one text to fit to, got none")
         token = np.cumsum([0, *(part.length for part in parts)])
         cell = np.cumsum([0, *(len(part.key) for part in parts)])
-        columns: list[np.ndarray] = []
-        values: list[np.ndarray] = []
-        ptr = [0]
-        for k in range(len(self._relations)):
-            columns += [part.columns[k] + cell[i] for i, part in enumerate(parts)]
-            values += [part.values[k] for part in parts]
-            ptr.append(ptr[-1] + sum(len(part.values[k]) for part in parts))
-        empty = np.zeros(0, np.int32)
-        features = Sparse(
-            np.array(ptr),
-            np.concatenate([empty, *columns]).astype(np.int32),
-            np.concatenate([empty.astype(np.float32), *values]),
-        )
         return Sample(
             tuple(self.pool),
             tuple(part.group for part in parts),
@@ -223,12 +231,14 @@ class Collector:
             np.concatenate([part.counts for part in parts]),
             np.concatenate([part.key + token[i] for i, part in enumerate(parts)]),
             np.concatenate([part.attention for part in parts], axis=1),
-            features,
+            Sparse.stacked([part.columns for part in parts], cell),
             np.concatenate([part.sinks for part in parts]),
             {
                 name: np.concatenate([part.tokens[name] for part in parts])
                 for name in self.attributes
             },
+            tuple(pattern.name for pattern in self.patterns),
+            Sparse.stacked([part.predictions for part in parts], cell),
         )
 
 
@@ -242,8 +252,8 @@ class _Part:
     counts: Int[np.ndarray, " n"]
     key: Int[np.ndarray, " c"]
     attention: Float[np.ndarray, "H c"]
-    columns: list[np.ndarray]
-    values: list[np.ndarray]
+    columns: Columns
+    predictions: Columns
     sinks: Int[np.ndarray, " T"]
     tokens: dict[str, np.ndarray]
 
