@@ -59,7 +59,8 @@ class Zygote:
         inside, library = Path(__file__).parent, Path(np.__file__).parents[1]
         kept = {k: v for k, v in os.environ.items() if k == "LD_LIBRARY_PATH"}
         arguments = [str(inside), str(library), str(theirs.fileno())]
-        with theirs:
+        self._socket = mine
+        try:
             self._process = subprocess.Popen(
                 [sys.executable, "-s", "-S", "-P", "-B", "-c", _BOOT, *arguments],
                 stdin=subprocess.DEVNULL,
@@ -70,12 +71,16 @@ class Zygote:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
-        self._socket = mine
+        except OSError as error:
+            mine.close()
+            raise RunError(f"the sandbox's process did not start: {error}") from error
+        finally:
+            theirs.close()
         self._owner = os.getpid()
         mine.settimeout(_START_SECONDS)
         try:
             warm = mine.recv(16) == b"warm"
-        except TimeoutError:
+        except OSError:  # too late, or reset
             warm = False
         if not warm:
             self._process.kill()
@@ -110,22 +115,15 @@ class Zygote:
         job_out, job_in = os.pipe()
         reply_out, reply_in = os.pipe()
         try:
-            try:
-                request = wire.REQUEST.pack(probe, memory, seconds)
-                socket.send_fds(self._socket, [request], [job_out, reply_in])
-                answer, handles, _, _ = socket.recv_fds(self._socket, 16, 1)
-            except OSError as error:
-                raise self._broken(str(error)) from error
-            finally:
-                os.close(job_out)
-                os.close(reply_in)
-            if answer != b"forked" or not handles:
-                raise self._broken("its process ended")
-            child = Child(self, handles[0], reply_out)
-        except RunError:
+            handle = self._forked(wire.REQUEST.pack(probe, memory, seconds), [job_out, reply_in])
+        except BaseException:
             os.close(job_in)
             os.close(reply_out)
             raise
+        finally:
+            os.close(job_out)
+            os.close(reply_in)
+        child = Child(self, handle, reply_out)
         try:
             _write_all(job_in, job, time.monotonic() + _FORK_SECONDS)
         except (LateError, OSError) as error:
@@ -141,14 +139,34 @@ class Zygote:
         Raises:
             RunError: the zygote does not answer.
         """
-        try:
-            message = self._socket.recv(wire.ENDED.size)
-        except OSError as error:
-            raise self._broken(str(error)) from error
-        if len(message) != wire.ENDED.size:
-            raise self._broken("its process ended")
+        message, _ = self._received(wire.ENDED.size)
         code, status = wire.ENDED.unpack(message)
         return code, status
+
+    def _forked(self, request: bytes, pipes: list[int]) -> int:
+        """Send a request; the pidfd of the child."""
+        try:
+            socket.send_fds(self._socket, [request], pipes)
+        except OSError as error:
+            raise self._broken(str(error)) from error
+        answer, handles = self._received(256)
+        if not handles:
+            said = answer.decode("ascii", "replace")
+            raise RunError(f"the sandbox cannot fork a process: {said}")
+        return handles[0]
+
+    def _received(self, size: int) -> tuple[bytes, list[int]]:
+        """The next message; after an interruption the zygote is of no more use and is ended."""
+        try:
+            message, handles, _, _ = socket.recv_fds(self._socket, size, 1)
+        except OSError as error:
+            raise self._broken(str(error)) from error
+        except BaseException:
+            self.close()
+            raise
+        if not message:
+            raise self._broken("its process ended")
+        return message, handles
 
     def _broken(self, why: str) -> RunError:
         self.close()

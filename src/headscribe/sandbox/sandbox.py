@@ -244,7 +244,11 @@ def _unsupported() -> str:
 
 def _tried(zygote: Zygote) -> SandboxStatus:
     """Have a child try every wall, then kill it as a deadline would."""
-    with zygote.fork(b"", 64 * 2**20, math.ceil(_GRACE), probe=True) as child:
+    try:
+        child = zygote.fork(wire.pack_job("", []), 64 * 2**20, math.ceil(_GRACE), probe=True)
+    except RunError as error:
+        return SandboxStatus(False, str(error))
+    with child:
         try:
             found = _findings(child)
         except (LateError, EndedError):

@@ -15,7 +15,7 @@ from headscribe.sandbox.inside import walls, wire
 _PTRACE = {"x86_64": 101, "aarch64": 117}
 
 
-def probe(reply: int, address_space: int, seconds: int) -> None:
+def probe(reply: int, parent: int, address_space: int, seconds: int) -> None:
     """Raise and try every wall, then write what was found (JSON) and loop until killed.
 
     The findings map a wall to "" where it holds, else to what is wrong; the walls after one that
@@ -24,10 +24,10 @@ def probe(reply: int, address_space: int, seconds: int) -> None:
     found: dict[str, str] = {}
     readable = os.path.dirname(os.__file__)
     trials: tuple[Callable[[], str], ...] = (
-        _privileges,
+        lambda: _privileges(parent),
         lambda: _landlock(readable),
         lambda: _limits(address_space, seconds),
-        lambda: _seccomp(reply, readable),
+        lambda: _seccomp(reply, parent, readable),
     )
     for wall, trial in zip(wire.WALLS, trials, strict=True):
         try:
@@ -41,8 +41,8 @@ def probe(reply: int, address_space: int, seconds: int) -> None:
         pass
 
 
-def _privileges() -> str:
-    walls.drop_privileges()
+def _privileges(parent: int) -> str:
+    walls.drop_privileges(parent)
     return "" if walls.privileges_dropped() else "privileges can be won back"
 
 
@@ -59,8 +59,8 @@ def _limits(address_space: int, seconds: int) -> str:
     )
 
 
-def _seccomp(reply: int, readable: str) -> str:
-    parent, machine = os.getppid(), os.uname().machine
+def _seccomp(reply: int, parent: int, readable: str) -> str:
+    machine = os.uname().machine
     walls.filter_calls(reply)
     trials: dict[str, Callable[[], Any]] = {
         "open": lambda: os.open(readable, os.O_RDONLY),

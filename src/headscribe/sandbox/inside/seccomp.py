@@ -30,6 +30,8 @@ MADVICE = (4, 8, 14, 15)
 """MADV_DONTNEED, _FREE, _HUGEPAGE, _NOHUGEPAGE."""
 FUTEX_PRIVATE_OPS = (128, 129, 137, 138, 393)
 """WAIT, WAKE, WAIT_BITSET, WAKE_BITSET, WAIT_BITSET by the wall clock; all process-private."""
+CLOCKS = tuple(range(8))
+"""CLOCK_REALTIME to CLOCK_BOOTTIME: no other process's, no device's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def allowed(reply: int) -> dict[str, Call]:
         "brk": Call(12, 214),
         "madvise": Call(28, 233, (Condition(2, among=MADVICE),)),
         "futex": Call(202, 98, (Condition(1, among=FUTEX_PRIVATE_OPS),)),
-        "clock_gettime": Call(228, 113),
+        "clock_gettime": Call(228, 113, (Condition(0, among=CLOCKS),)),
         "rt_sigreturn": Call(15, 139),
         "exit": Call(60, 93),
         "exit_group": Call(231, 94),

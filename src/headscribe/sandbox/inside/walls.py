@@ -4,6 +4,7 @@ Each function raises OSError where the kernel refuses; the caller must then not 
 """
 
 import ctypes
+import errno
 import os
 import platform
 import resource
@@ -52,14 +53,16 @@ def _prctl(option: int, value: int = 0) -> int:
     return int(result)
 
 
-def drop_privileges() -> None:
-    """No capability, none to be had, not to be inspected; dies with the process that forked it."""
+def drop_privileges(parent: int) -> None:
+    """No capability, none to be had, not to be inspected; dies with `parent`, which forked it."""
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     nothing = (ctypes.c_uint32 * 6)()
     system_call(_CAPSET[platform.machine()], header, nothing)
     _prctl(_NO_NEW_PRIVS, 1)
     _prctl(_SET_DUMPABLE, 0)
     _prctl(_PDEATHSIG, _SIGKILL)
+    if os.getppid() != parent:
+        raise ProcessLookupError(errno.ESRCH, "the process that forked this one is gone")
 
 
 def privileges_dropped() -> bool:
@@ -106,7 +109,12 @@ def limit(address_space: int, seconds: int) -> None:
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_NOFILE, 0),
     ):
-        resource.setrlimit(what, (value, value))
+        hard = resource.getrlimit(what)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        try:
+            resource.setrlimit(what, (value, value))
+        except ValueError as error:  # how Python reports EPERM here
+            raise PermissionError(errno.EPERM, str(error)) from error
 
 
 def filter_calls(reply: int) -> None:
@@ -125,9 +133,9 @@ def install(program: bytes) -> None:
     system_call(_SECCOMP[platform.machine()], mode, flags, ctypes.byref(loaded))
 
 
-def raise_all(reply: int, address_space: int, seconds: int) -> None:
+def raise_all(reply: int, parent: int, address_space: int, seconds: int) -> None:
     """Every wall, in the order in which the earlier ones do not hinder the later."""
-    drop_privileges()
+    drop_privileges(parent)
     forbid_files()
     limit(address_space, seconds)
     filter_calls(reply)

@@ -58,13 +58,21 @@ def serve(caller: socket.socket, request: bytes, pipes: list[int]) -> None:
     """Fork a child for one request, hand its pidfd over, wait for its end."""
     with open("/proc/self/statm", "rb") as statm:
         size = int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    zygote = os.getpid()
-    child = os.fork()
-    if not child:
-        run_child(request, pipes, size, zygote)
-    for pipe in pipes:
-        os.close(pipe)
-    handle = os.pidfd_open(child)
+    zygote, child = os.getpid(), -1
+    try:
+        child = os.fork()
+        if not child:
+            run_child(request, pipes, size, zygote)
+        handle = os.pidfd_open(child)
+    except OSError as error:
+        if child > 0:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        caller.send(str(error).encode("ascii", "replace"))
+        return
+    finally:
+        for pipe in pipes:
+            os.close(pipe)
     try:
         socket.send_fds(caller, [b"forked"], [handle])
         status = wait(caller, handle)
@@ -98,7 +106,7 @@ def run_child(request: bytes, pipes: list[int], size: int, zygote: int) -> NoRet
     """Read the job, keep nothing open but the reply, raise the walls, run the program."""
     try:
         is_probe, memory, seconds = wire.REQUEST.unpack(request)
-        job = read_all(pipes[0])
+        job = receive(pipes[0])
         os.close(pipes[0])
         if pipes[1] != REPLY:
             os.dup2(pipes[1], REPLY, inheritable=False)
@@ -106,10 +114,10 @@ def run_child(request: bytes, pipes: list[int], size: int, zygote: int) -> NoRet
         os.closerange(REPLY + 1, os.sysconf("SC_OPEN_MAX"))
         limit = size + memory + len(job)
         if is_probe:
-            probe(REPLY, limit, seconds)
+            probe(REPLY, zygote, limit, seconds)
         np.random.seed(0)  # noqa: NPY002 - programs may use the old global generator
         random.seed(0)
-        walls.raise_all(REPLY, limit, seconds)
+        walls.raise_all(REPLY, zygote, limit, seconds)
         answer(job)
     except MemoryError:
         os._exit(wire.OUT_OF_MEMORY)
@@ -140,9 +148,19 @@ def send(data: bytes) -> None:
         left = left[os.write(REPLY, left) :]
 
 
-def read_all(pipe: int) -> bytes:
-    """Read a pipe to its end."""
-    parts = []
-    while part := os.read(pipe, 1 << 20):
-        parts.append(part)
-    return b"".join(parts)
+def receive(pipe: int) -> bytes:
+    """Read a job of `wire.pack_job` from a pipe.
+
+    Raises:
+        EOFError: the pipe ends before the job.
+    """
+    job = bytearray()
+    size = wire.JOB.size
+    while len(job) < size:
+        part = os.read(pipe, min(size - len(job), 1 << 20))
+        if not part:
+            raise EOFError
+        job += part
+        if len(job) == wire.JOB.size:
+            size += sum(wire.JOB.unpack(job))
+    return bytes(job)
