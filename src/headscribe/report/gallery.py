@@ -8,13 +8,13 @@ from headscribe.core.arrays import Attention
 from headscribe.report.labels import number
 from headscribe.report.markup import LINE, Html, join, tag, text
 from headscribe.report.matrices import panels
-from headscribe.report.reading import FIXED_BASELINES
+from headscribe.report.reading import baselines
 from headscribe.report.sections import METRIC, SPLIT, VIEW
 from headscribe.results.examples import Example, read_examples
 from headscribe.results.queries import Score, top
 from headscribe.results.run import Run
 
-SHORT = 40
+SHORT = 32
 """Texts of up to so many tokens are preferred: three matrices of them fit a screen."""
 
 OPEN = 2
@@ -30,9 +30,10 @@ _SCALE = Html(
 def examples(run: Run) -> Html:
     """For each pattern its best head on the short text of which the pattern speaks most."""
     texts = read_examples(run)
+    excluded = baselines(run)
     drawn: list[Html] = []
     for score in top(run, metric=METRIC, view=VIEW, split=SPLIT, k=1):
-        if score.pattern in FIXED_BASELINES:
+        if score.pattern in excluded:
             continue
         example = _fitting(list(texts.values()), score)
         if example is not None:

@@ -44,7 +44,7 @@ def plottable_tokens(labels: Sequence[str], width: int = 16) -> list[str]:
 
 def short_name(pattern: str) -> str:
     """Return a pattern's name for a narrow cell: `previous_token` becomes `previous`."""
-    return visible(pattern).removesuffix("_token").replace("_", " ")
+    return visible(pattern).replace("_token", "").replace("_", " ")
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -18,8 +18,8 @@ from headscribe.report.labels import token_label
 from headscribe.report.markup import Html, data_uri, join, scrolling, tag
 from headscribe.report.theme import THEMES, on_scale
 
-LEVELS = 64
-"""Colours of a raster."""
+LEVELS = 65
+"""Colours of a raster; odd, so that a difference of 0 has the surface's."""
 
 HATCH = Html(
     '<svg width="0" height="0" class="defs" aria-hidden="true"><defs>'
@@ -57,9 +57,9 @@ def panels(labels: Sequence[str], matrices: Mapping[str, Attention], subject: st
 
 def _svg(names: Sequence[str], matrix: Attention, uncovered: np.ndarray, description: str) -> Html:
     length = len(names)
-    cell = 15 if length <= 16 else 13 if length <= 32 else 11
-    font = min(cell - 2, 11)
-    margin = round(max(map(_columns, names)) * font * 0.62) + 8
+    cell = 15 if length <= 16 else 12 if length <= 24 else 10
+    font = 11 if length <= 16 else 10 if length <= 24 else 9
+    margin = round(max(map(_columns, names)) * font * 0.58) + 8
     side = length * cell
     rows = [
         tag("rect", x=margin, y=margin + row * cell, width=side, height=cell,

@@ -16,6 +16,7 @@ from headscribe.report.reading import (
     METRIC_TITLES,
     Gate,
     Line,
+    baselines,
     families,
     findings,
     lines,
@@ -54,7 +55,7 @@ def grid_figure(
     from matplotlib.figure import Figure
 
     colors, (layers, heads) = THEMES[theme], shape(run)
-    best = findings(lines(run, metric=metric, view=view, split=split))
+    best = findings(lines(run, metric=metric, view=view, split=split), baselines(run))
     named = heads <= NAMED_HEADS
     cell = (0.80, 0.50) if named else (max(0.22, min(0.34, 11 / heads)),) * 2
     left, top, below = 0.62, 0.52, 1.12
@@ -176,11 +177,11 @@ def gate_figure(run: Run, gates: Sequence[Gate], *, theme: ThemeName = "light") 
     from matplotlib.figure import Figure
 
     colors = THEMES[theme]
-    width, row_height = 7.6, 0.34
+    width, row_height = 8.0, 0.34
     height = 1.5 + row_height * max(len(gates), 1)
     with drawing(colors):
         figure = Figure(figsize=(width, height))
-        axes = figure.add_axes((2.75 / width, 0.88 / height, 1 - 2.95 / width, 1 - 1.3 / height))
+        axes = figure.add_axes((3.1 / width, 0.88 / height, 1 - 3.3 / width, 1 - 1.3 / height))
         for at, gate in enumerate(gates):
             axes.plot([gate.off, gate.on], [at, at], color=colors.line, linewidth=2.5, zorder=1)
             for value, low, high, color, marker in (
@@ -191,7 +192,7 @@ def gate_figure(run: Run, gates: Sequence[Gate], *, theme: ThemeName = "light") 
                     axes.plot([low, high], [at, at], color=color, linewidth=1.2, zorder=2)
                 axes.plot([value], [at], marker=marker, color=color, markersize=6, zorder=3)
         names = [
-            plottable(shortened(f"{gate.head} · {gate.pattern} · {gate.place}", 40))
+            plottable(shortened(f"{gate.head} · {gate.pattern} · {gate.place}", 46))
             for gate in gates
         ]
         axes.set_yticks(range(len(gates)), names, fontsize=8)
@@ -305,7 +306,7 @@ def _draw_view(
 
 def _note(figure: "Figure", text: str, theme: Theme) -> None:
     width, height = figure.get_size_inches()
-    words = wrap(plottable(text), int(width * 16), max_lines=2, placeholder=" …")
+    words = wrap(plottable(text), int((width - 0.2) * 17.5), max_lines=2, placeholder=" …")
     figure.text(
         0.1 / width, 0.1 / height, "\n".join(words), fontsize=7, color=theme.muted, va="bottom",
         linespacing=1.3,

@@ -141,7 +141,8 @@ def _content(run: Run, build: Callable[[Run], Html]) -> Html:
 
 def _name(run: Run) -> Html:
     shown = facts(run)
-    return text(f"{shown['Model'].split(' · ')[0]} on {shown['Texts'].split(' · ')[0]}")
+    model, texts = (shown[name].split(" · ")[0] for name in ("Model", "Texts"))
+    return text(model if model == texts else f"{model} on {texts}")
 
 
 def _style() -> Html:

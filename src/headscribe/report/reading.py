@@ -12,7 +12,7 @@ from headscribe.results.queries import MIN_COVERAGE
 from headscribe.results.run import Run
 
 FIXED_BASELINES = frozenset({"uniform", "first_token", "last_token", "self", "previous", "next"})
-"""Patterns that are what others are compared with, and never a finding themselves."""
+"""The fixed baselines of the catalogue."""
 
 METRIC_TITLES = {
     "jsd": "Jensen–Shannon distance",
@@ -70,18 +70,24 @@ def lines(run: Run, *, metric: str = "jsd", view: str = "raw", split: str = "all
     ]  # fmt: skip
 
 
-def findings(found: Sequence[Line]) -> dict[HeadId, Line]:
+def findings(found: Sequence[Line], excluded: frozenset[str]) -> dict[HeadId, Line]:
     """The pattern that is worth most on each head; heads without any such pattern are absent.
 
-    Fixed baselines and patterns that cover almost nothing are no findings.
+    Patterns that are `excluded` or cover almost nothing are no findings.
     """
     best: dict[HeadId, Line] = {}
     for line in found:
-        if line.pattern in FIXED_BASELINES or line.coverage < MIN_COVERAGE or line.worth <= 0:
+        if line.pattern in excluded or line.coverage < MIN_COVERAGE or line.worth <= 0:
             continue
         if line.head not in best or line.worth > best[line.head].worth:
             best[line.head] = line
     return best
+
+
+def baselines(run: Run) -> frozenset[str]:
+    """The patterns of the run that others are compared with, and that are never a finding."""
+    described = run.manifest.get("patterns", [])
+    return FIXED_BASELINES | {p["name"] for p in described if p.get("group") == "baseline"}
 
 
 def families(run: Run) -> dict[str, str]:

@@ -11,6 +11,7 @@ from headscribe.report.overview import containment_figure, gate_figure, grid_fig
 from headscribe.report.reading import (
     METRIC_TITLES,
     Line,
+    baselines,
     facts,
     families,
     findings,
@@ -47,7 +48,7 @@ def facts_list(run: Run) -> Html:
 def overview(run: Run) -> Html:
     """The grid of heads under one sentence that sums it up."""
     found = lines(run, metric=METRIC, view=VIEW, split=SPLIT)
-    best = findings(found)
+    best = findings(found, baselines(run))
     layers, heads = shape(run)
     kinds = [families(run).get(line.pattern, "custom") for line in best.values()]
     counted = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(sorted(kinds)))
@@ -122,11 +123,16 @@ def best_heads(run: Run) -> Html:
     }
     sentences = {p["name"]: p.get("sentence", "") for p in run.manifest.get("patterns", [])}
     found = top(run, metric=METRIC, view=VIEW, split=SPLIT, k=HEADS)
-    groups = []
+    excluded, groups = baselines(run), []
     for pattern, scores in groupby(found, key=lambda score: score.pattern):
-        rows = [[score.head, *_line_cells(known[pattern, score.head_id])] for score in scores]
+        rows = [
+            [score.head, *_line_cells(known[pattern, score.head_id], pattern not in excluded)]
+            for score in scores
+        ]
         rows[0][0] = tag("strong", f"★ {rows[0][0]}")
-        rows[0].insert(0, _pattern_name(pattern, sentences.get(pattern, "")))
+        sentence = sentences.get(pattern, "")
+        sentence = f"Baseline. {sentence}" if pattern in excluded else sentence
+        rows[0].insert(0, _pattern_name(pattern, sentence))
         groups.append(rows)
     better = "higher" if metric_named(METRIC).higher_is_better else "lower"
     return join(
@@ -154,12 +160,13 @@ def best_of_each_head(run: Run) -> Html:
         (line.pattern, line.head): line
         for line in lines(run, metric=METRIC, view=VIEW, split=SPLIT)
     }
+    excluded = baselines(run)
     found = best_patterns(run, metric=METRIC, view=VIEW, split=SPLIT)
     rows = [
         [
             score.head,
             _pattern_name(score.pattern),
-            *_line_cells(known[score.pattern, score.head_id]),
+            *_line_cells(known[score.pattern, score.head_id], score.pattern not in excluded),
         ]
         for score in found
     ]
@@ -265,8 +272,8 @@ _LINE_COLUMNS = [
 ]  # fmt: skip
 
 
-def _line_cells(line: Line) -> list[object]:
-    good = line.worth > 0
+def _line_cells(line: Line, a_finding: bool) -> list[object]:
+    good = a_finding and line.worth > 0
     gain = _with_range(line.gain, line.gain_low, line.gain_high, sign=True)
     return [
         _with_range(line.score, line.low, line.high),

@@ -68,7 +68,7 @@ class Theme:
         """The ramp for matplotlib; missing values are transparent."""
         from matplotlib.colors import ListedColormap
 
-        ramp = self.ramp(kind, 256) / 255
+        ramp = self.ramp(kind, 257) / 255  # odd: a difference of 0 has the surface's colour
         return ListedColormap(ramp, name=f"headscribe_{kind}_{self.name}").with_extremes(
             bad=(0, 0, 0, 0)
         )

@@ -17,7 +17,7 @@ from headscribe.report.overview import (
     grid_figure,
     layers_figure,
 )
-from headscribe.report.reading import Line, findings, gates, lines, provenance
+from headscribe.report.reading import Line, baselines, findings, gates, lines, provenance
 from headscribe.report.theme import THEMES
 from headscribe.results.run import Run
 from tests.unit.report.synthetic import HOSTILE, make_run
@@ -26,6 +26,8 @@ SVG_ELEMENTS = {
     "svg", "metadata", "RDF", "Work", "type", "format", "creator", "Agent", "title", "date",
     "defs", "style", "g", "path", "use", "image", "clipPath", "rect", "pattern",
 }  # fmt: skip
+
+BASELINES = frozenset({"first_token"})
 
 
 def written(figure: Figure, kind: str = "svg") -> bytes:
@@ -112,7 +114,7 @@ def test_figures_of_a_run_say_what_they_show(run: Run, theme):
 
 def test_the_grid_names_the_best_pattern_and_hatches_the_rest(run: Run):
     figure = grid_figure(run)
-    best = findings(lines(run))
+    best = findings(lines(run), baselines(run))
     assert "previous\n0.39" in words_of(figure)
     hatched = [patch for patch in figure.axes[0].patches if patch.get_hatch()]
     assert len(hatched) == 12 - len(best)
@@ -133,16 +135,16 @@ def line(
 
 
 def test_findings_need_a_gain_that_is_sure():
-    assert findings([line()])[HeadId(0, 0)].worth == pytest.approx(0.09)
-    assert findings([line(low=-0.01)]) == {}
-    assert findings([line(gain=-0.1, low=None)]) == {}
-    assert findings([line(gain=None, low=None)]) == {}
-    assert findings([line(coverage=0.01)]) == {}
-    assert findings([line("first_token")]) == {}
+    assert findings([line()], BASELINES)[HeadId(0, 0)].worth == pytest.approx(0.09)
+    assert findings([line(low=-0.01)], BASELINES) == {}
+    assert findings([line(gain=-0.1, low=None)], BASELINES) == {}
+    assert findings([line(gain=None, low=None)], BASELINES) == {}
+    assert findings([line(coverage=0.01)], BASELINES) == {}
+    assert findings([line("first_token")], BASELINES) == {}
 
 
 def test_findings_weigh_the_gain_by_coverage():
-    found = findings([line("narrow", gain=0.3, coverage=0.1), line("broad", gain=0.1)])
+    found = findings([line("narrow", gain=0.3, coverage=0.1), line("broad", gain=0.1)], BASELINES)
     assert found[HeadId(0, 0)].pattern == "broad"
 
 

@@ -70,5 +70,6 @@ def test_numbers_have_a_true_minus_and_intervals_an_unambiguous_dash():
 
 def test_names_for_cells():
     assert short_name("previous_token") == "previous"
+    assert short_name("next_token_only") == "next only"
     assert short_name("part_of_speech") == "part of speech"
     assert shortened("abcdef", 4) == "abc…"
