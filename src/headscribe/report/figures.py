@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 MAX_PANEL = 9.6
 """Inches of the largest panel; beyond it cells shrink and only every n-th token is labelled."""
 
+DIFFERENCE = "difference"
+"""Title of a panel that shows real minus predicted."""
+
 _ATTENTION_TICKS = (0.0, 0.05, 0.25, 0.5, 1.0)
 _DIFFERENCE_TICKS = (-1.0, -0.25, 0.0, 0.25, 1.0)
 _GAP, _EDGE, _TITLE, _BAR = 0.32, 0.18, 0.34, 0.74
@@ -76,8 +79,8 @@ def matrix_figure(
 ) -> "Figure":
     """Draw matrices of one text side by side, such as real attention, prediction, difference.
 
-    A matrix with a negative value is a difference (real minus predicted, -1 to 1) and takes the
-    diverging colours. Rows of zeros are uncovered and hatched, in differences too.
+    A matrix called `difference`, or with a negative value, is real minus predicted (-1 to 1) and
+    takes the diverging colours. Rows of zeros are uncovered and hatched, in differences too.
 
     Args:
         labels: the `T` tokens.
@@ -104,7 +107,8 @@ def matrix_figure(
         for number, (name, matrix) in enumerate(shown.items()):
             box = (left + number * (sizes.panel + _GAP), _EDGE + head)
             axes = figure.add_axes(_place(box, (sizes.panel, sizes.panel), (width, height)))
-            _draw_matrix(axes, matrix, uncovered[name], sizes, colors, queries=number == 0)
+            _draw_matrix(axes, matrix, uncovered[name], sizes, colors,
+                         difference=is_difference(name, matrix), queries=number == 0)  # fmt: skip
             room = int(sizes.panel * 12.5)
             figure.text(
                 box[0] / width, 1 - (box[1] - sizes.label_height - 0.06) / height,
@@ -112,7 +116,8 @@ def matrix_figure(
             )  # fmt: skip
             bar = (box[0], box[1] + sizes.panel + 0.34)
             room_below = (min(sizes.panel, 2.3), 0.09)
-            _draw_bar(figure.add_axes(_place(bar, room_below, (width, height))), matrix, colors)
+            _draw_bar(figure.add_axes(_place(bar, room_below, (width, height))), colors,
+                      difference=is_difference(name, matrix))  # fmt: skip
         _captions(figure, title, note, colors)
     return figure
 
@@ -148,7 +153,8 @@ def optimal_figure(
             row, column = divmod(number, across)
             box = (left + column * step[0], top + row * step[1] + head)
             axes = figure.add_axes(_place(box, (sizes.panel, sizes.panel), (width, height)))
-            _draw_matrix(axes, matrix, uncovered[name], sizes, colors, queries=column == 0)
+            _draw_matrix(axes, matrix, uncovered[name], sizes, colors,
+                         difference=False, queries=column == 0)  # fmt: skip
             axes.set_xlabel("")
             figure.text(
                 box[0] / width, 1 - (box[1] - sizes.label_height - 0.06) / height,
@@ -157,7 +163,7 @@ def optimal_figure(
             )  # fmt: skip
         bar = figure.add_axes(_place((left, top + down * step[1] + 0.08), (2.3, 0.09),
                                      (width, height)))  # fmt: skip
-        _draw_bar(bar, np.zeros((1, 1)), colors)
+        _draw_bar(bar, colors, difference=False)
         figure.text(
             (left + 2.6) / width, 1 - (top + down * step[1] + 0.12) / height,
             "columns: keys · hatched: rows that the pattern says nothing about",
@@ -167,13 +173,18 @@ def optimal_figure(
     return figure
 
 
+def is_difference(name: str, matrix: Attention) -> bool:
+    """Whether a panel shows a difference: by its title, or because something is negative."""
+    return name == DIFFERENCE or bool((matrix < 0).any())
+
+
 def uncovered_rows(matrices: Mapping[str, Attention]) -> dict[str, Bool[np.ndarray, " T"]]:
     """Which rows of each matrix say nothing; in a difference those of any other matrix."""
     length = len(next(iter(matrices.values())))
     union: Bool[np.ndarray, " T"] = np.zeros(length, bool)
     found = {}
     for name, matrix in matrices.items():
-        if not (matrix < 0).any():
+        if not is_difference(name, matrix):
             found[name] = np.asarray(~matrix.any(axis=1))
             union = union | found[name]
     return {name: found.get(name, union) for name in matrices}
@@ -211,11 +222,11 @@ def _draw_matrix(
     sizes: _Sizes,
     theme: Theme,
     *,
+    difference: bool,
     queries: bool,
 ) -> None:
     from matplotlib.patches import Rectangle
 
-    difference = bool((matrix < 0).any())
     axes.imshow(
         on_scale(np.clip(matrix, -1, 1)), cmap=theme.colormap("difference" if difference else
         "attention"), vmin=-1 if difference else 0, vmax=1, interpolation="nearest", aspect="auto",
@@ -250,9 +261,8 @@ def _draw_matrix(
         spine.set_visible(True)
 
 
-def _draw_bar(axes: "Axes", matrix: Attention, theme: Theme) -> None:
+def _draw_bar(axes: "Axes", theme: Theme, *, difference: bool) -> None:
     """The colour scale of a panel; its ends are -1 or 0, and 1."""
-    difference = bool((matrix < 0).any())
     low = -1.0 if difference else 0.0
     ticks = np.array(_DIFFERENCE_TICKS if difference else _ATTENTION_TICKS)
     axes.imshow(

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from headscribe.core.arrays import Attention
+from headscribe.report.figures import DIFFERENCE
 from headscribe.report.labels import number
 from headscribe.report.markup import LINE, Html, join, tag, text
 from headscribe.report.matrices import panels
@@ -79,7 +80,7 @@ def _drawn(score: Score, example: Example, *, opened: bool, first: bool) -> Html
     matrices: Mapping[str, Attention] = {
         f"{head}, real": real,
         "predicted": predicted,
-        "real − predicted": np.where(covered, real - predicted, 0.0),
+        DIFFERENCE: np.where(covered, real - predicted, 0.0),
     }
     summary = tag(
         "summary",

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from headscribe.core.arrays import Attention
-from headscribe.report.figures import uncovered_rows
+from headscribe.report.figures import is_difference, uncovered_rows
 from headscribe.report.labels import token_label
 from headscribe.report.markup import Html, data_uri, join, scrolling, tag
 from headscribe.report.theme import THEMES, on_scale
@@ -33,8 +33,7 @@ HATCH = Html(
 def panels(labels: Sequence[str], matrices: Mapping[str, Attention], subject: str) -> Html:
     """Draw matrices of one text side by side, wrapping where the page is narrow.
 
-    A matrix with a negative value is a difference and takes the diverging colours; rows of zeros
-    are hatched, in differences too.
+    Differences, diverging colours and hatching are those of `figures.matrix_figure`.
 
     Args:
         labels: the `T` tokens.
@@ -47,7 +46,16 @@ def panels(labels: Sequence[str], matrices: Mapping[str, Attention], subject: st
         tag(
             "figure",
             tag("figcaption", title),
-            scrolling(_svg(names, matrix, uncovered[title], f"{subject}: {title}"), title),
+            scrolling(
+                _svg(
+                    names,
+                    matrix,
+                    uncovered[title],
+                    f"{subject}: {title}",
+                    difference=is_difference(title, matrix),
+                ),
+                title,
+            ),
             class_="panel",
         )
         for title, matrix in matrices.items()
@@ -55,7 +63,14 @@ def panels(labels: Sequence[str], matrices: Mapping[str, Attention], subject: st
     return tag("div", *drawn, class_="panels")
 
 
-def _svg(names: Sequence[str], matrix: Attention, uncovered: np.ndarray, description: str) -> Html:
+def _svg(
+    names: Sequence[str],
+    matrix: Attention,
+    uncovered: np.ndarray,
+    description: str,
+    *,
+    difference: bool,
+) -> Html:
     length = len(names)
     cell = 15 if length <= 16 else 12 if length <= 24 else 10
     font = 11 if length <= 16 else 10 if length <= 24 else 9
@@ -78,15 +93,14 @@ def _svg(names: Sequence[str], matrix: Attention, uncovered: np.ndarray, descrip
     frame = tag("rect", x=margin, y=margin, width=side, height=side, class_="frame")
     size = margin + side + 1
     return tag(
-        "svg", join([*_rasters(matrix, margin, side), *rows, frame, *queries, *keys]),
+        "svg", join([*_rasters(matrix, margin, side, difference), *rows, frame, *queries, *keys]),
         role="img", aria_label=description, width=size, height=size,
         viewBox=f"0 0 {size} {size}", font_size=font, class_="matrix",
     )  # fmt: skip
 
 
-def _rasters(matrix: Attention, margin: int, side: int) -> list[Html]:
+def _rasters(matrix: Attention, margin: int, side: int, difference: bool) -> list[Html]:
     """The cells in the colours of either theme."""
-    difference = bool((matrix < 0).any())
     low = -1.0 if difference else 0.0
     at = (on_scale(np.clip(matrix, low, 1)) - low) / (1 - low)
     index = np.rint(at * (LEVELS - 1)).astype(np.uint8)

@@ -84,6 +84,11 @@ def test_uncovered_rows_of_a_difference_are_those_of_the_prediction():
     assert found["predicted"].tolist() == found["difference"].tolist() == [True] + [False] * 3
 
 
+def test_a_difference_of_nothing_is_no_uncovered_row():
+    same = {"real": np.eye(1), "predicted": np.eye(1), "difference": np.zeros((1, 1))}
+    assert not any(rows.any() for rows in uncovered_rows(same).values())
+
+
 @pytest.mark.parametrize(
     "labels, matrices, words",
     [
