@@ -170,12 +170,12 @@ def _table(title: str, scores: Sequence[Score]) -> Table:
         split = "split all (descriptive)" if first.split == "all" else f"split {first.split}"
         caption = Text(
             f"{name}, {better} is better · view {first.view} · {split} · {first.texts} texts · "
-            "gain: over the named baseline, positive is better",
+            "gain: over the named baseline, positive is better · rows: share that the pattern covers",
             style="dim",
         )
     return Table(
         title=Text(title, style="bold"), caption=caption, box=box.SIMPLE_HEAD,
-        title_justify="left", caption_justify="left",
+        title_justify="left", caption_justify="left", pad_edge=False,
     )  # fmt: skip
 
 
@@ -183,8 +183,8 @@ def _score_columns(table: Table, scores: Sequence[Score]) -> None:
     table.add_column(scores[0].metric if scores else "score", justify="right")
     table.add_column("95 % interval", justify="right", style="dim", no_wrap=True)
     table.add_column("gain", justify="right")
-    table.add_column("over")
-    table.add_column("coverage", justify="right")
+    table.add_column("over", no_wrap=True)
+    table.add_column("rows", justify="right", no_wrap=True)
 
 
 def _score_cells(score: Score) -> list[Text]:
