@@ -170,7 +170,7 @@ def _table(title: str, scores: Sequence[Score]) -> Table:
         split = "split all (descriptive)" if first.split == "all" else f"split {first.split}"
         caption = Text(
             f"{name}, {better} is better · view {first.view} · {split} · {first.texts} texts · "
-            "gain: over the named baseline, positive is better · rows: share that the pattern covers",
+            "gain: over the named baseline, positive is better · rows: share covered",
             style="dim",
         )
     return Table(
