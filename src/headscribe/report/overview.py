@@ -13,12 +13,13 @@ from headscribe.core.heads import HeadId
 from headscribe.core.metrics import metric as metric_named
 from headscribe.report.labels import number, plottable, short_name, shortened
 from headscribe.report.reading import (
+    GATES,
     METRIC_TITLES,
-    Gate,
     Line,
     baselines,
     families,
     findings,
+    gates,
     lines,
     provenance,
     shape,
@@ -166,23 +167,24 @@ def containment_figure(run: Run, *, theme: ThemeName = "light") -> "Figure":
     return figure
 
 
-def gate_figure(run: Run, gates: Sequence[Gate], *, theme: ThemeName = "light") -> "Figure":
+def gate_figure(run: Run, k: int = GATES, *, theme: ThemeName = "light") -> "Figure":
     """Attention on a sink or the last token where a pattern applies to the row, and where not.
 
-    Args:
-        run: whose gates these are.
-        gates: what to draw, such as `reading.gates`.
-        theme: colours.
+    The `k` clearest of them, see `reading.gates`.
+
+    Raises:
+        UsageError: the run has no table of gates.
+        RunError: the table is damaged.
     """
     from matplotlib.figure import Figure
 
-    colors = THEMES[theme]
+    colors, found = THEMES[theme], gates(run, k)
     width, row_height = 8.0, 0.34
-    height = 1.5 + row_height * max(len(gates), 1)
+    height = 1.5 + row_height * max(len(found), 1)
     with drawing(colors):
         figure = Figure(figsize=(width, height))
         axes = figure.add_axes((3.1 / width, 0.88 / height, 1 - 3.3 / width, 1 - 1.3 / height))
-        for at, gate in enumerate(gates):
+        for at, gate in enumerate(found):
             axes.plot([gate.off, gate.on], [at, at], color=colors.line, linewidth=2.5, zorder=1)
             for value, low, high, color, marker in (
                 (gate.off, gate.off_low, gate.off_high, colors.second, "s"),
@@ -193,10 +195,10 @@ def gate_figure(run: Run, gates: Sequence[Gate], *, theme: ThemeName = "light") 
                 axes.plot([value], [at], marker=marker, color=color, markersize=6, zorder=3)
         names = [
             plottable(shortened(f"{gate.head} · {gate.pattern} · {gate.place}", 46))
-            for gate in gates
+            for gate in found
         ]
-        axes.set_yticks(range(len(gates)), names, fontsize=8)
-        axes.set_ylim(len(gates) - 0.4, -0.6)
+        axes.set_yticks(range(len(found)), names, fontsize=8)
+        axes.set_ylim(max(len(found), 1) - 0.4, -0.6)
         axes.set_xlim(-0.02, 1.02)
         ticks = np.linspace(0, 1, 5)
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])

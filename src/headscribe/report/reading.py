@@ -169,10 +169,13 @@ class Gate:
         return bool(self.on_low > self.off_high or self.off_low > self.on_high)  # type: ignore[operator]
 
 
+GATES = 12
+"""Gates that a figure and a table show."""
+
 _PLACES = {"sink": "sinks", "last": "last token"}
 
 
-def gates(run: Run, k: int = 12) -> list[Gate]:
+def gates(run: Run, k: int = GATES) -> list[Gate]:
     """The `k` clearest gates by size of the difference, one a head and place.
 
     Only those whose two intervals lie apart.

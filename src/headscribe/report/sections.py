@@ -222,7 +222,7 @@ def gate(run: Run) -> Html:
         [
             read,
             _both(
-                lambda theme: gate_figure(run, found, theme=theme),
+                lambda theme: gate_figure(run, theme=theme),
                 "Attention on sinks and the last token where a pattern applies and where not; "
                 "the table below holds the same numbers.",
             ),

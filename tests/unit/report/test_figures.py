@@ -109,7 +109,7 @@ def test_figures_of_a_run_say_what_they_show(run: Run, theme):
         grid_figure(run, theme=theme),
         layers_figure(run, theme=theme),
         containment_figure(run, theme=theme),
-        gate_figure(run, gates(run), theme=theme),
+        gate_figure(run, theme=theme),
     ):
         written(figure)
         words = " ".join(words_of(figure))
