@@ -29,6 +29,8 @@ def export(work: Path, checkpoint: Path, folder: Path) -> None:
     )
     model.half().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    for file in folder.iterdir():
+        file.chmod(0o644)
     size = (folder / "model.safetensors").stat().st_size
     if size > LARGEST:
         raise ValueError(f"expected at most {LARGEST} bytes of weights, got {size} in {folder}")

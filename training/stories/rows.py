@@ -25,21 +25,11 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerFast
 
+from training.stories.curriculum import Shares
 from training.stories.generator import write_story
 
 SENTENCE = re.compile(r"[^.!?]+[.!?]+[\"']?\s*")
 SPECIAL_TOKENS = 2  # <s> and </s> are the first two ids
-
-
-@dataclass(frozen=True)
-class Shares:
-    """How much of a batch is of which kind; the rest are story rows."""
-
-    random: float
-    sentences: float
-    generated: float
-    longest_unit: int  # of the repeated random tokens
-    cycles: float  # how many of the random rows repeat a single unit to the end
 
 
 @dataclass(frozen=True)
@@ -52,14 +42,6 @@ class Row:
     def cut(self, length: int) -> Row:
         """The first `length` tokens."""
         return Row(self.ids[:length], self.counted[:length])
-
-
-def shares_at(step: int, early_steps: int) -> Shares:
-    """The mixture at a step: at first half of the rows repeat random tokens, in short cycles."""
-    if step < early_steps:
-        longest = 8 + (56 * step) // early_steps
-        return Shares(0.5, sentences=0.0625, generated=0.125, longest_unit=longest, cycles=1.0)
-    return Shares(0.1875, sentences=0.0625, generated=0.125, longest_unit=64, cycles=0.5)
 
 
 class RowSource:
@@ -76,6 +58,8 @@ class RowSource:
         """Encode the texts; `stories` end with `</s>`, `runs` do not."""
         rng = random.Random(seed)
         self._tokenizer = tokenizer
+        self._alphabet = list(range(SPECIAL_TOKENS, len(tokenizer)))
+        random.Random(seed).shuffle(self._alphabet)
         self._stories = list(stories)
         self._tiny = [self._encode(text, end=True) for text in stories]
         self._tiny += [self._encode(text, end=False) for text in runs]
@@ -109,8 +93,10 @@ class RowSource:
         Of the many, some have up to six other tokens between the copies. Every token is counted
         that follows its predecessor for the second time or later.
         """
-        vocabulary = range(SPECIAL_TOKENS, len(self._tokenizer))
+        vocabulary = sorted(self._alphabet[: shares.alphabet])
         cycle = rng.random() < shares.cycles
+        if cycle and shares.jumps:
+            return self._chain_row(rng, length, vocabulary, shares.longest_unit)
         ids, counted = [self._tokenizer.bos_token_id], [False]
         while len(ids) < length:
             unit = rng.choices(vocabulary, k=rng.randint(2, shares.longest_unit))
@@ -120,6 +106,25 @@ class RowSource:
                 between = rng.randint(1, 6) if apart else 0
                 ids += rng.choices(vocabulary, k=between) + unit
                 counted += [False] * between + [cycle and copy > 1] + [copy > 0] * (len(unit) - 1)
+        return Row(ids, counted).cut(length)
+
+    def _chain_row(
+        self, rng: random.Random, length: int, vocabulary: list[int], longest: int
+    ) -> Row:
+        """A cycle of random tokens, read for two to eight tokens, then again from another place.
+
+        Neither the distance to the last occurrence nor how recent a token is tells what follows.
+        """
+        cycle = rng.sample(vocabulary, rng.randint(4, longest))
+        ids, counted = [self._tokenizer.bos_token_id], [False]
+        seen: set[int] = set()
+        while len(ids) < length:
+            start = rng.randrange(len(cycle))
+            for place in range(start, start + rng.randint(3, 9)):
+                ids.append(cycle[place % len(cycle)])
+                counted.append(place > start and place % len(cycle) in seen)
+                if place > start:
+                    seen.add(place % len(cycle))
         return Row(ids, counted).cut(length)
 
     def sentence_row(self, rng: random.Random, length: int) -> Row:
