@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Reporter: TypeAlias = Callable[[str, int, int], None]
 """Hears of progress: what is being done, how much is done, how much there is."""
 
-CorpusLike: TypeAlias = "Corpus | str | PathLike[str] | Sequence[str] | DatasetLike"
+CorpusLike: TypeAlias = Corpus | str | PathLike[str] | Sequence[str] | DatasetLike
 
 
 def silent(task: str, done: int, total: int) -> None:

@@ -5,8 +5,8 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
-import click
 import typer
 
 from headscribe.cli.main import app
@@ -19,13 +19,15 @@ def help_page() -> str:
     root = typer.main.get_command(app)
     parts = ["# Command line", "", "Generated from the code by `make docs`.", ""]
     for path, command in _commands("headscribe", root):
-        context = click.Context(command, info_name=path, terminal_width=WIDTH, max_content_width=WIDTH)
+        context = typer.Context(
+            command, info_name=path, terminal_width=WIDTH, max_content_width=WIDTH
+        )
         text = "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
         parts += [f"## {path}", "", "```", text, "```", ""]
     return "\n".join(parts)
 
 
-def _commands(path: str, command: click.Command) -> list[tuple[str, click.Command]]:
+def _commands(path: str, command: Any) -> list[tuple[str, Any]]:  # noqa: ANN401
     found = [(path, command)]
     for name, child in getattr(command, "commands", {}).items():
         found += _commands(f"{path} {name}", child)

@@ -47,14 +47,14 @@ AnnotatorOption = Annotated[
     typer.Option(
         "--annotator",
         metavar="NAME",
-        help="plain, conllu, bundled:en, or a spaCy pipeline. Default: gold words, else bundled:en.",
+        help="plain, conllu, bundled:en or a spaCy pipeline. Default: gold words or bundled:en.",
         show_default=False,
     ),
 ]
 SeedOption = Annotated[int, typer.Option("--seed", help="Decides splits and folds.")]
 DeviceOption = Annotated[
     str | None,
-    typer.Option("--device", help="cpu, cuda, mps. Default: the best there is.", show_default=False),
+    typer.Option("--device", help="cpu, cuda, mps. Default: the best.", show_default=False),
 ]
 DtypeOption = Annotated[
     str | None,

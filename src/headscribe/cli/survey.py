@@ -2,7 +2,7 @@
 
 import json
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,11 @@ from headscribe.cli.options import (
     TextOption,
 )
 from headscribe.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from headscribe.models.model import Model
+    from headscribe.models.recorded import Recording
+    from headscribe.text.corpora import Corpus
 
 
 def survey(
@@ -111,7 +116,7 @@ def source_of(
     recorded: str | None,
     device: str | None,
     dtype: str | None,
-) -> tuple[object, object]:
+) -> "tuple[Model | Recording, Corpus | None]":
     """The model and corpus, or the recording, that the input options name.
 
     Raises:

@@ -19,14 +19,19 @@ from headscribe.scoring.accumulators import (
     Accumulators,
 )
 from headscribe.scoring.baselines import Calibration
-from headscribe.scoring.kernels import RealRows, RowScores, real_rows, score_rows
+from headscribe.scoring.kernels import (
+    RealRows,
+    RowScores,
+    real_rows,
+    score_dense_rows,
+    score_rows,
+)
 from headscribe.scoring.plan import BatchPlan
 from headscribe.scoring.profile import (
     ProfileCells,
     class_sums,
     predicted_rows,
     profile_cells,
-    score_dense_rows,
 )
 from headscribe.scoring.texts import RowSums, gain, own_sums, paired_sums
 
@@ -104,12 +109,14 @@ class BatchScorer:
         self._check(attention, plan, call.layer)
         cells = self._profile_cells(plan, attention.device)
         fold = torch.from_numpy(self.folds).to(attention.device)[cells.text]
-        heads = attention.transpose(0, 1)
-        lines = heads.reshape(len(heads), -1, plan.width)[:, cells.row]
+        heads = attention.transpose(0, 1).contiguous()
+        lines = heads.reshape(len(heads), -1, plan.width).index_select(1, cells.row)
         if self.calibrate:
             self._add_profile(first, lines, cells, fold)
         for view in VIEWS:
-            self._observe_view(view, plan, attention, first, lines, cells, fold)
+            self._observe_view(view, plan, heads, first, lines, cells, fold)
+        if self.score:
+            self._add_gate(plan, heads, first)
 
     def commit(self) -> None:
         """Add what was observed to the sums; until then they do not know of the batch."""
@@ -121,16 +128,16 @@ class BatchScorer:
         self,
         view: View,
         plan: BatchPlan,
-        attention: Float[Tensor, "B H T T"],
+        heads: Float[Tensor, "H B T T"],
         first: int,
         lines: Float[Tensor, "H R T"],
         cells: ProfileCells,
         fold: Int[Tensor, " R"],
     ) -> None:
         entries = plan.views[view]
-        device = attention.device
-        real = real_rows(attention, entries)
-        rows = score_rows(attention, entries, real)
+        device = heads.device
+        real = real_rows(heads, entries)
+        rows = score_rows(heads, entries, real)
         sampled = torch.from_numpy(plan.sampled).to(device)
         paired = own_sums(rows, real, entries, sampled)
         fixed = list(self.fixed)
@@ -143,7 +150,7 @@ class BatchScorer:
             everything = own_sums(rows, real, entries, torch.ones_like(sampled))
             channels = _text_scores(everything, rows, real, entries.chance, plan.lengths)
             if self.calibration is not None:
-                overlap, jsd = self._profile_rows(view, plan, first, lines, cells, fold, attention)
+                overlap, jsd = self._profile_rows(view, plan, first, lines, cells, fold)
                 base = paired_sums(
                     torch.cat([rows.overlap[:, fixed], overlap[:, None]], 1),
                     torch.cat([rows.jsd[:, fixed], jsd[:, None]], 1),
@@ -154,8 +161,6 @@ class BatchScorer:
                 )
                 channels |= self._gains(view, first, paired, base)
             self._add_scores(view, first, channels)
-            if view == "raw":
-                self._add_gate(plan, attention, first)
 
     def _profile_rows(
         self,
@@ -165,15 +170,14 @@ class BatchScorer:
         lines: Float[Tensor, "H R T"],
         cells: ProfileCells,
         fold: Int[Tensor, " R"],
-        attention: Float[Tensor, "B H T T"],
     ) -> tuple[Float[Tensor, "H B T"], Float[Tensor, "H B T"]]:
         """Overlap and distance of the profile on the sampled rows, laid out by text and row."""
         assert self.calibration is not None
         table = self.calibration.profile[:, first : first + len(lines)].to(lines.device)
         predicted = predicted_rows(table, cells, fold)
-        real = lines.to(torch.float64)
+        real = lines
         if view == "content":
-            keep = plan.views["content"].key_counts.to(torch.float64)[cells.text]
+            keep = plan.views["content"].key_counts.to(real.dtype)[cells.text]
             predicted, real = _renormalised(predicted * keep), _renormalised(real * keep)
         overlap, jsd = score_dense_rows(real, predicted)
         shape = (len(lines), len(plan.lengths), plan.width)
@@ -240,9 +244,9 @@ class BatchScorer:
         counted = np.broadcast_to(count.cpu().numpy()[:, None], total.shape)
         self._pending.append((self.sums.profile_count[:, heads], counted))
 
-    def _add_gate(self, plan: BatchPlan, attention: Float[Tensor, "B H T T"], first: int) -> None:
+    def _add_gate(self, plan: BatchPlan, heads: Float[Tensor, "H B T T"], first: int) -> None:
         """Attention on the sinks and on the last token, by what the pattern says of the row."""
-        device = attention.device
+        device = heads.device
         sinks = torch.from_numpy(plan.sinks).to(device)
         content = plan.views["content"].key_counts
         covered = plan.views["raw"].covered & content
@@ -250,7 +254,6 @@ class BatchScorer:
         states = torch.stack([covered, ~covered & spoken & content, ~spoken & content]).to(
             torch.float64
         )  # S P B T
-        heads = attention.transpose(0, 1)
         on_sinks = torch.einsum("hbtk,bk->hbt", heads, sinks.to(heads.dtype)).double()
         last = torch.from_numpy(plan.lengths - 1).to(device)
         index = last[None, :, None, None].expand(heads.shape[0], -1, plan.width, 1)

@@ -1,7 +1,7 @@
 """What a batch of passages asks of every head: the support of every pattern, as flat indices.
 
 A plan is made once a batch and used in every layer. All patterns' entries stand in one list sorted
-by (pattern, text, query), so that a row is a contiguous segment.
+by (pattern, text, query).
 """
 
 import hashlib
@@ -36,9 +36,10 @@ class ViewPlan:
 
     Attributes:
         cell: flat index `(b * T + query) * T + key` of each entry.
-        weight: predicted attention of each entry, float64; each row's sum to 1.
-        pointer: row `r` holds entries `pointer[r]:pointer[r + 1]`.
-        row: flat index `(pattern * B + b) * T + query` of each covered row.
+        query: flat index `b * T + query` of each entry.
+        row: flat index `(pattern * B + b) * T + query` of each entry.
+        weight: predicted attention of each entry; those of a row sum to 1.
+        weight_plogp: `weight * log2(weight)`.
         covered: the rows that a pattern covers, shape `(P, B, T)`.
         chance: mass on the support under uniform attention, `|S| / admissible keys`, `(P, B, T)`.
         key_counts: the keys that count in this view, shape `(B, T)`; false for padding and, in
@@ -47,9 +48,10 @@ class ViewPlan:
 
     view: View
     cell: Int[Tensor, " N"]
+    query: Int[Tensor, " N"]
+    row: Int[Tensor, " N"]
     weight: Float[Tensor, " N"]
-    pointer: Int[Tensor, " R+1"]
-    row: Int[Tensor, " R"]
+    weight_plogp: Float[Tensor, " N"]
     covered: Bool[Tensor, "P B T"]
     chance: Float[Tensor, "P B T"]
     key_counts: Bool[Tensor, "B T"]
@@ -216,15 +218,16 @@ def _view_plan(
         covered[lost] = True
     total = np.bincount(row, weight, minlength=len(covered))
     size = np.bincount(row, minlength=len(covered))
-    pointer = np.concatenate([[0], np.cumsum(size[covered])])
+    weight = weight / total[row]
     admissible = _admissible(counts, visibility)
     chance = size.reshape(shape) / np.maximum(admissible, 1)
     return ViewPlan(
         view,
         torch.from_numpy((text * width + query) * width + key).to(device),
-        torch.from_numpy(weight / total[row]).to(device),
-        torch.from_numpy(pointer).to(device),
-        torch.from_numpy(np.flatnonzero(covered)).to(device),
+        torch.from_numpy(text * width + query).to(device),
+        torch.from_numpy(row).to(device),
+        torch.from_numpy(weight.astype(np.float32)).to(device),
+        torch.from_numpy((weight * np.log2(weight)).astype(np.float32)).to(device),
         torch.from_numpy(covered.reshape(shape)).to(device),
         torch.from_numpy(chance).to(device),
         torch.from_numpy(counts).to(device),

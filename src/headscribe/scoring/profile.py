@@ -100,21 +100,12 @@ def predicted_rows(
 ) -> Float[Tensor, "H R T"]:
     """The profile's rows, normalised; uniform over the visible keys where it knows nothing."""
     heads = table.shape[1]
-    padded = torch.nn.functional.pad(table, (0, 1)).transpose(0, 1).reshape(heads, -1)
+    padded = (
+        torch.nn.functional.pad(table.to(torch.float32), (0, 1)).transpose(0, 1).reshape(heads, -1)
+    )
     index = cells.cell + (fold * (CELL_CLASSES + 1))[:, None]
-    rows = padded[:, index]
+    rows = padded.index_select(1, index.reshape(-1)).reshape(heads, *index.shape)
     total = rows.sum(-1, keepdim=True)
     visible = (cells.cell != _HIDDEN).to(rows.dtype)
     uniform = visible / visible.sum(-1, keepdim=True)
     return torch.where(total > 0, rows / torch.where(total > 0, total, 1.0), uniform)
-
-
-def score_dense_rows(
-    real: Float[Tensor, "H R T"], predicted: Float[Tensor, "H R T"]
-) -> tuple[Float[Tensor, "H R"], Float[Tensor, "H R"]]:
-    """Overlap and Jensen-Shannon distance of whole rows."""
-    p, q = real.to(torch.float64), predicted.to(torch.float64)
-    total = p + q
-    square = (torch.xlogy(p, p) + torch.xlogy(q, q) - torch.xlogy(total, total / 2)).sum(-1)
-    square = square * (0.5 / torch.log(torch.tensor(2.0, dtype=torch.float64)))
-    return torch.minimum(p, q).sum(-1), square.clamp(0.0, 1.0).sqrt()

@@ -49,7 +49,7 @@ def own_sums(
     spread = weight[:, None]
     return RowSums(
         torch.einsum("hbt,pbt->hpb", weight, covered),
-        torch.einsum("hbt,pbt->hpb", weight * rows.row_sum[:, 0], covered),
+        torch.einsum("hbt,pbt->hpb", weight * rows.row_sum, covered),
         (rows.overlap * spread).sum(-1),
         (rows.jsd * spread).sum(-1),
     )

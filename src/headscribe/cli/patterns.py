@@ -1,0 +1,111 @@
+"""`headscribe patterns`: list, show, try, check."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headscribe.cli.options import AnnotatorOption, JsonOption
+from headscribe.core.errors import UsageError
+
+app = typer.Typer(
+    help="The catalogue of patterns, and relations of your own.", no_args_is_help=True
+)
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
+CausalOption = Annotated[
+    bool, typer.Option("--causal", help="Hide later keys, as a causal model does.")
+]
+
+
+@app.command("list")
+def list_patterns(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SET]...", help="Sets such as default, classic, syntactic. Default: all.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """List the patterns."""
+    from headscribe.patterns.registry import registry
+
+    found = registry().select(names or ["all"])
+    if as_json:
+        rows = [
+            {"name": p.name, "family": p.family, "sentence": p.sentence, "source": p.source}
+            for p in found
+        ]
+        print(json.dumps(rows, ensure_ascii=False))
+        return
+    width = max(len(pattern.name) for pattern in found)
+    for pattern in found:
+        print(f"{pattern.name:<{width}}  {pattern.family:<10}  {pattern.sentence}")
+
+
+@app.command("show")
+def show_pattern(name: NameArgument) -> None:
+    """Show one pattern: what it says, its relation, its source, what it needs."""
+    from headscribe.patterns.registry import registry
+    from headscribe.patterns.relational import RelationPattern
+
+    pattern = registry().get(name)
+    lines = {
+        "name": pattern.name,
+        "sentence": pattern.sentence,
+        "relation": str(pattern.relation) if isinstance(pattern, RelationPattern) else "(code)",
+        "family": pattern.family,
+        "source": pattern.source,
+        "needs": ", ".join(sorted(pattern.needs)) or "nothing but tokens",
+        "looks ahead": "yes" if pattern.looks_ahead else "no",
+        "mirror": pattern.mirror or "none",
+    }
+    for label, value in lines.items():
+        print(f"{label:<12} {value}")
+
+
+@app.command("try")
+def try_relation(
+    expression: Annotated[
+        str, typer.Argument(metavar="EXPR", help="A relation, or a pattern's name.")
+    ],
+    text: Annotated[str, typer.Option("--text", help="The text to draw it on.")],
+    annotator: AnnotatorOption = None,
+    causal: CausalOption = False,
+    png: Annotated[
+        str | None,
+        typer.Option("--png", metavar="FILE", help="Write the figure.", show_default=False),
+    ] = None,
+) -> None:
+    """Draw the attention that a relation predicts on a text."""
+    from headscribe.api.trying import predicted
+
+    labels, matrix = predicted(expression, text, annotator, causal=causal)
+    from headscribe.report.terminal import matrix_text
+
+    print(matrix_text(labels, matrix))
+    if png is not None:
+        from headscribe.report.figures import matrix_figure
+
+        matrix_figure(labels, {expression: matrix}).savefig(png)
+        print(png)
+
+
+@app.command("check")
+def check_file(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A file of relations.")],
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run a Python file that you wrote yourself.")
+    ] = False,
+) -> None:
+    """Check a file of patterns: every relation is parsed, every name is free."""
+    from headscribe.patterns.files import load_patterns
+
+    found = load_patterns(Path(file), trust=trust)
+    if not found:
+        raise UsageError(f"expected at least one pattern in {file}, got none")
+    for pattern in found:
+        print(f"{pattern.name}: ok")
