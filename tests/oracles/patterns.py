@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from headscribe.core.visibility import Visibility
 from headscribe.text.passages import Passage
+
 from .relations import matrix as relation_matrix
 
 Matrix = NDArray[np.float64]

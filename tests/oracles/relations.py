@@ -24,6 +24,7 @@ class _Oracle:
         self.passage, self.length = passage, len(passage)
         self.seen = visibility.dense(self.length)
         self.columns: dict[str, Any] = {}
+        self.rows: dict[tuple[ast.expr, int], list[tuple[int, float]]] = {}
 
     def matrix(self, tree: ast.expr) -> NDArray[np.float64]:
         result = np.zeros((self.length, self.length))
@@ -47,12 +48,15 @@ class _Oracle:
         return None if math.isnan(value) else float(value)
 
     def row(self, tree: ast.expr, i: int) -> list[tuple[int, float]]:
-        """The visible keys that relate to query i, with their values."""
+        """The visible keys that relate to query i, with their values; found once."""
+        if (tree, i) in self.rows:
+            return self.rows[tree, i]
         cells = []
         for j in range(self.length):
             value = self.value(tree, i, j) if self.seen[i, j] else None
             if isinstance(value, bool | float) and value:
                 cells.append((j, float(value)))
+        self.rows[tree, i] = cells
         return cells
 
     def value(self, tree: ast.expr, i: int, j: int) -> Value:

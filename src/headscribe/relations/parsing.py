@@ -5,7 +5,7 @@ import math
 
 from headscribe.core.errors import UsageError, unknown_name
 from headscribe.relations.attributes import ATTRIBUTES
-from headscribe.relations.spelling import check_spelling
+from headscribe.relations.spelling import MAX_CHARACTERS, check_spelling
 from headscribe.relations.syntax import (
     CHOICES,
     ELEMENTWISE,
@@ -72,6 +72,8 @@ def parse_expression(source: str) -> Node:
         raise UsageError(
             f"column 1: a relation is a condition or a number, `{canonical(node)}` is text"
         )
+    if len(canonical(node)) > MAX_CHARACTERS:
+        raise UsageError(f"a relation has at most {MAX_CHARACTERS} characters in canonical print")
     return node
 
 

@@ -11,7 +11,7 @@ from headscribe.core.errors import UsageError
 
 MAX_CHARACTERS = 2000
 MAX_BRACKETS = 64
-MAX_DIGITS = 20
+MAX_DIGITS = 24
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
