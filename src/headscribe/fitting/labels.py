@@ -115,9 +115,9 @@ class _Labeller:
             gained = np.array([likelihood for _, likelihood in fitted])
             p_values = np.ones((heads, len(patterns)))
             gains = np.zeros((heads, len(patterns), 2))
-            for h in np.flatnonzero(open_heads):
+            for h in np.flatnonzero(open_heads).tolist():
                 before = self.scorer.score(there[h], self.sample.attention[h])
-                for k in np.argsort(-gained[:, h], kind="stable")[:_LOOKED_AT]:
+                for k in np.argsort(-gained[:, h], kind="stable")[:_LOOKED_AT].tolist():
                     rows = self.mixed(patterns[k], fitted[k][0][:, h], there[h])
                     after = self.scorer.score(rows, self.sample.attention[h])
                     both = np.stack([after.iou - before.iou, before.jsd - after.jsd], axis=1)

@@ -96,7 +96,7 @@ def _positional() -> Iterator[str]:
     yield from (f"abs(distance) <= {size}" for size in (1, 2, 3, 4, 6, 8, 12))
     yield from (f"0 < distance <= {size}" for size in (2, 3, 5, 8))
     yield from (f"-{size} <= distance < 0" for size in (2, 3, 5, 8))
-    yield from ("distance > 0", "distance < 0", "key.index == 1", "key.index == 0")
+    yield from ("distance > 0", "distance < 0", "key.index == 1")
     yield "key.next.is_special and not key.is_special"
     yield from SCALES
     yield from (f"nearest(key.is_punct and distance {way} 0)" for way in "<>")
@@ -203,7 +203,7 @@ def relation_pool(
     """
     pool: list[str] = []
     seen: set[str] = set()
-    for part in (_positional(), _sinks(), _lexical(), _syntactic(), _classes()):
+    for part in (_sinks(), _positional(), _lexical(), _syntactic(), _classes()):
         for source in part:
             relation = parse(source)
             fits = relation.needs <= provides and relation.atoms <= MAX_ATOMS

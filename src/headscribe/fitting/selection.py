@@ -37,6 +37,7 @@ GATES = (
 """Relations that terms are grown within."""
 
 _COLLINEAR = 1e-3
+_TIE = 1e-3
 _PER_ATOM, _PER_MEMBER = 0.04, 0.004  # what a longer term has to score more, as shares
 _KEPT = 24  # grown terms that wait to be chosen
 
@@ -213,6 +214,11 @@ class _Candidates:
             self.columns = torch.stack(columns[:_KEPT], dim=1)
 
 
+def _first_best(score: Float[np.ndarray, " n"]) -> int:
+    """The first of those that score best; rounding does not decide between equals."""
+    return int(np.argmax(score >= (1 - _TIE) * score.max()))
+
+
 def choose_terms(design: Design, real: Float[Tensor, " N"], budget: Budget) -> Chosen:
     """Choose the terms of one head's formula and fit their weights to the overlap.
 
@@ -240,7 +246,7 @@ def choose_terms(design: Design, real: Float[Tensor, " N"], budget: Budget) -> C
         score[design.atoms > allowed] = 0
         other[np.array(grown.atoms, int) > allowed] = 0
         score[[positions[one.gate] for one in state.terms if not one.sets]] = 0
-        best, best_grown = int(np.argmax(score)), int(np.argmax(np.append(other, 0.0)))
+        best, best_grown = _first_best(score), _first_best(np.append(other, 0.0))
         if len(other) and other[best_grown % len(other)] > score[best]:
             state = state.with_term(
                 grown.terms[best_grown], grown.atoms[best_grown], grown.columns[:, best_grown]

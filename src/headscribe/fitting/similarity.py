@@ -53,7 +53,12 @@ class Cover:
 def transfer(predicted: Float[np.ndarray, "F N"], sample: Sample) -> Float[np.ndarray, "F H"]:
     """IoU of every formula on every head, over all sampled rows together."""
     rows = len(sample.lengths)
-    shared = np.stack([np.minimum(one[None, :], sample.attention).sum(axis=1) for one in predicted])
+    shared = np.stack(
+        [
+            np.minimum(one[None, :], sample.attention).sum(axis=1, dtype=np.float64)
+            for one in predicted
+        ]
+    )
     iou: Float[np.ndarray, "F H"] = shared / (2 * rows - shared)
     return iou
 

@@ -1,0 +1,201 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from headscribe.core.errors import RunError, UsageError
+from headscribe.core.heads import HeadId
+from headscribe.core.visibility import CAUSAL, FULL
+from headscribe.fitting.atlas import collect, fit_heads
+from headscribe.fitting.features import Collector
+from headscribe.fitting.formula import Formula, Term
+from headscribe.fitting.labels import agreement, label_heads
+from headscribe.fitting.mixture import decompose, mixture_weights
+from headscribe.fitting.profile import Profile, cell_classes, profile_rows
+from headscribe.fitting.scores import Scorer
+from headscribe.fitting.selection import Budget
+from headscribe.fitting.similarity import dendrogram, fewest_formulas, head_distances, transfer
+from headscribe.patterns.registry import registry
+from tests.oracles.metrics import text_metrics
+from tests.unit.fitting.passages import drawn, passage
+
+POOL = (
+    "key.is_special",
+    "distance == -1",
+    "distance == 1",
+    "log1p(abs(distance))",
+    "key.word == query.head",
+)
+HEADS = (HeadId(0, 0), HeadId(0, 1))
+FORMULAS = (
+    Formula("a", (Term("distance == -1", 4.0), Term("key.is_special", 1.0))),
+    Formula("b", (Term("key.word == query.head", 4.0), Term("key.is_special", 2.0))),
+)
+
+
+def items_of(texts, visibility=FULL, mass=40.0, permuted=False):
+    rng = np.random.default_rng(5)
+    for seed in range(texts):
+        one = passage(seed)
+        attention = np.stack([drawn(f, one, visibility, rng, mass) for f in FORMULAS])
+        if permuted:
+            attention = rng.permuted(attention, axis=2)
+        yield one, attention, visibility
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return collect(items_of(40), pool=POOL, patterns=tuple(registry().select(["default"])))
+
+
+@pytest.fixture(scope="module")
+def atlas(sample):
+    return fit_heads(sample, HEADS, Budget(terms=2, grown=2, grow_at=(1,)))
+
+
+def test_the_heads_come_out(atlas):
+    first, second = (head.formula for head in atlas.heads)
+    assert "distance == -1" in {term.relation for term in first.terms}
+    assert "key.word == query.head" in {term.relation for term in second.terms}
+    gain = atlas["0.1"].scores["gain", "raw", "iou"]
+    assert gain.low > 0.05
+    assert atlas["0.0"].scores["formula", "raw", "iou"].mean > 0.75
+    assert all(term.drop < 0 < term.high - term.low for term in first.terms)
+    assert "on unseen texts" in str(atlas["L0H1"])
+
+
+def test_same_seed_same_bytes(sample, atlas):
+    again = fit_heads(sample, HEADS, Budget(terms=2, grown=2, grow_at=(1,)))
+    assert json.dumps(again.to_json()) == json.dumps(atlas.to_json())
+    assert again.by_text.tobytes() == atlas.by_text.tobytes()
+
+
+def test_the_document_has_its_stable_shape(atlas):
+    document = atlas.to_json()
+    assert set(document) == {"terms", "heads", "folds", "test", "by_head"}
+    assert set(document["test"]) == {"iou", "jsd", "gain"}
+    assert {"mean", "median", "low", "high"} <= set(document["test"]["iou"])
+    assert {"head", "formula", "iou", "jsd", "gain"} <= set(document["by_head"][0])
+    assert Formula.from_json(document["by_head"][0]["formula"]) == atlas.heads[0].formula
+
+
+def test_scores_of_texts_of_their_own(sample):
+    rest = collect(items_of(8), pool=POOL)
+    atlas = fit_heads(sample, HEADS, Budget(terms=2, grown=0), test=rest)
+    assert atlas.folds == 0
+    assert atlas.by_text.shape[-1] == 8
+    one = atlas.heads[0].formula
+    passages = [item[0] for item in items_of(8)]
+    real = [item[1][0] for item in items_of(8)]
+    scores = [
+        text_metrics(a, one.predict(p, FULL).to_dense(), np.ones(len(p), bool), np.ones(len(p)))
+        for p, a in zip(passages, real, strict=True)
+    ]
+    np.testing.assert_allclose(atlas.by_text[0, 0, 0, 0], [s["iou"] for s in scores], atol=1e-4)
+    np.testing.assert_allclose(atlas.by_text[0, 0, 0, 1], [s["jsd"] for s in scores], atol=1e-4)
+
+
+def test_content_view_leaves_sinks_out(sample):
+    scorer, real = Scorer(sample), sample.attention[0]
+    moved = np.where(sample.sinks[sample.key_token] > 0, 0.0, real).astype(np.float32)
+    start = np.concatenate([[0], np.cumsum(sample.lengths)[:-1]])
+    moved = moved / np.add.reduceat(moved, start)[sample.row]
+    content = scorer.score(moved, real, "content")
+    np.testing.assert_allclose(content.iou, 1.0, atol=1e-5)
+    assert (scorer.score(moved, real, "raw").iou < 0.9).all()
+
+
+def test_profile_without_a_fold_is_that_of_the_others(sample):
+    fold = sample.row_text % 5
+    profile = Profile.of(sample, fold, 5)
+    others = Profile.of(sample.only(fold != 2), fold[fold != 2], 5)
+    np.testing.assert_allclose(profile.table(without=2), others.table(), atol=1e-9)
+    both = Profile.of(sample.only(fold != 2), fold[fold != 2], 5) + Profile.of(
+        sample.only(fold == 2), fold[fold == 2], 5
+    )
+    np.testing.assert_allclose(both.table(), profile.table(), atol=1e-9)
+    rows = profile_rows(profile.table()[0], cell_classes(sample), sample)
+    np.testing.assert_allclose(np.bincount(sample.row, rows), 1.0)
+
+
+def labelled(sample):
+    names = list(sample.patterns)
+    positional = [registry().get(name).family in {"positional", "sink"} for name in names]
+    profile = Profile.of(sample, sample.row_text % 2, 2)
+    half = np.arange(len(sample.groups)) % 2
+    classes = cell_classes(sample)
+    rows = np.stack([profile_rows(table, classes, sample) for table in profile.table()])
+    return label_heads(sample, positional, rows, half)
+
+
+def test_labels_name_what_a_head_does(sample):
+    labels = labelled(sample)
+    assert any("previous" in label.pattern for label in labels[0])
+    assert labels[1]
+    assert agreement(labels, labels) == 1.0
+
+
+def test_permuted_keys_get_no_label():
+    """Must hold: at most 5 % of heads."""
+    patterns = tuple(registry().select(["default"]))
+    stacks = [items_of(24, permuted=True) for _ in range(1)]
+    labels = [
+        one for stack in stacks for one in labelled(collect(stack, pool=POOL, patterns=patterns))
+    ]
+    assert sum(bool(one) for one in labels) == 0
+
+
+def test_mixture_weights_come_back():
+    rng = np.random.default_rng(0)
+    parts = rng.dirichlet(np.full(6, 0.3), size=(200, 3)).transpose(0, 2, 1).reshape(-1, 3)
+    truth = np.array([0.6, 0.1, 0.3])
+    found = mixture_weights(parts, parts @ truth, 200)
+    np.testing.assert_allclose(found, truth, atol=0.01)
+    assert found.sum() == pytest.approx(1)
+
+
+def test_decompose_finds_the_building_blocks(sample):
+    uniform = 1 / sample.lengths[sample.row]
+    parts = decompose(sample, 0, uniform, sample.row_text % 2, least=0.1)
+    assert "previous" in parts[0].pattern
+    assert parts[0].gain is not None
+    assert parts[0].gain[1] > 0
+    assert sum(part.weight for part in parts) == pytest.approx(1)
+
+
+def test_similar_heads_and_fewest_formulas(sample):
+    distance = head_distances(sample)
+    rows = np.split(np.arange(len(sample.key_token)), np.cumsum(sample.lengths)[:-1])
+    expected = []
+    for cells in rows:
+        a, b = (sample.attention[h, cells].astype(float) for h in (0, 1))
+        middle = (a + b) / 2
+        terms = [x[x > 0] @ np.log2(x[x > 0] / middle[x > 0]) for x in (a, b)]
+        expected.append(np.sqrt(sum(terms) / 2))
+    assert distance[0, 1] == pytest.approx(np.mean(expected), abs=1e-6)
+    assert dendrogram(distance).shape == (1, 4)
+    iou = transfer(sample.attention, sample)
+    np.testing.assert_allclose(np.diag(iou), 1, atol=1e-6)
+    assert fewest_formulas(iou, 0.05).formulas == (0, 1)
+    assert len(fewest_formulas(iou, 1.0).formulas) == 1
+
+
+def test_errors_say_what_is_wrong(sample):
+    with pytest.raises(UsageError, match="at least one text"):
+        collect([])
+    with pytest.raises(UsageError, match="expected 2 head names, got 1"):
+        fit_heads(sample, HEADS[:1])
+    one = passage(0)
+    collector = Collector(POOL)
+    with pytest.raises(UsageError, match="attention of shape"):
+        collector.add(one, np.zeros((2, 3, 3)), FULL)
+    with pytest.raises(RunError, match="finite"):
+        collector.add(one, np.full((2, len(one), len(one)), np.nan), FULL)
+
+
+def test_causal_samples_hold_visible_cells_only():
+    sample = collect(items_of(3, CAUSAL), pool=("distance == -1", "key.is_bos"))
+    assert (sample.distance <= 0).all()
+    np.testing.assert_allclose(np.bincount(sample.row, sample.attention[0]), 1, atol=1e-6)
+    assert torch.get_num_threads() >= 1
