@@ -8,7 +8,7 @@ to fit; what dropping its terms costs is measured by fold with weights fitted on
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 import numpy as np
@@ -19,8 +19,10 @@ from headscribe.core.arrays import HeadsAttention
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.core.visibility import Visibility
+from headscribe.fitting.catalogue import best_pattern
 from headscribe.fitting.features import Collector, Sample
 from headscribe.fitting.formula import Formula, Term
+from headscribe.fitting.labels import Label, label_heads
 from headscribe.fitting.pool import grown_attributes, relation_pool
 from headscribe.fitting.selection import Budget
 from headscribe.fitting.solver import Rows
@@ -76,11 +78,15 @@ class HeadFormula:
         formula: its formula, named after the head.
         scores: estimates by (`formula` or `profile` or `gain`, view, metric); a gain is positive
             where the formula is better than the profile.
+        labels: the patterns that it follows; empty for `unexplained`.
+        pattern: the best pattern of the catalogue and its IoU; None where none was asked for.
     """
 
     head: HeadId
     formula: Formula
     scores: dict[tuple[str, str, str], Estimate]
+    labels: tuple[Label, ...] = ()
+    pattern: tuple[str, Estimate] | None = None
 
     def __str__(self) -> str:
         own, profile = self.scores["formula", "raw", "iou"], self.scores["profile", "raw", "iou"]
@@ -142,6 +148,7 @@ class Atlas:
                     "iou": one.scores["formula", "raw", "iou"].mean,
                     "jsd": one.scores["formula", "raw", "jsd"].mean,
                     "gain": one.scores["gain", "raw", "iou"].mean,
+                    "labels": [label.pattern for label in one.labels],
                 }
                 for one in self.heads
             ],
@@ -263,7 +270,23 @@ def fit_heads(
         group = number_groups(test.groups)
     formulas = _formulas(final, sample, fold, folds, heads, budget, device)
     told("terms", stages, stages)
-    return _atlas(heads, formulas, scored, group, budget, 0 if test is not None else folds, by_fold)
+    atlas = _atlas(
+        heads, formulas, scored, group, budget, 0 if test is not None else folds, by_fold
+    )
+    return _with_patterns(atlas, sample, text_fold, seed) if sample.patterns else atlas
+
+
+def _with_patterns(
+    atlas: Atlas, sample: Sample, text_fold: Int[np.ndarray, " texts"], seed: int
+) -> Atlas:
+    """Add labels and the best patterns of the catalogue, measured on the texts to fit."""
+    labels, best = label_heads(sample, seed), best_pattern(sample, text_fold)
+    group = number_groups(sample.groups)
+    found = [
+        replace(one, labels=labels[h], pattern=(best.name[h], Estimate.of(best.iou[h], group)))
+        for h, one in enumerate(atlas.heads)
+    ]
+    return replace(atlas, heads=tuple(found))
 
 
 def _atlas(

@@ -72,6 +72,7 @@ class Sample:
             causal layer), 2 for other special tokens, 0 else, `(tokens,)`.
         tokens: attributes of all tokens of all texts, by name: values as objects, `(tokens,)`.
         patterns: the names of patterns that were asked for their prediction.
+        positional: whether each reads positions and sinks only.
         predictions: what they predict; rows that a pattern does not cover have no entry.
     """
 
@@ -86,6 +87,7 @@ class Sample:
     sinks: Int[np.ndarray, " tokens"]
     tokens: dict[str, Shaped[np.ndarray, " tokens"]]
     patterns: tuple[str, ...]
+    positional: tuple[bool, ...]
     predictions: Sparse
 
     @cached_property
@@ -119,6 +121,7 @@ class Sample:
             self.sinks,
             self.tokens,
             self.patterns,
+            self.positional,
             self.predictions.only(cells, place),
         )
 
@@ -238,6 +241,7 @@ class Collector:
                 for name in self.attributes
             },
             tuple(pattern.name for pattern in self.patterns),
+            tuple(pattern.family in {"positional", "sink"} for pattern in self.patterns),
             Sparse.stacked([part.predictions for part in parts], cell),
         )
 

@@ -14,8 +14,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from headscribe.fitting.features import Sample
+from headscribe.fitting.profile import Profile, cell_classes, profile_rows
 from headscribe.fitting.scores import Scorer
 from headscribe.fitting.statistics import benjamini_yekutieli, number_groups, one_sided
+from headscribe.text.splits import bucket_of, fold_of
 
 THRESHOLD = 0.05
 """Gains that matter, in IoU and in JSD."""
@@ -147,31 +149,35 @@ def sample_column(
 
 
 def label_heads(
-    sample: Sample,
-    positional: Sequence[bool],
-    profile: Float[np.ndarray, "H N"],
-    half: Int[np.ndarray, " texts"],
-    *,
-    threshold: float = THRESHOLD,
-    rate: float = 0.05,
+    sample: Sample, seed: int = 0, *, threshold: float = THRESHOLD, rate: float = 0.05
 ) -> tuple[tuple[Label, ...], ...]:
     """The labels of every head; none for a head that is `unexplained`.
 
+    The groups are dealt to two halves: shares and profiles fitted on one are tested on the other.
+
     Args:
         sample: sampled rows with predictions of patterns.
-        positional: for each pattern whether it reads positions and sinks only.
-        profile: every head's profile on the sample's cells, estimated on other texts.
-        half: 0 or 1 for each text: shares are fitted on one half and tested on the other.
+        seed: deals the groups.
         threshold: the gain that matters, in IoU and in JSD.
         rate: the false-discovery rate.
     """
+    half = np.array([fold_of(bucket_of(group, seed), 2) for group in sample.groups])
+    row_half = half[sample.row_text]
     labeller = _Labeller(sample, half)
-    uniform = np.broadcast_to(1 / sample.lengths[sample.row], profile.shape)
-    first = [k for k, flag in enumerate(positional) if flag]
-    second = [k for k, flag in enumerate(positional) if not flag]
-    nothing: list[list[Label]] = [[] for _ in profile]
+    uniform = np.broadcast_to(1 / sample.lengths[sample.row], sample.attention.shape)
+    first = [k for k, flag in enumerate(sample.positional) if flag]
+    second = [k for k, flag in enumerate(sample.positional) if not flag]
+    nothing: list[list[Label]] = [[] for _ in sample.attention]
     simple = labeller.run(first, uniform, threshold, rate) if first else nothing
-    further = labeller.run(second, profile, threshold, rate) if second else nothing
+    if not second:
+        return tuple(tuple(one) for one in simple)
+    profile, classes = Profile.of(sample, row_half, 2), cell_classes(sample)
+    rows = np.zeros(sample.attention.shape)
+    for side in (0, 1):
+        held = (row_half == side)[sample.row]
+        for h, table in enumerate(profile.table(without=side)):
+            rows[h, held] = profile_rows(table, classes, sample)[held]
+    further = labeller.run(second, rows, threshold, rate)
     return tuple((*one, *two) for one, two in zip(simple, further, strict=True))
 
 

@@ -8,6 +8,7 @@ from headscribe.core.errors import RunError, UsageError
 from headscribe.core.heads import HeadId
 from headscribe.core.visibility import CAUSAL, FULL
 from headscribe.fitting.atlas import collect, fit_heads
+from headscribe.fitting.catalogue import pattern_iou
 from headscribe.fitting.features import Collector
 from headscribe.fitting.formula import Formula, Term
 from headscribe.fitting.labels import agreement, label_heads
@@ -76,7 +77,7 @@ def test_the_document_has_its_stable_shape(atlas):
     assert set(document) == {"terms", "heads", "folds", "test", "by_head"}
     assert set(document["test"]) == {"iou", "jsd", "gain"}
     assert {"mean", "median", "low", "high"} <= set(document["test"]["iou"])
-    assert {"head", "formula", "iou", "jsd", "gain"} <= set(document["by_head"][0])
+    assert {"head", "formula", "iou", "jsd", "gain", "labels"} <= set(document["by_head"][0])
     assert Formula.from_json(document["by_head"][0]["formula"]) == atlas.heads[0].formula
 
 
@@ -119,18 +120,8 @@ def test_profile_without_a_fold_is_that_of_the_others(sample):
     np.testing.assert_allclose(np.bincount(sample.row, rows), 1.0)
 
 
-def labelled(sample):
-    names = list(sample.patterns)
-    positional = [registry().get(name).family in {"positional", "sink"} for name in names]
-    profile = Profile.of(sample, sample.row_text % 2, 2)
-    half = np.arange(len(sample.groups)) % 2
-    classes = cell_classes(sample)
-    rows = np.stack([profile_rows(table, classes, sample) for table in profile.table()])
-    return label_heads(sample, positional, rows, half)
-
-
 def test_labels_name_what_a_head_does(sample):
-    labels = labelled(sample)
+    labels = label_heads(sample)
     assert any("previous" in label.pattern for label in labels[0])
     assert labels[1]
     assert agreement(labels, labels) == 1.0
@@ -139,11 +130,27 @@ def test_labels_name_what_a_head_does(sample):
 def test_permuted_keys_get_no_label():
     """Must hold: at most 5 % of heads."""
     patterns = tuple(registry().select(["default"]))
-    stacks = [items_of(24, permuted=True) for _ in range(1)]
-    labels = [
-        one for stack in stacks for one in labelled(collect(stack, pool=POOL, patterns=patterns))
-    ]
+    sample = collect(items_of(24, permuted=True), pool=POOL, patterns=patterns)
+    labels = label_heads(sample)
     assert sum(bool(one) for one in labels) == 0
+
+
+def test_best_pattern_of_the_catalogue(sample, atlas):
+    iou = pattern_iou(sample)
+    name, estimate = atlas.heads[0].pattern
+    k = sample.patterns.index(name)
+    pattern, passages = registry().get(name), [item[0] for item in items_of(40)]
+    expected = []
+    for t in (0, 17):
+        one = passages[t]
+        rows = pattern.predict(one, FULL).filled("uniform", FULL).to_dense()
+        real = np.zeros_like(rows)
+        cells = sample.row_text[sample.row] == t
+        real.ravel()[:] = sample.attention[0, cells]
+        shared = np.minimum(rows, real).sum()
+        expected.append(shared / (2 * len(one) - shared))
+    np.testing.assert_allclose(iou[k, 0, [0, 17]], expected, atol=1e-5)
+    assert estimate.mean <= iou[:, 0].mean(axis=1).max() + 1e-9
 
 
 def test_mixture_weights_come_back():
