@@ -7,6 +7,9 @@ from dataclasses import dataclass
 LEVELS = ((512, 12), (2046, 24), (2046, 48))
 """Distinct random tokens in play, and the longest unit of them."""
 
+SETTLED_BY = 1200
+"""The step from which the final mixture is used at the latest."""
+
 PASSED = 1.2
 """The running loss on repeated random tokens that leads to the next level."""
 
@@ -19,9 +22,8 @@ class Shares:
     sentences: float
     generated: float
     alphabet: int  # how many distinct tokens the random rows are made of
-    longest_unit: int  # of the repeated random tokens
-    cycles: float  # how many of the random rows repeat a single unit to the end
-    jumps: bool = False  # whether cycles are read in pieces, each from another place
+    longest_unit: int  # of the random tokens that are repeated
+    chains: float  # how many of the random rows are one cycle, read piece by piece
 
 
 class Curriculum:
@@ -36,12 +38,17 @@ class Curriculum:
         self.level = level
         self.loss = loss
 
-    def shares(self) -> Shares:
-        """The mixture of the next step."""
-        alphabet, longest = LEVELS[min(self.level, len(LEVELS) - 1)]
-        if self.level < len(LEVELS):
-            return Shares(0.5, 0.0625, 0.0625, alphabet, longest, cycles=1.0, jumps=True)
-        return Shares(0.1875, 0.0625, 0.125, alphabet, longest_unit=longest, cycles=0.5, jumps=True)
+    def settled(self, step: int) -> bool:
+        """Whether the final mixture is used."""
+        return self.level == len(LEVELS) or step >= SETTLED_BY
+
+    def shares(self, step: int) -> Shares:
+        """The mixture of a step."""
+        if not self.settled(step):
+            alphabet, longest = LEVELS[self.level]
+            return Shares(0.5, 0.0625, 0.0625, alphabet, longest, chains=1.0)
+        alphabet, longest = LEVELS[-1]
+        return Shares(0.1875, 0.0625, 0.125, alphabet, longest, chains=0.5)
 
     def observe(self, loss: float) -> None:
         """Take note of the loss on the random rows of a step."""

@@ -96,7 +96,7 @@ def best_head(scores: HeadScores) -> BestHead:
 
 def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> Int[Tensor, "1 tokens"]:
     """The ids of a text, checked to begin with BOS."""
-    ids = tokenizer(text, return_tensors="pt")["input_ids"]
+    ids = tokenizer(text, return_tensors="pt", verbose=False)["input_ids"]
     if ids[0, 0] != tokenizer.bos_token_id:
         raise ValueError(f"expected the tokenizer to put BOS first, got id {ids[0, 0]}")
     return ids

@@ -3,14 +3,15 @@
 A row is a list of token ids and, for each, whether its prediction counts. Nothing here looks at
 attention: heads that copy form because copying predicts the repeated tokens.
 
-=========== ====================================================== ============
-kind        tokens                                                 counted
-=========== ====================================================== ============
-story       a window of TinyStories                                every token
-generated   a window of the project's own stories                  every token
-random      random tokens, each unit of them repeated              the copies
-sentences   sentences of a story in random order, each 2-3 times   every token
-=========== ====================================================== ============
+=========== ======================================================== =================
+kind        tokens                                                   counted
+=========== ======================================================== =================
+story       a window of TinyStories                                  every token
+generated   a window of the project's own stories                    every token
+random      random tokens in a cycle that is read piece by piece,    what came after
+            or in units that are each repeated two to four times     the same token
+sentences   sentences of a story in random order, each 2-3 times     every token
+=========== ======================================================== =================
 
 `random` and `sentences` are the repeated rows, at least a quarter of all; the generated rows repeat
 as well, but are not counted towards it.
@@ -67,7 +68,7 @@ class RowSource:
         self._own = [self._encode(write_story(rng), end=True) for _ in range(generated)]
 
     def _encode(self, text: str, *, end: bool) -> list[int]:
-        ids: list[int] = self._tokenizer(text)["input_ids"]
+        ids: list[int] = self._tokenizer(text, verbose=False)["input_ids"]
         return [*ids, self._tokenizer.eos_token_id] if end else ids
 
     @property
@@ -88,30 +89,29 @@ class RowSource:
         return rows
 
     def random_row(self, rng: random.Random, length: int, shares: Shares) -> Row:
-        """Units of random tokens, repeated: one to the end, or many, two to four times each.
+        """A chain, or units of random tokens, each repeated two to four times.
 
-        Of the many, some have up to six other tokens between the copies. Every token is counted
+        Some of the units have up to six other tokens between the copies. Every token is counted
         that follows its predecessor for the second time or later.
         """
         vocabulary = sorted(self._alphabet[: shares.alphabet])
-        cycle = rng.random() < shares.cycles
-        if cycle and shares.jumps:
+        if rng.random() < shares.chains:
             return self._chain_row(rng, length, vocabulary, shares.longest_unit)
         ids, counted = [self._tokenizer.bos_token_id], [False]
         while len(ids) < length:
             unit = rng.choices(vocabulary, k=rng.randint(2, shares.longest_unit))
-            copies = length if cycle else rng.choice((2, 2, 3, 4))
-            apart = not cycle and rng.random() < 0.3
+            copies = rng.choice((2, 2, 3, 4))
+            apart = rng.random() < 0.3
             for copy in range(copies):
                 between = rng.randint(1, 6) if apart else 0
                 ids += rng.choices(vocabulary, k=between) + unit
-                counted += [False] * between + [cycle and copy > 1] + [copy > 0] * (len(unit) - 1)
+                counted += [False] * (between + 1) + [copy > 0] * (len(unit) - 1)
         return Row(ids, counted).cut(length)
 
     def _chain_row(
         self, rng: random.Random, length: int, vocabulary: list[int], longest: int
     ) -> Row:
-        """A cycle of random tokens, read for two to eight tokens, then again from another place.
+        """A cycle of random tokens, read for three to nine tokens, then again from another place.
 
         Neither the distance to the last occurrence nor how recent a token is tells what follows.
         """

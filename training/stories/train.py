@@ -1,6 +1,6 @@
 """Train the story model; runs again from its last checkpoint if it was interrupted.
 
-    python -m training.stories.train --work WORK [--data ../shared/data] [--steps 3000]
+    python -m training.stories.train --work WORK [--data ../shared/data] [--steps 3200]
 
 Everything depends on the seed and the step alone, so that a resumed run sees the same rows.
 """
@@ -40,6 +40,7 @@ log = logging.getLogger("stories")
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 TOKENS = 2048  # a step: 16 rows of 128 tokens, or every eighth step 4 rows of 512
+SETTLED = {"weight_decay": 0.01}  # of queries and keys: heads may grow sharp once they copy
 UNCOUNTED = -100  # the label that cross-entropy ignores
 
 
@@ -141,7 +142,7 @@ def batch_at(
     """The ids and labels of a step, and how many rows, the first, are of random tokens."""
     rng = random.Random(f"{seed}/{step}")
     length = CONTEXT if step % 8 == 7 else 128
-    shares, count = curriculum.shares(), TOKENS // length
+    shares, count = curriculum.shares(step), TOKENS // length
     ids, labels = tensors(source.batch(rng, shares, count, length + 1))
     return ids, labels, round(shares.random * count)
 
@@ -212,6 +213,8 @@ def train(arguments: argparse.Namespace) -> None:
     for step in range(first, arguments.steps):
         torch.manual_seed(arguments.seed * 1_000_003 + step)
         set_learning_rates(optimizers, rates, step, arguments.steps)
+        if curriculum.settled(step):
+            optimizers[0].param_groups[0].update(SETTLED)
         ids, labels, random_rows = batch_at(source, arguments.seed, step, curriculum)
         each = loss_of(ids, labels)
         counted = labels != UNCOUNTED
@@ -242,7 +245,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints")
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=3200)
     parser.add_argument("--every", type=int, default=250, help="steps between checkpoints")
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=0)
