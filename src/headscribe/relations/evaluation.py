@@ -5,22 +5,16 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from headscribe.core.arrays import TokenFlags
 from headscribe.core.visibility import Visibility
-from headscribe.relations.analysis import distances_of, exact_distances, is_condition, sides_of
+from headscribe.relations.analysis import is_condition
 from headscribe.relations.candidates import Candidates, intervals, join
 from headscribe.relations.cells import Cells
 from headscribe.relations.columns import Columns
+from headscribe.relations.conditions import Conditions, alternatives_of, conditions_of
 from headscribe.relations.pointwise import evaluate, truth
 from headscribe.relations.rowwise import NONE, chosen, chosen_of_intervals, counted
-from headscribe.relations.syntax import (
-    CHOICES,
-    Arithmetic,
-    Call,
-    Compare,
-    Logic,
-    Negate,
-    Node,
-)
+from headscribe.relations.syntax import CHOICES, Call, Node
 from headscribe.text.passages import Passage
 
 KEPT = 1 << 18
@@ -48,6 +42,7 @@ class Evaluation:
         self.columns = Columns(passage, frequency)
         self._length = len(passage)
         self._index = np.arange(self._length)
+        self._every = np.ones(self._length, bool)
         self._first = visibility.first(self._length)
         self._last = visibility.last(self._length)
         self._by_row: dict[Node, Shaped[np.ndarray, " T"]] = {}
@@ -73,7 +68,7 @@ class Evaluation:
         if node in self._cells:
             yield self._cells[node]
             return
-        candidates = self._candidates(_conditions(node))
+        candidates = self._candidates(node)
         condition = is_condition(node)
         for query, key in candidates.chunks():
             if not candidates.visible:
@@ -108,75 +103,69 @@ class Evaluation:
             counts = self._counts(argument)
             return counts > 0 if node.name == "any" else counts.astype(np.float64)
         if node.name != "highest":
-            candidates = self._candidates(_conditions(argument))
+            candidates = self._candidates(argument)
             if candidates.ascending and not candidates.rest:
                 return chosen_of_intervals(node.name, candidates)
         return chosen(node.name, self.chunks(argument), self._length)
 
     def _counts(self, node: Node) -> Shaped[np.ndarray, " T"]:
         if is_condition(node):
-            candidates = self._candidates(_conditions(node))
+            candidates = self._candidates(node)
             if candidates.visible and not candidates.rest:
                 return candidates.end - candidates.begin
         return counted(self.chunks(node), self._length)
 
     # --- where the pairs can lie --------------------------------------------------------------
 
-    def _candidates(self, conditions: tuple[Node, ...]) -> Candidates:
-        """Return few candidate pairs among which are all where every condition is true."""
+    def _candidates(self, node: Node) -> Candidates:
+        """Return few candidate pairs among which are all that the expression relates."""
+        conditions = conditions_of(node)
         best = self._base(conditions)
-        for one in conditions:
+        for one in conditions.all:
             if best.size <= FEW * self._length:
                 break
-            others = tuple(other for other in conditions if other is not one)
+            others = tuple(other for other in conditions.all if other is not one)
             if isinstance(one, Call) and one.name in CHOICES:
                 choice = self.by_row(one)
                 end = self._index + (choice != NONE)
                 best = Candidates(self._index, end, choice, others)
-            elif (parts := _alternatives(one)) and self._size(one) < min(best.size, KEPT):
+            elif (parts := alternatives_of(one)) and self._size(one) < min(best.size, KEPT):
                 best = self._union(one, parts, others)
         return best
 
-    def _base(self, conditions: tuple[Node, ...]) -> Candidates:
+    def _base(self, conditions: Conditions) -> Candidates:
         """Return candidates by intervals of distance, or by the smallest join if that is less."""
-        rows, keys = np.ones(self._length, bool), np.ones(self._length, bool)
-        low, high, far = self._first, self._last, self._length
-        joins: list[Compare] = []
-        rest: list[Node] = []
-        banded: list[Node] = []
-        for one in conditions:
-            sides = sides_of(one)
-            if "key" not in sides:
-                rows = rows & truth(one, self._index, self._index, self)
-            elif "query" not in sides:
-                keys = keys & truth(one, self._index, self._index, self)
-            else:
-                least, most = distances_of(one)
-                low = np.maximum(low, self._index + int(np.clip(least, -far, far)))
-                high = np.minimum(high, self._index + int(np.clip(most, -far, far)))
-                (rest if exact_distances(one) is None else banded).append(one)
-                joins += [one] if isinstance(one, Compare) and _is_join(one) else []
-        best = intervals(low, high, rows, keys, tuple(rest))
-        for one in joins:
-            left, right = one.operands
-            if sides_of(left) == {"key"}:
-                left, right = right, left
-            query = evaluate(left, self._index, self._index, self)
-            key = evaluate(right, self._index, self._index, self)
-            others = (*banded, *(other for other in rest if other is not one))
-            joined = join(query, key, rows, keys, others)
+        low, high = self._first, self._last
+        if conditions.least > -self._length:
+            low = np.maximum(low, self._index + int(min(conditions.least, self._length)))
+        if conditions.most < self._length:
+            high = np.minimum(high, self._index + int(max(conditions.most, -self._length)))
+        rows, keys = self._met(conditions.query), self._met(conditions.key)
+        best = intervals(low, high, rows, keys, conditions.rest)
+        for one, of_query, of_key in conditions.joins:
+            query = evaluate(of_query, self._index, self._index, self)
+            key = evaluate(of_key, self._index, self._index, self)
+            others = tuple(other for other in conditions.rest if other is not one)
+            joined = join(query, key, rows, keys, (*conditions.banded, *others))
             best = joined if joined.size < best.size else best
         return best
+
+    def _met(self, conditions: tuple[Node, ...]) -> TokenFlags:
+        """Return the tokens that meet conditions on one token of the pair."""
+        met = self._every
+        for one in conditions:
+            met = met & truth(one, self._index, self._index, self)
+        return met
 
     def _size(self, node: Node) -> int:
         """Return a bound on the number of cells that needs no evaluation of choices or unions."""
         if node not in self._sizes:
-            conditions = _conditions(node)
+            conditions = conditions_of(node)
             sizes = [self._base(conditions).size]
-            for one in conditions:
+            for one in conditions.all:
                 if isinstance(one, Call) and one.name in CHOICES:
                     sizes.append(self._length)
-                elif parts := _alternatives(one):
+                elif parts := alternatives_of(one):
                     sizes.append(sum(self._size(part) for part in parts))
             self._sizes[node] = min(sizes)
         return self._sizes[node]
@@ -194,33 +183,3 @@ class Evaluation:
         begin = np.searchsorted(query, self._index)
         end = np.searchsorted(query, self._index, side="right")
         return Candidates(begin, end, pairs % max(self._length, 1), others)
-
-
-def _conditions(node: Node) -> tuple[Node, ...]:
-    """Return conditions that all hold wherever the expression is true, or not 0 nor missing."""
-    match node:
-        case Logic("and", operands):
-            return tuple(one for operand in operands for one in _conditions(operand))
-        case Arithmetic("*", left, right):
-            return _conditions(left) + _conditions(right)
-        case Arithmetic("/", left, _) | Negate(left):
-            return _conditions(left)
-        case Call("abs" | "log1p", (operand,)):
-            return _conditions(operand)
-    return (node,)
-
-
-def _alternatives(node: Node) -> tuple[Node, ...]:
-    """Return the parts of an `or` or an `otherwise`."""
-    match node:
-        case Logic("or", operands) | Call("otherwise", operands):
-            return operands
-    return ()
-
-
-def _is_join(node: Compare) -> bool:
-    """Return whether the condition is an equality between what each token has by itself."""
-    if node.operators != ("==",):
-        return False
-    left, right = (sides_of(operand) for operand in node.operands)
-    return {*left, *right} == {"query", "key"} and len(left) == len(right) == 1
