@@ -3,6 +3,7 @@
 import sys
 
 import typer
+from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
 from headscribe.cli.demo import demo
 from headscribe.cli.doctor import doctor
@@ -11,12 +12,11 @@ from headscribe.cli.report import report
 from headscribe.cli.show import show
 from headscribe.cli.survey import survey
 from headscribe.cli.top import top
-from headscribe.core.errors import HeadscribeError
+from headscribe.core.errors import HeadscribeError, UsageError
 
 app = typer.Typer(
     name="headscribe",
     help="Write down, as code, what every attention head does; measure how true it is.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -32,8 +32,11 @@ app.add_typer(patterns_app, name="patterns")
 
 @app.callback(invoke_without_command=True)
 def _version(
+    context: typer.Context,
     version: bool = typer.Option(False, "--version", help="Print the version and leave."),
 ) -> None:
+    if context.invoked_subcommand is None and not version:
+        typer.echo(context.get_help())
     if version:
         from importlib.metadata import version as installed
 
@@ -48,16 +51,22 @@ INTERRUPTED = 130
 def main() -> None:
     """Run the command line; an error becomes one line on stderr and its exit status."""
     try:
-        app()
+        status = app(standalone_mode=False)
     except HeadscribeError as error:
         print(f"headscribe: {_one_line(str(error))}", file=sys.stderr)
         sys.exit(error.exit_status)
-    except KeyboardInterrupt:
-        print("headscribe: interrupted; what was done is kept, --resume goes on", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+    except NoArgsIsHelpError as error:
+        print(error.format_message())
+    except ClickException as error:
+        print(f"headscribe: {_one_line(error.format_message())}", file=sys.stderr)
+        sys.exit(UsageError.exit_status)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    else:
+        if status == INTERRUPTED:  # typer's word for Ctrl-C
+            print("headscribe: interrupted; --resume goes on with a run", file=sys.stderr)
+        sys.exit(status)
 
 
 def _one_line(message: str) -> str:

@@ -62,7 +62,8 @@ def _check(record: object, where: str) -> None:
 
 
 def _passage(record: dict[str, Any], vocabulary: dict[str, int], where: str) -> Passage:
-    text, tokens = record.get("text", record.get("prompt")), record["tokens"]
+    text: str = record["text"] if "text" in record else record["prompt"]
+    tokens: list[str] = record["tokens"]
     text_id = str(record["id"])
     group = str(record.get("group", text_id))
     words = _words(record, text, where) if "words" in record else None

@@ -1,0 +1,170 @@
+"""The commands as a newcomer uses them: right, wrong, interrupted."""
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headscribe.models.recorded import write_recording
+from tests.unit.scoring.synthetic import Made, passage
+
+
+def headscribe(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "headscribe", *map(str, arguments)],
+        cwd=cwd, capture_output=True, text=True, check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "120"},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recording") / "made"
+    texts = [passage(f"text{i}", 4 + i % 5) for i in range(12)]
+    write_recording(folder, [(text, Made().attention(text)) for text in texts])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(recording: Path) -> Path:
+    out = recording.parent / "run"
+    done = headscribe("survey", "--recorded", recording, "--out", out, cwd=recording.parent)
+    assert done.returncode == 0, done.stderr
+    assert "next_token" in done.stdout
+    assert "skipped dependency" in done.stderr, "patterns without their tags are named"
+    return out
+
+
+def test_top_prints_stable_json(run: Path) -> None:
+    done = headscribe("top", run, "--pattern", "next_token", "-k", 2, "--json", cwd=run.parent)
+    found = json.loads(done.stdout)
+    assert [sorted(score) for score in found] == [
+        sorted(
+            ["pattern", "metric", "view", "split", "head", "score", "low", "high", "coverage",
+             "texts", "baseline", "gain"]
+        )
+    ] * 2  # fmt: skip
+    assert found[0]["score"] <= found[1]["score"]
+
+
+def test_show_draws_a_head(run: Path) -> None:
+    done = headscribe("show", run, "1.2", "--png", "head.png", cwd=run.parent)
+    assert done.returncode == 0, done.stderr
+    assert (run.parent / "head.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_report_is_a_page(run: Path) -> None:
+    done = headscribe("report", run, "-o", "page.html", cwd=run.parent)
+    assert done.returncode == 0, done.stderr
+    assert "<!doctype html>" in (run.parent / "page.html").read_text()[:100].lower()
+
+
+def wrong(cwd: Path, *arguments: object, status: int = 2) -> str:
+    """Run something wrong: the exit status, nothing on stdout, one line on stderr."""
+    done = headscribe(*arguments, cwd=cwd)
+    assert done.returncode == status, (done.returncode, done.stderr)
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("headscribe: ")
+    assert done.stdout == ""
+    return lines[0]
+
+
+def test_wrong_use_says_what_would_work(run: Path, recording: Path) -> None:
+    here = run.parent
+    assert "LAYER.HEAD" in wrong(here, "show", run, "7-1")
+    assert "2 layers of 3 heads" in wrong(here, "show", run, "9.9")
+    assert "did you mean `next_token`" in wrong(here, "top", run, "--pattern", "nxt_token")
+    assert "did you mean `jsd`" in wrong(here, "top", run, "--metric", "jds")
+    assert "run.json" in wrong(here, "top", here / "nowhere")
+    assert "expected a folder" in wrong(here, "survey", "--recorded", here / "nowhere")
+    assert "MODEL and --text" in wrong(here, "survey")
+    assert "got both" in wrong(here, "survey", "m", "--text", "t", "--recorded", recording)
+    assert "not empty" in wrong(here, "survey", "--recorded", recording, "--out", run)
+    needs = wrong(here, "survey", "--recorded", recording, "--patterns", "dependency")
+    assert "--annotator bundled:en" in needs
+    assert "No such option" in wrong(here, "top", run, "--nonsense")
+    assert "RUN" in wrong(here, "top")
+    column = wrong(here, "patterns", "try", "query.hed == 1", "--text", "a b")
+    assert "did you mean `query.head`" in column
+
+
+def test_help_without_arguments(tmp_path: Path) -> None:
+    for arguments in ((), ("--help",), ("survey", "--help"), ("patterns",)):
+        done = headscribe(*arguments, cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "Usage: " in done.stdout
+    assert headscribe("--version", cwd=tmp_path).stdout.startswith("headscribe 0.")
+
+
+def test_a_broken_line_is_named_by_number(tmp_path: Path, shared_data: Path) -> None:
+    (tmp_path / "texts.jsonl").write_text('{"text": "fine"}\n{"text": broken\n')
+    model = shared_data / "stories260k"
+    assert "texts.jsonl:2" in wrong(tmp_path, "survey", model, "--text", "texts.jsonl")
+    assert "nothing.txt" in wrong(tmp_path, "survey", model, "--text", "nothing.txt")
+    (tmp_path / "empty.txt").write_text("\n\n")
+    assert "empty.txt" in wrong(tmp_path, "survey", model, "--text", "empty.txt")
+
+
+def test_nan_in_a_recording_is_named(recording: Path, tmp_path: Path) -> None:
+    with np.load(recording / "attention.npz") as stored:
+        arrays = {name: stored[name].astype(np.float32) * 1e-4 for name in stored}
+    arrays["text7"][1, 2, 3, 1] = np.nan
+    (tmp_path / "bad").mkdir()
+    np.savez(tmp_path / "bad" / "attention.npz", **arrays)
+    (tmp_path / "bad" / "sentences.jsonl").write_text((recording / "sentences.jsonl").read_text())
+    line = wrong(tmp_path, "survey", "--recorded", "bad", "--out", "run", status=1)
+    assert "text 'text7'" in line
+    assert "head 1.2, row 3" in line
+    assert "unfinished" in wrong(tmp_path, "top", "run"), "a half-written run says what it is"
+
+
+def test_one_token_and_unknown_symbols(tmp_path: Path, shared_data: Path) -> None:
+    texts = ("a", "\u2603 \U0001f9d1\u200d\U0001f680 \U0001d54f", "", "the cat the cat")
+    lines = [json.dumps({"text": text}) for text in texts]
+    (tmp_path / "odd.jsonl").write_text("\n".join(lines))
+    done = headscribe(
+        "survey", shared_data / "stories260k", "--text", "odd.jsonl", "--annotator", "plain",
+        "--out", "run", "--json", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert "next_token" in found["skipped"]
+    assert "previous_token" in {score["pattern"] for score in found["top"]}
+
+
+def test_an_interrupted_survey_resumes_to_the_same_table(tmp_path: Path, shared_data: Path) -> None:
+    with gzip.open(shared_data / "tinystories" / "test.jsonl.gz", "rt") as file:
+        source = file.readlines()[:40]
+    (tmp_path / "texts.jsonl").write_text("".join(source))
+    arguments = [
+        "survey", shared_data / "stories260k", "--text", "texts.jsonl", "--annotator", "plain",
+        "--max-tokens", 128,
+    ]  # fmt: skip
+    command = [sys.executable, "-m", "headscribe", *map(str, arguments), "--out", "stopped"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "stopped" / "run.json").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, complaint = process.communicate(timeout=60)
+    if process.returncode != 0:  # else the survey was quicker than the signal
+        assert process.returncode == 130
+        assert "--resume" in complaint.strip().splitlines()[-1]
+        done = headscribe(*arguments, "--out", "stopped", "--resume", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    done = headscribe(*arguments, "--out", "whole", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    tables = [(tmp_path / name / "scores.parquet").read_bytes() for name in ("stopped", "whole")]
+    assert tables[0] == tables[1]
+    other = headscribe(*arguments, "--seed", 1, "--out", "stopped", "--resume", cwd=tmp_path)
+    assert other.returncode == 2
+    assert "seed" in other.stderr
