@@ -6,6 +6,7 @@ python -m training.stories.export --work WORK [--to src/headscribe/assets/storie
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 
 import torch
@@ -28,7 +29,7 @@ def export(work: Path, checkpoint: Path, folder: Path) -> None:
         pad_token_id=tokenizer.pad_token_id,
     )
     model.half().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    shutil.copytree(work / "tokenizer", folder, dirs_exist_ok=True)
     for file in folder.iterdir():
         file.chmod(0o644)
     size = (folder / "model.safetensors").stat().st_size
