@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from headscribe.fitting.features import Sample
 from headscribe.fitting.profile import Profile, cell_classes, profile_rows
 from headscribe.fitting.scores import Scorer
+from headscribe.fitting.stages import selection_rows
 from headscribe.fitting.statistics import benjamini_yekutieli, number_groups, one_sided
 from headscribe.text.splits import bucket_of, fold_of
 
@@ -154,6 +155,7 @@ def label_heads(
     """The labels of every head; none for a head that is `unexplained`.
 
     The groups are dealt to two halves: shares and profiles fitted on one are tested on the other.
+    At most as many rows are looked at as terms are chosen on.
 
     Args:
         sample: sampled rows with predictions of patterns.
@@ -161,6 +163,7 @@ def label_heads(
         threshold: the gain that matters, in IoU and in JSD.
         rate: the false-discovery rate.
     """
+    sample = selection_rows(sample, seed)
     half = np.array([fold_of(bucket_of(group, seed), 2) for group in sample.groups])
     row_half = half[sample.row_text]
     labeller = _Labeller(sample, half)

@@ -127,6 +127,32 @@ def gradient_and_curvature(
     return gradient.double() / count, curvature.double() / count
 
 
+def hessian(
+    rows: Rows,
+    features: Float[Tensor, "N k"],
+    predicted: Float[Tensor, " N"],
+    real: Float[Tensor, " N"],
+    objective: Objective,
+) -> Float[Tensor, "k k"]:
+    """The exact Hessian of `loss` in the weights, float64.
+
+    For the overlap, with `f` the smooth half difference, `p'` the rows' Jacobian and
+    `u = p (f' - sum p f')`: `p'^T diag(f'') p' + sum_rows X^T (diag u - u p^T - p u^T) X`.
+    """
+    if objective == "cross_entropy":
+        return gradient_and_curvature(rows, features, predicted, real, objective)[1]
+    difference = predicted - real
+    size = torch.sqrt(difference**2 + SMOOTHING**2)
+    jacobian = predicted[:, None] * rows.centred(features, predicted)
+    bend = jacobian.T @ (jacobian * (SMOOTHING**2 / size**3 / 2)[:, None])
+    pull = difference / size / 2
+    moved = predicted * (pull - rows.sums(predicted * pull).index_select(0, rows.row))
+    first, mean = rows.sums(moved[:, None] * features), rows.sums(predicted[:, None] * features)
+    cross = first.T @ mean
+    total = bend + features.T @ (moved[:, None] * features) - cross - cross.T
+    return total.double() / len(rows.lengths)
+
+
 def row_gradients(
     rows: Rows,
     features: Float[Tensor, "N k"],

@@ -146,9 +146,10 @@ def drop_changes(
 ) -> list[Float[np.ndarray, "texts k"]]:
     """What dropping each term does to every text's IoU, for every head.
 
-    Weights are fitted on `train`; when a term goes, the others move to where a second-order step
-    puts them, `w - w_k [H^-1]_k / [H^-1]_kk`.
+    Weights are fitted on rows of `train`; when a term goes, the others move to where a
+    second-order step puts them, `w - w_k [H^-1]_k / [H^-1]_kk`.
     """
+    train = selection_rows(train, 0)
     train_rows, rows = Rows.of(train.lengths, device), Rows.of(test.lengths, device)
     scorer = Scorer(test)
 

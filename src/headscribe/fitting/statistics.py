@@ -11,14 +11,13 @@ from torch import Tensor
 from headscribe.fitting.solver import (
     Objective,
     Rows,
-    gradient_and_curvature,
+    hessian,
     row_gradients,
     variances,
 )
 from headscribe.scoring.statistics import ratio
 
 CONFIDENCE = 0.95
-_STEP = 0.02
 
 
 def number_groups(groups: Sequence[str]) -> Int[np.ndarray, " texts"]:
@@ -93,9 +92,8 @@ def sandwich(
     """The covariance of fitted weights, clustered by group: `H^-1 (sum_g s_g s_g') H^-1`.
 
     `s_g` is the gradient of the rows of group `g` at the fitted weights, `H` the Hessian of the
-    objective, times `G / (G - 1)` for `G` groups (Liang and Zeger, Biometrika 73, 1986). The
-    cross-entropy's Hessian is exact, the overlap's the Jacobian of its gradient by central
-    differences. It says how much the weights would vary on other texts of the same kind; it does
+    objective, times `G / (G - 1)` for `G` groups (Liang and Zeger, Biometrika 73, 1986). It says
+    how much the weights would vary on other texts of the same kind; it does
     not know that the terms were chosen.
 
     Returns:
@@ -106,32 +104,19 @@ def sandwich(
     spread = variances(features)
     penalty = 2 * ridge * torch.diag(spread)
 
-    def gradient(w: Tensor) -> Tensor:
-        predicted = rows.softmax(features @ w.to(features.dtype))
-        return gradient_and_curvature(rows, features, predicted, real, objective)[0]
-
     predicted = rows.softmax(features @ weights.to(features.dtype))
-    if objective == "cross_entropy":
-        hessian = gradient_and_curvature(rows, features, predicted, real, objective)[1]
-    else:
-        columns = []
-        for k in range(len(weights)):
-            step = torch.zeros_like(weights)
-            step[k] = _STEP / torch.sqrt(spread[k])
-            both = gradient(weights + step) - gradient(weights - step)
-            columns.append(both / (2 * step[k]))
-        hessian = torch.stack(columns, dim=1)
-    hessian = (hessian + hessian.T) / 2 + penalty
+    bread = hessian(rows, features, predicted, real, objective)
+    bread = (bread + bread.T) / 2 + penalty
     scores = row_gradients(rows, features, predicted, real, objective).double().cpu().numpy()
     groups = np.unique(group, return_inverse=True)[1]
     size = int(groups.max()) + 1
     total = np.zeros((size, len(weights)))
     np.add.at(total, groups, scores)
     total += (penalty @ weights).cpu().numpy() * count / size
-    scale = np.sqrt(np.clip(np.diag(hessian.cpu().numpy()), 0, None))
+    scale = np.sqrt(np.clip(np.diag(bread.cpu().numpy()), 0, None))
     if size < 2 or (scale <= 0).any():
         return None
-    scaled = hessian.cpu().numpy() / np.outer(scale, scale)
+    scaled = bread.cpu().numpy() / np.outer(scale, scale)
     values, vectors = np.linalg.eigh(scaled)
     if values[0] < 1e-8:
         return None

@@ -10,6 +10,7 @@ from headscribe.fitting.solver import (
     drop_costs,
     fit_weights,
     gradient_and_curvature,
+    hessian,
     loss,
     row_gradients,
 )
@@ -62,6 +63,22 @@ def test_hessian_of_the_cross_entropy(seed):
     p = rows.softmax(x @ torch.from_numpy(weights))
     _, curvature = gradient_and_curvature(rows, x, p, a, "cross_entropy")
     np.testing.assert_allclose(curvature.numpy(), oracle.hessian(features, weights), atol=1e-12)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10**6), kind=st.sampled_from(KINDS))
+def test_hessian_is_the_jacobian_of_the_gradient(seed, kind):
+    features, real, weights = problem(seed)
+    rows, x, a = packed(features, real)
+
+    def gradient(w):
+        p = rows.softmax(x @ torch.from_numpy(w))
+        return gradient_and_curvature(rows, x, p, a, kind)[0].numpy()
+
+    p = rows.softmax(x @ torch.from_numpy(weights))
+    step = 1e-6 * np.eye(len(weights))
+    numeric = np.stack([(gradient(weights + e) - gradient(weights - e)) / 2e-6 for e in step])
+    np.testing.assert_allclose(hessian(rows, x, p, a, kind).numpy(), numeric, atol=1e-4)
 
 
 def test_newton_finds_the_optimum_of_the_cross_entropy():
