@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from headscribe.api.fit import fit
     from headscribe.api.inputs import corpus
     from headscribe.api.survey import Survey, survey
     from headscribe.core.errors import HeadscribeError, RunError, UsageError
@@ -29,6 +30,7 @@ _HOME = {
     "Survey": "headscribe.api.survey",
     "UsageError": "headscribe.core.errors",
     "corpus": "headscribe.api.inputs",
+    "fit": "headscribe.api.fit",
     "load": "headscribe.models.loading",
     "pattern": "headscribe.patterns.registry",
     "survey": "headscribe.api.survey",
@@ -43,6 +45,7 @@ __all__ = [
     "Survey",
     "UsageError",
     "corpus",
+    "fit",
     "load",
     "pattern",
     "survey",

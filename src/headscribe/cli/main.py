@@ -7,6 +7,7 @@ from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
 from headscribe.cli.demo import demo
 from headscribe.cli.doctor import doctor
+from headscribe.cli.fit import fit
 from headscribe.cli.patterns import app as patterns_app
 from headscribe.cli.report import report
 from headscribe.cli.show import show
@@ -17,6 +18,7 @@ from headscribe.core.errors import HeadscribeError, UsageError
 app = typer.Typer(
     name="headscribe",
     help="Write down, as code, what every attention head does; measure how true it is.",
+    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -24,6 +26,7 @@ app = typer.Typer(
 app.command()(survey)
 app.command()(top)
 app.command()(show)
+app.command()(fit)
 app.command()(report)
 app.command()(doctor)
 app.command()(demo)
@@ -32,11 +35,8 @@ app.add_typer(patterns_app, name="patterns")
 
 @app.callback(invoke_without_command=True)
 def _version(
-    context: typer.Context,
     version: bool = typer.Option(False, "--version", help="Print the version and leave."),
 ) -> None:
-    if context.invoked_subcommand is None and not version:
-        typer.echo(context.get_help())
     if version:
         from importlib.metadata import version as installed
 

@@ -9,7 +9,7 @@ import typer
 from headscribe.cli.options import AnnotatorOption, JsonOption
 from headscribe.core.errors import UsageError
 
-app = typer.Typer(help="The catalogue of patterns, and relations of your own.")
+app = typer.Typer(help="The catalogue, and relations of your own.", no_args_is_help=True)
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
 CausalOption = Annotated[

@@ -1,0 +1,221 @@
+"""A formula for every head: fitted, scored on unseen text, kept in a run directory."""
+
+import json
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headscribe.api.choice import choose_patterns
+from headscribe.api.inputs import (
+    CorpusLike,
+    Inputs,
+    Reporter,
+    corpus,
+    model_inputs,
+    recorded_inputs,
+    silent,
+)
+from headscribe.core.errors import RunError, UsageError
+from headscribe.core.heads import HeadId
+from headscribe.results.run import Run
+
+if TYPE_CHECKING:
+    from headscribe.fitting.atlas import Atlas
+    from headscribe.fitting.features import Sample
+    from headscribe.fitting.formula import Formula
+    from headscribe.models.loading import Source
+    from headscribe.models.model import Model
+    from headscribe.models.recorded import Recording
+
+FOLDS = 5
+
+
+def fit(
+    model: "Model | Recording | Source",
+    texts: CorpusLike | None = None,
+    *,
+    terms: int = 12,
+    test: CorpusLike | None = None,
+    annotator: str | None = None,
+    limit: int | None = None,
+    max_tokens: int | None = None,
+    look_ahead: bool | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    report: Reporter = silent,
+) -> "Atlas":
+    """Fit a readable formula to every head and score it on texts that it was not fitted on.
+
+    Args:
+        model: what `headscribe.load` takes or gives, or a `Recording`.
+        texts: texts to fit to; None for a recording, which has its own.
+        terms: a formula has at most so many.
+        test: texts to score on; None: five-fold cross-fitting on `texts`.
+        annotator: as in `survey`.
+        limit: at most so many texts.
+        max_tokens: cut every text to so many tokens.
+        look_ahead: relations may read tokens after the query where the layer is causal; None: not
+            in causal models, so that the formulas can replace their heads.
+        seed: deals texts to folds, chooses rows.
+        out: directory of the run; None keeps nothing on disk.
+        report: hears of the progress.
+
+    Returns:
+        The atlas; `atlas["7.10"]` is one head, `str()` of it its formula as code.
+
+    Raises:
+        UsageError: wrong input, or too few texts for five folds.
+    """
+    from headscribe.fitting.atlas import fit_heads
+    from headscribe.fitting.selection import Budget
+    from headscribe.fitting.sources import head_ids
+
+    if terms < 1:
+        raise UsageError(f"expected at least 1 term a formula, got {terms}")
+    started = time.monotonic()
+    inputs = fit_inputs(model, texts, annotator, limit, max_tokens, report)
+    causal = any(inputs.source.visibility(i).causal for i in range(inputs.source.layers))
+    ahead = not causal if look_ahead is None else look_ahead
+    run = None if out is None else _create(inputs, out, terms, seed, ahead)
+    patterns = choose_patterns(None, inputs.provides, causal).patterns
+    sample = _sample(inputs, ahead, seed, patterns, report)
+    unseen = None
+    if test is not None:
+        others = fit_inputs(inputs.source, test, annotator, None, max_tokens, report)
+        unseen = _sample(others, ahead, seed, (), report)
+
+    def told(stage: str, done: int, stages: int) -> None:
+        report("fitting", done, stages)
+
+    atlas = fit_heads(
+        sample,
+        head_ids(inputs.source),
+        Budget(terms=terms),
+        folds=FOLDS,
+        test=unseen,
+        seed=seed,
+        progress=told,
+    )
+    if run is not None:
+        _write(run, atlas, time.monotonic() - started)
+    return atlas
+
+
+def fit_inputs(
+    model: Any,  # noqa: ANN401
+    texts: CorpusLike | None,
+    annotator: str | None,
+    limit: int | None,
+    max_tokens: int | None,
+    report: Reporter,
+) -> Inputs:
+    """Open what is to be fitted, as `survey` does."""
+    from headscribe.models.loading import load
+    from headscribe.models.model import Model
+    from headscribe.models.recorded import Recording
+
+    if isinstance(model, Recording):
+        if texts is not None:
+            raise UsageError("a recording has its own texts: leave out texts")
+        return recorded_inputs(model.folder, annotator_name=annotator, limit=limit, report=report)
+    if texts is None:
+        raise UsageError("expected texts to fit to, got none")
+    loaded = model if isinstance(model, Model) else load(model)
+    return model_inputs(
+        loaded,
+        corpus(texts, limit),
+        annotator_name=annotator,
+        max_tokens=max_tokens,
+        report=report,
+    )
+
+
+def _sample(
+    inputs: Inputs, look_ahead: bool, seed: int, patterns: Sequence[Any], report: Reporter
+) -> "Sample":
+    from headscribe.fitting.atlas import collect
+    from headscribe.fitting.sources import attention_items
+
+    def items() -> Any:  # noqa: ANN401
+        for done, item in enumerate(attention_items(inputs.source, inputs.passages), 1):
+            yield item
+            report("reading", done, len(inputs.passages))
+
+    return collect(items(), look_ahead=look_ahead, seed=seed, patterns=patterns)
+
+
+def _create(inputs: Inputs, out: str | Path, terms: int, seed: int, look_ahead: bool) -> Run:
+    run = Run.create(
+        out,
+        "fit",
+        {
+            "terms": terms,
+            "seed": seed,
+            "look_ahead": look_ahead,
+            "model": inputs.source.fingerprint,
+            "corpus": inputs.corpus["fingerprint"],
+            "annotator": inputs.annotator,
+        },
+    )
+    run.manifest |= {
+        "model": {
+            "name": inputs.source.name,
+            "layers": inputs.source.layers,
+            "heads": inputs.source.heads,
+        },
+        "corpus": inputs.corpus,
+        "versions": {name: version(name) for name in ("headscribe", "torch", "numpy")},
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    run.save()
+    return run
+
+
+def _write(run: Run, atlas: "Atlas", seconds: float) -> None:
+    import pyarrow as pa
+
+    rows = []
+    for one in atlas.heads:
+        row: dict[str, object] = {
+            "layer": one.head.layer,
+            "head": one.head.head,
+            "formula": json.dumps(one.formula.to_json()),
+            "text": str(one),
+            "labels": [label.pattern for label in one.labels],
+        }
+        for (what, view, metric), estimate in one.scores.items():
+            name = f"{what}_{view}_{metric}"
+            for part in ("mean", "low", "high"):
+                value = getattr(estimate, part)
+                row[f"{name}_{part}"] = None if np.isnan(value) else value
+        rows.append(row)
+    run.write_table("formulas", pa.Table.from_pylist(rows))
+    run.finish(atlas=atlas.to_json(), seconds=round(seconds, 2))
+
+
+def stored_formulas(folder: str | Path) -> "dict[HeadId, Formula]":
+    """The formulas of a fit, by head, best explained first (IoU on texts that chose nothing).
+
+    Raises:
+        UsageError: the folder holds no finished fit.
+        RunError: a formula in it is damaged.
+    """
+    from headscribe.fitting.formula import Formula
+
+    run = Run.open(folder)
+    if run.manifest["kind"] != "fit":
+        raise UsageError(f"expected the run of a fit in {folder}, got a {run.manifest['kind']}")
+    rows = run.table("formulas").to_pylist()
+    rows.sort(key=lambda row: -(row["formula_raw_iou_mean"] or 0.0))
+    try:
+        return {
+            HeadId(row["layer"], row["head"]): Formula.from_json(json.loads(row["formula"]))
+            for row in rows
+        }
+    except json.JSONDecodeError as error:
+        raise RunError(f"{folder}: a stored formula is damaged ({error})") from error

@@ -1,0 +1,89 @@
+"""`headscribe fit`."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from headscribe.cli.options import (
+    AnnotatorOption,
+    DeviceOption,
+    DtypeOption,
+    JsonOption,
+    LimitOption,
+    MaxTokensOption,
+    ModelArgument,
+    OutOption,
+    RecordedOption,
+    SeedOption,
+    TextOption,
+)
+
+
+def fit(
+    model: ModelArgument = None,
+    text: TextOption = None,
+    recorded: RecordedOption = None,
+    test: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--test",
+            metavar="PATH",
+            help="Texts to score on. Default: five-fold cross-fitting on --text.",
+            show_default=False,
+        ),
+    ] = None,
+    terms: Annotated[int, typer.Option("--terms", min=1, help="Terms a formula.")] = 12,
+    look_ahead: Annotated[
+        bool | None,
+        typer.Option(
+            "--look-ahead/--no-look-ahead",
+            help="May relations read later tokens? Default: not in causal models.",
+            show_default=False,
+        ),
+    ] = None,
+    limit: LimitOption = None,
+    max_tokens: MaxTokensOption = None,
+    annotator: AnnotatorOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    out: OutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit a readable formula to every head; score it on unseen text."""
+    from headscribe.api.fit import fit as run_fit
+    from headscribe.cli.progress import progress
+    from headscribe.cli.survey import source_of
+    from headscribe.text.corpora import read
+
+    source, texts = source_of(model, text, recorded, device, dtype)
+    unseen = None if test is None else read(test)
+    with progress() as report:
+        atlas = run_fit(
+            source,
+            texts,
+            terms=terms,
+            test=unseen,
+            annotator=annotator,
+            limit=limit,
+            max_tokens=max_tokens,
+            look_ahead=look_ahead,
+            seed=seed,
+            out=out,
+            report=report,
+        )
+    if as_json:
+        print(json.dumps(atlas.to_json(), ensure_ascii=False))
+        return
+    for one in atlas.heads:
+        labels = ", ".join(label.pattern for label in one.labels) or "unexplained"
+        print(f"{one}\n   labels: {labels}\n")
+    gain = atlas.mean("gain")
+    print(
+        f"mean IoU on unseen texts {atlas.mean('formula').mean:.3f}, "
+        f"profile {atlas.mean('profile').mean:.3f}, "
+        f"gain {gain.mean:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
+    )
+    if out is not None:
+        print(f"run: {out}")
