@@ -245,6 +245,7 @@ def choose_terms(design: Design, real: Float[Tensor, " N"], budget: Budget) -> C
         allowed = min(MAX_ATOMS, MAX_FORMULA_ATOMS - sum(state.atoms))
         score[design.atoms > allowed] = 0
         other[np.array(grown.atoms, int) > allowed] = 0
+        other[[k for k, term in enumerate(grown.terms) if term in state.terms]] = 0
         score[[positions[one.gate] for one in state.terms if not one.sets]] = 0
         best, best_grown = _first_best(score), _first_best(np.append(other, 0.0))
         if len(other) and other[best_grown % len(other)] > score[best]:
