@@ -83,6 +83,8 @@ class RelationPattern:
         cells = _evaluator(passage, visibility).cells(self.relation)
         if self.lift != "all":
             cells = _one_subword(cells, passage, self.lift)
+        if self.relation.is_boolean:
+            return _uniform(cells, len(passage))
         if len(cells) and cells.value.min() < 0:
             worst = int(cells.value.argmin())
             raise UsageError(
@@ -132,6 +134,15 @@ def _one_subword(cells: Cells, passage: Passage, lift: Lift) -> Cells:
     new[1:] = (query[1:] != query[:-1]) | (group[1:] != group[:-1])
     keep = np.sort(order[new])
     return Cells(cells.query[keep], cells.key[keep], cells.value[keep])
+
+
+def _uniform(cells: Cells, length: int) -> Rows:
+    """Spread each row evenly over its cells, which are sorted."""
+    count = np.bincount(cells.query, minlength=length)
+    pointer = np.zeros(length + 1, np.int64)
+    np.cumsum(count, out=pointer[1:])
+    share = (1 / np.maximum(count, 1)).astype(np.float32)
+    return Rows(pointer, cells.key, share[cells.query])
 
 
 def _proportional(cells: Cells, length: int) -> Rows:

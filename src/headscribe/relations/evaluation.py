@@ -54,11 +54,13 @@ class Evaluation:
         if node in self._cells:
             return self._cells[node]
         parts = list(self.chunks(node))
-        cells = Cells(
-            np.concatenate([np.zeros(0, np.int64), *(part.query for part in parts)]),
-            np.concatenate([np.zeros(0, np.int64), *(part.key for part in parts)]),
-            np.concatenate([np.zeros(0), *(part.value for part in parts)]),
-        )
+        query = np.concatenate([np.zeros(0, np.int64), *(part.query for part in parts)])
+        key = np.concatenate([np.zeros(0, np.int64), *(part.key for part in parts)])
+        if is_condition(node):
+            value = np.broadcast_to(1.0, len(query))
+        else:
+            value = np.concatenate([np.zeros(0), *(part.value for part in parts)])
+        cells = Cells(query, key, value)
         if len(cells) <= KEPT:
             self._cells[node] = cells
         return cells
@@ -78,7 +80,7 @@ class Evaluation:
                 keep = np.broadcast_to(truth(one, query, key, self), query.shape)
                 query, key = query[keep], key[keep]
             if condition:
-                yield Cells(query, key, np.ones(len(query)))
+                yield Cells(query, key, np.broadcast_to(1.0, len(query)))
                 continue
             value = np.broadcast_to(evaluate(node, query, key, self), query.shape)
             keep = np.isfinite(value) & (value != 0)
