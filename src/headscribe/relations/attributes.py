@@ -1,6 +1,5 @@
 """The one table of token attributes: what each is, what it needs, whether it looks ahead."""
 
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, cast
@@ -10,21 +9,21 @@ from jaxtyping import Float, Int
 
 from headscribe.core.arrays import TokenFlags
 from headscribe.core.errors import UsageError
+from headscribe.relations.characters import (
+    TokenNumbers,
+    TokenTexts,
+    clauses,
+    is_punctuation,
+    openings,
+    runs,
+    texts,
+    word_starts,
+)
 from headscribe.relations.syntax import Kind
 from headscribe.text.passages import Passage
 
-TokenNumbers: TypeAlias = Float[np.ndarray, " T"]
-"""One number a token, NaN where it is missing."""
-
-TokenTexts: TypeAlias = list[str | None]
-"""One string a token, None where it is missing."""
-
 Values: TypeAlias = TokenNumbers | TokenFlags | TokenTexts
 
-APOSTROPHES = frozenset("'’")
-CLAUSE_BREAKS = frozenset(",;:.!?…—–")
-OPENING = {"(": ")", "[": "]", "{": "}", "“": "”", "‘": "’", "«": "»", "`": "'", "``": "''"}
-STRAIGHT_QUOTES = frozenset("\"'")
 PHRASE_RELATIONS = frozenset(
     {"det", "amod", "nummod", "compound", "flat", "fixed", "case", "nmod:poss", "goeswith"}
 )
@@ -77,21 +76,8 @@ def _heads(passage: Passage) -> Int[np.ndarray, " W"]:
     return np.asarray(_field(passage, "head"), np.int64)
 
 
-def _texts(passage: Passage) -> TokenTexts:
-    text, special = passage.text, passage.is_special.tolist()
-    spans = passage.spans.tolist()
-    return [
-        None if special[i] or end <= start else text[start:end].strip() or None
-        for i, (start, end) in enumerate(spans)
-    ]
-
-
 def _flags(passage: Passage, test: Callable[[str], bool]) -> TokenFlags:
-    return np.array([text is not None and test(text) for text in _texts(passage)], bool)
-
-
-def _all_punctuation(text: str) -> bool:
-    return all(unicodedata.category(character).startswith("P") for character in text)
+    return np.array([text is not None and test(text) for text in texts(passage)], bool)
 
 
 def _word_field(name: str) -> Callable[[Passage], TokenTexts]:
@@ -112,39 +98,6 @@ def _lengths(passage: Passage) -> TokenNumbers:
 
 def _words(passage: Passage) -> TokenNumbers:
     return np.where(passage.word < 0, np.nan, passage.word.astype(np.float64))
-
-
-def _continues(text: str, at: int) -> bool:
-    """Whether the character at `at` carries on a word, judged by those before it alone."""
-    if at == 0 or text[at - 1].isspace():
-        return False
-    here, before = text[at], text[at - 1]
-    if here in APOSTROPHES:
-        return before.isalpha()
-    if before in APOSTROPHES and here.isalpha():
-        return at > 1 and text[at - 2].isalpha()
-    return here == before if not _in_word(here) else _in_word(before)
-
-
-def _in_word(character: str) -> bool:
-    return character == "_" or unicodedata.category(character)[0] in "LNM"
-
-
-def _word_starts(passage: Passage) -> TokenFlags:
-    text, special = passage.text, passage.is_special
-    starts, reached = np.zeros(len(passage), bool), 0
-    for index, (start, end) in enumerate(passage.spans.tolist()):
-        if special[index] or end <= start or not text[start:end].strip():
-            continue
-        inked = start + len(text[start:end]) - len(text[start:end].lstrip())
-        starts[index] = inked >= reached and not _continues(text, inked)
-        reached = max(reached, end)
-    return starts
-
-
-def _runs(passage: Passage) -> TokenNumbers:
-    run = np.cumsum(_word_starts(passage)) - 1.0
-    return np.where(passage.is_special | (run < 0), np.nan, run)
 
 
 def _or_missing(index: Int[np.ndarray, " W"]) -> Float[np.ndarray, " W"]:
@@ -194,33 +147,6 @@ def _base_labels(passage: Passage) -> TokenTexts:
     return _by_word(passage, labels)
 
 
-def _clauses(passage: Passage) -> TokenNumbers:
-    breaks = [text is not None and text[-1] in CLAUSE_BREAKS for text in _texts(passage)]
-    return (np.cumsum(breaks) - np.array(breaks, np.int64)).astype(np.float64)
-
-
-def _openings(passage: Passage) -> TokenNumbers:
-    """For every closing bracket or quote the index of the token that opened it."""
-    closing = set(OPENING.values())
-    found = np.full(len(passage), np.nan)
-    waiting: list[tuple[str, int]] = []
-    for index, text in enumerate(_texts(passage)):
-        if text is None:
-            continue
-        expected = [closer for closer, _ in waiting]
-        if text in expected and (text in closing or text in STRAIGHT_QUOTES):
-            while waiting:
-                closer, opened = waiting.pop()
-                if closer == text:
-                    found[index] = opened
-                    break
-        elif text in OPENING:
-            waiting.append((OPENING[text], index))
-        elif text in STRAIGHT_QUOTES:
-            waiting.append((text, index))
-    return found
-
-
 def _lowered(values: TokenTexts) -> TokenTexts:
     return [None if value is None else value.lower() for value in values]
 
@@ -240,8 +166,8 @@ ATTRIBUTES: dict[str, Attribute] = {
         "position of the token, from 0", "number", lambda p: np.arange(len(p), dtype=np.float64)
     ),
     "id": Attribute("vocabulary id", "number", lambda p: p.ids.astype(np.float64)),
-    "text": Attribute("characters of the token, as the text has them", "text", _texts),
-    "lower": Attribute("`text` in lower case", "text", lambda p: _lowered(_texts(p))),
+    "text": Attribute("characters of the token, as the text has them", "text", texts),
+    "lower": Attribute("`text` in lower case", "text", lambda p: _lowered(texts(p))),
     "is_special": Attribute(
         "a token that the tokenizer added", "boolean", lambda p: p.is_special.astype(bool)
     ),
@@ -250,7 +176,7 @@ ATTRIBUTES: dict[str, Attribute] = {
     "is_punct": Attribute(
         "every character is punctuation (Unicode category P); never a special token",
         "boolean",
-        lambda p: _flags(p, _all_punctuation),
+        lambda p: _flags(p, is_punctuation),
     ),
     "is_upper": Attribute(
         "the token begins with a capital letter",
@@ -261,12 +187,12 @@ ATTRIBUTES: dict[str, Attribute] = {
         "every character is a digit", "boolean", lambda p: _flags(p, str.isdecimal)
     ),
     "is_word_start": Attribute(
-        "the token begins a run of letters and digits, or of one sign", "boolean", _word_starts
+        "the token begins a run of letters and digits, or of one sign", "boolean", word_starts
     ),
     "run": Attribute(
         "number of word starts before the token, its own aside; missing for special tokens",
         "number",
-        _runs,
+        runs,
     ),
     "word": Attribute(
         "index of the annotated word that the token overlaps most; missing for special tokens",
@@ -276,10 +202,10 @@ ATTRIBUTES: dict[str, Attribute] = {
         reason="where a word ends may depend on what follows it (3.14, doesn't)",
     ),
     "clause": Attribute(
-        "number of clause breaks (, ; : . ! ? … — –) before the token", "number", _clauses
+        "number of clause breaks (, ; : . ! ? … — –) before the token", "number", clauses
     ),
     "opening": Attribute(
-        "for a closing bracket or quote the index of the token that opened it", "number", _openings
+        "for a closing bracket or quote the index of the token that opened it", "number", openings
     ),
     "frequency": Attribute(
         "log relative frequency of the token, from the table that a formula carries; else missing",

@@ -143,3 +143,9 @@ def test_circles_of_heads_end():
 def test_nested_brackets_and_unclosed_ones():
     passage = make('( [ x ) " y " ]', special=False)
     assert _values("opening", passage) == [None, None, None, 0, None, None, 4, None]
+
+
+def test_apostrophes_open_nothing():
+    passage = make("it's 'so' 5\" \"big\"", special=False)
+    assert passage.tokens == ("it", "'", "s", "'", "so", "'", "5", '"', '"', "big", '"')
+    assert _values("opening", passage) == [*[None] * 5, 3, *[None] * 4, 8]
