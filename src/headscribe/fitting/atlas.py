@@ -8,8 +8,10 @@ to fit; what dropping its terms costs is measured by fold with weights fitted on
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,9 +22,11 @@ from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.core.visibility import Visibility
 from headscribe.fitting.catalogue import best_pattern
+from headscribe.fitting.checkpoint import Checkpoint
 from headscribe.fitting.features import Collector, Sample
 from headscribe.fitting.formula import Formula, Term
-from headscribe.fitting.labels import Label, label_heads
+from headscribe.fitting.heads import METRICS, Atlas, Estimate, HeadFormula, series
+from headscribe.fitting.labels import label_heads
 from headscribe.fitting.pool import grown_attributes, relation_pool
 from headscribe.fitting.selection import Budget
 from headscribe.fitting.solver import Rows
@@ -35,7 +39,7 @@ from headscribe.fitting.stages import (
     for_all_heads,
     score_all,
 )
-from headscribe.fitting.statistics import mean_interval, number_groups, sandwich, weight_intervals
+from headscribe.fitting.statistics import number_groups, sandwich, weight_intervals
 from headscribe.patterns.contract import Pattern
 from headscribe.text.passages import Passage
 from headscribe.text.splits import bucket_of, fold_of
@@ -46,135 +50,7 @@ Item = tuple[Passage, HeadsAttention, Visibility]
 Progress = Callable[[str, int, int], None]
 """Told the stage, and how many of how many stages are done."""
 
-METRICS = ("iou", "jsd")
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over texts with its 95 % interval, clustered by group."""
-
-    mean: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(
-        cls, values: Float[np.ndarray, " texts"], group: Int[np.ndarray, " texts"]
-    ) -> "Estimate":
-        """Estimate the mean; NaN values do not count."""
-        mean, low, high = mean_interval(values, group)
-        return cls(float(mean), float(low), float(high))
-
-    def __str__(self) -> str:
-        return f"{self.mean:.2f} ({self.low:.2f} to {self.high:.2f})"
-
-
-@dataclass(frozen=True)
-class HeadFormula:
-    """What is known of one head.
-
-    Attributes:
-        head: the head.
-        formula: its formula, named after the head.
-        scores: estimates by (`formula` or `profile` or `gain`, view, metric); a gain is positive
-            where the formula is better than the profile.
-        labels: the patterns that it follows; empty for `unexplained`.
-        pattern: the best pattern of the catalogue and its IoU; None where none was asked for.
-    """
-
-    head: HeadId
-    formula: Formula
-    scores: dict[tuple[str, str, str], Estimate]
-    labels: tuple[Label, ...] = ()
-    pattern: tuple[str, Estimate] | None = None
-
-    def __str__(self) -> str:
-        own, profile = self.scores["formula", "raw", "iou"], self.scores["profile", "raw", "iou"]
-        gain = self.scores["gain", "raw", "iou"]
-        lines = str(self.formula).splitlines()
-        lines[0] = (
-            f"{self.head.prose}   IoU {own} on unseen texts   profile {profile.mean:.2f}, "
-            f"gain {gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f})"
-        )
-        return "\n".join(lines)
-
-
-@dataclass(frozen=True)
-class Atlas:
-    """A formula for every head.
-
-    Attributes:
-        heads: the heads, in the order of the attention.
-        terms: terms a formula may have.
-        folds: number of folds; 0 where texts of their own were scored.
-        by_text: scores by text, `(H, formula/profile, view, metric, texts)`.
-        group: the number of each text's group.
-        by_fold: the formulas that were scored, by fold.
-    """
-
-    heads: tuple[HeadFormula, ...]
-    terms: int
-    folds: int
-    by_text: Float[np.ndarray, "H 2 2 2 texts"]
-    group: Int[np.ndarray, " texts"]
-    by_fold: tuple[tuple[Fitted, ...], ...] = field(repr=False, default=())
-
-    def mean(self, what: str, view: str = "raw", metric: str = "iou") -> Estimate:
-        """The mean over heads, with an interval over texts."""
-        return Estimate.of(_series(self.by_text, what, view, metric).mean(axis=0), self.group)
-
-    def __getitem__(self, head: HeadId | str) -> HeadFormula:
-        wanted = HeadId.parse(head) if isinstance(head, str) else head
-        for one in self.heads:
-            if one.head == wanted:
-                return one
-        raise UsageError(f"head {wanted} is not in the atlas of {len(self.heads)} heads")
-
-    def to_json(self) -> dict[str, object]:
-        """The stable document of `fit --json`."""
-        gains = [one.scores["gain", "raw", "iou"].mean for one in self.heads]
-        return {
-            "terms": self.terms,
-            "heads": len(self.heads),
-            "folds": self.folds,
-            "test": {metric: _summary(self, "formula", metric) for metric in METRICS}
-            | {
-                "gain": _summary(self, "gain", "iou") | {"above_0.05": sum(g > 0.05 for g in gains)}
-            },
-            "by_head": [
-                {
-                    "head": str(one.head),
-                    "formula": one.formula.to_json(),
-                    "iou": one.scores["formula", "raw", "iou"].mean,
-                    "jsd": one.scores["formula", "raw", "jsd"].mean,
-                    "gain": one.scores["gain", "raw", "iou"].mean,
-                    "labels": [label.pattern for label in one.labels],
-                }
-                for one in self.heads
-            ],
-        }
-
-
-def _series(
-    by_text: Float[np.ndarray, "H 2 2 2 texts"], what: str, view: str, metric: str
-) -> Float[np.ndarray, "H texts"]:
-    v, m = ("raw", "content").index(view), METRICS.index(metric)
-    if what == "gain":
-        sign = 1 if metric == "iou" else -1
-        difference: Float[np.ndarray, "H texts"] = by_text[:, 0, v, m] - by_text[:, 1, v, m]
-        return sign * difference
-    return by_text[:, ("formula", "profile").index(what), v, m]
-
-
-def _summary(atlas: Atlas, what: str, metric: str) -> dict[str, float]:
-    estimate = atlas.mean(what, "raw", metric)
-    each = [one.scores[what, "raw", metric].mean for one in atlas.heads]
-    return {
-        "mean": estimate.mean,
-        "median": float(np.median(each)),
-        "low": estimate.low,
-        "high": estimate.high,
-    }
+__all__ = ["Atlas", "Estimate", "HeadFormula", "Item", "collect", "fit_heads"]
 
 
 def collect(
@@ -226,6 +102,7 @@ def fit_heads(
     seed: int = 0,
     device: torch.device | None = None,
     progress: Progress | None = None,
+    checkpoint: Path | None = None,
 ) -> Atlas:
     """Fit a formula to every head.
 
@@ -238,6 +115,7 @@ def fit_heads(
         seed: deals groups to folds and chooses the rows that terms are chosen on.
         device: where to compute; the CPU by default.
         progress: told of every stage.
+        checkpoint: a folder to keep finished stages in; a killed fit goes on from them.
 
     Raises:
         UsageError: the names do not match the attention, or a fold holds no text.
@@ -252,14 +130,16 @@ def fit_heads(
         raise UsageError(f"expected texts in each of {folds} folds, got {len(sample.groups)} texts")
     told = progress or (lambda stage, done, of: None)
     stages = (0 if test is not None else folds) + 2
-    final = choose_all(sample, budget, seed, device)
+    kept = Checkpoint(checkpoint, sample, budget, seed)
+    final = kept.stage("formulas", partial(choose_all, sample, budget, seed, device))
     told("formulas", 1, stages)
     profile = cross_profile(sample, fold, folds)
     by_fold: list[tuple[Fitted, ...]] = []
     if test is None:
         scored = np.full((len(heads), 2, 2, 2, len(sample.groups)), np.nan)
         for f in range(folds):
-            chosen = choose_all(sample.only(fold != f), budget, seed, device)
+            compute = partial(choose_all, sample.only(fold != f), budget, seed, device)
+            chosen = kept.stage(f"fold{f}-of-{folds}", compute)
             part = score_all(chosen, profile.table(without=f), sample.only(fold == f), device)
             scored[..., text_fold == f] = part[..., text_fold == f]
             by_fold.append(tuple(chosen))
@@ -302,7 +182,7 @@ def _atlas(
     for h, head in enumerate(heads):
         scores = {
             (what, view, metric): Estimate.of(
-                _series(scored[h : h + 1], what, view, metric)[0], group
+                series(scored[h : h + 1], what, view, metric)[0], group
             )
             for what in ("formula", "profile", "gain")
             for view in ("raw", "content")

@@ -72,6 +72,24 @@ def test_same_seed_same_bytes(sample, atlas):
     assert again.by_text.tobytes() == atlas.by_text.tobytes()
 
 
+def test_a_killed_fit_goes_on_and_ends_with_the_same_numbers(sample, atlas, tmp_path):
+    budget = Budget(terms=2, grown=2, grow_at=(1,))
+
+    def killed(stage, done, of):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_heads(sample, HEADS, budget, checkpoint=tmp_path, progress=killed)
+    finished = sorted(path.name for path in tmp_path.iterdir())
+    assert finished == ["fold0-of-5.json", "fold1-of-5.json", "formulas.json"]
+    again = fit_heads(sample, HEADS, budget, checkpoint=tmp_path)
+    assert json.dumps(again.to_json()) == json.dumps(atlas.to_json())
+    (tmp_path / "formulas.json").write_text("{")
+    with pytest.raises(RunError, match=r"formulas\.json"):
+        fit_heads(sample, HEADS, budget, checkpoint=tmp_path)
+
+
 def test_the_document_has_its_stable_shape(atlas):
     document = atlas.to_json()
     assert set(document) == {"terms", "heads", "folds", "test", "by_head"}

@@ -1,0 +1,144 @@
+"""What is known of every head after a fit: its formula, scores with intervals, labels."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from headscribe.core.errors import UsageError
+from headscribe.core.heads import HeadId
+from headscribe.fitting.formula import Formula
+from headscribe.fitting.labels import Label
+from headscribe.fitting.stages import Fitted
+from headscribe.fitting.statistics import mean_interval
+
+METRICS = ("iou", "jsd")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over texts with its 95 % interval, clustered by group."""
+
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(
+        cls, values: Float[np.ndarray, " texts"], group: Int[np.ndarray, " texts"]
+    ) -> "Estimate":
+        """Estimate the mean; NaN values do not count."""
+        mean, low, high = mean_interval(values, group)
+        return cls(float(mean), float(low), float(high))
+
+    def __str__(self) -> str:
+        return f"{self.mean:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
+@dataclass(frozen=True)
+class HeadFormula:
+    """What is known of one head.
+
+    Attributes:
+        head: the head.
+        formula: its formula, named after the head.
+        scores: estimates by (`formula` or `profile` or `gain`, view, metric); a gain is positive
+            where the formula is better than the profile.
+        labels: the patterns that it follows; empty for `unexplained`.
+        pattern: the best pattern of the catalogue and its IoU; None where none was asked for.
+    """
+
+    head: HeadId
+    formula: Formula
+    scores: dict[tuple[str, str, str], Estimate]
+    labels: tuple[Label, ...] = ()
+    pattern: tuple[str, Estimate] | None = None
+
+    def __str__(self) -> str:
+        own, profile = self.scores["formula", "raw", "iou"], self.scores["profile", "raw", "iou"]
+        gain = self.scores["gain", "raw", "iou"]
+        lines = str(self.formula).splitlines()
+        lines[0] = (
+            f"{self.head.prose}   IoU {own} on unseen texts   profile {profile.mean:.2f}, "
+            f"gain {gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f})"
+        )
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """A formula for every head.
+
+    Attributes:
+        heads: the heads, in the order of the attention.
+        terms: terms a formula may have.
+        folds: number of folds; 0 where texts of their own were scored.
+        by_text: scores by text, `(H, formula/profile, view, metric, texts)`.
+        group: the number of each text's group.
+        by_fold: the formulas that were scored, by fold.
+    """
+
+    heads: tuple[HeadFormula, ...]
+    terms: int
+    folds: int
+    by_text: Float[np.ndarray, "H 2 2 2 texts"]
+    group: Int[np.ndarray, " texts"]
+    by_fold: tuple[tuple[Fitted, ...], ...] = field(repr=False, default=())
+
+    def mean(self, what: str, view: str = "raw", metric: str = "iou") -> Estimate:
+        """The mean over heads, with an interval over texts."""
+        return Estimate.of(series(self.by_text, what, view, metric).mean(axis=0), self.group)
+
+    def __getitem__(self, head: HeadId | str) -> HeadFormula:
+        wanted = HeadId.parse(head) if isinstance(head, str) else head
+        for one in self.heads:
+            if one.head == wanted:
+                return one
+        raise UsageError(f"head {wanted} is not in the atlas of {len(self.heads)} heads")
+
+    def to_json(self) -> dict[str, object]:
+        """The stable document of `fit --json`."""
+        gains = [one.scores["gain", "raw", "iou"].mean for one in self.heads]
+        return {
+            "terms": self.terms,
+            "heads": len(self.heads),
+            "folds": self.folds,
+            "test": {metric: _summary(self, "formula", metric) for metric in METRICS}
+            | {
+                "gain": _summary(self, "gain", "iou") | {"above_0.05": sum(g > 0.05 for g in gains)}
+            },
+            "by_head": [
+                {
+                    "head": str(one.head),
+                    "formula": one.formula.to_json(),
+                    "iou": one.scores["formula", "raw", "iou"].mean,
+                    "jsd": one.scores["formula", "raw", "jsd"].mean,
+                    "gain": one.scores["gain", "raw", "iou"].mean,
+                    "labels": [label.pattern for label in one.labels],
+                }
+                for one in self.heads
+            ],
+        }
+
+
+def series(
+    by_text: Float[np.ndarray, "H 2 2 2 texts"], what: str, view: str, metric: str
+) -> Float[np.ndarray, "H texts"]:
+    """The scores of every head by text: of its `formula`, of its `profile`, or the `gain`."""
+    v, m = ("raw", "content").index(view), METRICS.index(metric)
+    if what == "gain":
+        sign = 1 if metric == "iou" else -1
+        difference: Float[np.ndarray, "H texts"] = by_text[:, 0, v, m] - by_text[:, 1, v, m]
+        return sign * difference
+    return by_text[:, ("formula", "profile").index(what), v, m]
+
+
+def _summary(atlas: Atlas, what: str, metric: str) -> dict[str, float]:
+    estimate = atlas.mean(what, "raw", metric)
+    each = [one.scores[what, "raw", metric].mean for one in atlas.heads]
+    return {
+        "mean": estimate.mean,
+        "median": float(np.median(each)),
+        "low": estimate.low,
+        "high": estimate.high,
+    }
