@@ -153,6 +153,7 @@ def fit_heads(
     atlas = _atlas(
         heads, formulas, scored, group, budget, 0 if test is not None else folds, by_fold
     )
+    atlas = replace(atlas, fitted=tuple(final))
     return _with_patterns(atlas, sample, text_fold, seed) if sample.patterns else atlas
 
 

@@ -76,6 +76,7 @@ class Atlas:
         by_text: scores by text, `(H, formula/profile, view, metric, texts)`.
         group: the number of each text's group.
         by_fold: the formulas that were scored, by fold.
+        fitted: the formulas that are shown, as the stages hand them on.
     """
 
     heads: tuple[HeadFormula, ...]
@@ -84,6 +85,7 @@ class Atlas:
     by_text: Float[np.ndarray, "H 2 2 2 texts"]
     group: Int[np.ndarray, " texts"]
     by_fold: tuple[tuple[Fitted, ...], ...] = field(repr=False, default=())
+    fitted: tuple[Fitted, ...] = field(repr=False, default=())
 
     def mean(self, what: str, view: str = "raw", metric: str = "iou") -> Estimate:
         """The mean over heads, with an interval over texts."""

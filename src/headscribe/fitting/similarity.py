@@ -1,13 +1,17 @@
 """Which heads are alike, and how few formulas serve them all."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 
 from headscribe.fitting.features import Sample
+from headscribe.fitting.solver import Rows
+from headscribe.fitting.stages import Fitted, predicted_rows, selection_rows
 
 _LOG2 = np.log(2)
 
@@ -48,6 +52,24 @@ class Cover:
 
     formulas: tuple[int, ...]
     served_by: Int[np.ndarray, " H"]
+
+
+def cover_heads(
+    fitted: Sequence[Fitted], sample: Sample, loss: float, seed: int = 0
+) -> tuple[Cover, Float[np.ndarray, "H H"]]:
+    """The fewest formulas that serve all heads, and the IoU of every formula on every head.
+
+    Args:
+        fitted: every head's formula, such as `Atlas.fitted`.
+        sample: the rows to serve; formulas from other texts make the IoU one on unseen texts.
+        loss: how much IoU a head may lose.
+        seed: chooses the rows where there are many.
+    """
+    part, device = selection_rows(sample, seed), torch.device("cpu")
+    rows = Rows.of(part.lengths, device)
+    predicted = np.stack([predicted_rows(one, part, rows, device) for one in fitted])
+    iou = transfer(predicted, part)
+    return fewest_formulas(iou, loss), iou
 
 
 def transfer(predicted: Float[np.ndarray, "F N"], sample: Sample) -> Float[np.ndarray, "F H"]:

@@ -16,7 +16,13 @@ from headscribe.fitting.mixture import decompose, mixture_weights
 from headscribe.fitting.profile import Profile, cell_classes, profile_rows
 from headscribe.fitting.scores import Scorer
 from headscribe.fitting.selection import Budget
-from headscribe.fitting.similarity import dendrogram, fewest_formulas, head_distances, transfer
+from headscribe.fitting.similarity import (
+    cover_heads,
+    dendrogram,
+    fewest_formulas,
+    head_distances,
+    transfer,
+)
 from headscribe.patterns.registry import registry
 from tests.oracles.metrics import text_metrics
 from tests.unit.fitting.passages import drawn, passage
@@ -204,6 +210,13 @@ def test_similar_heads_and_fewest_formulas(sample):
     np.testing.assert_allclose(np.diag(iou), 1, atol=1e-6)
     assert fewest_formulas(iou, 0.05).formulas == (0, 1)
     assert len(fewest_formulas(iou, 1.0).formulas) == 1
+
+
+def test_one_formula_does_not_serve_two_kinds_of_head(sample, atlas):
+    cover, iou = cover_heads(atlas.fitted, sample, 0.05)
+    assert set(cover.formulas) == {0, 1}
+    assert [cover.formulas[k] for k in cover.served_by] == [0, 1]
+    assert iou[0, 0] > iou[0, 1]
 
 
 def test_errors_say_what_is_wrong(sample):
