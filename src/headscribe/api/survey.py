@@ -282,6 +282,7 @@ def _store(run: Run, progress: "Progress") -> None:
         writer.write_table(table)
     run.write_state(
         progress.sums.arrays()
+        | progress.relations.arrays()
         | {
             "position": np.array([progress.phase, progress.batches]),
             "examples": np.frombuffer(sink.getvalue(), np.uint8),
@@ -295,6 +296,7 @@ def _restored(engine: "Engine", run: Run) -> "Progress":
     from headscribe.results.examples import rows_of
     from headscribe.scoring.accumulators import Accumulators
     from headscribe.scoring.engine import Progress
+    from headscribe.scoring.relation_accuracy import RelationSums
 
     state = run.read_state()
     if state is None:
@@ -303,7 +305,8 @@ def _restored(engine: "Engine", run: Run) -> "Progress":
     with pa.ipc.open_stream(pa.py_buffer(state["examples"].tobytes())) as reader:
         examples = rows_of(reader.read_all())
     sums = Accumulators.from_arrays(state, run.folder / "state.npz")
-    return Progress(sums, examples, phase, batches)
+    relations = RelationSums.from_arrays(state, engine.source.layers * engine.source.heads)
+    return Progress(sums, relations, examples, phase, batches)
 
 
 def _write_tables(engine: "Engine", progress: "Progress", run: Run) -> None:
@@ -316,6 +319,8 @@ def _write_tables(engine: "Engine", progress: "Progress", run: Run) -> None:
     run.write_table("gate", summary.gate())
     run.write_table("containment", summary.containment())
     run.write_table("examples", table_of(progress.examples))
+    if progress.relations.instances:
+        run.write_table("relations", progress.relations.table(engine.source.heads))
 
 
 def _failures(engine: "Engine", progress: "Progress") -> dict[str, int]:

@@ -25,11 +25,29 @@ def top(
             "--coverage", min=0, max=1, help="Leave out patterns that cover fewer of the rows."
         ),
     ] = 0.05,
+    relations: Annotated[
+        bool,
+        typer.Option(
+            "--relations", help="Instead: for every dependency relation the head that follows it."
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """List the best heads of every pattern."""
     from headscribe.results import queries
     from headscribe.results.run import Run
+
+    if relations:
+        from headscribe.results.relations import relation_accuracy
+
+        lines = relation_accuracy(Run.open(run))
+        if as_json:
+            print(json.dumps([line.as_dict() for line in lines], ensure_ascii=False))
+            return
+        from headscribe.report.terminal import print_relations
+
+        print_relations(lines)
+        return
 
     found = queries.top(
         Run.open(run), pattern, metric=metric, view=view, split=split, k=k, min_coverage=coverage

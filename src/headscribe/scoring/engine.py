@@ -23,6 +23,8 @@ from headscribe.scoring.containment import containment_sums
 from headscribe.scoring.examples import ExampleCollector, choose_examples
 from headscribe.scoring.observer import BatchScorer, LayerObserver, Observers
 from headscribe.scoring.plan import FIXED_BASELINES, BatchPlan, make_plan
+from headscribe.scoring.relation_accuracy import NEEDS as RELATION_NEEDS
+from headscribe.scoring.relation_accuracy import RelationObserver, RelationSums
 from headscribe.text.passages import Passage
 from headscribe.text.splits import bucket_of, fold_of, split_of
 
@@ -61,9 +63,11 @@ class Progress:
         examples: what is kept of the example texts.
         phase: 0 or 1; `batches`: batches of the phase that are done.
         whole: false while a batch is being added, when the state must not be stored.
+        relations: how often each head follows each dependency relation.
     """
 
     sums: Accumulators
+    relations: RelationSums
     examples: list[ExampleRow] = field(default_factory=list)
     phase: int = 0
     batches: int = 0
@@ -111,7 +115,8 @@ class Engine:
     def start(self) -> Progress:
         """The state before the first batch."""
         heads = self.source.layers * self.source.heads
-        return Progress(Accumulators.zeros(len(self.patterns), heads, len(self.fixed)))
+        sums = Accumulators.zeros(len(self.patterns), heads, len(self.fixed))
+        return Progress(sums, RelationSums(heads))
 
     def phases(self) -> tuple[Phase, Phase]:
         """The two passes: calibrate then score, or the `fit` texts then the others."""
@@ -178,10 +183,18 @@ class Engine:
         )  # fmt: skip
         wanted = {p.text_id for p in batch} & self._examples if phase.score else set()
         collector = ExampleCollector(plan_of(0), wanted)
+        members: list[LayerObserver] = [scorer, collector] if wanted else [scorer]
+        asker = None
+        if phase.score and all(p.words.provides >= RELATION_NEEDS for p in batch):
+            causal = any(self.source.visibility(i).causal for i in range(self.source.layers))
+            asker = RelationObserver(progress.relations, batch, buckets, causal=causal)
+            members.append(asker)
         with torch.inference_mode():
-            self.source.run(batch, Observers((scorer, collector) if wanted else (scorer,)))
+            self.source.run(batch, Observers(members))
         progress.whole = False
         scorer.commit()
+        if asker is not None:
+            asker.commit()
         if phase.first_visit:
             self._count(plan_of(0), buckets, progress.sums)
         progress.batches = index + 1
