@@ -100,6 +100,7 @@ class Tunable:
         self._span = {
             head: slice(int(ends[k]), int(ends[k + 1])) for k, head in enumerate(self._formulas)
         }
+        self._layouts = [self._layout(layer) for layer in range(model.layers)]
         raw = torch.tensor([t.weight for f in self._formulas.values() for t in f.terms])
         self.scale = self._scales(sample)
         self.weights = (raw.float() * self.scale).requires_grad_()
@@ -136,27 +137,33 @@ class Tunable:
     def _logits(
         self, passage: Passage, visibility: Visibility, layer: int, weights: Tensor
     ) -> Float[Tensor, "n T T"]:
+        """Weights by head and relation times the relations' values by cell."""
         columns = self._cache.columns(self._relations, passage, visibility)
-        length, heads = len(passage), self._heads[layer]
-        cells, values, counts, parts = [], [], [], []
-        for n, head in enumerate(heads):
-            span = self._span[HeadId(layer, head)]
-            for term in self._formulas[HeadId(layer, head)].terms:
-                column = columns[term.relation]
-                cells.append(column.cell.long() + n * length * length)
-                counts.append(len(column.cell))
-                values.append(
-                    torch.ones(len(column.cell)) if column.value is None else column.value
-                )
-            parts.append(weights[span])
-        each = torch.repeat_interleave(
-            torch.cat(parts), torch.tensor(counts, device=weights.device)
+        length, (relations, head, relation, term) = len(passage), self._layouts[layer]
+        matrix = weights.new_zeros((len(self._heads[layer]), len(relations)))
+        matrix = matrix.index_put((head, relation), weights[term], accumulate=True)
+        values = torch.zeros((len(relations), length * length))
+        flat = values.view(-1)
+        for k, source in enumerate(relations):
+            column = columns[source]
+            cell = column.cell.long() + k * length * length
+            flat[cell] = 1.0 if column.value is None else column.value
+        logits = matrix @ values.to(weights.device)
+        return logits.reshape(-1, length, length)
+
+    def _layout(self, layer: int) -> tuple[list[str], Tensor, Tensor, Tensor]:
+        """A layer's relations, and for each of its terms the head, the relation and the weight."""
+        heads = [HeadId(layer, head) for head in self._heads[layer]]
+        listed = [t.relation for head in heads for t in self._formulas[head].terms]
+        relations = list(dict.fromkeys(listed))
+        place = {source: k for k, source in enumerate(relations)}
+        rows = [n for n, head in enumerate(heads) for _ in self._formulas[head].terms]
+        terms = [k for h in heads for k in range(self._span[h].start, self._span[h].stop)]
+        columns = [place[source] for source in listed]
+        head, relation, term = (
+            torch.tensor(one, dtype=torch.long) for one in (rows, columns, terms)
         )
-        logits = weights.new_zeros(len(heads) * length * length)
-        if cells:
-            entry = each * torch.cat(values).to(weights.device)
-            logits = logits.index_add(0, torch.cat(cells).to(weights.device), entry)
-        return logits.reshape(len(heads), length, length)
+        return relations, head, relation, term
 
     def _scales(self, sample: Sequence[Passage]) -> Float[Tensor, " k"]:
         square = dict.fromkeys(self._relations, 0.0)
