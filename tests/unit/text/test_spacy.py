@@ -214,7 +214,7 @@ def test_a_missing_bundled_pipeline(monkeypatch):
     import headscribe.text.annotators.spacy as module
 
     monkeypatch.setitem(module.BUNDLED, "bundled:xx", "xx")
-    with pytest.raises(UsageError, match=r"bundled:xx: expected the file .*meta\.json.*install"):
+    with pytest.raises(RunError, match=r"knows no asset xx: install headscribe again"):
         annotator("bundled:xx")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from headscribe.core.arrays import Spans
+from headscribe.core.assets import asset
 from headscribe.core.errors import RunError, UsageError, unknown_name
 from headscribe.text.annotators.universal import check_labels, universal
 from headscribe.text.corpora import Text
@@ -213,8 +214,7 @@ def load(spec: str) -> Spacy:
     if spec.startswith("bundled:"):
         if spec not in BUNDLED:
             raise unknown_name("bundled annotator", spec, list(BUNDLED))
-        folder = Path(__file__).parents[2] / "assets" / BUNDLED[spec]
-        return _load(folder, spec, "install headscribe again")
+        return _load(asset(BUNDLED[spec]), spec, "install headscribe again")
     folder = Path(spec)
     if folder.is_dir():
         return _load(folder, spec, "train or download it again")
