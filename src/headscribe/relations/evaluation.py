@@ -43,6 +43,7 @@ class Evaluation:
         self._length = len(passage)
         self._index = np.arange(self._length)
         self._every = np.ones(self._length, bool)
+        self._short = self._length**2 <= KEPT
         self._first = visibility.first(self._length)
         self._last = visibility.last(self._length)
         self._by_row: dict[Node, Shaped[np.ndarray, " T"]] = {}
@@ -111,6 +112,8 @@ class Evaluation:
         return chosen(node.name, self.chunks(argument), self._length)
 
     def _counts(self, node: Node) -> Shaped[np.ndarray, " T"]:
+        if self._short:
+            return np.bincount(self.cells(node).query, minlength=self._length)
         if is_condition(node):
             candidates = self._candidates(node)
             if candidates.visible and not candidates.rest:
@@ -131,7 +134,9 @@ class Evaluation:
                 choice = self.by_row(one)
                 end = self._index + (choice != NONE)
                 best = Candidates(self._index, end, choice, others)
-            elif (parts := alternatives_of(one)) and self._size(one) < min(best.size, KEPT):
+            elif (parts := alternatives_of(one)) and (
+                self._short or self._size(one) < min(best.size, KEPT)
+            ):
                 best = self._union(one, parts, others)
         return best
 

@@ -75,15 +75,27 @@ numbers = st.recursive(
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch):
-    """Make every chunk, every store and every search of the fast path appear on short texts."""
+    """Make every chunk and every search of the fast path appear on short texts."""
     monkeypatch.setattr(candidates, "CHUNK", 40)
-    monkeypatch.setattr(evaluation, "KEPT", 200)
     monkeypatch.setattr(evaluation, "FEW", 0)
 
 
-@given(st.one_of(conditions, numbers), st.integers(0, 30), st.sampled_from(MASKS), st.booleans())
-@settings(max_examples=250, deadline=None)
-def test_agrees_with_the_oracle(source, seed, visibility, special):
+@given(
+    st.one_of(conditions, numbers),
+    st.integers(0, 30),
+    st.sampled_from(MASKS),
+    st.booleans(),
+    st.sampled_from([20, 10**6]),
+)
+@settings(max_examples=300, deadline=None)
+def test_agrees_with_the_oracle(source, seed, visibility, special, kept):
+    """Both with little and with much that may be kept: as on long and on short texts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "KEPT", kept)
+        _agrees(source, seed, visibility, special)
+
+
+def _agrees(source, seed, visibility, special):
     passage = random_passage(seed, 7, special)
     relation = parse(source)
     expected = matrix(source, passage, visibility)
