@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from headscribe.core.errors import UsageError, unknown_name
+from headscribe.core.visibility import Visibility
 from headscribe.models.batching import batches
 from headscribe.models.model import Model
 from headscribe.replacement.apply import Substituted, foresee
@@ -159,14 +160,7 @@ def measure(
     for plan in plans:
         plan.check(model)
     if passages:
-        seen: dict[tuple[int, object], None] = {}
-        for plan in plans:
-            fresh = [h for h, p in plan.programs.items() if (id(p), model.visibility(h.layer))
-                     not in seen]  # fmt: skip
-            seen.update(
-                dict.fromkeys((id(plan.programs[h]), model.visibility(h.layer)) for h in fresh)
-            )
-            foresee(model, plan.only(fresh), max(passages[:8], key=len))
+        _foresee_all(model, plans, max(passages[:8], key=len))
     left = [index for index in range(len(passages)) if index not in (done or {})]
     for batch in batches([passages[index] for index in left], token_budget):
         chosen = [left[position] for position in batch]
@@ -175,6 +169,19 @@ def measure(
         texts = [passages[index] for index in chosen]
         found = readings_of(model, texts, substitutions, token_budget, positions)
         yield from zip(chosen, found, strict=True)
+
+
+def _foresee_all(model: Model, plans: Sequence[Plan], passage: Passage) -> None:
+    """`foresee` for every program of the plans, each once for all that its layers see."""
+    seen: set[tuple[int, Visibility]] = set()
+    for plan in plans:
+        fresh = []
+        for head, program in plan.programs.items():
+            key = (id(program), model.visibility(head.layer))
+            if key not in seen:
+                seen.add(key)
+                fresh.append(head)
+        foresee(model, plan.only(fresh), passage)
 
 
 def collect(
