@@ -1,0 +1,112 @@
+"""One head under study: its formula fitted on `fit`, and what a program of it has to beat."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from headscribe.core.arrays import Attention
+from headscribe.core.heads import HeadId
+from headscribe.discovery.material import Material
+from headscribe.fitting.catalogue import pattern_iou
+from headscribe.fitting.formula import Formula, Term
+from headscribe.fitting.selection import Budget
+from headscribe.fitting.solver import Rows
+from headscribe.fitting.stages import Fitted, choose_all, predicted_rows
+from headscribe.relations import Evaluator
+from headscribe.text.splits import Split
+
+DEVICE = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Study:
+    """One head with its formula and its rivals.
+
+    Attributes:
+        material: the texts.
+        place: the head's place among the examined ones.
+        fitted: its formula, chosen and fitted on `fit` alone.
+        rivals: IoU by text of what a program has to beat, by name: `formula`, the best pattern of
+            the catalogue and of the library (the best on `fit`).
+        chosen: the names of the best pattern of the catalogue and of the library.
+    """
+
+    material: Material
+    place: int
+    fitted: Fitted
+    rivals: Mapping[str, Float[np.ndarray, " texts"]]
+    chosen: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def head(self) -> HeadId:
+        """The head."""
+        return self.material.heads[self.place]
+
+    @cached_property
+    def formula(self) -> Formula:
+        """Its formula."""
+        return formula_of(self.head.prose, self.fitted)
+
+    @cached_property
+    def real(self) -> Float[np.ndarray, " N"]:
+        """Its attention on the sample's cells."""
+        return self.material.sample.attention[self.place]
+
+    @cached_property
+    def predicted(self) -> Float[np.ndarray, " N"]:
+        """What its formula predicts there."""
+        sample = self.material.sample
+        return predicted_rows(self.fitted, sample, Rows.of(sample.lengths, DEVICE), DEVICE)
+
+    def matrix(self, text: int) -> Attention:
+        """What its formula predicts for one text."""
+        passage, seen = self.material.passages[text], self.material.visibility
+        return self.formula.attention(Evaluator(passage, seen), len(passage), seen)
+
+    def iou(self, predicted: Float[np.ndarray, " N"]) -> Float[np.ndarray, " texts"]:
+        """IoU by text of a prediction laid out as the sample's cells."""
+        return self.material.scorer.iou(predicted, self.real)
+
+    def mean(self, iou: Float[np.ndarray, " texts"], split: Split) -> float:
+        """The mean over a split's texts."""
+        return float(iou[list(self.material.texts(split))].mean())
+
+
+def formula_of(name: str, fitted: Fitted) -> Formula:
+    """A fitted formula as one that prints and predicts."""
+    terms = zip(fitted.terms, fitted.weights, strict=True)
+    return Formula(name, tuple(Term(term.source, float(weight)) for term, weight in terms))
+
+
+def study_heads(
+    material: Material,
+    budget: Budget,
+    library: Mapping[str, Float[np.ndarray, "H texts"]] | None = None,
+) -> tuple[Study, ...]:
+    """Fit every examined head's formula on `fit` and find its rivals there.
+
+    Args:
+        material: the texts.
+        budget: how many terms a formula may have.
+        library: IoU of the library's programs with every examined head, by name.
+    """
+    fitted = choose_all(material.fit, budget, material.seed, DEVICE)
+    catalogue = pattern_iou(material.sample)
+    names = material.sample.patterns
+    fit = list(material.texts("fit"))
+    studies = []
+    for place, one in enumerate(fitted):
+        bare = Study(material, place, one, {})
+        rivals, chosen = {"formula": bare.iou(bare.predicted)}, {}
+        if names:
+            best = int(np.argmax(catalogue[:, place, fit].mean(axis=1)))
+            rivals["catalogue"], chosen["catalogue"] = catalogue[best, place], names[best]
+        if library:
+            name = max(library, key=lambda name: float(library[name][place, fit].mean()))
+            rivals["library"], chosen["library"] = library[name][place], name
+        studies.append(Study(material, place, one, rivals, chosen))
+    return tuple(studies)

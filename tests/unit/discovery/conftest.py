@@ -1,0 +1,51 @@
+"""Heads drawn around formulas that are known, on made-up texts."""
+
+import numpy as np
+import pytest
+
+from headscribe.core.heads import HeadId
+from headscribe.core.visibility import FULL
+from headscribe.discovery.material import gather
+from headscribe.discovery.study import study_heads
+from headscribe.fitting.formula import Formula, Term
+from headscribe.fitting.selection import Budget
+from headscribe.patterns.registry import registry
+from tests.unit.fitting.passages import drawn, passage
+
+HEADS = (HeadId(0, 0), HeadId(0, 1))
+
+POOL = ("key.is_special", "distance == -1", "distance == 1", "key.word == query.head")
+
+SECRET = 'query.dep == "det" and key.word == query.head'
+"""What the second head does, and the pool cannot say in one term."""
+
+FORMULAS = (
+    Formula("previous", (Term("distance == -1", 4.0), Term("key.is_special", 1.0))),
+    Formula("secret", (Term(SECRET, 6.0), Term("key.is_special", 1.0))),
+)
+
+BUDGET = Budget(terms=3, extra=1, grown=0)
+
+
+def items(texts=60, visibility=FULL):
+    rng = np.random.default_rng(5)
+    for seed in range(texts):
+        one = passage(seed)
+        attention = np.stack([drawn(f, one, visibility, rng, 60.0) for f in FORMULAS])
+        yield one, attention.astype(np.float32), visibility
+
+
+def made(heads=HEADS, visibility=FULL, **changes):
+    options = {"model": "made-up", "look_ahead": True, "pool": POOL} | changes
+    patterns = registry().select(["previous_token", "next_token"])
+    return gather(lambda: items(visibility=visibility), HEADS, heads, patterns=patterns, **options)
+
+
+@pytest.fixture(scope="session")
+def material():
+    return made()
+
+
+@pytest.fixture(scope="session")
+def studies(material):
+    return study_heads(material, BUDGET)
