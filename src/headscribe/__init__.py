@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from headscribe.api.fit import fit
     from headscribe.api.inputs import corpus
+    from headscribe.api.replace import replace
     from headscribe.api.survey import Survey, survey
     from headscribe.core.errors import HeadscribeError, RunError, UsageError
     from headscribe.core.heads import HeadId
@@ -33,6 +34,7 @@ _HOME = {
     "fit": "headscribe.api.fit",
     "load": "headscribe.models.loading",
     "pattern": "headscribe.patterns.registry",
+    "replace": "headscribe.api.replace",
     "survey": "headscribe.api.survey",
     "write_recording": "headscribe.models.recorded",
 }
@@ -48,6 +50,7 @@ __all__ = [
     "fit",
     "load",
     "pattern",
+    "replace",
     "survey",
     "write_recording",
 ]

@@ -1,6 +1,7 @@
 """A formula for every head: fitted, scored on unseen text, kept in a run directory."""
 
 import json
+import shutil
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from headscribe.models.recorded import Recording
 
 FOLDS = 5
+STAGES = "stages"
+"""Where an unfinished fit keeps its finished stages, within its run directory."""
 
 
 def fit(
@@ -47,6 +50,7 @@ def fit(
     look_ahead: bool | None = None,
     seed: int = 0,
     out: str | Path | None = None,
+    resume: bool = False,
     report: Reporter = silent,
 ) -> "Atlas":
     """Fit a readable formula to every head and score it on texts that it was not fitted on.
@@ -63,6 +67,7 @@ def fit(
             in causal models, so that the formulas can replace their heads.
         seed: deals texts to folds, chooses rows.
         out: directory of the run; None keeps nothing on disk.
+        resume: go on with the unfinished run in `out`.
         report: hears of the progress.
 
     Returns:
@@ -81,7 +86,12 @@ def fit(
     inputs = fit_inputs(model, texts, annotator, limit, max_tokens, report)
     causal = any(inputs.source.visibility(i).causal for i in range(inputs.source.layers))
     ahead = not causal if look_ahead is None else look_ahead
-    run = None if out is None else _create(inputs, out, terms, seed, ahead)
+    run = None
+    if out is not None:
+        config = _config(inputs, terms, seed, ahead)
+        run = _resumed(out, config) if resume else _create(inputs, out, config)
+    elif resume:
+        raise UsageError("expected the directory of the run to resume (--out RUN)")
     patterns = choose_patterns(None, inputs.provides, causal).patterns
     sample = _sample(inputs, ahead, seed, patterns, report)
     unseen = None
@@ -100,6 +110,7 @@ def fit(
         test=unseen,
         seed=seed,
         progress=told,
+        checkpoint=None if run is None else run.folder / STAGES,
     )
     if run is not None:
         _write(run, atlas, time.monotonic() - started)
@@ -149,19 +160,21 @@ def _sample(
     return collect(items(), look_ahead=look_ahead, seed=seed, patterns=patterns)
 
 
-def _create(inputs: Inputs, out: str | Path, terms: int, seed: int, look_ahead: bool) -> Run:
-    run = Run.create(
-        out,
-        "fit",
-        {
-            "terms": terms,
-            "seed": seed,
-            "look_ahead": look_ahead,
-            "model": inputs.source.fingerprint,
-            "corpus": inputs.corpus["fingerprint"],
-            "annotator": inputs.annotator,
-        },
-    )
+def _config(inputs: Inputs, terms: int, seed: int, look_ahead: bool) -> dict[str, object]:
+    return {
+        "terms": terms,
+        "seed": seed,
+        "look_ahead": look_ahead,
+        "model": inputs.source.fingerprint,
+        "corpus": inputs.corpus["fingerprint"],
+        "texts": inputs.corpus["texts"],
+        "tokens": inputs.corpus["tokens"],
+        "annotator": inputs.annotator,
+    }
+
+
+def _create(inputs: Inputs, out: str | Path, config: dict[str, object]) -> Run:
+    run = Run.create(out, "fit", config)
     run.manifest |= {
         "model": {
             "name": inputs.source.name,
@@ -173,6 +186,12 @@ def _create(inputs: Inputs, out: str | Path, terms: int, seed: int, look_ahead: 
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     run.save()
+    return run
+
+
+def _resumed(out: str | Path, config: dict[str, object]) -> Run:
+    run = Run.open(out)
+    run.check_config(config)
     return run
 
 
@@ -196,6 +215,7 @@ def _write(run: Run, atlas: "Atlas", seconds: float) -> None:
         rows.append(row)
     run.write_table("formulas", pa.Table.from_pylist(rows))
     run.finish(atlas=atlas.to_json(), seconds=round(seconds, 2))
+    shutil.rmtree(run.folder / STAGES, ignore_errors=True)
 
 
 def stored_formulas(folder: str | Path) -> "dict[HeadId, Formula]":

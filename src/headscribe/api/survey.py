@@ -212,13 +212,7 @@ def _opened(
         if out is None:
             raise UsageError("expected the directory of the run to resume (--out RUN)")
         run = Run.open(out)
-        old = run.manifest.get("config", {})
-        changed = [name for name, value in config.items() if old.get(name) != value]
-        if changed:
-            raise UsageError(
-                f"cannot resume {out}: {', '.join(changed)} differ from the unfinished run; "
-                "give the same model, texts and options, or another --out"
-            )
+        run.check_config(config)
         return run, _restored(engine, run)
     folder = Path(out) if out is not None else _new_folder(inputs)
     run = Run.create(folder, "survey", config)

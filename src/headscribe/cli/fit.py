@@ -15,6 +15,7 @@ from headscribe.cli.options import (
     ModelArgument,
     OutOption,
     RecordedOption,
+    ResumeOption,
     SeedOption,
     TextOption,
 )
@@ -49,6 +50,7 @@ def fit(
     device: DeviceOption = None,
     dtype: DtypeOption = None,
     out: OutOption = None,
+    resume: ResumeOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Fit a readable formula to every head; score it on unseen text."""
@@ -71,6 +73,7 @@ def fit(
             look_ahead=look_ahead,
             seed=seed,
             out=out,
+            resume=resume,
             report=report,
         )
     if as_json:

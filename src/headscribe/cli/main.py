@@ -9,6 +9,7 @@ from headscribe.cli.demo import demo
 from headscribe.cli.doctor import doctor
 from headscribe.cli.fit import fit
 from headscribe.cli.patterns import app as patterns_app
+from headscribe.cli.replace import replace
 from headscribe.cli.report import report
 from headscribe.cli.show import show
 from headscribe.cli.survey import survey
@@ -27,6 +28,7 @@ app.command()(survey)
 app.command()(top)
 app.command()(show)
 app.command()(fit)
+app.command()(replace)
 app.command()(report)
 app.command()(doctor)
 app.command()(demo)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -50,6 +51,18 @@ def survey(
             show_default=False,
         ),
     ] = None,
+    pattern_file: Annotated[
+        str | None,
+        typer.Option(
+            "--pattern-file",
+            metavar="FILE",
+            help="A file of relations, or with --trust a Python file, beside the others.",
+            show_default=False,
+        ),
+    ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run a Python file that you wrote yourself.")
+    ] = False,
     limit: LimitOption = None,
     max_tokens: MaxTokensOption = None,
     annotator: AnnotatorOption = None,
@@ -67,6 +80,10 @@ def survey(
 
     source, texts = source_of(model, text, recorded, device, dtype)
     chosen = named_patterns(patterns, pattern or [])
+    if pattern_file is not None:
+        from headscribe.patterns.files import load_patterns
+
+        chosen = [*(chosen or ["default"]), *load_patterns(Path(pattern_file), trust=trust)]
     with progress() as report:
         found = run_survey(
             source,

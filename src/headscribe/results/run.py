@@ -87,6 +87,20 @@ class Run:
             raise UsageError(f"{path} was written by headscribe {version}: update to open it")
         return cls(path, manifest)
 
+    def check_config(self, config: Mapping[str, Any]) -> None:
+        """Whether the run was started with this configuration, so that it may go on.
+
+        Raises:
+            UsageError: something differs; says what.
+        """
+        old = self.manifest.get("config", {})
+        changed = [name for name, value in config.items() if old.get(name) != value]
+        if changed:
+            raise UsageError(
+                f"cannot resume {self.folder}: {', '.join(changed)} differ from the unfinished "
+                "run; give the same model, texts and options, or another --out"
+            )
+
     @property
     def complete(self) -> bool:
         """Whether the run came to its end."""
