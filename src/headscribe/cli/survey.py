@@ -115,9 +115,10 @@ def survey(
             )
         )
         return
-    from headscribe.report.terminal import print_top
+    from headscribe.report.terminal import print_layers, print_top
 
     print_top(scores)
+    print_layers(found.run.table("layers").to_pylist())
     for name, reason in manifest["skipped"].items():
         print(f"skipped {name}: {reason}", file=sys.stderr)
     for name, count in manifest["failures"].items():

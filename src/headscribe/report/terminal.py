@@ -6,6 +6,7 @@ Cells are `rich.text.Text`, never markup, and hold no control character.
 from collections.abc import Sequence
 from shutil import get_terminal_size
 from textwrap import wrap
+from typing import Any
 
 import numpy as np
 from rich import box
@@ -47,6 +48,24 @@ def print_head(
     out.print(head_table(head, scores))
     out.print(Text(f"\nAttention of {head.prose} on one text", style="bold"))
     out.print(Text(matrix_text(labels, real, width=out.width)), soft_wrap=True)
+
+
+def print_layers(rows: Sequence[dict[str, Any]], console: Console | None = None) -> None:
+    """Print how well each layer is explained: rows of the table `layers`, raw view."""
+    table = Table(
+        title="How well each layer is explained",
+        caption="Jensen-Shannon distance of each head's best pattern, chosen on other texts; lower "
+        "is better · 95 % intervals · gates and containment: headscribe report",
+        box=None, title_justify="left", caption_justify="left",
+    )  # fmt: skip
+    for name in ("layer", "distance", "interval"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        if row["view"] == "raw" and row["metric"] == "jsd":
+            layer = "all" if row["layer"] is None else str(row["layer"])
+            between = f"{number(row['low'])}–{number(row['high'])}"
+            table.add_row(layer, number(row["score"]), between)
+    (console or Console()).print(table)
 
 
 def print_relations(lines: Sequence[HalfAccuracy], console: Console | None = None) -> None:
