@@ -52,12 +52,9 @@ def print_head(
 
 def print_layers(rows: Sequence[dict[str, Any]], console: Console | None = None) -> None:
     """Print how well each layer is explained: rows of the table `layers`, raw view."""
-    table = Table(
-        title="How well each layer is explained",
-        caption="Jensen-Shannon distance of each head's best pattern, chosen on other texts; lower "
-        "is better · 95 % intervals · gates and containment: headscribe report",
-        box=None, title_justify="left", caption_justify="left",
-    )  # fmt: skip
+    out = console or Console()
+    out.print("How well each layer is explained", style="bold")
+    table = Table(box=None)
     for name in ("layer", "distance", "interval"):
         table.add_column(name, justify="right")
     for row in rows:
@@ -65,7 +62,11 @@ def print_layers(rows: Sequence[dict[str, Any]], console: Console | None = None)
             layer = "all" if row["layer"] is None else str(row["layer"])
             between = f"{number(row['low'])}–{number(row['high'])}"
             table.add_row(layer, number(row["score"]), between)
-    (console or Console()).print(table)
+    out.print(table)
+    out.print(
+        "Jensen-Shannon distance of each head's best pattern, chosen on other texts; lower is "
+        "better. Gates and containment: headscribe report.\n"
+    )
 
 
 def print_relations(lines: Sequence[HalfAccuracy], console: Console | None = None) -> None:
