@@ -1,0 +1,92 @@
+"""`fit` and `replace` from the command line: stable shapes, resumption, what the numbers say."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.integration.test_command_line import headscribe, wrong
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
+    """A small fit of stories260k, and texts that it has not seen."""
+    here = tmp_path_factory.mktemp("fit")
+    for name, number in (("train", 24), ("test", 8)):
+        with gzip.open(shared_data / "tinystories" / f"{name}.jsonl.gz", "rt") as file:
+            (here / f"{name}.jsonl").write_text("".join(next(file) for _ in range(number)))
+    (here / "model").symlink_to(shared_data / "stories260k")
+    done = headscribe(
+        "fit", "model", "--text", "train.jsonl", "--max-tokens", 64, "--annotator", "plain",
+        "--terms", 4, "--out", "atlas", "--json", cwd=here,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (here / "fit.json").write_text(done.stdout)
+    return here
+
+
+def test_the_document_of_a_fit(folder: Path) -> None:
+    document = json.loads((folder / "fit.json").read_text())
+    assert sorted(document) == ["by_head", "folds", "heads", "terms", "test"]
+    assert (document["terms"], document["heads"], document["folds"]) == (4, 40, 5)
+    assert sorted(document["test"]) == ["gain", "iou", "jsd"]
+    assert {"mean", "median", "low", "high"} <= set(document["test"]["iou"])
+    assert document["test"]["gain"]["mean"] > 0, "formulas beat the profile on unseen texts"
+    first = document["by_head"][0]
+    assert sorted(first) == ["formula", "gain", "head", "iou", "jsd", "labels"]
+    assert all(len(one["formula"]["terms"]) <= 4 for one in document["by_head"])
+    assert not (folder / "atlas" / "stages").exists()
+
+
+def test_the_document_of_a_replacement(folder: Path) -> None:
+    arguments = [
+        "replace", "model", "--programs", "atlas", "--text", "test.jsonl", "--fit-text",
+        "train.jsonl", "--max-tokens", 64, "--annotator", "plain", "--fractions", "0.25,1",
+        "--out", "replaced",
+    ]  # fmt: skip
+    done = headscribe(*arguments, "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert sorted(document) == ["curve", "metric", "unaltered"]
+    assert document["metric"] == "perplexity"
+    point = document["curve"][0]
+    assert sorted(point) == sorted(
+        ["program", "order", "tuned", "fraction", "heads", "value", "increase", "low", "high"]
+    )
+    at = {
+        (p["program"], p["fraction"]): p["increase"]
+        for p in document["curve"]
+        if p["order"] == "best_first"
+    }
+    assert {program for program, _ in at} == {
+        "formula", "profile", "fixed", "shuffled", "zero", "mean"
+    }  # fmt: skip
+    for fraction in (0.25, 1.0):
+        assert at["formula", fraction] < at["fixed", fraction] < at["zero", fraction]
+    again = headscribe(*arguments, "--resume", "--json", cwd=folder)
+    assert json.loads(again.stdout) == document
+
+
+def test_the_altered_model_talks(folder: Path) -> None:
+    done = headscribe(
+        "replace", "model", "--programs", "atlas", "--generate", "Once upon a time", "--json",
+        cwd=folder,
+    )  # fmt: skip
+    found = json.loads(done.stdout)
+    assert all(text.startswith("Once upon a time") for text in found.values())
+    assert found["unaltered"] != found["replaced"]
+
+
+def test_wrong_use(folder: Path) -> None:
+    assert "run.json" in wrong(folder, "replace", "model", "--programs", "nowhere",
+                               "--text", "test.jsonl", "--fit-text", "train.jsonl")  # fmt: skip
+    assert "--fit-text" in wrong(
+        folder, "replace", "model", "--programs", "atlas", "--text", "test.jsonl"
+    )
+    assert "numbers between commas" in wrong(
+        folder, "replace", "model", "--programs", "atlas", "--fractions", "half"
+    )
+    assert "not empty" in wrong(
+        folder, "fit", "model", "--text", "train.jsonl", "--annotator", "plain", "--out", "atlas"
+    )
