@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from headscribe.api.fit import fit
     from headscribe.api.inputs import corpus
+    from headscribe.api.record import record
     from headscribe.api.replace import replace
     from headscribe.api.survey import Survey, survey
     from headscribe.core.errors import HeadscribeError, RunError, UsageError
@@ -34,6 +35,7 @@ _HOME = {
     "fit": "headscribe.api.fit",
     "load": "headscribe.models.loading",
     "pattern": "headscribe.patterns.registry",
+    "record": "headscribe.api.record",
     "replace": "headscribe.api.replace",
     "survey": "headscribe.api.survey",
     "write_recording": "headscribe.models.recorded",
@@ -50,6 +52,7 @@ __all__ = [
     "fit",
     "load",
     "pattern",
+    "record",
     "replace",
     "survey",
     "write_recording",

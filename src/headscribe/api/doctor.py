@@ -17,6 +17,7 @@ class Health:
         versions: of Python, Headscribe and what it stands on.
         device: where models would run.
         assets: what is bundled, `ok` or what is wrong with it.
+        sandbox: whether untrusted programs can be run here, and why not.
         model: facts about the model that was asked about, None if none was.
         notes: what cannot be done with the model, and why.
     """
@@ -24,6 +25,7 @@ class Health:
     versions: dict[str, str]
     device: str
     assets: dict[str, str]
+    sandbox: str
     model: dict[str, object] | None = None
     notes: list[str] = field(default_factory=list)
     healthy: bool = True
@@ -33,6 +35,7 @@ class Health:
         found = [f"{name:<16}{value}" for name, value in self.versions.items()]
         found.append(f"{'device':<16}{self.device}")
         found += [f"{name:<16}{state}" for name, state in self.assets.items()]
+        found.append(f"{'sandbox':<16}{self.sandbox}")
         if self.model is not None:
             found.append("")
             found += [f"{name:<16}{value}" for name, value in self.model.items()]
@@ -51,7 +54,7 @@ def examine(model: str | None = None, device: str | None = None) -> Health:
     assets = _assets()
     healthy = all(state == "ok" or name == "bundled:minilm" for name, state in assets.items())
     if model is None:
-        return Health(versions, _device(), assets, healthy=healthy)
+        return Health(versions, _device(), assets, _sandbox(), healthy=healthy)
     from headscribe.models.loading import check
 
     support = check(model, device=device)
@@ -69,8 +72,21 @@ def examine(model: str | None = None, device: str | None = None) -> Health:
     if support.stack:
         facts["stack"] = support.stack
     return Health(
-        versions, _device(), assets, facts, list(support.notes), healthy and support.survey
+        versions,
+        _device(),
+        assets,
+        _sandbox(),
+        facts,
+        list(support.notes),
+        healthy and support.survey,
     )
+
+
+def _sandbox() -> str:
+    from headscribe.sandbox import status
+
+    found = status()
+    return "in force" if found.in_force else f"not in force: {found.reason}"
 
 
 def _device() -> str:

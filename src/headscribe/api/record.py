@@ -1,0 +1,61 @@
+"""Record a model's attention, so that it can be surveyed and fitted without the model."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headscribe.api.inputs import CorpusLike, Reporter, corpus, model_inputs, silent
+from headscribe.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from headscribe.models.loading import Source
+    from headscribe.models.model import Model
+    from headscribe.models.recorded import Recording
+
+
+def record(
+    model: "Model | Source",
+    texts: CorpusLike,
+    folder: str | Path,
+    *,
+    annotator: str | None = None,
+    limit: int | None = None,
+    max_tokens: int | None = None,
+    report: Reporter = silent,
+) -> "Recording":
+    """Write the attention of every head on every text into a folder, and open it.
+
+    A recording holds `layers x heads x T x T` numbers of two bytes a text.
+
+    Args:
+        model: what `headscribe.load` takes or gives.
+        texts: what `headscribe.corpus` takes.
+        folder: a new folder.
+        annotator: as in `survey`; its words and tags are recorded too.
+        limit: at most so many texts.
+        max_tokens: cut every text to so many tokens.
+        report: hears of the progress.
+
+    Raises:
+        UsageError: the folder holds a recording already, or wrong input.
+    """
+    from headscribe.fitting.sources import attention_items
+    from headscribe.models.loading import load
+    from headscribe.models.model import Model
+    from headscribe.models.recorded import Recording, write_recording
+
+    if (Path(folder) / "attention.npz").exists():
+        raise UsageError(f"{folder} holds a recording already: choose another folder")
+    loaded = model if isinstance(model, Model) else load(model)
+    inputs = model_inputs(
+        loaded, corpus(texts, limit), annotator_name=annotator, max_tokens=max_tokens,
+        report=report,
+    )  # fmt: skip
+    shape = (loaded.layers, loaded.heads)
+    write_recording(
+        folder,
+        (
+            (passage, attention.reshape(*shape, *attention.shape[1:]))
+            for passage, attention, _ in attention_items(loaded, inputs.passages)
+        ),
+    )
+    return Recording(folder)
