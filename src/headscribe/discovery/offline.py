@@ -1,0 +1,198 @@
+"""The offline proposer: a search of the relation grammar for what the residual asks for.
+
+For the residual `e = p - a` of a head's formula on the `fit` rows, a relation with the column `x`
+has the score statistic `(sum e x)^2 / (2 sum_rows Var_p(x))`, as in the choice of a formula's
+terms. The formula's pool offers single relations; here pairs of them are tried: conjunctions of
+two conditions, products of a condition and a number, and gates by what the query is.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from headscribe.discovery.neutral import neutral
+from headscribe.discovery.prompting import Attempt
+from headscribe.discovery.proposals import Code, ExampleMatrix, Hypothesis, Proposal
+from headscribe.discovery.proposers import Answer
+from headscribe.discovery.study import Study
+from headscribe.fitting.formula import MAX_TERM_ATOMS
+from headscribe.fitting.pool import token_classes
+from headscribe.relations import Evaluator, Relation, parse
+
+BEAM = 32
+"""Single relations that pairs are made of, the best by score."""
+
+PROPOSED = 3
+"""Relations of a proposal."""
+
+SEARCH_ROWS = 1500
+_ALIKE = 0.8
+_LEAST_SPREAD = 1e-4
+_PER_ATOM = 0.04
+
+
+@dataclass(frozen=True)
+class _Found:
+    relation: Relation
+    score: float
+    column: Float[np.ndarray, " n"]
+
+
+class Offline:
+    """Proposes the relations that the residual asks for most; needs no language model."""
+
+    name = "offline"
+
+    def propose(
+        self, study: Study, attempts: Sequence[Attempt], *, python: bool, rounds_left: int
+    ) -> Answer | None:
+        """Propose the best relations that were not proposed before."""
+        before = {line for attempt in attempts for line in attempt.answer.splitlines()}
+        chosen = _apart(one for one in search(study) if one.relation.source not in before)
+        if not chosen:
+            return None
+        proposal = _proposal(study, chosen)
+        said = "\n".join(one.relation.source for one in chosen)
+        return Answer(said, proposal, "offline:pairs-1")
+
+
+def search(study: Study) -> list[_Found]:
+    """Score single relations and pairs on `fit`, best first."""
+    material = study.material
+    rows = material.rows("fit")
+    few = np.flatnonzero(rows)
+    if len(few) > SEARCH_ROWS:
+        few = np.random.default_rng(material.seed).choice(few, SEARCH_ROWS, replace=False)
+    keep = np.isin(material.sample.row, few)
+    row = np.unique(material.sample.row[keep], return_inverse=True)[1]
+    predicted = study.predicted[keep].astype(np.float64)
+    residual = predicted - study.real[keep]
+    score = _Score(row, predicted, residual)
+    known = {term.relation for term in study.formula.terms}
+    singles = _singles(study, keep, score)
+    gates = _gates(study, keep)
+    partners = [(one.relation, one.column) for one in singles] + gates
+    found = {one.relation.source: one for one in singles}
+    for i, one in enumerate(singles):
+        for other, column in partners[i + 1 :]:
+            pair = _pair(one.relation, other)
+            if pair is None or pair.source in found:
+                continue
+            product = one.column * column
+            value = score(product) * (1 - _PER_ATOM * (pair.atoms - 1))
+            if value > 0:
+                found[pair.source] = _Found(pair, value, product)
+    fresh = [one for source, one in found.items() if source not in known]
+    return sorted(fresh, key=lambda one: (-one.score, one.relation.source))
+
+
+class _Score:
+    """The score statistic of a column, a mean over rows."""
+
+    def __init__(
+        self, row: np.ndarray, predicted: Float[np.ndarray, " n"], residual: Float[np.ndarray, " n"]
+    ) -> None:
+        self._row, self._predicted, self._residual = row, predicted, residual
+        self._rows = int(row.max()) + 1
+
+    def __call__(self, column: Float[np.ndarray, " n"]) -> float:
+        weighted = self._predicted * column
+        mean = np.bincount(self._row, weighted, self._rows)
+        spread = float(weighted @ column - mean @ mean) / self._rows
+        if spread < _LEAST_SPREAD:
+            return 0.0
+        return float((self._residual @ column / self._rows) ** 2 / (2 * spread))
+
+
+def _singles(study: Study, keep: np.ndarray, score: _Score) -> list[_Found]:
+    """The best relations of the formula's pool, the formula's own among them."""
+    sample = study.material.sample
+    known = {term.relation for term in study.formula.terms}
+    scored = []
+    for k, source in enumerate(sample.pool):
+        column = sample.features.column(k, len(sample.key_token))[keep].astype(np.float64)
+        relation = parse(source)
+        scored.append(_Found(relation, score(column), column))
+    scored.sort(key=lambda one: (-one.score, one.relation.source))
+    own = [one for one in scored if one.relation.source in known]
+    best = [one for one in scored if one.relation.source not in known and one.score > 0]
+    return own + best[:BEAM]
+
+
+def _gates(study: Study, keep: np.ndarray) -> list[tuple[Relation, Float[np.ndarray, " n"]]]:
+    """Conditions on the query alone, which say nothing by themselves."""
+    material = study.material
+    sources = [*token_classes("query", wide=True).values(), "query.is_special"]
+    gates = []
+    for source in sources:
+        one = parse(source)
+        ahead = one.looks_ahead and material.visibility.causal and not material.look_ahead
+        if one.needs <= material.provides and not ahead:
+            gates.append(one)
+    columns = material.columns([one.source for one in gates])[keep].astype(np.float64)
+    return [(one, columns[:, k]) for k, one in enumerate(gates) if columns[:, k].any()]
+
+
+def _pair(one: Relation, other: Relation) -> Relation | None:
+    """Both at once: a conjunction, or a product where one is a number; None if too long."""
+    if one.atoms + other.atoms > MAX_TERM_ATOMS:
+        return None
+    if one.is_boolean and other.is_boolean:
+        return parse(f"({one.source}) and ({other.source})")
+    if one.is_boolean or other.is_boolean:
+        return parse(f"({one.source}) * ({other.source})")
+    return None
+
+
+def _apart(found: Iterator[_Found]) -> list[_Found]:
+    """The best few whose columns are not much alike."""
+    chosen: list[_Found] = []
+    for one in found:
+        if len(chosen) == PROPOSED or one.score <= 0:
+            break
+        if all(_cosine(one.column, other.column) < _ALIKE for other in chosen):
+            chosen.append(one)
+    return chosen
+
+
+def _cosine(one: Float[np.ndarray, " n"], other: Float[np.ndarray, " n"]) -> float:
+    size = float(np.sqrt((one @ one) * (other @ other)))
+    return float(one @ other) / size if size else 0.0
+
+
+def _proposal(study: Study, chosen: Sequence[_Found]) -> Proposal:
+    """The search's result in the shape of any proposal."""
+    hypotheses = tuple(
+        Hypothesis(
+            statement=f"attention depends on `{one.relation.source}`",
+            evidence=(f"score of the residual {one.score:.5f} on fit",),
+        )
+        for one in (*chosen, *[chosen[-1]] * 2)
+    )[:3]
+    return Proposal(
+        hypotheses=hypotheses,
+        chosen=0,
+        validation="the largest score statistics of the residual among pairs of relations",
+        example=_example(study, [one.relation for one in chosen]),
+        code=Code(kind="relations", relations=tuple(one.relation.source for one in chosen)),
+    )
+
+
+def _example(study: Study, relations: Sequence[Relation]) -> ExampleMatrix:
+    """The related pairs of the first `fit` text that has any."""
+    material = study.material
+    texts = material.texts("fit")
+    for text in texts:
+        passage = material.passages[text]
+        evaluator = Evaluator(passage, material.visibility)
+        total = sum(np.maximum(evaluator.dense(one).astype(np.float64), 0) for one in relations)
+        query, key = np.nonzero(np.broadcast_to(total, (len(passage), len(passage))))
+        if len(query):
+            values = np.asarray(total)[query, key]
+            share = values / np.bincount(query, values, len(passage))[query]
+            cells = zip(query.tolist(), key.tolist(), share.tolist(), strict=True)
+            shown = tuple((q, k, min(float(w), 1.0)) for q, k, w in cells)[:4096]
+            return ExampleMatrix(text=neutral(passage.text_id), cells=shown)
+    return ExampleMatrix(text=neutral(material.passages[texts[0]].text_id), cells=((0, 0, 1.0),))
