@@ -42,7 +42,9 @@ class Health:
         return found + self.notes
 
 
-def examine(model: str | None = None, device: str | None = None) -> Health:
+def examine(
+    model: str | None = None, device: str | None = None, stack: str | None = None
+) -> Health:
     """Look at the installation, and at a model if one is named.
 
     Raises:
@@ -57,7 +59,7 @@ def examine(model: str | None = None, device: str | None = None) -> Health:
         return Health(versions, _device(), assets, _sandbox(), healthy=healthy)
     from headscribe.models.loading import check
 
-    support = check(model, device=device)
+    support = check(model, device=device, stack=stack)
     facts: dict[str, object] = {
         "model": model,
         "architecture": support.architecture,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headscribe.cli.options import DeviceOption, JsonOption
+from headscribe.cli.options import DeviceOption, JsonOption, StackOption
 
 
 def doctor(
@@ -15,12 +15,13 @@ def doctor(
         typer.Argument(metavar="MODEL", help="A model to look at.", show_default=False),
     ] = None,
     device: DeviceOption = None,
+    stack: StackOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what works here: versions, devices, bundled assets, and what a model supports."""
     from headscribe.api.doctor import examine
 
-    found = examine(model, device)
+    found = examine(model, device, stack)
     if as_json:
         print(json.dumps(asdict(found), ensure_ascii=False))
         return

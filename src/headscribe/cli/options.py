@@ -60,6 +60,14 @@ DtypeOption = Annotated[
     str | None,
     typer.Option("--dtype", help="float32, bfloat16, ... Default: as stored.", show_default=False),
 ]
+StackOption = Annotated[
+    str | None,
+    typer.Option(
+        "--stack",
+        help="Of an encoder-decoder model: encoder (default) or decoder.",
+        show_default=False,
+    ),
+]
 OutOption = Annotated[
     str | None,
     typer.Option(

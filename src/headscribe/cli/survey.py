@@ -19,6 +19,7 @@ from headscribe.cli.options import (
     RecordedOption,
     ResumeOption,
     SeedOption,
+    StackOption,
     TextOption,
 )
 from headscribe.core.errors import UsageError
@@ -69,6 +70,7 @@ def survey(
     seed: SeedOption = 0,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
+    stack: StackOption = None,
     out: OutOption = None,
     resume: ResumeOption = False,
     as_json: JsonOption = False,
@@ -78,7 +80,7 @@ def survey(
     from headscribe.api.survey import survey as run_survey
     from headscribe.cli.progress import progress
 
-    source, texts = source_of(model, text, recorded, device, dtype)
+    source, texts = source_of(model, text, recorded, device, dtype, stack)
     chosen = named_patterns(patterns, pattern or [])
     if pattern_file is not None:
         from headscribe.patterns.files import load_patterns
@@ -134,6 +136,7 @@ def source_of(
     recorded: str | None,
     device: str | None,
     dtype: str | None,
+    stack: str | None = None,
 ) -> "tuple[Model | Recording, Corpus | None]":
     """The model and corpus, or the recording, that the input options name.
 
@@ -153,4 +156,4 @@ def source_of(
     from headscribe.text.corpora import read
 
     corpus = read(text)
-    return load(model, device=device, dtype=dtype), corpus
+    return load(model, device=device, dtype=dtype, stack=stack), corpus
