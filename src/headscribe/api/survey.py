@@ -8,8 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from headscribe.api.checkpoint import restored, run_stored
 from headscribe.api.choice import Choice, choose_patterns
 from headscribe.api.inputs import (
     CorpusLike,
@@ -20,7 +19,7 @@ from headscribe.api.inputs import (
     recorded_inputs,
     silent,
 )
-from headscribe.core.errors import HeadscribeError, UsageError
+from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.results import queries
 from headscribe.results.run import Run
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
     from headscribe.models.recorded import Recording
     from headscribe.patterns.contract import Pattern
     from headscribe.scoring.engine import Engine, Progress
-
-STORE_EVERY = 10.0
-"""Seconds between two stores of an unfinished survey's sums."""
 
 _VERSIONS = ("headscribe", "torch", "transformers", "numpy", "spacy")
 
@@ -140,7 +136,7 @@ def survey(
     run, progress = _opened(inputs, choice, engine, out, resume)
     if run.complete:
         return Survey(run)
-    _run_stored(engine, progress, run, report)
+    run_stored(engine, progress, run, report)
     _write_tables(engine, progress, run)
     run.finish(
         failures=_failures(engine, progress),
@@ -213,7 +209,7 @@ def _opened(
             raise UsageError("expected the directory of the run to resume (--out RUN)")
         run = Run.open(out)
         run.check_config(config)
-        return run, _restored(engine, run)
+        return run, restored(engine, run)
     folder = Path(out) if out is not None else _new_folder(inputs)
     run = Run.create(folder, "survey", config)
     run.manifest |= {
@@ -243,64 +239,6 @@ def _new_folder(inputs: Inputs) -> Path:
     while folder.exists():
         folder, number = Path("runs") / f"{name}-{number}", number + 1
     return folder
-
-
-def _run_stored(engine: "Engine", progress: "Progress", run: Run, report: Reporter) -> None:
-    """Run to the end; store the sums now and then, and when something stops the run."""
-    total = engine.total_texts()
-    last = time.monotonic()
-
-    def after_batch(now: "Progress", done: int) -> None:
-        nonlocal last
-        report("scoring", done, total)
-        if time.monotonic() - last > STORE_EVERY:
-            _store(run, now)
-            last = time.monotonic()
-
-    try:
-        engine.run(progress, after_batch)
-    except (KeyboardInterrupt, HeadscribeError):
-        if progress.whole:
-            _store(run, progress)
-        raise
-
-
-def _store(run: Run, progress: "Progress") -> None:
-    import pyarrow as pa
-
-    from headscribe.results.examples import table_of
-
-    table = table_of(progress.examples)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    run.write_state(
-        progress.sums.arrays()
-        | progress.relations.arrays()
-        | {
-            "position": np.array([progress.phase, progress.batches]),
-            "examples": np.frombuffer(sink.getvalue(), np.uint8),
-        }
-    )
-
-
-def _restored(engine: "Engine", run: Run) -> "Progress":
-    import pyarrow as pa
-
-    from headscribe.results.examples import rows_of
-    from headscribe.scoring.accumulators import Accumulators
-    from headscribe.scoring.engine import Progress
-    from headscribe.scoring.relation_accuracy import RelationSums
-
-    state = run.read_state()
-    if state is None:
-        return engine.start()
-    phase, batches = (int(number) for number in state["position"])
-    with pa.ipc.open_stream(pa.py_buffer(state["examples"].tobytes())) as reader:
-        examples = rows_of(reader.read_all())
-    sums = Accumulators.from_arrays(state, run.folder / "state.npz")
-    relations = RelationSums.from_arrays(state, engine.source.layers * engine.source.heads)
-    return Progress(sums, relations, examples, phase, batches)
 
 
 def _write_tables(engine: "Engine", progress: "Progress", run: Run) -> None:
