@@ -205,7 +205,7 @@ class Engine:
     def _count(self, plan: BatchPlan, buckets: np.ndarray, sums: Accumulators) -> None:
         sums.containment += containment_sums(plan)
         sums.failures += plan.failed.sum(axis=1)
-        sums.covered += plan.views["raw"].covered.sum((1, 2)).cpu().numpy()
+        sums.covered += plan.views["raw"].covered.sum(axis=(1, 2))
         counts = np.stack([np.ones_like(plan.lengths), plan.lengths, plan.lengths], axis=1)
         np.add.at(sums.seen, buckets, counts)
 

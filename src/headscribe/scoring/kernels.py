@@ -1,4 +1,4 @@
-"""Metrics of every (pattern, text, row) for all heads of a layer at once, from the support alone.
+"""Metrics of predicted rows for all heads of a layer at once, from the support alone.
 
 The formulas stand in `headscribe.core.metrics`. Rows are computed in float32: the mass outside the
 support, `P - s`, cancels where a pattern is nearly right, which costs at most 1e-6 on the square of
@@ -7,101 +7,154 @@ the Jensen-Shannon distance; sums over rows and texts are taken in float64.
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from headscribe.scoring.plan import ViewPlan
+from headscribe.core.metrics import View
+from headscribe.scoring.tables import Block, RowTable
 
 _TINY = torch.finfo(torch.float32).tiny
 
 
 @dataclass(frozen=True)
 class RealRows:
-    """What the metrics need of the real rows as wholes, in one view.
+    """What the metrics need of the real rows as wholes, in one view; each of shape `(H, B * T)`.
 
     Attributes:
-        mass: sum of each row over the keys that count, shape `(H, B, T)`: the `P` of the raw view,
-            the content mass of the content view.
-        peak: the largest probability among those keys, `(H, B, T)`.
-        weight: what the row counts for, `(H, B, T)`, float64: 1 in the raw view, its content mass
-            in the content view; 0 for rows that do not count.
+        mass: sum of each row over the keys that count: the `P` of the raw view, the content mass
+            of the content view.
+        peak: the largest probability among those keys.
+        weight: what the row counts for: 1 in the raw view, its content mass in the content view.
+        scale: what probabilities are multiplied with: 1, or 1 over the content mass; None for 1.
+        row_sum: what the row sums to after that.
     """
 
-    mass: Float[Tensor, "H B T"]
-    peak: Float[Tensor, "H B T"]
-    weight: Float[Tensor, "H B T"]
+    mass: Float[Tensor, "H rows"]
+    peak: Float[Tensor, "H rows"]
+    weight: Float[Tensor, "H rows"]
+    scale: Float[Tensor, "H rows"] | None
+    row_sum: Float[Tensor, "H rows"]
+
+
+@dataclass(frozen=True)
+class Readings:
+    """One pass over a layer's attention.
+
+    Attributes:
+        raw: the rows as they are.
+        content: the rows without sinks.
+        sink: attention on all sinks, shape `(B, H, T)`.
+        last: attention on the last token of the text, `(B, H, T)`.
+    """
+
+    raw: RealRows
+    content: RealRows
+    sink: Float[Tensor, "B H T"]
+    last: Float[Tensor, "B H T"]
+
+    def of(self, view: View) -> RealRows:
+        """The rows in a view."""
+        return self.raw if view == "raw" else self.content
+
+
+def read_attention(
+    attention: Float[Tensor, "B H T T"],
+    lengths: Int[np.ndarray, " B"],
+    sinks: Bool[np.ndarray, "B T"],
+) -> Readings:
+    """Sum and peak of every row over the content keys and over the sinks.
+
+    Content keys are read in runs between sinks, so that nothing is copied or masked.
+    """
+    batch, heads, width = attention.shape[:3]
+    mass, peak, sink, sink_peak, last = attention.new_zeros((5, batch, heads, width)).unbind()
+    for b, length in enumerate(lengths.tolist()):
+        rows = attention[b]
+        for start, stop in _runs(~sinks[b, :length]):
+            part = rows[:, :, start:stop]
+            mass[b] += part.sum(-1)
+            torch.maximum(peak[b], part.amax(-1), out=peak[b])
+        keys = np.flatnonzero(sinks[b, :length])
+        if len(keys):
+            part = rows[:, :, torch.from_numpy(keys).to(rows.device)]
+            sink[b], sink_peak[b] = part.sum(-1), part.amax(-1)
+        last[b] = rows[:, :, length - 1]
+
+    def flat(values: Tensor) -> Tensor:
+        return values.transpose(0, 1).reshape(heads, batch * width)
+
+    total, content = flat(mass + sink), flat(mass)
+    raw = RealRows(total, flat(torch.maximum(peak, sink_peak)), torch.ones_like(total), None, total)
+    # Rows without any content mass weigh nothing; dividing by 1 keeps them finite.
+    scale = torch.where(content > 0, content, 1.0).reciprocal()
+    return Readings(raw, RealRows(content, flat(peak), content, scale, content * scale), sink, last)
+
+
+def _runs(flags: Bool[np.ndarray, " T"]) -> list[tuple[int, int]]:
+    """Where runs of true begin and end."""
+    edges = np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0))
+    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
 @dataclass(frozen=True)
 class RowScores:
-    """Row metrics, each of shape `(H, P, B, T)`; 0 where the pattern does not cover the row.
+    """Metrics of every row of a table, each of shape `(H, U)`."""
 
-    `row_sum` has shape `(H, B, T)`: what the real row sums to, 1 after renormalisation.
+    overlap: Float[Tensor, "H U"]
+    jsd: Float[Tensor, "H U"]
+    mass: Float[Tensor, "H U"]
+    hit: Float[Tensor, "H U"]
+
+
+def score_rows(attention: Float[Tensor, "B H T T"], table: RowTable, real: RealRows) -> RowScores:
+    """Overlap, Jensen-Shannon distance, mass and hit of every row of a table.
+
+    With `x log2 x` written as `h(x)`, and because `q` sums to 1, the distance is
+    `JSD^2 = 1/2 [P + 1 + sum_S (h(p) + h(q) - h(p + q))]`.
     """
-
-    overlap: Float[Tensor, "H P B T"]
-    jsd: Float[Tensor, "H P B T"]
-    mass: Float[Tensor, "H P B T"]
-    hit: Float[Tensor, "H P B T"]
-    row_sum: Float[Tensor, "H B T"]
-
-
-def real_rows(heads: Float[Tensor, "H B T T"], plan: ViewPlan) -> RealRows:
-    """Sum, peak and weight of every real row.
-
-    Args:
-        heads: the attention, head by head.
-        plan: says which keys count.
-    """
-    counts = plan.key_counts
-    if plan.view == "content":
-        heads = heads.masked_fill(~counts[None, :, None, :], 0.0)
-    mass = heads.sum(-1)
-    weight = (mass if plan.view == "content" else torch.ones_like(mass)) * counts
-    return RealRows(mass, heads.amax(-1), weight.to(torch.float64))
-
-
-def plogp(values: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-    """`x log2 x`, 0 at 0."""
-    return values * values.clamp_min(_TINY).log2()
+    heads = attention.shape[1]
+    square, overlap, mass, hit = attention.new_empty((4, heads, len(table.query))).unbind()
+    flat = attention.reshape(-1)
+    for block in table.blocks:
+        rows = slice(block.start, block.stop)
+        query = table.query[rows]
+        p = _gathered(flat, attention.shape, block)
+        hit[:, rows] = p.amax(1) >= real.peak.index_select(1, query)
+        if real.scale is not None:
+            p *= real.scale.index_select(1, query)[:, None]
+        p.clamp_min_(_TINY)
+        if block.keep is not None:
+            # What stands in padding is positive, so that its logarithm is finite.
+            p *= block.keep
+            p.clamp_min_(_TINY)
+        torch.sum(p, 1, out=mass[:, rows])
+        both = p + block.weight
+        terms = torch.addcmul(block.weight_plogp, p, p.log2())
+        terms.addcmul_(both, both.log2(), value=-1)
+        torch.sum(terms, 1, out=square[:, rows])
+        torch.sum(torch.minimum(p, block.weight), 1, out=overlap[:, rows])
+    square += real.row_sum.index_select(1, table.query) + 1
+    return RowScores(overlap, square.mul_(0.5).clamp_(0.0, 1.0).sqrt_(), mass, hit)
 
 
-def score_rows(heads: Float[Tensor, "H B T T"], plan: ViewPlan, real: RealRows) -> RowScores:
-    """Overlap, Jensen-Shannon distance, mass and hit of every row that a pattern covers.
-
-    With `x log2 x` written as `h(x)`, the distance is
-    `JSD^2 = 1/2 [P - s + sum_S (h(p) + h(q) - h(p + q) + p + q)]`.
-    """
-    number = len(heads)
-    shape = (number, *plan.covered.shape)
-    p = heads.reshape(number, -1).index_select(1, plan.cell)
-    hits = (p >= real.peak.reshape(number, -1).index_select(1, plan.query)).to(p.dtype)
-    row_sum = real.mass
-    if plan.view == "content":
-        # Rows without any content mass weigh nothing; dividing by 1 keeps them finite.
-        scale = torch.where(real.mass > 0, real.mass, 1.0)
-        p = p / scale.reshape(number, -1).index_select(1, plan.query)
-        row_sum = real.mass / scale
-    q = plan.weight
-    both = p + q
-    spread = plogp(p) + plan.weight_plogp - plogp(both) + both
-
-    def by_row(values: Tensor) -> Tensor:
-        sums = values.new_zeros((number, plan.covered.numel()))
-        return sums.index_add_(1, plan.row, values).reshape(shape)
-
-    mass = by_row(p)
-    outside = (row_sum[:, None] - mass) * plan.covered
-    jsd = (0.5 * (outside + by_row(spread))).clamp_(0.0, 1.0).sqrt_()
-    return RowScores(by_row(torch.minimum(p, q)), jsd, mass, by_row(hits).clamp_(max=1.0), row_sum)
+def _gathered(flat: Float[Tensor, " n"], shape: torch.Size, block: Block) -> Float[Tensor, "H k r"]:
+    """Probabilities of a block's entries for every head."""
+    _, heads, width, _ = shape
+    plane = width * width
+    head = torch.arange(heads, device=flat.device)[:, None] * plane
+    index = head + (block.cell + block.text * (heads * plane)).reshape(-1)
+    return flat.index_select(0, index.reshape(-1)).reshape(heads, *block.cell.shape)
 
 
-def score_dense_rows(
+def score_whole_rows(
     real: Float[Tensor, "H R T"], predicted: Float[Tensor, "H R T"]
 ) -> tuple[Float[Tensor, "H R"], Float[Tensor, "H R"]]:
-    """Overlap and Jensen-Shannon distance of whole rows."""
-    both = real + predicted
-    square = (plogp(real) + plogp(predicted) - plogp(both) + both).sum(-1)
-    distance = (0.5 * square).clamp_(0.0, 1.0).sqrt_()
-    return torch.minimum(real, predicted).sum(-1), distance
+    """Overlap and Jensen-Shannon distance of rows that are given whole."""
+    p, q = real.clamp_min(_TINY), predicted.clamp_min(_TINY)
+    both = p + q
+    terms = q * q.log2()
+    terms.addcmul_(p, p.log2()).addcmul_(both, both.log2(), value=-1)
+    square = terms.sum(-1) + both.sum(-1)
+    return torch.minimum(p, q).sum(-1), square.mul_(0.5).clamp_(0.0, 1.0).sqrt_()

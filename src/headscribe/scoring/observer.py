@@ -19,21 +19,29 @@ from headscribe.scoring.accumulators import (
     Accumulators,
 )
 from headscribe.scoring.baselines import Calibration
-from headscribe.scoring.kernels import (
-    RealRows,
-    RowScores,
-    real_rows,
-    score_dense_rows,
-    score_rows,
-)
+from headscribe.scoring.kernels import Readings, RealRows, read_attention, score_rows
 from headscribe.scoring.plan import BatchPlan
 from headscribe.scoring.profile import (
+    PIECE_ROWS,
     ProfileCells,
+    ProfileScores,
     class_sums,
-    predicted_rows,
     profile_cells,
+    score_profile,
+    whole_rows,
 )
-from headscribe.scoring.texts import RowSums, gain, own_sums, paired_sums
+from headscribe.scoring.texts import (
+    RowSums,
+    at_slots,
+    covered_sums,
+    gain,
+    paired_sums,
+    safe,
+    sampled_sums,
+    text_scores,
+    text_sums,
+    weight_at_slots,
+)
 
 
 class LayerAttention(Protocol):
@@ -95,7 +103,7 @@ class BatchScorer:
 
     def __post_init__(self) -> None:
         self._cells: dict[int, ProfileCells] = {}
-        self._pending: list[tuple[np.ndarray, np.ndarray]] = []
+        self._pending: list[_Pending] = []
 
     def observe(self, call: LayerAttention) -> None:
         """Score one layer.
@@ -104,102 +112,83 @@ class BatchScorer:
             RunError: a real row holds NaN or infinity; names text, layer and head.
         """
         plan = self.plan_of(call.layer)
-        attention = call.probabilities()
+        attention = call.probabilities().contiguous()
         first = call.layer * attention.shape[1]
-        self._check(attention, plan, call.layer)
+        readings = read_attention(attention, plan.lengths, plan.sinks)
+        self._check(readings.raw, plan, call.layer)
         cells = self._profile_cells(plan, attention.device)
-        fold = torch.from_numpy(self.folds).to(attention.device)[cells.text]
-        heads = attention.transpose(0, 1).contiguous()
-        lines = heads.reshape(len(heads), -1, plan.width).index_select(1, cells.row)
+        fold = torch.from_numpy(self.folds).to(attention.device)
         if self.calibrate:
-            self._add_profile(first, lines, cells, fold)
+            self._add_profile(attention, first, cells, fold)
+        profile = None
+        if self.score and self.calibration is not None:
+            table = self.calibration.profile[:, first : first + attention.shape[1]]
+            profile = score_profile(
+                attention, table.to(attention.device), cells, fold, plan, readings
+            )
         for view in VIEWS:
-            self._observe_view(view, plan, heads, first, lines, cells, fold)
+            self._observe_view(view, plan, attention, first, readings.of(view), profile)
         if self.score:
-            self._add_gate(plan, heads, first)
+            self._add_gate(plan, readings, first)
 
     def commit(self) -> None:
         """Add what was observed to the sums; until then they do not know of the batch."""
-        for target, values in self._pending:
-            target += values
+        for pending in self._pending:
+            for index, values in zip(pending.index, pending.values, strict=True):
+                pending.target[index] += values
         self._pending.clear()
 
     def _observe_view(
         self,
         view: View,
         plan: BatchPlan,
-        heads: Float[Tensor, "H B T T"],
+        attention: Float[Tensor, "B H T T"],
         first: int,
-        lines: Float[Tensor, "H R T"],
-        cells: ProfileCells,
-        fold: Int[Tensor, " R"],
+        real: RealRows,
+        profile: ProfileScores | None,
     ) -> None:
         entries = plan.views[view]
-        device = heads.device
-        real = real_rows(heads, entries)
-        rows = score_rows(heads, entries, real)
-        sampled = torch.from_numpy(plan.sampled).to(device)
-        paired = own_sums(rows, real, entries, sampled)
-        fixed = list(self.fixed)
+        batch = len(attention)
+        table = entries.table if self.score else entries.baseline_table
+        rows = score_rows(attention, table, real)
+        overlap, jsd = at_slots(rows.overlap, table), at_slots(rows.jsd, table)
+        weight = weight_at_slots(real, plan, entries)
         if self.calibrate:
-            base = paired_sums(
-                rows.overlap[:, fixed], rows.jsd[:, fixed], paired, real, entries, sampled
-            )
-            self._add_calibration(view, first, base)
-        if self.score:
-            everything = own_sums(rows, real, entries, torch.ones_like(sampled))
-            channels = _text_scores(everything, rows, real, entries.chance, plan.lengths)
-            if self.calibration is not None:
-                overlap, jsd = self._profile_rows(view, plan, first, lines, cells, fold)
-                base = paired_sums(
-                    torch.cat([rows.overlap[:, fixed], overlap[:, None]], 1),
-                    torch.cat([rows.jsd[:, fixed], jsd[:, None]], 1),
-                    paired,
-                    real,
-                    entries,
-                    sampled,
-                )
-                channels |= self._gains(view, first, paired, base)
-            self._add_scores(view, first, channels)
-
-    def _profile_rows(
-        self,
-        view: View,
-        plan: BatchPlan,
-        first: int,
-        lines: Float[Tensor, "H R T"],
-        cells: ProfileCells,
-        fold: Int[Tensor, " R"],
-    ) -> tuple[Float[Tensor, "H B T"], Float[Tensor, "H B T"]]:
-        """Overlap and distance of the profile on the sampled rows, laid out by text and row."""
-        assert self.calibration is not None
-        table = self.calibration.profile[:, first : first + len(lines)].to(lines.device)
-        predicted = predicted_rows(table, cells, fold)
-        real = lines
-        if view == "content":
-            keep = plan.views["content"].key_counts.to(real.dtype)[cells.text]
-            predicted, real = _renormalised(predicted * keep), _renormalised(real * keep)
-        overlap, jsd = score_dense_rows(real, predicted)
-        shape = (len(lines), len(plan.lengths), plan.width)
-        out = overlap.new_zeros((2, shape[0], shape[1] * shape[2]))
-        out[0, :, cells.row], out[1, :, cells.row] = overlap, jsd
-        return out[0].reshape(shape), out[1].reshape(shape)
+            rows_covered = covered_sums(weight, entries)
+            pairs = paired_sums(overlap, jsd, weight, entries)
+            self._add_calibration(view, first, rows_covered, *pairs)
+        if not self.score:
+            return
+        everything = text_sums(rows, real, table, batch)
+        channels = text_scores(everything, plan.lengths)
+        if profile is not None:
+            same = table.sampled is table.every
+            own = everything.own if same else sampled_sums(rows, real, table, batch)
+            overlap = torch.cat([overlap, profile.overlap[view][:, None]], 1)
+            jsd = torch.cat([jsd, profile.jsd[view][:, None]], 1)
+            pairs = paired_sums(overlap, jsd, weight, entries)
+            channels |= self._gains(view, first, own, *pairs)
+        self._add_scores(view, first, channels)
 
     def _gains(
-        self, view: View, first: int, own: RowSums, baselines: RowSums
-    ) -> dict[str, Float[Tensor, "H P B"]]:
+        self,
+        view: View,
+        first: int,
+        own: RowSums,
+        overlap: Float[Tensor, "B P K H"],
+        jsd: Float[Tensor, "B P K H"],
+    ) -> dict[str, Float[Tensor, "B P H"]]:
         assert self.calibration is not None
-        heads = slice(first, first + own.weight.shape[0])
+        heads = slice(first, first + own.weight.shape[2])
         device = own.weight.device
         v = VIEWS.index(view)
-        # (F, P, H) -> (B, H, P)
         by_jsd, by_overlap = (
-            torch.from_numpy(choice[self.folds, v, :, heads]).to(device).transpose(1, 2)
+            torch.from_numpy(choice[self.folds, v, :, heads]).to(device)
             for choice in (self.calibration.by_jsd, self.calibration.by_overlap)
         )
-        fixed = gain(own, baselines, by_jsd, by_overlap)
+        fixed = gain(own, overlap, jsd, by_jsd, by_overlap)
         last = torch.full_like(by_jsd, len(self.fixed))
-        profile = gain(own, baselines, last, last)
+        profile = gain(own, overlap, jsd, last, last)
         channels = {"paired_texts": (own.weight > 0).to(torch.float64)}
         for name, gains in (("fixed", fixed), ("profile", profile)):
             channels |= {
@@ -210,60 +199,67 @@ class BatchScorer:
         return channels
 
     def _add_scores(
-        self, view: View, first: int, channels: dict[str, Float[Tensor, "H P B"]]
+        self, view: View, first: int, channels: dict[str, Float[Tensor, "B P H"]]
     ) -> None:
-        index = [SCORE_CHANNELS.index(name) for name in channels]
-        stack = torch.stack([channels[name] for name in channels]).permute(3, 0, 2, 1)
-        values = stack.cpu().numpy()  # B C P H
+        number = len(channels)
+        if tuple(channels) != SCORE_CHANNELS[:number]:
+            raise AssertionError(f"expected the first of {SCORE_CHANNELS}, got {tuple(channels)}")
+        values = torch.stack(list(channels.values()), 1).cpu().numpy()  # B C P H
         heads = slice(first, first + values.shape[3])
-        v = VIEWS.index(view)
-        for b, bucket in enumerate(self.buckets):
-            for c, line in zip(index, values[b], strict=True):
-                self._pending.append((self.sums.scores[bucket, c, v, :, heads], line))
+        target = self.sums.scores[:, :number, VIEWS.index(view), :, heads]
+        self._pending.append(_Pending(target, self.buckets, values))
 
-    def _add_calibration(self, view: View, first: int, baselines: RowSums) -> None:
-        texts = (baselines.weight > 0).to(torch.float64)
-        jsd, overlap = baselines.mean_jsd(), baselines.mean_overlap()  # H K P B
-        stack = torch.stack([texts.unsqueeze(1).expand_as(jsd), jsd, overlap])
-        values = stack.permute(4, 0, 2, 3, 1).cpu().numpy()  # B S K P H
+    def _add_calibration(
+        self,
+        view: View,
+        first: int,
+        weight: Float[Tensor, "B P H"],
+        overlap: Float[Tensor, "B P K H"],
+        jsd: Float[Tensor, "B P K H"],
+    ) -> None:
+        over = safe(weight).unsqueeze(2)
+        texts = (weight > 0).to(torch.float64).unsqueeze(2).expand_as(jsd)
+        values = torch.stack([texts, jsd / over, overlap / over], 1).transpose(2, 3).cpu().numpy()
         heads = slice(first, first + values.shape[4])
-        for b, fold in enumerate(self.folds):
-            target = self.sums.calibration[fold, :, VIEWS.index(view), :, :, heads]
-            self._pending.append((target, values[b]))
+        target = self.sums.calibration[:, :, VIEWS.index(view), :, :, heads]
+        self._pending.append(_Pending(target, self.folds, values))
 
     def _add_profile(
         self,
+        attention: Float[Tensor, "B H T T"],
         first: int,
-        lines: Float[Tensor, "H R T"],
         cells: ProfileCells,
-        fold: Int[Tensor, " R"],
+        fold: Int[Tensor, " B"],
     ) -> None:
-        total, count = class_sums(lines, cells, fold, FOLDS)
-        heads = slice(first, first + len(lines))
-        self._pending.append((self.sums.profile_sum[:, heads], total.cpu().numpy()))
-        counted = np.broadcast_to(count.cpu().numpy()[:, None], total.shape)
-        self._pending.append((self.sums.profile_count[:, heads], counted))
+        heads = slice(first, first + attention.shape[1])
+        sums = [
+            class_sums(whole_rows(attention, piece), piece, fold[piece.text], FOLDS)
+            for piece in cells.pieces(PIECE_ROWS)
+        ]
+        total = torch.stack([total for total, _ in sums]).sum(0).cpu().numpy()
+        count = torch.stack([count for _, count in sums]).sum(0).cpu().numpy()
+        counted = np.broadcast_to(count[:, None], total.shape)
+        every = np.arange(FOLDS)
+        self._pending.append(_Pending(self.sums.profile_sum[:, heads], every, total))
+        self._pending.append(_Pending(self.sums.profile_count[:, heads], every, counted))
 
-    def _add_gate(self, plan: BatchPlan, heads: Float[Tensor, "H B T T"], first: int) -> None:
+    def _add_gate(self, plan: BatchPlan, readings: Readings, first: int) -> None:
         """Attention on the sinks and on the last token, by what the pattern says of the row."""
-        device = heads.device
-        sinks = torch.from_numpy(plan.sinks).to(device)
-        content = plan.views["content"].key_counts
-        covered = plan.views["raw"].covered & content
-        spoken = covered.any(-1, keepdim=True)
-        states = torch.stack([covered, ~covered & spoken & content, ~spoken & content]).to(
-            torch.float64
-        )  # S P B T
-        on_sinks = torch.einsum("hbtk,bk->hbt", heads, sinks.to(heads.dtype)).double()
-        last = torch.from_numpy(plan.lengths - 1).to(device)
-        index = last[None, :, None, None].expand(heads.shape[0], -1, plan.width, 1)
-        on_last = heads.gather(3, index).squeeze(3).double()
-        read = torch.stack([torch.ones_like(on_sinks), on_sinks, on_last])  # G H B T
-        values = torch.einsum("spbt,ghbt->bsgph", states, read).cpu().numpy()
+        content = plan.views["content"].key_counts.to(torch.float32)
+        covered = plan.covered_content  # B P T
+        heads = readings.sink.shape[1]
+        read = torch.cat([content[:, None], readings.sink, readings.last], 1).transpose(1, 2)
+        on = torch.bmm(covered, read).to(torch.float64)  # B P 1+2H
+        total = torch.bmm(content[:, None], read).to(torch.float64)
+        spoken = on[:, :, :1] > 0
+        off, absent = torch.where(spoken, total - on, 0.0), torch.where(spoken, 0.0, total)
+        states = torch.stack([on, off, absent], 1)  # B S P 1+2H
+        rows = states[..., :1].expand(*states.shape[:3], heads)
+        sink, last = states[..., 1 : heads + 1], states[..., heads + 1 :]
+        values = torch.stack([rows, sink, last], 2).cpu().numpy()  # B S G P H
         assert values.shape[1:3] == (len(GATE_STATES), len(GATE_CHANNELS))
-        for b, bucket in enumerate(self.buckets):
-            target = self.sums.gate[bucket, :, :, :, first : first + values.shape[4]]
-            self._pending.append((target, values[b]))
+        target = self.sums.gate[:, :, :, :, first : first + heads]
+        self._pending.append(_Pending(target, self.buckets, values))
 
     def _profile_cells(self, plan: BatchPlan, device: torch.device) -> ProfileCells:
         key = id(plan)
@@ -273,43 +269,24 @@ class BatchScorer:
             )
         return self._cells[key]
 
-    def _check(self, attention: Float[Tensor, "B H T T"], plan: BatchPlan, layer: int) -> None:
-        real = plan.views["raw"].key_counts
-        finite = attention.sum(-1).isfinite() | ~real[:, None, :]
-        if not bool(finite.all()):
-            text, head, row = (int(i) for i in (~finite).nonzero()[0])
+    def _check(self, raw: RealRows, plan: BatchPlan, layer: int) -> None:
+        if bool(raw.mass.sum().isfinite()):
+            return
+        batch, width = plan.sampled.shape
+        finite = raw.mass.isfinite().reshape(-1, batch, width).transpose(0, 1)
+        broken = ~finite & plan.views["raw"].key_counts[:, None, :]
+        if bool(broken.any()):
+            text, head, row = (int(i) for i in broken.nonzero()[0])
             raise RunError(
                 f"expected finite attention, got NaN or infinity in head {layer}.{head}, row "
                 f"{row} of text {plan.passages[text].text_id!r}"
             )
 
 
-def _renormalised(rows: Float[Tensor, "H R T"]) -> Float[Tensor, "H R T"]:
-    total = rows.sum(-1, keepdim=True)
-    return rows / torch.where(total > 0, total, 1.0)
+@dataclass(frozen=True)
+class _Pending:
+    """Values to be added to `target[index[i]]`, one after the other."""
 
-
-def _text_scores(
-    own: RowSums,
-    rows: RowScores,
-    real: RealRows,
-    chance: Float[Tensor, "P B T"],
-    lengths: Int[np.ndarray, " B"],
-) -> dict[str, Float[Tensor, "H P B"]]:
-    weight = torch.where(own.weight > 0, own.weight, 1.0)
-    sae_sum = own.weight + own.row_sum - 2 * own.overlap
-    spread = real.weight[:, None]
-    size = torch.from_numpy(lengths).to(weight.device).to(torch.float64)
-    return {
-        "texts": (own.weight > 0).to(torch.float64),
-        "rows": own.weight,
-        "jsd": own.mean_jsd(),
-        "sae": sae_sum / weight,
-        "sae_sum": sae_sum,
-        "mae": sae_sum / weight / size,
-        "iou": own.iou(),
-        "overlap": own.mean_overlap(),
-        "mass": (rows.mass * spread).sum(-1) / weight,
-        "chance": torch.einsum("hbt,pbt->hpb", real.weight, chance) / weight,
-        "hit": (rows.hit * spread).sum(-1) / weight,
-    }
+    target: Float[np.ndarray, "N *any"]
+    index: Int[np.ndarray, " n"]
+    values: Float[np.ndarray, "n *any"]

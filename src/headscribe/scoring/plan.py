@@ -1,12 +1,12 @@
-"""What a batch of passages asks of every head: the support of every pattern, as flat indices.
+"""What a batch of passages asks of every head: what every pattern predicts, by view.
 
-A plan is made once a batch and used in every layer. All patterns' entries stand in one list sorted
-by (pattern, text, query).
+A plan is made once a batch and used in every layer.
 """
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from headscribe.core.metrics import View
 from headscribe.core.rows import Rows
 from headscribe.core.visibility import Visibility
 from headscribe.patterns.contract import Pattern
+from headscribe.scoring.tables import Entries, RowTable, row_table
 from headscribe.text.passages import Passage
 
 SAMPLED_ROWS = 64
@@ -32,29 +33,60 @@ DENSE_ENTRIES_A_ROW = 32
 
 @dataclass(frozen=True)
 class ViewPlan:
-    """The entries of all patterns for one view of one batch.
+    """What all patterns predict of a batch in one view.
 
     Attributes:
-        cell: flat index `(b * T + query) * T + key` of each entry.
-        query: flat index `b * T + query` of each entry.
-        row: flat index `(pattern * B + b) * T + query` of each entry.
-        weight: predicted attention of each entry; those of a row sum to 1.
-        weight_plogp: `weight * log2(weight)`.
-        covered: the rows that a pattern covers, shape `(P, B, T)`.
-        chance: mass on the support under uniform attention, `|S| / admissible keys`, `(P, B, T)`.
-        key_counts: the keys that count in this view, shape `(B, T)`; false for padding and, in
+        counts: the rows and keys that count in this view, shape `(B, T)`; false for padding and, in
             the content view, sinks.
+        covered: the rows that each pattern covers, `(P, B, T)`.
+        slots: the sampled queries of each text, `(B, S)`; -1 for none.
+        fixed: which patterns are the fixed baselines.
+        entries: the entries; the weights of each row sum to 1.
+        admissible: keys that count and that each query sees, `(B, T)`.
+        device: where the tables are used.
     """
 
     view: View
-    cell: Int[Tensor, " N"]
-    query: Int[Tensor, " N"]
-    row: Int[Tensor, " N"]
-    weight: Float[Tensor, " N"]
-    weight_plogp: Float[Tensor, " N"]
-    covered: Bool[Tensor, "P B T"]
-    chance: Float[Tensor, "P B T"]
-    key_counts: Bool[Tensor, "B T"]
+    counts: Bool[np.ndarray, "B T"]
+    covered: Bool[np.ndarray, "P B T"]
+    slots: Int[np.ndarray, "B S"]
+    fixed: Int[np.ndarray, " K"]
+    entries: Entries
+    admissible: Int[np.ndarray, "B T"]
+    device: torch.device
+
+    @cached_property
+    def table(self) -> RowTable:
+        """The rows of all patterns."""
+        return row_table(self.entries, self.admissible, self.slots, self.fixed, self.device)
+
+    @cached_property
+    def baseline_table(self) -> RowTable:
+        """The sampled rows of the fixed baselines alone."""
+        text, slot = np.nonzero(self.slots >= 0)
+        sampled = np.zeros_like(self.counts)
+        sampled[text, self.slots[text, slot]] = True
+        entries = self.entries
+        keep = np.isin(entries.pattern, self.fixed) & sampled[entries.text, entries.query]
+        return row_table(entries.where(keep), self.admissible, self.slots, self.fixed, self.device)
+
+    @cached_property
+    def covered_slots(self) -> Float[Tensor, "B P S"]:
+        """1 where a pattern covers a sampled row, else 0."""
+        text = np.arange(len(self.slots))[:, None]
+        flags = self.covered[:, text, self.slots] & (self.slots >= 0)
+        return torch.from_numpy(flags.transpose(1, 0, 2).astype(np.float32)).to(self.device)
+
+    @cached_property
+    def slot_counts(self) -> Float[Tensor, " slots"]:
+        """1 where a sampled row counts, else 0."""
+        flags = np.take_along_axis(self.counts, self.slots, 1) & (self.slots >= 0)
+        return torch.from_numpy(flags.ravel().astype(np.float32)).to(self.device)
+
+    @cached_property
+    def key_counts(self) -> Bool[Tensor, "B T"]:
+        """`counts` on the device."""
+        return torch.from_numpy(self.counts).to(self.device)
 
 
 @dataclass(frozen=True)
@@ -65,7 +97,7 @@ class BatchPlan:
         lengths: real tokens of each text, shape `(B,)`; `width` is the padded length `T`.
         sampled: rows on which dense baselines are compared, shape `(B, T)`.
         failed: which pattern failed on which text, shape `(P, B)`.
-        views: the entries, by view.
+        views: what is predicted, by view.
     """
 
     passages: tuple[Passage, ...]
@@ -77,6 +109,13 @@ class BatchPlan:
     sampled: Bool[np.ndarray, "B T"]
     sinks: Bool[np.ndarray, "B T"]
     views: dict[View, ViewPlan]
+
+    @cached_property
+    def covered_content(self) -> Float[Tensor, "B P T"]:
+        """1 where a pattern covers a row that is not a sink, else 0."""
+        content = self.views["content"]
+        flags = (self.views["raw"].covered & content.counts).transpose(1, 0, 2)
+        return torch.from_numpy(flags.astype(np.float32)).to(content.device)
 
 
 def sinks_of(passage: Passage, visibility: Visibility) -> Bool[np.ndarray, " T"]:
@@ -117,10 +156,11 @@ def predict(
         The predictions `[pattern][text]`, and which failed, shape `(P, B)`.
     """
     failed = np.zeros((len(patterns), len(passages)), bool)
-    table: list[tuple[Rows, ...]] = []
-    for p, pattern in enumerate(patterns):
-        line = []
-        for b, passage in enumerate(passages):
+    columns: list[list[Rows]] = []
+    # Text by text: the patterns share what they evaluate on a passage.
+    for b, passage in enumerate(passages):
+        column = []
+        for p, pattern in enumerate(patterns):
             try:
                 rows = pattern.predict(passage, visibility)
             except HeadscribeError:
@@ -128,9 +168,9 @@ def predict(
                 rows = Rows.empty(len(passage))
             if len(rows.key) > DENSE_ENTRIES_A_ROW * len(passage):
                 rows = rows.only(sampled_rows(passage))
-            line.append(rows)
-        table.append(tuple(line))
-    return tuple(table), failed
+            column.append(rows)
+        columns.append(column)
+    return tuple(zip(*columns, strict=True)), failed
 
 
 def make_plan(
@@ -149,30 +189,29 @@ def make_plan(
         sampled[b, : lengths[b]] = sampled_rows(passage)
         sinks[b, : lengths[b]] = sinks_of(passage, visibility)
         real[b, : lengths[b]] = True
+    slots = _slots(sampled)
     entries = _flatten(predictions, width)
-    fixed = np.array([pattern.name in FIXED_BASELINES for pattern in patterns])
+    fixed = np.array(
+        [p for p, pattern in enumerate(patterns) if pattern.name in FIXED_BASELINES], np.int64
+    )
     views: dict[View, ViewPlan] = {
-        "raw": _view_plan("raw", entries, real, fixed, visibility, device),
-        "content": _view_plan("content", entries, real & ~sinks, fixed, visibility, device),
+        "raw": _view_plan("raw", entries, real, slots, fixed, visibility, device),
+        "content": _view_plan("content", entries, real & ~sinks, slots, fixed, visibility, device),
     }
     return BatchPlan(
         tuple(passages), visibility, lengths, width, predictions, failed, sampled, sinks, views
     )
 
 
-@dataclass(frozen=True)
-class _Entries:
-    """All entries of a batch, in order of (pattern, text, query, key)."""
-
-    patterns: int
-    pattern: Int[np.ndarray, " N"]
-    text: Int[np.ndarray, " N"]
-    query: Int[np.ndarray, " N"]
-    key: Int[np.ndarray, " N"]
-    weight: Float[np.ndarray, " N"]
+def _slots(sampled: Bool[np.ndarray, "B T"]) -> Int[np.ndarray, "B S"]:
+    """The sampled queries of each text in order, filled up with -1."""
+    number = sampled.sum(axis=1)
+    slots = np.full((len(sampled), int(number.max())), -1)
+    slots[np.arange(slots.shape[1]) < number[:, None]] = np.nonzero(sampled)[1]
+    return slots
 
 
-def _flatten(predictions: tuple[tuple[Rows, ...], ...], width: int) -> _Entries:
+def _flatten(predictions: tuple[tuple[Rows, ...], ...], width: int) -> Entries:
     columns: list[list[np.ndarray]] = [[], [], [], [], []]
     for p, line in enumerate(predictions):
         for b, rows in enumerate(line):
@@ -184,53 +223,47 @@ def _flatten(predictions: tuple[tuple[Rows, ...], ...], width: int) -> _Entries:
             ):
                 column.append(values)
     pattern, text, query, key, weight = (np.concatenate(column) for column in columns)
-    return _Entries(len(predictions), pattern, text, query, key, weight.astype(np.float64))
+    return Entries(len(predictions), pattern, text, query, key, weight.astype(np.float64))
 
 
 def _view_plan(
     view: View,
-    entries: _Entries,
+    entries: Entries,
     counts: Bool[np.ndarray, "B T"],
-    fixed: Bool[np.ndarray, " P"],
+    slots: Int[np.ndarray, "B S"],
+    fixed: Int[np.ndarray, " K"],
     visibility: Visibility,
     device: torch.device,
 ) -> ViewPlan:
     batch, width = counts.shape
     shape = (entries.patterns, batch, width)
-    keep = counts[entries.text, entries.query] & counts[entries.text, entries.key]
-    pattern, text, query, key, weight = (
-        column[keep]
-        for column in (entries.pattern, entries.text, entries.query, entries.key, entries.weight)
-    )
-    row = np.ravel_multi_index((pattern, text, query), shape)
+    kept = entries.where(counts[entries.text, entries.query] & counts[entries.text, entries.key])
+    row = np.ravel_multi_index((kept.pattern, kept.text, kept.query), shape)
     covered = np.zeros(entries.patterns * batch * width, bool)
     covered[row] = True
     # A baseline covers every row: where all its keys are sinks it falls back to the query itself.
     spoken = np.zeros_like(covered)
     spoken[np.ravel_multi_index((entries.pattern, entries.text, entries.query), shape)] = True
-    lost = np.flatnonzero((spoken & ~covered).reshape(shape) & fixed[:, None, None] & counts[None])
+    is_fixed = np.isin(np.arange(entries.patterns), fixed)[:, None, None]
+    lost = np.flatnonzero((spoken & ~covered).reshape(shape) & is_fixed & counts[None])
+    key, weight = kept.key, kept.weight
     if len(lost):
         order = np.argsort(np.concatenate([row, lost]), kind="stable")
         row = np.concatenate([row, lost])[order]
-        _, text, query = np.unravel_index(row, shape)
         key = np.concatenate([key, lost % width])[order]
         weight = np.concatenate([weight, np.ones(len(lost))])[order]
         covered[lost] = True
-    total = np.bincount(row, weight, minlength=len(covered))
-    size = np.bincount(row, minlength=len(covered))
-    weight = weight / total[row]
-    admissible = _admissible(counts, visibility)
-    chance = size.reshape(shape) / np.maximum(admissible, 1)
+    weight = weight / np.bincount(row, weight, minlength=1)[row]
+    pattern, text, query = np.unravel_index(row, shape)
     return ViewPlan(
         view,
-        torch.from_numpy((text * width + query) * width + key).to(device),
-        torch.from_numpy(text * width + query).to(device),
-        torch.from_numpy(row).to(device),
-        torch.from_numpy(weight.astype(np.float32)).to(device),
-        torch.from_numpy((weight * np.log2(weight)).astype(np.float32)).to(device),
-        torch.from_numpy(covered.reshape(shape)).to(device),
-        torch.from_numpy(chance).to(device),
-        torch.from_numpy(counts).to(device),
+        counts,
+        covered.reshape(shape),
+        slots,
+        fixed,
+        Entries(entries.patterns, pattern, text, query, key, weight),
+        np.maximum(_admissible(counts, visibility), 1),
+        device,
     )
 
 

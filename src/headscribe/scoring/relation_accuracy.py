@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 from headscribe.scoring.observer import LayerAttention
 from headscribe.scoring.statistics import ratio
@@ -169,8 +170,8 @@ class RelationObserver:
         self._sums = sums
         self._lengths = [len(passage) for passage in passages]
         self._buckets = buckets
-        self._merge = [_word_weights(passage) for passage in passages]
-        self._allowed = [_candidates(weights, causal) for weights in self._merge]
+        self._word = [passage.word for passage in passages]
+        self._allowed = [_candidates(passage, causal) for passage in passages]
         self._asked = [
             questions_of(passage, allowed)
             for passage, allowed in zip(passages, self._allowed, strict=True)
@@ -184,10 +185,9 @@ class RelationObserver:
         for b, questions in enumerate(self._asked):
             if not len(questions.query):
                 continue
-            weights = torch.from_numpy(self._merge[b]).to(attention)
-            mean = weights / weights.sum(1, keepdim=True).clamp_min(1)
             real = attention[b, :, : self._lengths[b], : self._lengths[b]]
-            words = mean[torch.from_numpy(questions.query)] @ real @ weights.T
+            words = _between_words(real, self._word[b], len(self._allowed[b]))
+            words = words[:, torch.from_numpy(questions.query).to(words.device)]
             allowed = self._allowed[b][questions.query]
             strongest = np.where(allowed, words.cpu().numpy(), -1.0).argmax(axis=2)  # H I
             hit = questions.answers[np.arange(len(questions.query)), strongest]
@@ -212,17 +212,22 @@ class RelationObserver:
                         offsets[self._buckets[b], k] += questions.answers[i, place]
 
 
-def _candidates(weights: Float[np.ndarray, "W T"], causal: bool) -> Bool[np.ndarray, "W W"]:
+def _candidates(passage: Passage, causal: bool) -> Bool[np.ndarray, "W W"]:
     """The words that each word may choose: those with tokens, itself aside."""
-    alive: Bool[np.ndarray, " W"] = weights.sum(axis=1) > 0
+    alive = np.zeros(len(passage.words), bool)
+    alive[passage.word[passage.word >= 0]] = True
     pairs: Bool[np.ndarray, "W W"] = alive[:, None] & alive[None, :]
     np.fill_diagonal(pairs, False)
     return np.tril(pairs) if causal else pairs
 
 
-def _word_weights(passage: Passage) -> Float[np.ndarray, "W T"]:
-    """1 where a token belongs to a word (its best one), float32."""
-    weights = np.zeros((len(passage.words), len(passage)), np.float32)
-    token = np.flatnonzero(passage.word >= 0)
-    weights[passage.word[token], token] = 1
-    return weights
+def _between_words(
+    real: Float[Tensor, "H T T"], word: Int[np.ndarray, " T"], words: int
+) -> Float[Tensor, "H W W"]:
+    """Attention of each word, the mean over its tokens, to each word, the sum over its tokens."""
+    # What belongs to no word goes to one word more.
+    place = torch.from_numpy(np.where(word < 0, words, word)).to(real.device)
+    heads, length = real.shape[:2]
+    rows = real.new_zeros((heads, words + 1, length)).index_add_(1, place, real)
+    rows /= torch.bincount(place, minlength=words + 1).clamp_min(1)[:, None]
+    return real.new_zeros((heads, words + 1, words + 1)).index_add_(2, place, rows)[:, :-1, :-1]

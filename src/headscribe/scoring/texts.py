@@ -2,108 +2,175 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from headscribe.scoring.kernels import RealRows, RowScores
-from headscribe.scoring.plan import ViewPlan
+from headscribe.scoring.plan import BatchPlan, ViewPlan
+from headscribe.scoring.tables import Bags, RowTable
 
 
 @dataclass(frozen=True)
 class RowSums:
-    """Sums over chosen rows of every text; `(H, P, B)`, or `(H, K, P, B)` for baselines."""
+    """Sums over rows of every text, each `(B, P, H)`."""
 
-    weight: Float[Tensor, "H P B"]
-    row_sum: Float[Tensor, "H P B"]
-    overlap: Float[Tensor, "*any P B"]
-    jsd: Float[Tensor, "*any P B"]
+    weight: Float[Tensor, "B P H"]
+    row_sum: Float[Tensor, "B P H"]
+    overlap: Float[Tensor, "B P H"]
+    jsd: Float[Tensor, "B P H"]
 
-    def mean_jsd(self) -> Float[Tensor, "*any P B"]:
+    def mean_jsd(self) -> Float[Tensor, "B P H"]:
         """Mean distance a row; 0 where there is no row."""
-        return self.jsd / self._safe(self.weight)
+        return self.jsd / safe(self.weight)
 
-    def mean_overlap(self) -> Float[Tensor, "*any P B"]:
+    def mean_overlap(self) -> Float[Tensor, "B P H"]:
         """Mean overlap a row; 0 where there is no row."""
-        return self.overlap / self._safe(self.weight)
+        return self.overlap / safe(self.weight)
 
-    def iou(self) -> Float[Tensor, "*any P B"]:
-        """Intersection over union of the chosen rows; 0 where there is no row."""
-        either = self._like(self.weight + self.row_sum) - self.overlap
-        return self.overlap / torch.where(either > 0, either, 1.0)
-
-    def _like(self, values: Tensor) -> Tensor:
-        return values.unsqueeze(1) if self.overlap.ndim > values.ndim else values
-
-    def _safe(self, values: Tensor) -> Tensor:
-        values = self._like(values)
-        return torch.where(values > 0, values, 1.0)
+    def iou(self) -> Float[Tensor, "B P H"]:
+        """Intersection over union of the rows; 0 where there is no row."""
+        return self.overlap / safe(self.weight + self.row_sum - self.overlap)
 
 
-def own_sums(
-    rows: RowScores, real: RealRows, plan: ViewPlan, chosen: Bool[Tensor, "B T"]
-) -> RowSums:
-    """Sum every pattern's rows among the chosen ones, each row by its weight."""
-    weight = real.weight * chosen
-    covered = plan.covered.to(torch.float64)
-    spread = weight[:, None]
-    return RowSums(
-        torch.einsum("hbt,pbt->hpb", weight, covered),
-        torch.einsum("hbt,pbt->hpb", weight * rows.row_sum, covered),
-        (rows.overlap * spread).sum(-1),
-        (rows.jsd * spread).sum(-1),
+def safe(values: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """Something to divide by: 1 where there is nothing."""
+    return torch.where(values > 0, values, 1.0)
+
+
+@dataclass(frozen=True)
+class TextSums:
+    """All sums over the rows of each text: those of `own`, and of mass, hit and chance."""
+
+    own: RowSums
+    mass: Float[Tensor, "B P H"]
+    hit: Float[Tensor, "B P H"]
+    chance: Float[Tensor, "B P H"]
+
+
+def _summed(
+    channels: list[Float[Tensor, "H U"]], weight: Float[Tensor, "H U"], bags: Bags, batch: int
+) -> list[Float[Tensor, "B P H"]]:
+    """Weighted sums of each channel over the rows of every (text, pattern)."""
+    values = torch.stack(channels).mul_(weight)
+    number, heads, rows = values.shape
+    sums = bags.sum(values.reshape(number * heads, rows).t().contiguous())
+    return list(sums.reshape(-1, batch, number, heads).transpose(0, 1).unbind(2))
+
+
+def text_sums(rows: RowScores, real: RealRows, table: RowTable, batch: int) -> TextSums:
+    """Sum all rows of every pattern, each by its weight."""
+    weight = real.weight.index_select(1, table.query)
+    row_sum = real.row_sum.index_select(1, table.query)
+    chance = table.chance.expand_as(weight)
+    channels = [torch.ones_like(weight), row_sum, rows.overlap, rows.jsd, rows.mass, rows.hit]
+    summed = _summed([*channels, chance], weight, table.every, batch)
+    return TextSums(RowSums(*summed[:4]), *summed[4:])
+
+
+def sampled_sums(rows: RowScores, real: RealRows, table: RowTable, batch: int) -> RowSums:
+    """Sum the sampled rows of every pattern, each by its weight."""
+    weight = real.weight.index_select(1, table.query)
+    row_sum = real.row_sum.index_select(1, table.query)
+    channels = [torch.ones_like(weight), row_sum, rows.overlap, rows.jsd]
+    return RowSums(*_summed(channels, weight, table.sampled, batch))
+
+
+def at_slots(values: Float[Tensor, "H U"], table: RowTable) -> Float[Tensor, "H K slots"]:
+    """What the fixed baselines score at the sampled rows; 0 where they say nothing."""
+    padded = torch.nn.functional.pad(values, (0, 1))
+    return padded.index_select(1, table.baseline.reshape(-1)).reshape(
+        len(values), *table.baseline.shape
     )
 
 
+def weight_at_slots(real: RealRows, plan: BatchPlan, view: ViewPlan) -> Float[Tensor, "H slots"]:
+    """What the sampled rows count for; 0 for those that do not."""
+    batch, width = plan.sampled.shape
+    flat = np.maximum(view.slots, 0) + np.arange(batch)[:, None] * width
+    index = torch.from_numpy(flat.ravel()).to(real.weight.device)
+    return real.weight.index_select(1, index) * view.slot_counts
+
+
+def covered_sums(weight: Float[Tensor, "H slots"], view: ViewPlan) -> Float[Tensor, "B P H"]:
+    """Weight of the sampled rows that each pattern covers."""
+    batch, _, slots = view.covered_slots.shape
+    lines = weight.reshape(-1, batch, slots).permute(1, 2, 0)
+    return torch.bmm(view.covered_slots, lines).to(torch.float64)
+
+
 def paired_sums(
-    overlap: Float[Tensor, "H K B T"],
-    jsd: Float[Tensor, "H K B T"],
-    own: RowSums,
-    real: RealRows,
-    plan: ViewPlan,
-    chosen: Bool[Tensor, "B T"],
-) -> RowSums:
-    """Sum baselines' rows over exactly the chosen rows that each pattern covers."""
-    weight = (real.weight * chosen)[:, None]
-    covered = plan.covered.to(torch.float64).permute(1, 2, 0)  # B T P
-    heads, baselines = overlap.shape[:2]
+    overlap: Float[Tensor, "H K slots"],
+    jsd: Float[Tensor, "H K slots"],
+    weight: Float[Tensor, "H slots"],
+    view: ViewPlan,
+) -> tuple[Float[Tensor, "B P K H"], Float[Tensor, "B P K H"]]:
+    """Sum baselines' overlap and distance over the sampled rows that each pattern covers."""
+    covered = view.covered_slots  # B P S
+    batch, _, slots = covered.shape
+    values = torch.stack([overlap, jsd]).mul_(weight[None, :, None])  # 2 H K slots
+    _, heads, baselines, _ = values.shape
+    lines = values.reshape(-1, batch, slots).permute(1, 2, 0)  # B S 2HK
+    sums = torch.bmm(covered, lines).to(torch.float64)
+    sums = sums.reshape(batch, -1, 2, heads, baselines).transpose(3, 4)
+    return sums[:, :, 0], sums[:, :, 1]
 
-    def over(values: Tensor) -> Tensor:
-        lines = (values * weight).permute(2, 0, 1, 3).flatten(1, 2)  # B HK T
-        sums = torch.bmm(lines, covered)
-        return sums.reshape(len(lines), heads, baselines, -1).permute(1, 2, 3, 0)
 
-    return RowSums(own.weight, own.row_sum, over(overlap), over(jsd))
+def text_scores(
+    sums: TextSums, lengths: Int[np.ndarray, " B"]
+) -> dict[str, Float[Tensor, "B P H"]]:
+    """What a text is scored: counts, and means over its rows."""
+    own = sums.own
+    weight = safe(own.weight)
+    sae_sum = own.weight + own.row_sum - 2 * own.overlap
+    size = torch.from_numpy(lengths).to(weight.device).to(torch.float64)[:, None, None]
+    return {
+        "texts": (own.weight > 0).to(torch.float64),
+        "rows": own.weight,
+        "jsd": own.mean_jsd(),
+        "sae": sae_sum / weight,
+        "sae_sum": sae_sum,
+        "mae": sae_sum / weight / size,
+        "iou": own.iou(),
+        "overlap": own.mean_overlap(),
+        "mass": sums.mass / weight,
+        "chance": sums.chance / weight,
+        "hit": sums.hit / weight,
+    }
 
 
 @dataclass(frozen=True)
 class Gain:
-    """Improvement of each pattern over one baseline a (head, pattern), by text, `(H, P, B)`."""
+    """Improvement of each pattern over one baseline a (head, pattern), by text, `(B, P, H)`."""
 
-    jsd: Float[Tensor, "H P B"]
-    overlap: Float[Tensor, "H P B"]
-    iou: Float[Tensor, "H P B"]
+    jsd: Float[Tensor, "B P H"]
+    overlap: Float[Tensor, "B P H"]
+    iou: Float[Tensor, "B P H"]
 
 
 def gain(
     own: RowSums,
-    baselines: RowSums,
-    by_jsd: Int[Tensor, "B H P"],
-    by_overlap: Int[Tensor, "B H P"],
+    overlap: Float[Tensor, "B P K H"],
+    jsd: Float[Tensor, "B P K H"],
+    by_jsd: Int[Tensor, "B P H"],
+    by_overlap: Int[Tensor, "B P H"],
 ) -> Gain:
     """How much better than the chosen baseline, in the metric's good direction, on the same rows.
 
     Args:
         own: the patterns' sums over the paired rows.
-        baselines: the baselines' sums over the same rows.
+        overlap: the baselines' overlap summed over the same rows.
+        jsd: their distance summed over the same rows.
         by_jsd: which baseline counts for the distance; `by_overlap`: for overlap and IoU.
     """
 
     def pick(values: Tensor, choice: Tensor) -> Tensor:
-        return values.gather(1, choice.permute(1, 2, 0).unsqueeze(1)).squeeze(1)
+        return values.gather(2, choice.unsqueeze(2)).squeeze(2)
 
+    base = RowSums(own.weight, own.row_sum, pick(overlap, by_overlap), pick(jsd, by_jsd))
     return Gain(
-        pick(baselines.mean_jsd(), by_jsd) - own.mean_jsd(),
-        own.mean_overlap() - pick(baselines.mean_overlap(), by_overlap),
-        own.iou() - pick(baselines.iou(), by_overlap),
+        base.mean_jsd() - own.mean_jsd(),
+        own.mean_overlap() - base.mean_overlap(),
+        own.iou() - base.iou(),
     )

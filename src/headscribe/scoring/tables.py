@@ -1,0 +1,262 @@
+"""Predicted rows laid out for the kernels: every distinct row once, grouped by support size.
+
+Patterns repeat each other's rows: their fall-backs are the same sink, and an `_only` pattern is the
+other without fall-backs. A row that several patterns predict for the same query is scored once, and
+a list says which patterns use it. Rows of similar support size stand together, padded to the same
+size, so that sums over supports are sums over one axis of a block that stays in the cache.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+BLOCK_ENTRIES = 4096
+"""Entries of a block: temporaries of all heads of a layer then stay in the processor's cache."""
+
+BAG_ROWS = 64
+"""At most so many rows are added in float32 before going on in float64."""
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Entries of all patterns on a batch, in order of (pattern, text, query, key)."""
+
+    patterns: int
+    pattern: Int[np.ndarray, " N"]
+    text: Int[np.ndarray, " N"]
+    query: Int[np.ndarray, " N"]
+    key: Int[np.ndarray, " N"]
+    weight: Float[np.ndarray, " N"]
+
+    def where(self, keep: Bool[np.ndarray, " N"]) -> "Entries":
+        """The marked entries."""
+        columns = (self.pattern, self.text, self.query, self.key, self.weight)
+        return Entries(self.patterns, *(column[keep] for column in columns))
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive rows of a table, whose supports are padded to `k` entries.
+
+    Attributes:
+        start: the first row; `stop`: the one after the last.
+        text: the text of each row, shape `(r,)`.
+        cell: `query * T + key` of each entry, shape `(k, r)`.
+        weight: predicted attention, `(k, r)`; 0 in padding.
+        weight_plogp: `weight * log2(weight)`, `(k, r)`.
+        keep: 0 in padding, else 1, `(k, r)`; None if nothing is padded.
+    """
+
+    start: int
+    stop: int
+    text: Int[Tensor, " r"]
+    cell: Int[Tensor, "k r"]
+    weight: Float[Tensor, "k r"]
+    weight_plogp: Float[Tensor, "k r"]
+    keep: Float[Tensor, "k r"] | None
+
+
+@dataclass(frozen=True)
+class Bags:
+    """Which rows of a table each (pattern, text) sums, in bags of at most `BAG_ROWS`.
+
+    Attributes:
+        row: rows of the table, bag after bag, shape `(I,)`.
+        offset: where each bag begins, `(G,)`.
+        pair: `pattern * B + text` of each bag, `(G,)`.
+        pairs: number of (pattern, text) pairs.
+    """
+
+    row: Int[Tensor, " I"]
+    offset: Int[Tensor, " G"]
+    pair: Int[Tensor, " G"]
+    pairs: int
+
+    def sum(self, values: Float[Tensor, "U C"]) -> Float[Tensor, "pairs C"]:
+        """Sum the values of every pair's rows, in float64."""
+        total = torch.zeros(
+            (self.pairs, values.shape[1]), dtype=torch.float64, device=values.device
+        )
+        if len(self.row) == 0:
+            return total
+        parts = torch.nn.functional.embedding_bag(self.row, values, self.offset, mode="sum")
+        return total.index_add_(0, self.pair, parts.to(torch.float64))
+
+
+@dataclass(frozen=True)
+class RowTable:
+    """Every distinct predicted row of a batch, `U` of them.
+
+    Attributes:
+        query: flat index `b * T + query` of each row, shape `(U,)`.
+        chance: mass on the support under uniform attention, `|S| / admissible keys`, `(U,)`.
+        blocks: the entries.
+        every: all rows of each (pattern, text).
+        sampled: those of them that are sampled; `every` itself where all are.
+        baseline: the row of each fixed baseline at each sampled slot, `(K, B * S)`; `U` for none.
+    """
+
+    query: Int[Tensor, " U"]
+    chance: Float[Tensor, " U"]
+    blocks: tuple[Block, ...]
+    every: Bags
+    sampled: Bags
+    baseline: Int[Tensor, "K slots"]
+
+
+def support_sizes(longest: int) -> Int[np.ndarray, " n"]:
+    """The sizes that supports are padded to: 1, 2, 3, 4, 6, 8, 12, 16, 24, ..."""
+    sizes = [1, 2, 3]
+    while sizes[-1] < longest:
+        sizes.append(2 * sizes[-2])
+    return np.array(sizes)
+
+
+def row_table(
+    entries: Entries,
+    admissible: Int[np.ndarray, "B T"],
+    slots: Int[np.ndarray, "B S"],
+    fixed: Int[np.ndarray, " K"],
+    device: torch.device,
+) -> RowTable:
+    """Lay entries out.
+
+    Args:
+        entries: with weights that sum to 1 in every row.
+        admissible: keys that each query may attend to.
+        slots: the sampled queries of each text, -1 for none.
+        fixed: which patterns are the fixed baselines.
+        device: where the table is used.
+    """
+    batch, width = admissible.shape
+    flat = entries.text * width + entries.query
+    row = entries.pattern * (batch * width) + flat
+    start = np.flatnonzero(np.diff(row, prepend=-1))
+    size = np.diff(start, append=len(row))
+    chosen, where = _distinct(entries, flat, start)
+    order = np.lexsort((flat[start[chosen]], np.searchsorted(support_sizes(width), size[chosen])))
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    chosen, where = chosen[order], place[where]
+    query, sizes = flat[start[chosen]], size[chosen]
+    is_sampled = np.zeros(batch * width, bool)
+    text, slot = np.nonzero(slots >= 0)
+    is_sampled[text * width + slots[text, slot]] = True
+    pair = row[start] // width
+    every = _bags(where, pair, entries.patterns * batch, device)
+    some = is_sampled[flat[start]]
+    sampled = every if some.all() else _bags(where[some], pair[some], every.pairs, device)
+    return RowTable(
+        torch.from_numpy(query).to(device),
+        torch.from_numpy((sizes / admissible.ravel()[query]).astype(np.float32)).to(device),
+        tuple(_blocks(entries, start[chosen], sizes, width, device)),
+        every,
+        sampled,
+        torch.from_numpy(_baseline_rows(row[start], where, slots, fixed, width, len(query))).to(
+            device
+        ),
+    )
+
+
+def _distinct(
+    entries: Entries, flat: Int[np.ndarray, " N"], start: Int[np.ndarray, " R"]
+) -> tuple[Int[np.ndarray, " U"], Int[np.ndarray, " R"]]:
+    """Positions of distinct rows, and which of them each row equals: told by 64-bit hashes."""
+    bits = entries.weight.astype(np.float32).view(np.uint32).astype(np.uint64)
+    mixed = _mix(bits << np.uint64(32) | entries.key.astype(np.uint64))
+    supports = np.add.reduceat(mixed, start) if len(start) else mixed
+    hashes = _mix(supports ^ _mix(flat[start].astype(np.uint64)))
+    _, chosen, where = np.unique(hashes, return_index=True, return_inverse=True)
+    return chosen, where
+
+
+def _mix(values: np.ndarray) -> np.ndarray:
+    """The finaliser of splitmix64 (Steele, Lea and Flood, 2014)."""
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def _bags(
+    where: Int[np.ndarray, " I"],
+    pair: Int[np.ndarray, " I"],
+    pairs: int,
+    device: torch.device,
+) -> Bags:
+    first = np.flatnonzero(np.diff(pair, prepend=-1))
+    rank = np.arange(len(pair)) - np.repeat(first, np.diff(first, append=len(pair)))
+    offset = np.flatnonzero(rank % BAG_ROWS == 0)
+    return Bags(
+        torch.from_numpy(where).to(device),
+        torch.from_numpy(offset).to(device),
+        torch.from_numpy(pair[offset]).to(device),
+        pairs,
+    )
+
+
+def _blocks(
+    entries: Entries,
+    start: Int[np.ndarray, " U"],
+    size: Int[np.ndarray, " U"],
+    width: int,
+    device: torch.device,
+) -> list[Block]:
+    """Cut the rows, which stand in order of padded size, into blocks."""
+    padded = support_sizes(width)
+    group = np.searchsorted(padded, size)
+    blocks = []
+    for g in np.unique(group):
+        first, last = np.searchsorted(group, [g, g + 1])
+        step = max(1, BLOCK_ENTRIES // int(padded[g]))
+        for begin in range(int(first), int(last), step):
+            end = min(begin + step, int(last))
+            blocks.append(_block(entries, start[begin:end], size[begin:end], begin, width, device))
+    return blocks
+
+
+def _block(
+    entries: Entries,
+    start: Int[np.ndarray, " r"],
+    size: Int[np.ndarray, " r"],
+    begin: int,
+    width: int,
+    device: torch.device,
+) -> Block:
+    step = np.arange(size.max())[:, None]
+    real = step < size
+    index = np.where(real, start + step, start)
+    weight = np.where(real, entries.weight[index], 0.0)
+    weight_plogp = weight * np.log2(np.where(real, weight, 1.0))
+    keep = None if real.all() else torch.from_numpy(real.astype(np.float32)).to(device)
+    return Block(
+        begin,
+        begin + len(size),
+        torch.from_numpy(entries.text[start]).to(device),
+        torch.from_numpy(entries.query[index] * width + entries.key[index]).to(device),
+        torch.from_numpy(weight.astype(np.float32)).to(device),
+        torch.from_numpy(weight_plogp.astype(np.float32)).to(device),
+        keep,
+    )
+
+
+def _baseline_rows(
+    row: Int[np.ndarray, " R"],
+    where: Int[np.ndarray, " R"],
+    slots: Int[np.ndarray, "B S"],
+    fixed: Int[np.ndarray, " K"],
+    width: int,
+    nothing: int,
+) -> Int[np.ndarray, "K slots"]:
+    batch = len(slots)
+    text = np.arange(batch)[:, None]
+    wanted = fixed[:, None, None] * (batch * width) + text * width + np.maximum(slots, 0)
+    found = np.searchsorted(row, wanted)
+    found = np.minimum(found, max(len(row) - 1, 0))
+    if len(row) == 0:
+        return np.full((len(fixed), slots.size), nothing)
+    known = (row[found] == wanted) & (slots >= 0)
+    return np.where(known, where[found], nothing).reshape(len(fixed), -1)
