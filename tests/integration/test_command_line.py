@@ -66,14 +66,14 @@ def test_report_is_a_page(run: Path) -> None:
     assert "<!doctype html>" in (run.parent / "page.html").read_text()[:100].lower()
 
 
-def wrong(cwd: Path, *arguments: object, status: int = 2) -> str:
+def wrong(cwd: Path, *arguments: object, status: int = 2, stdout: bool = False) -> str:
     """Run something wrong: the exit status, nothing on stdout, one line on stderr."""
     done = headscribe(*arguments, cwd=cwd)
     assert done.returncode == status, (done.returncode, done.stderr)
     lines = done.stderr.strip().splitlines()
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("headscribe: ")
-    assert done.stdout == ""
+    assert stdout or done.stdout == ""
     return lines[0]
 
 
@@ -90,6 +90,10 @@ def test_wrong_use_says_what_would_work(run: Path, recording: Path) -> None:
     assert "not empty" in wrong(here, "survey", "--recorded", recording, "--out", run)
     needs = wrong(here, "survey", "--recorded", recording, "--patterns", "dependency")
     assert "--annotator bundled:en" in needs
+    png = wrong(here, "patterns", "try", "distance == 1", "--text", "a b", "--annotator", "plain",
+                "--png", here / "nowhere" / "x.png", stdout=True)  # fmt: skip
+    assert "No such file" in png
+    assert "were not parsed" in wrong(here, "top", run, "--relations")
     assert "No such option" in wrong(here, "top", run, "--nonsense")
     assert "RUN" in wrong(here, "top")
     column = wrong(here, "patterns", "try", "query.hed == 1", "--text", "a b")

@@ -74,18 +74,19 @@ def demo(folder: str | Path = "headscribe-demo", report: Reporter = silent) -> D
 
 def _figures(surveys: list[Survey], folder: Path, report: Reporter) -> tuple[Path, ...]:
     from headscribe.api.figures import optimal_figures, survey_figures
+    from headscribe.report.figures import save_figure
 
     written: list[Path] = []
     folder.mkdir(parents=True, exist_ok=True)
     for name, figure in optimal_figures().items():
         path = folder / f"{name}.png"
-        figure.savefig(path, dpi=150)
+        save_figure(figure, path)
         written.append(path)
     for number, found in enumerate(surveys):
         report("figures", number, len(surveys))
         for name, figure in survey_figures(found).items():
             path = folder / f"{found.run.folder.name}-{name}.png"
-            figure.savefig(path, dpi=150)
+            save_figure(figure, path)
             written.append(path)
     report("figures", len(surveys), len(surveys))
     return tuple(written)

@@ -86,9 +86,9 @@ def try_relation(
 
     print(matrix_text(labels, matrix))
     if png is not None:
-        from headscribe.report.figures import matrix_figure
+        from headscribe.report.figures import matrix_figure, save_figure
 
-        matrix_figure(labels, {expression: matrix}).savefig(png)
+        save_figure(matrix_figure(labels, {expression: matrix}), png)
         print(png)
 
 

@@ -56,13 +56,16 @@ def show(
     predicted = example.patterns[best].matrix()
     print_head(identity, scores, example.labels, real)
     if png is not None:
-        from headscribe.report.figures import matrix_figure
+        from headscribe.report.figures import matrix_figure, save_figure
+        from headscribe.report.reading import provenance
 
         figure = matrix_figure(
             example.labels,
             {f"{identity.prose}": real, best: predicted, "difference": real - predicted},
+            title=f"{identity.prose} beside {best}",
+            note=provenance(opened, f"text {example.text_id}"),
         )
-        figure.savefig(png)
+        save_figure(figure, png)
         print(png)
     else:
         print(f"best pattern: {best}; --png FILE draws both side by side", file=sys.stderr)

@@ -1,11 +1,12 @@
 """Attention matrices as matplotlib figures: queries are rows, keys are columns.
 
-Figures are made without pyplot, so nothing outside them changes; the caller saves them.
+Figures are made without pyplot, so nothing outside them changes; `save_figure` writes one.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -176,6 +177,20 @@ def optimal_figure(
 def is_difference(name: str, matrix: Attention) -> bool:
     """Whether a panel shows a difference: by its title, or because something is negative."""
     return name == DIFFERENCE or bool((matrix < 0).any())
+
+
+def save_figure(figure: "Figure", path: str | Path) -> None:
+    """Write a figure; the ending of the name decides the format (.png, .svg, .pdf).
+
+    Raises:
+        UsageError: the file cannot be written, or no such format.
+    """
+    try:
+        figure.savefig(path, dpi=150)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise UsageError(f"cannot write {path}: {error}") from error
 
 
 def uncovered_rows(matrices: Mapping[str, Attention]) -> dict[str, Bool[np.ndarray, " T"]]:

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 
 import duckdb
 
-from headscribe.core.errors import unknown_name
+from headscribe.core.errors import RunError, unknown_name
 from headscribe.core.heads import HeadId
 from headscribe.core.metrics import metric as metric_named
 from headscribe.results.run import Run
@@ -174,5 +174,10 @@ def pattern_names(run: Run) -> list[str]:
 
 
 def _ask(query: str, parameters: dict[str, object]) -> list[Score]:
-    with duckdb.connect() as connection:
-        return [Score(*row) for row in connection.execute(query, parameters).fetchall()]
+    try:
+        with duckdb.connect() as connection:
+            return [Score(*row) for row in connection.execute(query, parameters).fetchall()]
+    except duckdb.Error as error:
+        raise RunError(
+            f"{parameters['file']}: expected a Parquet table, got a damaged file; make the run anew"
+        ) from error

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
+from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.results.run import Run
 
@@ -46,6 +47,11 @@ def relation_accuracy(run: Run) -> list[HalfAccuracy]:
     Raises:
         UsageError: the survey had no parsed words, so that there is no such table.
     """
+    if run.complete and "relations" not in run.manifest["tables"]:
+        raise UsageError(
+            f"{run.folder} has no dependency relations: its texts were not parsed; survey again "
+            "with --annotator bundled:en, or texts with gold trees (.conllu)"
+        )
     rows = run.table("relations").to_pylist()
     total: dict[tuple[str, str], int] = {}
     for row in rows:

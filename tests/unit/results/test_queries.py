@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from headscribe.core.errors import UsageError
+from headscribe.core.errors import RunError, UsageError
 from headscribe.core.heads import HeadId
 from headscribe.results import queries
 from headscribe.results.run import Run
@@ -93,3 +93,10 @@ def test_unknown_names(run: Run, asked: dict, message: str) -> None:
 def test_a_head_that_does_not_exist(run: Run) -> None:
     with pytest.raises(UsageError, match=r"`2\.0` is no head.*2 layers of 2 heads"):
         queries.of_head(run, HeadId(2, 0))
+
+
+def test_a_damaged_table_is_named(run: Run) -> None:
+    path = run.path_of("scores")
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(RunError, match=r"scores\.parquet: expected a Parquet table"):
+        queries.top(run)
