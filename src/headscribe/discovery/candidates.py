@@ -114,7 +114,7 @@ class RefittedFormula:
     @property
     def looks_ahead(self) -> bool:
         """Whether a term does."""
-        return self.study.material.visibility.causal and self.formula.looks_ahead
+        return self.formula.looks_ahead
 
     def iou(self, split: Split) -> Float[np.ndarray, " n"]:
         """IoU on every text of a split."""
@@ -256,7 +256,7 @@ class ProposedProgram:
         study: the head.
         code: its text.
         runner: what runs it.
-        looks_ahead: a row may depend on later tokens.
+        looks_ahead: a row may depend on later tokens; True where that was not tested.
         forgiving: texts on which it fails count as uniform from here on, instead of ending it.
         failed: on how many texts it failed while that was so.
     """
@@ -322,7 +322,7 @@ def _program(study: Study, code: str, runner: Runner | None) -> ProposedProgram:
     missing = sorted(needed_fields(code) - material.provides)
     if missing:
         raise InvalidError("needs", f"the words of the texts have no {', '.join(missing)}")
-    ahead = False
+    ahead = True
     if material.visibility.causal:
         some = [material.passages[text] for text in material.texts("fit")[:PREFIX_TEXTS]]
         tested = prefix_test(code, runner, some)

@@ -34,7 +34,8 @@ class Material:
     Attributes:
         model: its name, for prompts and records.
         heads: the examined heads.
-        passages: all texts; `attention`: of the examined heads on each, `(H, T, T)`.
+        passages: all texts; `attention`: of the examined heads on each, `(H, T, T)`; empty where
+            whole matrices were not kept.
         splits: the split of each text.
         visibility: what the heads see.
         look_ahead: whether programs may read tokens after the query.
@@ -137,6 +138,7 @@ def gather(
     patterns: Sequence[Pattern] = (),
     pool: Sequence[str] | None = None,
     seed: int = 0,
+    whole: bool = True,
 ) -> Material:
     """Read all texts once and keep what discovery needs of the examined heads.
 
@@ -149,6 +151,7 @@ def gather(
         patterns: the catalogue, which proposals have to beat.
         pool: the relations of formulas; generated from the grammar by default.
         seed: deals groups to splits, chooses rows.
+        whole: keep whole matrices besides the sampled rows; evidence and pictures need them.
 
     Raises:
         UsageError: an unknown head, texts that see different keys, or a split without a text.
@@ -165,9 +168,11 @@ def gather(
     def kept() -> Iterable[Item]:
         for passage, matrices, visibility in items():
             passages.append(passage)
-            attention.append(np.asarray(matrices[places], np.float32))
+            own = np.asarray(matrices[places], np.float32)
+            if whole:
+                attention.append(own)
             seen.append(visibility)
-            yield passage, attention[-1], visibility
+            yield passage, own, visibility
 
     sample = collect(
         kept(),

@@ -14,10 +14,10 @@ from tests.unit.fitting.passages import drawn, passage
 
 HEADS = (HeadId(0, 0), HeadId(0, 1))
 
-POOL = ("key.is_special", "distance == -1", "distance == 1", "key.word == query.head")
+POOL = ("key.is_special", "distance == -1", "distance == 1", "key.head == query.head")
 
-SECRET = 'query.dep == "det" and key.word == query.head'
-"""What the second head does, and the pool cannot say in one term."""
+SECRET = 'query.dep in {"case", "det"} and key.head == query.head'
+"""What the second head does: neither in the pool nor among what a fit can grow."""
 
 FORMULAS = (
     Formula("previous", (Term("distance == -1", 4.0), Term("key.is_special", 1.0))),
@@ -27,18 +27,24 @@ FORMULAS = (
 BUDGET = Budget(terms=3, extra=1, grown=0)
 
 
-def items(texts=60, visibility=FULL):
+def items(texts=100, visibility=FULL, formulas=FORMULAS):
     rng = np.random.default_rng(5)
     for seed in range(texts):
         one = passage(seed)
-        attention = np.stack([drawn(f, one, visibility, rng, 60.0) for f in FORMULAS])
+        attention = np.stack([drawn(f, one, visibility, rng, 60.0) for f in formulas])
         yield one, attention.astype(np.float32), visibility
 
 
-def made(heads=HEADS, visibility=FULL, **changes):
+def made(heads=HEADS, visibility=FULL, formulas=FORMULAS, **changes):
     options = {"model": "made-up", "look_ahead": True, "pool": POOL} | changes
     patterns = registry().select(["previous_token", "next_token"])
-    return gather(lambda: items(visibility=visibility), HEADS, heads, patterns=patterns, **options)
+    return gather(
+        lambda: items(visibility=visibility, formulas=formulas),
+        HEADS,
+        heads,
+        patterns=patterns,
+        **options,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -173,6 +173,7 @@ def test_example_matrices_are_compared_with_the_code(studies):
 def test_the_search_finds_what_the_pool_cannot_say(studies):
     answer = Offline().propose(studies[1], [], python=False, rounds_left=0)
     assert any('"det"' in one and "query.head" in one for one in answer.proposal.code.relations)
+    assert not any('"det"' in one for one in studies[1].material.sample.pool)
     made_of = candidate(studies[1], answer.proposal.code, None)
     assert example_agreement(studies[1], made_of, answer.proposal.example) > 0.99
 

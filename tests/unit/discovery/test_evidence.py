@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 from headscribe.core.errors import UsageError
 from headscribe.core.visibility import CAUSAL
 from headscribe.discovery.evidence import evidence, sampled_texts, top_pairs
+from headscribe.discovery.material import gather
 from headscribe.discovery.neutral import count_tokens, neutral, to_json
+from headscribe.discovery.study import study_heads
 from headscribe.discovery.summaries import Cells, residuals, summaries
-from tests.unit.discovery.conftest import HEADS, items, made
+from headscribe.fitting.formula import Formula, Term
+from tests.unit.discovery.conftest import BUDGET, HEADS, POOL, items, made
 
 
 def test_only_fit_texts_are_shown(material, studies):
@@ -33,10 +36,6 @@ def test_nothing_of_the_other_splits_reaches_the_evidence(material, studies):
             if one.text_id not in fit:
                 attention = rng.dirichlet(np.ones(len(one)), attention.shape[:2])
             yield one, attention.astype(np.float32), seen
-
-    from headscribe.discovery.material import gather
-    from headscribe.discovery.study import study_heads
-    from tests.unit.discovery.conftest import BUDGET, POOL
 
     other = gather(spoiled, HEADS, HEADS, model="made-up", look_ahead=True, pool=POOL)
     for study, same in zip(study_heads(other, BUDGET), studies, strict=True):
@@ -69,7 +68,9 @@ def test_top_pairs_are_the_strongest_tenth(material, studies):
 def test_the_summaries_say_what_the_heads_do(studies):
     offsets = {row["offset"]: row["mass"] for row in summaries(studies[0])["by_offset"]}
     assert max(offsets, key=offsets.get) == "-1"
-    relation = summaries(studies[1])["by_relation"][0]
+    to_head = Formula("h", (Term('query.dep == "det" and key.word == query.head', 6.0),))
+    other = study_heads(made(formulas=(to_head, to_head)), BUDGET)[1]
+    relation = summaries(other)["by_relation"][0]
     assert (relation["relation"], relation["way"]) == ("det", "dependent to head")
     assert relation["mass"] > 4 * relation["chance"]
 
@@ -114,8 +115,6 @@ def test_untrusted_text_stays_data(material, studies):
 
 
 def test_causal_heads_say_what_they_see():
-    from headscribe.discovery.study import study_heads
-    from tests.unit.discovery.conftest import BUDGET
 
     pool = ("key.is_special", "distance == -1", "distance == 0")
     material = made(HEADS[:1], CAUSAL, pool=pool, look_ahead=False)

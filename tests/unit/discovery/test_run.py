@@ -1,0 +1,141 @@
+import json
+
+import numpy as np
+import pytest
+
+from headscribe.core.errors import RunError, UsageError
+from headscribe.core.heads import HeadId
+from headscribe.discovery.clients import Replay, Reply
+from headscribe.discovery.ledger import Spending
+from headscribe.discovery.run import Settings, discover
+from headscribe.results.examples import read_examples
+from headscribe.results.run import Run
+from headscribe.sandbox import Trusted
+from tests.unit.discovery.answers import answer
+from tests.unit.discovery.conftest import HEADS, POOL, SECRET, items
+from tests.unit.discovery.mock import Queued
+
+SETTINGS = Settings(rounds=2, terms=3)
+
+
+def found(folder, heads=HEADS, **changes):
+    options = {"model": "made-up", "settings": SETTINGS, "pool": POOL} | changes
+    return discover(items, HEADS, heads, folder, **options)
+
+
+@pytest.fixture(scope="module")
+def offline(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("offline") / "run"
+    return folder, found(folder)
+
+
+def test_the_offline_search_end_to_end(offline):
+    folder, result = offline
+    assert result["0.1"].status == "accepted"
+    assert result["0.1"].gains["formula"][1] > 0.01
+    assert result.tally.heads == 2
+    assert result.tally.usd == 0
+    assert "gain +" in str(result)
+    run = Run.open(folder)
+    assert run.complete
+    assert run.manifest["tally"]["accepted"] == result.tally.accepted
+    rows = {(row["layer"], row["head"]): row for row in run.table("discoveries").to_pylist()}
+    assert rows[0, 1]["status"] == "accepted"
+    scored = run.table("all_heads").to_pylist()
+    own = next(row for row in scored if (row["program"], row["head"]) == ("0.1", 1))
+    assert own["iou"] == pytest.approx(result["0.1"].scores["test"]["program"], abs=1e-4)
+
+
+def test_every_head_has_a_picture(offline):
+    folder, result = offline
+    examples = read_examples(Run.open(folder))
+    for outcome in result.outcomes:
+        own = [one for one in examples.values() if outcome.head in one.heads]
+        assert len(own) >= 1
+        names = {name for one in own for name in one.patterns}
+        assert f"{outcome.head}:formula" in names
+        assert (f"{outcome.head}:program" in names) == (outcome.status == "accepted")
+        real = own[0].heads[outcome.head].matrix()
+        np.testing.assert_allclose(real.sum(axis=1), 1, atol=1e-3)
+
+
+def test_finished_heads_are_not_examined_again(offline, tmp_path):
+    folder, result = offline
+    again = found(folder)
+    assert again.outcomes == result.outcomes
+    with pytest.raises(UsageError, match="differs in terms"):
+        found(folder, settings=Settings(rounds=2, terms=4))
+    path = folder / "heads" / "0.0.json"
+    kept = path.read_text()
+    path.write_text("{")
+    with pytest.raises(RunError, match="damaged"):
+        found(folder)
+    path.write_text(kept)
+
+
+def test_kill_resume_and_replay(tmp_path):
+    """Killed in the second head, resumed without paying twice, replayed to the same outcomes."""
+    folder = tmp_path / "run"
+    first = Queued("no json", answer("key.index == 3"), "still none", KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        found(folder, client=first, runner=Trusted())
+    assert not Run.open(folder).complete
+    assert [path.name for path in (folder / "heads").iterdir()] == ["0.0.json"]
+    second = Queued(answer(SECRET))
+    result = found(folder, client=second, runner=Trusted())
+    assert len(second.prompts) == 1
+    assert result["0.1"].status == "accepted"
+    assert result.tally.calls == 4
+    assert result.tally.invalid == {"no_json": 2}
+    replay = Replay(folder / "exchanges.jsonl")
+    repeated = found(tmp_path / "replayed", client=replay, runner=Trusted())
+    assert repeated.outcomes == result.outcomes
+    assert replay.differing == 0
+    assert repeated.tally.usd == 0
+
+
+def test_a_budget_leaves_the_run_open(tmp_path):
+    result = found(
+        tmp_path, client=Queued(Reply("none", 9000, 500)), spending=Spending(tokens=20_000)
+    )
+    assert [one.status for one in result.outcomes] == ["stopped", "stopped"]
+    assert not Run.open(tmp_path).complete
+    assert not list((tmp_path / "heads").iterdir())
+    more = found(tmp_path, client=Queued(answer(SECRET), answer(SECRET), answer(SECRET)))
+    assert more["0.1"].status == "accepted"
+    assert Run.open(tmp_path).complete
+
+
+def test_the_worst_heads_are_picked_on_fit(tmp_path, studies):
+    result = found(tmp_path, heads="worst:1")
+    scores = [study.mean(study.rivals["formula"], "fit") for study in studies]
+    assert [one.head for one in result.outcomes] == [str(HEADS[int(np.argmin(scores))])]
+    assert Run.open(tmp_path).manifest["examined"] == [result.outcomes[0].head]
+
+
+def test_workers_change_nothing(offline, tmp_path):
+    settings = Settings(rounds=2, terms=3, workers=2)
+    assert found(tmp_path, settings=settings).outcomes == offline[1].outcomes
+
+
+def test_wrong_use(tmp_path):
+    for heads, said in (((), "at least one head"), ((HeadId(7, 7),), "not among")):
+        with pytest.raises(UsageError, match=said):
+            found(tmp_path / said.replace(" ", ""), heads=heads)
+    with pytest.raises(UsageError, match="at least 1 for rounds"):
+        Settings(rounds=0)
+    with pytest.raises(UsageError, match="in each of the splits"):
+        discover(lambda: items(2), HEADS, HEADS, tmp_path / "few", model="m", pool=POOL)
+
+
+def test_another_text_is_another_run(offline):
+    folder, _ = offline
+    with pytest.raises(UsageError, match="other texts"):
+        discover(
+            lambda: items(50), HEADS, HEADS, folder, model="made-up", settings=SETTINGS, pool=POOL
+        )
+
+
+def test_outcomes_are_plain_json(offline):
+    document = json.loads(json.dumps(offline[1].to_json(), allow_nan=False))
+    assert {one["head"] for one in document["by_head"]} == {"0.0", "0.1"}
