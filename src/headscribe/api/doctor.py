@@ -4,7 +4,7 @@ import platform
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 
-from headscribe.core.errors import HeadscribeError
+from headscribe.core.errors import HeadscribeError, RunError
 
 _PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "spacy", "pyarrow", "duckdb")
 
@@ -47,9 +47,10 @@ def examine(
 ) -> Health:
     """Look at the installation, and at a model if one is named.
 
+    A model that is damaged, or a hub that cannot be reached, is a finding.
+
     Raises:
         UsageError: the model cannot be found or opened.
-        RunError: the model is damaged, or a hub cannot be reached.
     """
     versions = {"python": platform.python_version(), "headscribe": version("headscribe")}
     versions |= {name: version(name) for name in _PACKAGES}
@@ -59,7 +60,12 @@ def examine(
         return Health(versions, _device(), assets, _sandbox(), healthy=healthy)
     from headscribe.models.loading import check
 
-    support = check(model, device=device, stack=stack)
+    try:
+        support = check(model, device=device, stack=stack)
+    except RunError as error:
+        return Health(
+            versions, _device(), assets, _sandbox(), {"model": model}, [str(error)], healthy=False
+        )
     facts: dict[str, object] = {
         "model": model,
         "architecture": support.architecture,

@@ -25,5 +25,6 @@ def unknown_name(what: str, name: str, known: list[str]) -> UsageError:
 
     close = get_close_matches(name, known, n=3, cutoff=0.6)
     hint = f"; did you mean {' or '.join(f'`{c}`' for c in close)}?" if close else ""
-    listing = "" if close or len(known) > 30 else f"; known: {', '.join(known)}"
+    some = known if len(known) <= 30 else [*known[:5], f"{len(known) - 5} more"]
+    listing = "" if close or not known else f"; known: {', '.join(some)}"
     return UsageError(f"`{name}` is no {what}{hint}{listing}")

@@ -12,6 +12,7 @@ import numpy as np
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -27,13 +28,16 @@ from headscribe.results.relations import HalfAccuracy
 SHADES = ((0.02, "·"), (0.25, "░"), (0.5, "▒"), (0.75, "▓"), (float("inf"), "█"))
 """Below which attention a cell shows which character."""
 
+_WIDEST = 200
+"""Columns that a table may take where the terminal has fewer."""
+
 UNCOVERED = "-"
 LABEL_WIDTH, HEADER_HEIGHT = 14, 8
 
 
 def print_top(scores: Sequence[Score], console: Console | None = None) -> None:
     """Print the best heads of each pattern, the best one starred."""
-    (console or Console()).print(top_table(scores))
+    _print(top_table(scores), console or Console())
 
 
 def print_head(
@@ -45,9 +49,21 @@ def print_head(
 ) -> None:
     """Print how well each pattern fits a head, and the head's attention on one text."""
     out = console or Console()
-    out.print(head_table(head, scores))
+    _print(head_table(head, scores), out)
     out.print(Text(f"\nAttention of {head.prose} on one text", style="bold"))
     out.print(Text(matrix_text(labels, real, width=out.width)), soft_wrap=True)
+
+
+def _print(table: Table, console: Console) -> None:
+    """Print a table whole: where the terminal is too narrow its lines run on, nothing is cut."""
+    roomy = console.options.update(max_width=_WIDEST)
+    needed = Measurement.get(console, roomy, table).maximum
+    width = console.width
+    console.width = max(width, min(needed, _WIDEST))
+    try:
+        console.print(table)
+    finally:
+        console.width = width
 
 
 def print_layers(rows: Sequence[dict[str, Any]], console: Console | None = None) -> None:
@@ -71,7 +87,7 @@ def print_layers(rows: Sequence[dict[str, Any]], console: Console | None = None)
 
 def print_relations(lines: Sequence[HalfAccuracy], console: Console | None = None) -> None:
     """Print for every dependency relation the head that follows it, both halves."""
-    (console or Console()).print(relations_table(lines))
+    _print(relations_table(lines), console or Console())
 
 
 def relations_table(lines: Sequence[HalfAccuracy]) -> Table:
