@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -37,6 +40,46 @@ def test_the_document_of_a_fit(folder: Path) -> None:
     assert sorted(first) == ["formula", "gain", "head", "iou", "jsd", "labels"]
     assert all(len(one["formula"]["terms"]) <= 4 for one in document["by_head"])
     assert not (folder / "atlas" / "stages").exists()
+
+
+def test_the_tables_of_a_fit(folder: Path) -> None:
+    done = headscribe("decompose", "atlas", "2.0", "--json", cwd=folder)
+    document = json.loads(done.stdout)
+    assert document["head"] == "2.0"
+    weights = [part["weight"] for part in document["parts"]]
+    assert weights == sorted(weights, reverse=True)
+    assert sum(weights) == pytest.approx(1)
+    assert sorted(document["parts"][0]) == ["gain", "high", "low", "pattern", "weight"]
+    assert "L2H0" in headscribe("decompose", "atlas", "2.0", cwd=folder).stdout
+    graph = json.loads(headscribe("decompose", "atlas", "--json", cwd=folder).stdout)
+    assert len({edge["head"] for edge in graph}) == 40
+    tables = json.loads((folder / "atlas" / "run.json").read_text())["tables"]
+    assert set(tables) == {
+        "formulas", "layers", "mixtures", "labels", "similarity", "dendrogram", "covers"
+    }  # fmt: skip
+
+
+def test_a_killed_fit_ends_with_the_same_bytes(folder: Path) -> None:
+    """Same seed and threads, same tables; a fit that was killed and resumed as well."""
+    arguments = [
+        "fit", "model", "--text", "train.jsonl", "--max-tokens", 24, "--annotator", "plain",
+        "--terms", 2, "--limit", 20,
+    ]  # fmt: skip
+    whole = headscribe(*arguments, "--out", "whole", cwd=folder)
+    assert "two halves of the texts agree" in whole.stdout
+    assert "kinds of head" in whole.stdout
+    command = [sys.executable, "-m", "headscribe", *map(str, arguments), "--out", "killed"]
+    stages = folder / "killed" / "stages"
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as running:
+        while running.poll() is None and not (stages / "fold0-of-5.json").exists():
+            time.sleep(0.02)
+        running.kill()
+    assert stages.exists(), "killed before its end"
+    assert "unfinished" in wrong(folder, "decompose", "killed", "2.0")
+    resumed = headscribe(*arguments, "--out", "killed", "--resume", cwd=folder)
+    assert resumed.returncode == 0, resumed.stderr
+    for table in sorted((folder / "whole").glob("*.parquet")):
+        assert table.read_bytes() == (folder / "killed" / table.name).read_bytes(), table.name
 
 
 def test_the_document_of_a_replacement(folder: Path) -> None:
@@ -87,6 +130,7 @@ def test_wrong_use(folder: Path) -> None:
     assert "numbers between commas" in wrong(
         folder, "replace", "model", "--programs", "atlas", "--fractions", "half"
     )
+    assert "not among" in wrong(folder, "decompose", "atlas", "9.0")
     assert "not empty" in wrong(
         folder, "fit", "model", "--text", "train.jsonl", "--annotator", "plain", "--out", "atlas"
     )

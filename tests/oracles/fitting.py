@@ -103,3 +103,13 @@ def benjamini_yekutieli(p: list[float], rate: float) -> list[bool]:
     for i in ordered[:last]:
         rejected[i] = True
     return rejected
+
+
+def slow_mixture(components: np.ndarray, real: np.ndarray, steps: int = 3000) -> np.ndarray:
+    """Weights of the components of one head by plain expectation maximisation, cell by cell."""
+    weights = np.full(components.shape[1], 1 / components.shape[1])
+    for _ in range(steps):
+        share = components * weights
+        share /= share.sum(axis=1, keepdims=True)
+        weights = real @ share / real.sum()
+    return weights

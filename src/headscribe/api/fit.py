@@ -4,12 +4,11 @@ import json
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from headscribe.api.choice import choose_patterns
 from headscribe.api.inputs import (
@@ -77,6 +76,7 @@ def fit(
         UsageError: wrong input, or too few texts for five folds.
     """
     from headscribe.fitting.atlas import fit_heads
+    from headscribe.fitting.findings import find
     from headscribe.fitting.selection import Budget
     from headscribe.fitting.sources import head_ids
 
@@ -112,6 +112,9 @@ def fit(
         progress=told,
         checkpoint=None if run is None else run.folder / STAGES,
     )
+    report("comparing heads", 0, 1)
+    atlas = replace(atlas, findings=find(atlas.fitted, atlas.by_fold, sample, unseen, seed))
+    report("comparing heads", 1, 1)
     if run is not None:
         _write(run, atlas, time.monotonic() - started)
     return atlas
@@ -196,24 +199,11 @@ def _resumed(out: str | Path, config: dict[str, object]) -> Run:
 
 
 def _write(run: Run, atlas: "Atlas", seconds: float) -> None:
-    import pyarrow as pa
+    from headscribe.fitting.tables import run_tables
 
-    rows = []
-    for one in atlas.heads:
-        row: dict[str, object] = {
-            "layer": one.head.layer,
-            "head": one.head.head,
-            "formula": json.dumps(one.formula.to_json()),
-            "text": str(one),
-            "labels": [label.pattern for label in one.labels],
-        }
-        for (what, view, metric), estimate in one.scores.items():
-            name = f"{what}_{view}_{metric}"
-            for part in ("mean", "low", "high"):
-                value = getattr(estimate, part)
-                row[f"{name}_{part}"] = None if np.isnan(value) else value
-        rows.append(row)
-    run.write_table("formulas", pa.Table.from_pylist(rows))
+    assert atlas.findings is not None
+    for name, table in run_tables(atlas, atlas.findings).items():
+        run.write_table(name, table)
     run.finish(atlas=atlas.to_json(), seconds=round(seconds, 2))
     shutil.rmtree(run.folder / STAGES, ignore_errors=True)
 
@@ -239,3 +229,23 @@ def stored_formulas(folder: str | Path) -> "dict[HeadId, Formula]":
         }
     except json.JSONDecodeError as error:
         raise RunError(f"{folder}: a stored formula is damaged ({error})") from error
+
+
+def stored_mixtures(folder: str | Path) -> "dict[HeadId, list[dict[str, Any]]]":
+    """Every head of a fit as a mixture of patterns, heaviest part first.
+
+    Returns:
+        By head its parts: `pattern`, `weight`, and `gain`, `low`, `high` in IoU on unseen texts,
+        None where there is none to give.
+
+    Raises:
+        UsageError: the folder holds no finished fit with mixtures.
+    """
+    run = Run.open(folder)
+    if run.manifest["kind"] != "fit":
+        raise UsageError(f"expected the run of a fit in {folder}, got a {run.manifest['kind']}")
+    found: dict[HeadId, list[dict[str, Any]]] = {}
+    for row in run.table("mixtures").to_pylist():
+        head = HeadId(row.pop("layer"), row.pop("head"))
+        found.setdefault(head, []).append(row)
+    return found

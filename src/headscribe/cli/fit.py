@@ -1,7 +1,7 @@
 """`headscribe fit`."""
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,9 @@ from headscribe.cli.options import (
     SeedOption,
     TextOption,
 )
+
+if TYPE_CHECKING:
+    from headscribe.fitting.heads import Atlas
 
 
 def fit(
@@ -88,5 +91,38 @@ def fit(
         f"profile {atlas.mean('profile').mean:.3f}, "
         f"gain {gain.mean:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
     )
+    _print_findings(atlas)
     if out is not None:
         print(f"run: {out}")
+
+
+def _print_findings(atlas: "Atlas") -> None:
+    """A line each on layers, labels, kinds of head, likeness and mixtures."""
+    import numpy as np
+
+    from headscribe.fitting.labels import agreement
+    from headscribe.fitting.mixture import REST
+
+    found = atlas.findings
+    assert found is not None
+    heads, count = atlas.heads, len(atlas.heads)
+    layers = atlas.layers()
+    print("IoU by layer: " + "  ".join(f"{k} {e.mean:.2f}" for k, e in layers.items()))
+    every, labelled = agreement(*found.halves)
+    own = "" if np.isnan(labelled) else f", on {labelled:.0%} of those of labelled heads"
+    print(
+        f"labels: {sum(bool(one.labels) for one in heads)} of {count} heads; "
+        f"two halves of the texts agree on {every:.0%} of heads{own}"
+    )
+    kinds = ", ".join(f"{len(c.formulas)} at {loss:.2f}" for loss, c in found.covers.items())
+    print(f"kinds of head: formulas that serve all {count} heads at a loss of IoU: {kinds}")
+    if count > 1:
+        upper = np.where(np.tri(count, dtype=bool), np.inf, found.distance)
+        a, b = np.unravel_index(int(upper.argmin()), upper.shape)
+        print(
+            f"most alike: {heads[int(a)].head.prose} and {heads[int(b)].head.prose}, "
+            f"Jensen-Shannon distance {upper.min():.3f}"
+        )
+    main = [next((p.pattern for p in parts if p.pattern != REST), REST) for parts in found.mixtures]
+    ranked = sorted({name: main.count(name) for name in main}.items(), key=lambda x: (-x[1], x[0]))
+    print("heaviest part: " + ", ".join(f"{name} {n}" for name, n in ranked[:5]))

@@ -5,6 +5,7 @@ import sys
 import typer
 from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
+from headscribe.cli.decompose import decompose
 from headscribe.cli.demo import demo
 from headscribe.cli.doctor import doctor
 from headscribe.cli.fit import fit
@@ -28,6 +29,7 @@ app.command()(survey)
 app.command()(top)
 app.command()(show)
 app.command()(fit)
+app.command()(decompose)
 app.command()(replace)
 app.command()(report)
 app.command()(doctor)

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
+from headscribe.fitting.findings import Findings
 from headscribe.fitting.formula import Formula
 from headscribe.fitting.labels import Label
 from headscribe.fitting.stages import Fitted
@@ -77,6 +78,7 @@ class Atlas:
         group: the number of each text's group.
         by_fold: the formulas that were scored, by fold.
         fitted: the formulas that are shown, as the stages hand them on.
+        findings: what the heads have in common; None where nobody looked.
     """
 
     heads: tuple[HeadFormula, ...]
@@ -86,10 +88,25 @@ class Atlas:
     group: Int[np.ndarray, " texts"]
     by_fold: tuple[tuple[Fitted, ...], ...] = field(repr=False, default=())
     fitted: tuple[Fitted, ...] = field(repr=False, default=())
+    findings: Findings | None = field(repr=False, default=None)
 
     def mean(self, what: str, view: str = "raw", metric: str = "iou") -> Estimate:
         """The mean over heads, with an interval over texts."""
         return Estimate.of(series(self.by_text, what, view, metric).mean(axis=0), self.group)
+
+    def layers(
+        self, what: str = "formula", view: str = "raw", metric: str = "iou"
+    ) -> dict[int, Estimate]:
+        """The mean over the heads of every layer, with an interval over texts."""
+        places: dict[int, list[int]] = {}
+        for i, one in enumerate(self.heads):
+            places.setdefault(one.head.layer, []).append(i)
+        return {
+            layer: Estimate.of(
+                series(self.by_text[mine], what, view, metric).mean(axis=0), self.group
+            )
+            for layer, mine in places.items()
+        }
 
     def __getitem__(self, head: HeadId | str) -> HeadFormula:
         wanted = HeadId.parse(head) if isinstance(head, str) else head

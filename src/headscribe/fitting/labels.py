@@ -184,14 +184,20 @@ def label_heads(
     return tuple((*one, *two) for one, two in zip(simple, further, strict=True))
 
 
-def agreement(one: Sequence[Sequence[Label]], two: Sequence[Sequence[Label]]) -> float:
+def agreement(
+    one: Sequence[Sequence[Label]], two: Sequence[Sequence[Label]]
+) -> tuple[float, float]:
     """How far the labels of two disjoint halves of a corpus agree: mean Jaccard index over heads.
 
-    Two heads without labels agree.
+    Returns:
+        Over all heads, where two without labels agree; and over the heads that either half
+        labels, NaN if there is none.
     """
     scores = []
     for a, b in zip(one, two, strict=True):
         first, second = {label.pattern for label in a}, {label.pattern for label in b}
         union = first | second
-        scores.append(len(first & second) / len(union) if union else 1.0)
-    return float(np.mean(scores))
+        scores.append(len(first & second) / len(union) if union else np.nan)
+    known = [score for score in scores if not np.isnan(score)]
+    every = float(np.mean(np.where(np.isnan(scores), 1.0, scores)))
+    return every, float(np.mean(known)) if known else float("nan")

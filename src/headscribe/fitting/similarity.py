@@ -11,7 +11,7 @@ from scipy.spatial.distance import squareform
 
 from headscribe.fitting.features import Sample
 from headscribe.fitting.solver import Rows
-from headscribe.fitting.stages import Fitted, predicted_rows, selection_rows
+from headscribe.fitting.stages import SELECTION_ROWS, Fitted, predicted_rows, selection_rows
 
 _LOG2 = np.log(2)
 
@@ -37,6 +37,8 @@ def head_distances(sample: Sample) -> Float[np.ndarray, "H H"]:
 
 def dendrogram(distance: Float[np.ndarray, "H H"]) -> Float[np.ndarray, "H-1 4"]:
     """Average-linkage clustering of the heads, in SciPy's linkage format."""
+    if len(distance) < 2:
+        return np.zeros((0, 4))
     merged: Float[np.ndarray, "H-1 4"] = linkage(squareform(distance, checks=False), "average")
     return merged
 
@@ -54,35 +56,40 @@ class Cover:
     served_by: Int[np.ndarray, " H"]
 
 
-def cover_heads(
-    fitted: Sequence[Fitted], sample: Sample, loss: float, seed: int = 0
-) -> tuple[Cover, Float[np.ndarray, "H H"]]:
-    """The fewest formulas that serve all heads, and the IoU of every formula on every head.
+def unseen_transfer(
+    by_fold: Sequence[Sequence[Fitted]], sample: Sample, fold: Int[np.ndarray, " R"], seed: int = 0
+) -> Float[np.ndarray, "H H"]:
+    """IoU of every head's formula on every head, over all rows of unseen texts together.
 
     Args:
-        fitted: every head's formula, such as `Atlas.fitted`.
-        sample: the rows to serve; formulas from other texts make the IoU one on unseen texts.
-        loss: how much IoU a head may lose.
+        by_fold: every head's formula by fold, chosen and fitted on other folds.
+        sample: the rows to serve; at most as many are looked at as terms are chosen on.
+        fold: the fold of each row.
         seed: chooses the rows where there are many.
     """
-    part, device = selection_rows(sample, seed), torch.device("cpu")
-    rows = Rows.of(part.lengths, device)
-    predicted = np.stack([predicted_rows(one, part, rows, device) for one in fitted])
-    iou = transfer(predicted, part)
-    return fewest_formulas(iou, loss), iou
+    device, heads = torch.device("cpu"), len(sample.attention)
+    limit = max(SELECTION_ROWS // len(by_fold), 1)
+    shared, count = np.zeros((heads, heads)), 0
+    for f, fitted in enumerate(by_fold):
+        part = selection_rows(sample.only(fold == f), seed, limit)
+        rows = Rows.of(part.lengths, device)
+        predicted = np.stack([predicted_rows(one, part, rows, device) for one in fitted])
+        shared += shared_attention(predicted, part)
+        count += len(part.lengths)
+    iou: Float[np.ndarray, "H H"] = shared / (2 * count - shared)
+    return iou
 
 
-def transfer(predicted: Float[np.ndarray, "F N"], sample: Sample) -> Float[np.ndarray, "F H"]:
-    """IoU of every formula on every head, over all sampled rows together."""
-    rows = len(sample.lengths)
-    shared = np.stack(
+def shared_attention(
+    predicted: Float[np.ndarray, "F N"], sample: Sample
+) -> Float[np.ndarray, "F H"]:
+    """The overlap of every prediction with every head, summed over all rows."""
+    return np.stack(
         [
             np.minimum(one[None, :], sample.attention).sum(axis=1, dtype=np.float64)
             for one in predicted
         ]
     )
-    iou: Float[np.ndarray, "F H"] = shared / (2 * rows - shared)
-    return iou
 
 
 def fewest_formulas(iou: Float[np.ndarray, "H H"], loss: float) -> Cover:

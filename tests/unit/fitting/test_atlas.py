@@ -10,20 +10,22 @@ from headscribe.core.visibility import CAUSAL, FULL
 from headscribe.fitting.atlas import collect, fit_heads
 from headscribe.fitting.catalogue import pattern_iou
 from headscribe.fitting.features import Collector
+from headscribe.fitting.findings import find
 from headscribe.fitting.formula import Formula, Term
 from headscribe.fitting.labels import agreement, label_heads
-from headscribe.fitting.mixture import decompose, mixture_weights
+from headscribe.fitting.mixture import component_rows, decompose, distinct, mixture_weights
 from headscribe.fitting.profile import Profile, cell_classes, profile_rows
 from headscribe.fitting.scores import Scorer
 from headscribe.fitting.selection import Budget
 from headscribe.fitting.similarity import (
-    cover_heads,
     dendrogram,
     fewest_formulas,
     head_distances,
-    transfer,
+    shared_attention,
 )
+from headscribe.fitting.tables import run_tables
 from headscribe.patterns.registry import registry
+from tests.oracles.fitting import slow_mixture
 from tests.oracles.metrics import text_metrics
 from tests.unit.fitting.passages import drawn, passage
 
@@ -148,7 +150,10 @@ def test_labels_name_what_a_head_does(sample):
     labels = label_heads(sample)
     assert any("previous" in label.pattern for label in labels[0])
     assert labels[1]
-    assert agreement(labels, labels) == 1.0
+    assert agreement(labels, labels) == (1.0, 1.0)
+    nothing = ((),) * len(labels)
+    assert agreement(labels, nothing) == (0.0, 0.0)
+    assert agreement(nothing, nothing)[0] == 1.0
 
 
 def test_permuted_keys_get_no_label():
@@ -181,18 +186,35 @@ def test_mixture_weights_come_back():
     rng = np.random.default_rng(0)
     parts = rng.dirichlet(np.full(6, 0.3), size=(200, 3)).transpose(0, 2, 1).reshape(-1, 3)
     truth = np.array([0.6, 0.1, 0.3])
-    found = mixture_weights(parts, parts @ truth, 200)
+    found = mixture_weights(parts, (parts @ truth)[None])[0]
     np.testing.assert_allclose(found, truth, atol=0.01)
     assert found.sum() == pytest.approx(1)
 
 
 def test_decompose_finds_the_building_blocks(sample):
-    uniform = 1 / sample.lengths[sample.row]
-    parts = decompose(sample, 0, uniform, sample.row_text % 2, least=0.1)
-    assert "previous" in parts[0].pattern
-    assert parts[0].gain is not None
-    assert parts[0].gain[1] > 0
-    assert sum(part.weight for part in parts) == pytest.approx(1)
+    both = decompose(sample)
+    assert len(both) == len(HEADS)
+    first, *rest = both[0]
+    assert first.pattern == "previous_token_only"
+    assert first.gain[1] > 0
+    assert sum(part.weight for part in both[0]) == pytest.approx(1)
+    assert all(0.01 <= part.weight <= first.weight for part in rest if part.gain is not None)
+    assert "to_head" in {part.pattern for part in both[1]}
+
+
+def test_pooled_mixtures_are_those_of_all_cells(sample):
+    names = ("previous_token_only", "first_token", "to_head")
+    rows = component_rows(sample, names)
+    np.testing.assert_allclose(np.bincount(sample.row, rows[:, 0]), 1, atol=1e-6)
+    for head, parts in enumerate(decompose(sample, names, least=0.0)):
+        expected = slow_mixture(rows, sample.attention[head])
+        found = {part.pattern: part.weight for part in parts}
+        np.testing.assert_allclose([found[n] for n in (*names, "uniform")], expected, atol=0.01)
+
+
+def test_patterns_that_say_the_same_count_once(sample):
+    names = ("next_token_only", "next_token", "same_token_only", "self", "first_token", "nobody")
+    assert distinct(sample, names) == ("next_token_only", "same_token_only", "first_token")
 
 
 def test_similar_heads_and_fewest_formulas(sample):
@@ -206,17 +228,31 @@ def test_similar_heads_and_fewest_formulas(sample):
         expected.append(np.sqrt(sum(terms) / 2))
     assert distance[0, 1] == pytest.approx(np.mean(expected), abs=1e-6)
     assert dendrogram(distance).shape == (1, 4)
-    iou = transfer(sample.attention, sample)
+    shared = shared_attention(sample.attention, sample)
+    iou = shared / (2 * len(sample.lengths) - shared)
     np.testing.assert_allclose(np.diag(iou), 1, atol=1e-6)
     assert fewest_formulas(iou, 0.05).formulas == (0, 1)
     assert len(fewest_formulas(iou, 1.0).formulas) == 1
 
 
 def test_one_formula_does_not_serve_two_kinds_of_head(sample, atlas):
-    cover, iou = cover_heads(atlas.fitted, sample, 0.05)
+    found = find(atlas.fitted, atlas.by_fold, sample)
+    cover = found.covers[0.05]
     assert set(cover.formulas) == {0, 1}
     assert [cover.formulas[k] for k in cover.served_by] == [0, 1]
-    assert iou[0, 0] > iou[0, 1]
+    assert found.transfer[0, 0] > found.transfer[0, 1]
+    own = [atlas.heads[h].scores["formula", "raw", "iou"].mean for h in (0, 1)]
+    np.testing.assert_allclose(np.diag(found.transfer), own, atol=0.02)
+    assert any("previous" in label.pattern for label in found.halves[0][0])
+    tables = run_tables(atlas, found)
+    assert {name: len(table) for name, table in tables.items() if name != "labels"} == {
+        "formulas": 2, "layers": 24, "mixtures": sum(map(len, found.mixtures)), "similarity": 1,
+        "dendrogram": 1, "covers": 6,
+    }  # fmt: skip
+    model = [row for row in tables["layers"].to_pylist() if row["layer"] is None]
+    (gain,) = [r for r in model if (r["score"], r["view"], r["metric"]) == ("gain", "raw", "iou")]
+    assert gain["mean"] == pytest.approx(atlas.mean("gain").mean)
+    assert atlas.layers()[0] == atlas.mean("formula")
 
 
 def test_errors_say_what_is_wrong(sample):
