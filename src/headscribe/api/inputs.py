@@ -13,6 +13,7 @@ from headscribe.text.corpora import Corpus, DatasetLike, from_dataset, from_stri
 from headscribe.text.passages import WORD_FIELDS, Passage
 
 if TYPE_CHECKING:
+    from headscribe.models.loading import Source
     from headscribe.models.model import Model
     from headscribe.models.recorded import Recording
 
@@ -66,6 +67,41 @@ class Inputs:
     corpus: dict[str, object]
     annotator: dict[str, str]
     notes: tuple[str, ...] = field(default=())
+
+
+def open_inputs(
+    model: "Model | Recording | Source",
+    texts: CorpusLike | None,
+    annotator_name: str | None,
+    limit: int | None,
+    max_tokens: int | None,
+    report: Reporter,
+) -> Inputs:
+    """Open a model with a corpus, or a recording, which has its own texts.
+
+    Raises:
+        UsageError: texts for a recording, none for a model, or what opening either raises.
+    """
+    from headscribe.models.loading import load
+    from headscribe.models.model import Model
+    from headscribe.models.recorded import Recording
+
+    if isinstance(model, Recording):
+        if texts is not None or max_tokens is not None:
+            raise UsageError("a recording has its own texts: leave out texts and max_tokens")
+        return recorded_inputs(
+            model.folder, annotator_name=annotator_name, limit=limit, report=report
+        )
+    if texts is None:
+        raise UsageError("expected texts for the model to read, got none")
+    loaded = model if isinstance(model, Model) else load(model)
+    return model_inputs(
+        loaded,
+        corpus(texts, limit),
+        annotator_name=annotator_name,
+        max_tokens=max_tokens,
+        report=report,
+    )
 
 
 def model_inputs(

@@ -10,15 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from headscribe.api.checkpoint import restored, run_stored
 from headscribe.api.choice import Choice, choose_patterns
-from headscribe.api.inputs import (
-    CorpusLike,
-    Inputs,
-    Reporter,
-    corpus,
-    model_inputs,
-    recorded_inputs,
-    silent,
-)
+from headscribe.api.inputs import CorpusLike, Inputs, Reporter, open_inputs, silent
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.results import queries
@@ -130,7 +122,7 @@ def survey(
         RunError: NaN attention, memory, a disk that is full. What was stored stays.
     """
     started = time.monotonic()
-    inputs = _inputs(model, texts, annotator, limit, max_tokens, report)
+    inputs = open_inputs(model, texts, annotator, limit, max_tokens, report)
     choice = choose_patterns(patterns, inputs.provides, _any_causal(inputs.source))
     engine = _engine(inputs, choice, seed, token_budget)
     run, progress = _opened(inputs, choice, engine, out, resume)
@@ -144,35 +136,6 @@ def survey(
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     return Survey(run)
-
-
-def _inputs(
-    model: Any,  # noqa: ANN401
-    texts: CorpusLike | None,
-    annotator: str | None,
-    limit: int | None,
-    max_tokens: int | None,
-    report: Reporter,
-) -> Inputs:
-    from headscribe.models.recorded import Recording
-
-    if isinstance(model, Recording):
-        if texts is not None or max_tokens is not None:
-            raise UsageError("a recording has its own texts: leave out texts and max_tokens")
-        return recorded_inputs(model.folder, annotator_name=annotator, limit=limit, report=report)
-    if texts is None:
-        raise UsageError("expected texts to survey a model on, got none")
-    from headscribe.models.loading import load
-    from headscribe.models.model import Model
-
-    loaded = model if isinstance(model, Model) else load(model)
-    return model_inputs(
-        loaded,
-        corpus(texts, limit),
-        annotator_name=annotator,
-        max_tokens=max_tokens,
-        report=report,
-    )
 
 
 def _any_causal(source: "Model | Recording") -> bool:
