@@ -6,6 +6,7 @@ against the baselines of the other four. A larger one is read once: the `fit` te
 scored and calibrate; the others are scored with gains.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -15,6 +16,7 @@ import torch
 
 from headscribe.core.visibility import Visibility
 from headscribe.models.batching import batches
+from headscribe.models.model import OutOfMemoryError
 from headscribe.patterns.contract import Pattern
 from headscribe.results.examples import ExampleRow
 from headscribe.scoring.accumulators import FOLDS, Accumulators
@@ -27,6 +29,8 @@ from headscribe.scoring.relation_accuracy import NEEDS as RELATION_NEEDS
 from headscribe.scoring.relation_accuracy import RelationObserver, RelationSums
 from headscribe.text.passages import Passage
 from headscribe.text.splits import bucket_of, fold_of, split_of
+
+_LOG = logging.getLogger("headscribe")
 
 CROSS_FIT_TEXTS = 400
 """Corpora of up to so many texts are cross-fitted; larger ones are split."""
@@ -84,6 +88,16 @@ class Phase:
     first_visit: bool
 
 
+@dataclass(frozen=True)
+class _Part:
+    """What was read of a batch, or of a piece of one, and is not added yet."""
+
+    plan: BatchPlan
+    scorer: BatchScorer
+    collector: ExampleCollector | None
+    asker: RelationObserver | None
+
+
 @dataclass
 class Engine:
     """Runs one survey.
@@ -110,7 +124,7 @@ class Engine:
         self.cross = len(self.passages) <= CROSS_FIT_TEXTS
         self._bucket = {p.text_id: bucket_of(p.group, self.seed) for p in self.passages}
         self._examples = choose_examples(self.passages, self.example_texts)
-        self._plans: dict[tuple[int, Visibility], BatchPlan] = {}
+        self._plans: dict[tuple[tuple[str, ...], Visibility], BatchPlan] = {}
 
     def start(self) -> Progress:
         """The state before the first batch."""
@@ -171,36 +185,70 @@ class Engine:
         calibration: Calibration | None,
         progress: Progress,
     ) -> None:
+        parts = self._read(batch, phase, calibration, progress)
+        progress.whole = False
+        for part in parts:
+            part.scorer.commit()
+            if part.asker is not None:
+                part.asker.commit()
+            if phase.first_visit:
+                self._count(part.plan, part.scorer.buckets, progress.sums)
+            if part.collector is not None:
+                names = [pattern.name for pattern in self.patterns]
+                progress.examples += part.collector.rows(names)
+        progress.batches = index + 1
+        progress.whole = True
+
+    def _read(
+        self,
+        batch: Sequence[Passage],
+        phase: Phase,
+        calibration: Calibration | None,
+        progress: Progress,
+    ) -> list[_Part]:
+        """Show the batch to its observers; in halves where it does not fit into memory."""
+        try:
+            return [self._read_whole(batch, phase, calibration, progress)]
+        except OutOfMemoryError as error:
+            if len(batch) == 1:
+                raise
+            middle = len(batch) // 2
+            _LOG.warning("%s; going on with %d and %d", error, middle, len(batch) - middle)
+        return [
+            *self._read(batch[:middle], phase, calibration, progress),
+            *self._read(batch[middle:], phase, calibration, progress),
+        ]
+
+    def _read_whole(
+        self,
+        batch: Sequence[Passage],
+        phase: Phase,
+        calibration: Calibration | None,
+        progress: Progress,
+    ) -> _Part:
         buckets = np.array([self._bucket[p.text_id] for p in batch])
         folds = np.array([fold_of(int(bucket), FOLDS) for bucket in buckets])
 
         def plan_of(layer: int) -> BatchPlan:
-            return self._plan(index, batch, self.source.visibility(layer))
+            return self._plan(batch, self.source.visibility(layer))
 
         scorer = BatchScorer(
             progress.sums, plan_of, buckets, folds, self.fixed,
             phase.calibrate, calibration, phase.score,
         )  # fmt: skip
+        members: list[LayerObserver] = [scorer]
+        collector, asker = None, None
         wanted = {p.text_id for p in batch} & self._examples if phase.score else set()
-        collector = ExampleCollector(plan_of(0), wanted)
-        members: list[LayerObserver] = [scorer, collector] if wanted else [scorer]
-        asker = None
+        if wanted:
+            collector = ExampleCollector(plan_of(0), wanted)
+            members.append(collector)
         if phase.score and all(p.words.provides >= RELATION_NEEDS for p in batch):
             causal = any(self.source.visibility(i).causal for i in range(self.source.layers))
             asker = RelationObserver(progress.relations, batch, buckets, causal=causal)
             members.append(asker)
         with torch.inference_mode():
             self.source.run(batch, Observers(members))
-        progress.whole = False
-        scorer.commit()
-        if asker is not None:
-            asker.commit()
-        if phase.first_visit:
-            self._count(plan_of(0), buckets, progress.sums)
-        progress.batches = index + 1
-        if wanted:
-            progress.examples += collector.rows([pattern.name for pattern in self.patterns])
-        progress.whole = True
+        return _Part(plan_of(0), scorer, collector, asker)
 
     def _count(self, plan: BatchPlan, buckets: np.ndarray, sums: Accumulators) -> None:
         sums.containment += containment_sums(plan)
@@ -209,13 +257,12 @@ class Engine:
         counts = np.stack([np.ones_like(plan.lengths), plan.lengths, plan.lengths], axis=1)
         np.add.at(sums.seen, buckets, counts)
 
-    def _plan(self, index: int, batch: Sequence[Passage], visibility: Visibility) -> BatchPlan:
+    def _plan(self, batch: Sequence[Passage], visibility: Visibility) -> BatchPlan:
         """The plan of a batch; kept for the second pass where the texts are read twice."""
-        key = (index, visibility)
+        texts = tuple(passage.text_id for passage in batch)
+        key = (texts, visibility)
         if not self.cross:
-            self._plans = {k: plan for k, plan in self._plans.items() if k[0] == index}
-            if any(p.passages != tuple(batch) for p in self._plans.values()):
-                self._plans = {}
+            self._plans = {k: plan for k, plan in self._plans.items() if k[0] == texts}
         if key not in self._plans:
             self._plans[key] = make_plan(self.patterns, batch, visibility, torch.device("cpu"))
         return self._plans[key]

@@ -5,6 +5,7 @@ import pytest
 
 from headscribe.core.metrics import VIEWS
 from headscribe.core.visibility import CAUSAL, FULL, Visibility
+from headscribe.models.model import OutOfMemoryError
 from headscribe.scoring import engine as engine_module
 from headscribe.scoring.accumulators import (
     CALIBRATION_CHANNELS,
@@ -155,6 +156,36 @@ def test_batches_and_order_do_not_matter() -> None:
     _, many = surveyed(Made(), token_budget=200, texts=TEXTS[::-1])
     for name, values in one.arrays().items():
         np.testing.assert_allclose(many.arrays()[name], values, atol=1e-6, err_msg=name)
+
+
+class Small(Made):
+    """A source whose memory holds so many padded tokens."""
+
+    def run(self, batch, observer) -> None:
+        if len(batch) * max(map(len, batch)) > 24:
+            # Memory runs out in the middle: the first layer has been shown already.
+            super().run(batch, FirstLayer(observer))
+            raise OutOfMemoryError("the batch does not fit into memory")
+        super().run(batch, observer)
+
+
+class FirstLayer:
+    def __init__(self, observer) -> None:
+        self.observer = observer
+
+    def observe(self, call) -> None:
+        if call.layer == 0:
+            self.observer.observe(call)
+
+
+def test_a_batch_beyond_memory_is_halved_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    _, whole = surveyed(Made(), token_budget=100)
+    _, halved = surveyed(Small(), token_budget=100)
+    assert "does not fit into memory; going on with" in caplog.text
+    for name, values in whole.arrays().items():
+        np.testing.assert_allclose(halved.arrays()[name], values, atol=1e-6, err_msg=name)
+    with pytest.raises(OutOfMemoryError):
+        surveyed(Small(), texts=[passage("long", 30)])
 
 
 def test_parts_add_up() -> None:
