@@ -225,14 +225,20 @@ def client_of(spec: str) -> Client:
     """The client of a specification.
 
     Args:
-        spec: `exchange:FOLDER` or `replay:FILE`.
+        spec: `exchange:FOLDER`, `replay:FILE`, or `PROVIDER:MODEL` with a provider of
+            `providers.KEYS` (extra `llm`), such as `anthropic:MODEL` or `compatible:URL#MODEL`.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: it is none of these, the extra is not installed, or no key is set.
     """
     kind, _, rest = spec.partition(":")
     if rest and kind == "exchange":
         return Exchange(rest)
     if rest and kind == "replay":
         return Replay(rest)
-    raise UsageError(f"`{spec[:80]}` is no language model; known: exchange:FOLDER, replay:FILE")
+    from headscribe.discovery.providers import KEYS, provider_client
+
+    if rest and kind in KEYS:
+        return provider_client(kind, rest)
+    known = ", ".join(["exchange:FOLDER", "replay:FILE", *(f"{one}:MODEL" for one in KEYS)])
+    raise UsageError(f"`{spec[:80]}` is no language model; known: {known}")
