@@ -2,11 +2,14 @@
 
     python benchmarks/fitting.py recorded FOLDER [--terms 4 8 12 24] [--heads 2.0 7.10]
     python benchmarks/fitting.py live MODEL --fit FILE --test FILE [--stories 60] [--terms 12]
+    python benchmarks/fitting.py patterns FOLDER
+    python benchmarks/fitting.py patterns MODEL --test FILE [--stories 60]
     python benchmarks/fitting.py null FOLDER
     python benchmarks/fitting.py recovery
 
 `recorded` cross-fits over five folds of texts (seed 0); `live` fits stories of one file and scores
-those of another, cut to 160 tokens, without relations that look ahead; `null` permutes the keys of
+those of another, cut to 160 tokens, without relations that look ahead; `patterns` scores the fixed
+baselines and the catalogue, uncovered rows uniform, on the same texts; `null` permutes the keys of
 every row and counts the heads that get a label all the same; `recovery` draws attention around
 known formulas and asks whether terms come back, and how often intervals cover the true weights.
 """
@@ -23,6 +26,7 @@ import torch
 
 from headscribe.core.heads import HeadId
 from headscribe.fitting.atlas import Atlas, collect, fit_heads
+from headscribe.fitting.catalogue import best_pattern, pattern_iou
 from headscribe.fitting.features import Sample
 from headscribe.fitting.labels import label_heads
 from headscribe.fitting.selection import Budget
@@ -30,11 +34,14 @@ from headscribe.fitting.solver import Rows, fit_weights
 from headscribe.fitting.sources import attention_items, head_ids
 from headscribe.fitting.statistics import sandwich, weight_intervals
 from headscribe.models.loading import load
+from headscribe.models.model import Model
 from headscribe.models.recorded import Recording
-from headscribe.patterns.registry import registry
+from headscribe.patterns.registry import baselines, registry
 from headscribe.text.alignment import align
 from headscribe.text.annotators import Plain
 from headscribe.text.corpora import read
+from headscribe.text.passages import Passage
+from headscribe.text.splits import bucket_of, fold_of
 
 KNOWN = ("2.0", "3.0", "3.5", "7.10")
 MAX_TOKENS = 160
@@ -78,8 +85,8 @@ def fitted(
     return atlas
 
 
-def tell_baselines(atlas: Atlas) -> None:
-    """Print the profile and the best patterns of the catalogue."""
+def tell_profile(atlas: Atlas) -> None:
+    """Print the profile, and how many heads have labels."""
     profile = {
         "program": "profile",
         "iou": round(atlas.mean("profile").mean, 4),
@@ -87,12 +94,37 @@ def tell_baselines(atlas: Atlas) -> None:
         "content_iou": round(atlas.mean("profile", "content").mean, 4),
     }
     tell(profile)
-    best = [one.pattern[1].mean for one in atlas.heads if one.pattern is not None]
-    if best:
-        labelled = sum(bool(one.labels) for one in atlas.heads)
-        tell(
-            {"program": "best pattern", "iou": round(float(np.mean(best)), 4), "labelled": labelled}
-        )
+    labelled = sum(bool(one.labels) for one in atlas.heads)
+    tell({"heads": len(atlas.heads), "labelled": labelled})
+
+
+def patterns(source: str, test: str | None, stories: int) -> None:
+    """Score the fixed baselines and the catalogue, the best of each chosen on other folds."""
+    every = tuple(registry().select(["all"]))
+    if test is None:
+        recording = Recording(Path(source))
+        items = attention_items(recording, recording.passages)
+    else:
+        model = load(source)
+        items = attention_items(model, passages_of(model, test, stories))
+    sample = collect(items, look_ahead=False, pool=("key.is_special",), patterns=every)
+    iou = pattern_iou(sample)
+    fixed = [p.name for p in baselines() if p.name in sample.patterns]
+    places = [sample.patterns.index(name) for name in fixed]
+    for name, place in zip(fixed, places, strict=True):
+        tell({"program": name, "iou": round(float(np.nanmean(iou[place])), 4)})
+    fold = np.array([fold_of(bucket_of(group, 0), 5) for group in sample.groups])
+    for title, of in (("best fixed baseline", places), ("best pattern", range(len(iou)))):
+        best = best_pattern(iou[list(of)], [sample.patterns[p] for p in of], fold)
+        tell({"program": title, "of": len(of), "iou": round(float(np.nanmean(best.iou)), 4)})
+
+
+def passages_of(model: Model, path: str, limit: int) -> list[Passage]:
+    """The first texts of a file, cut."""
+    texts = list(read([path], limit=limit))
+    encodings = model.encode([text.text for text in texts], MAX_TOKENS)
+    words = Plain().annotate(texts)
+    return [align(*one) for one in zip(texts, encodings, words, strict=True)]
 
 
 def recorded(folder: Path, terms: list[int], chosen: list[str], out: Path | None) -> None:
@@ -111,7 +143,7 @@ def recorded(folder: Path, terms: list[int], chosen: list[str], out: Path | None
     for number, size in enumerate(terms):
         atlas = fitted(sample, heads, size)
         if not number:
-            tell_baselines(atlas)
+            tell_baselines(atlas, sample)
         for one in atlas.heads:
             if str(one.head) in KNOWN:
                 print(one, flush=True)
@@ -125,11 +157,7 @@ def live(model_source: str, fit: str, test: str, stories: int, terms: list[int])
     model = load(model_source)
 
     def sample_of(path: str, limit: int) -> Sample:
-        texts = list(read([path], limit=limit))
-        encodings = model.encode([text.text for text in texts], MAX_TOKENS)
-        words = Plain().annotate(texts)
-        passages = [align(*one) for one in zip(texts, encodings, words, strict=True)]
-        return collect(attention_items(model, passages), look_ahead=False)
+        return collect(attention_items(model, passages_of(model, path, limit)), look_ahead=False)
 
     start = time.perf_counter()
     sample, unseen = sample_of(fit, stories), sample_of(test, stories)
@@ -137,7 +165,7 @@ def live(model_source: str, fit: str, test: str, stories: int, terms: list[int])
     for number, size in enumerate(terms):
         atlas = fitted(sample, head_ids(model), size, unseen)
         if not number:
-            tell_baselines(atlas)
+            tell_baselines(atlas, sample)
 
 
 def null(folder: Path) -> None:
@@ -190,6 +218,10 @@ def main() -> None:
     two.add_argument("--test", required=True)
     two.add_argument("--stories", type=int, default=60)
     two.add_argument("--terms", type=int, nargs="+", default=[12])
+    three = kinds.add_parser("patterns")
+    three.add_argument("source")
+    three.add_argument("--test")
+    three.add_argument("--stories", type=int, default=60)
     kinds.add_parser("null").add_argument("folder", type=Path)
     kinds.add_parser("recovery")
     given = parser.parse_args()
@@ -198,6 +230,8 @@ def main() -> None:
             recorded(given.folder, given.terms, given.heads, given.out)
         case "live":
             live(given.model, given.fit, given.test, given.stories, given.terms)
+        case "patterns":
+            patterns(given.source, given.test, given.stories)
         case "null":
             null(given.folder)
         case _:

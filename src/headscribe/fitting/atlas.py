@@ -21,7 +21,7 @@ from headscribe.core.arrays import HeadsAttention
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.core.visibility import Visibility
-from headscribe.fitting.catalogue import best_pattern
+from headscribe.fitting.catalogue import best_pattern, pattern_iou
 from headscribe.fitting.checkpoint import Checkpoint
 from headscribe.fitting.features import Collector, Sample
 from headscribe.fitting.formula import Formula, Term
@@ -161,7 +161,8 @@ def _with_patterns(
     atlas: Atlas, sample: Sample, text_fold: Int[np.ndarray, " texts"], seed: int
 ) -> Atlas:
     """Add labels and the best patterns of the catalogue, measured on the texts to fit."""
-    labels, best = label_heads(sample, seed), best_pattern(sample, text_fold)
+    labels = label_heads(sample, seed)
+    best = best_pattern(pattern_iou(sample), sample.patterns, text_fold)
     group = number_groups(sample.groups)
     found = [
         replace(one, labels=labels[h], pattern=(best.name[h], Estimate.of(best.iou[h], group)))

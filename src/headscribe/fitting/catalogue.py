@@ -1,5 +1,6 @@
 """The best pattern of the catalogue for every head: what a fitted formula has to beat."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,10 +47,13 @@ def pattern_iou(sample: Sample) -> Float[np.ndarray, "P H texts"]:
     return np.array(found)
 
 
-def best_pattern(sample: Sample, text_fold: Int[np.ndarray, " texts"]) -> BestPattern:
+def best_pattern(
+    iou: Float[np.ndarray, "P H texts"],
+    names: Sequence[str],
+    text_fold: Int[np.ndarray, " texts"],
+) -> BestPattern:
     """The best pattern of every head, chosen on the other folds for each fold's score."""
-    iou = pattern_iou(sample)
-    name = tuple(sample.patterns[p] for p in np.argmax(np.nanmean(iou, axis=2), axis=0))
+    name = tuple(names[p] for p in np.argmax(np.nanmean(iou, axis=2), axis=0))
     scored = np.full(iou.shape[1:], np.nan)
     heads = np.arange(iou.shape[1])
     for f in np.unique(text_fold):
