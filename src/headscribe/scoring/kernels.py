@@ -100,12 +100,23 @@ def _runs(flags: Bool[np.ndarray, " T"]) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class RowScores:
-    """Metrics of every row of a table, each of shape `(H, U)`."""
+    """Metrics of every row of a table.
 
-    overlap: Float[Tensor, "H U"]
-    jsd: Float[Tensor, "H U"]
-    mass: Float[Tensor, "H U"]
-    hit: Float[Tensor, "H U"]
+    Attributes:
+        values: overlap, Jensen-Shannon distance, mass, hit, shape `(U, 4, H)`.
+    """
+
+    values: Float[Tensor, "U 4 H"]
+
+    @property
+    def overlap(self) -> Float[Tensor, "U H"]:
+        """Shared mass of each row."""
+        return self.values[:, 0]
+
+    @property
+    def jsd(self) -> Float[Tensor, "U H"]:
+        """Jensen-Shannon distance of each row."""
+        return self.values[:, 1]
 
 
 def score_rows(attention: Float[Tensor, "B H T T"], table: RowTable, real: RealRows) -> RowScores:
@@ -114,29 +125,29 @@ def score_rows(attention: Float[Tensor, "B H T T"], table: RowTable, real: RealR
     With `x log2 x` written as `h(x)`, and because `q` sums to 1, the distance is
     `JSD^2 = 1/2 [P + 1 + sum_S (h(p) + h(q) - h(p + q))]`.
     """
-    heads = attention.shape[1]
-    square, overlap, mass, hit = attention.new_empty((4, heads, len(table.query))).unbind()
+    values = attention.new_empty((len(table.query), 4, attention.shape[1]))
     flat = attention.reshape(-1)
     for block in table.blocks:
         rows = slice(block.start, block.stop)
         query = table.query[rows]
         p = _gathered(flat, attention.shape, block)
-        hit[:, rows] = p.amax(1) >= real.peak.index_select(1, query)
+        hit = p.amax(1) >= real.peak.index_select(1, query)
         if real.scale is not None:
             p *= real.scale.index_select(1, query)[:, None]
-        p.clamp_min_(_TINY)
         if block.keep is not None:
-            # What stands in padding is positive, so that its logarithm is finite.
             p *= block.keep
-            p.clamp_min_(_TINY)
-        torch.sum(p, 1, out=mass[:, rows])
+        # What stands in padding is positive too, so that its logarithm is finite.
+        p.clamp_min_(_TINY)
         both = p + block.weight
         terms = torch.addcmul(block.weight_plogp, p, p.log2())
         terms.addcmul_(both, both.log2(), value=-1)
-        torch.sum(terms, 1, out=square[:, rows])
-        torch.sum(torch.minimum(p, block.weight), 1, out=overlap[:, rows])
-    square += real.row_sum.index_select(1, table.query) + 1
-    return RowScores(overlap, square.mul_(0.5).clamp_(0.0, 1.0).sqrt_(), mass, hit)
+        square = terms.sum(1).add_(real.row_sum.index_select(1, query)).add_(1)
+        out = values[rows]
+        out[:, 0] = torch.minimum(p, block.weight).sum(1).t()
+        out[:, 1] = square.mul_(0.5).clamp_(0.0, 1.0).sqrt_().t()
+        out[:, 2] = p.sum(1).t()
+        out[:, 3] = hit.t()
+    return RowScores(values)
 
 
 def _gathered(flat: Float[Tensor, " n"], shape: torch.Size, block: Block) -> Float[Tensor, "H k r"]:

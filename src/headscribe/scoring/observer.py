@@ -22,7 +22,6 @@ from headscribe.scoring.baselines import Calibration
 from headscribe.scoring.kernels import Readings, RealRows, read_attention, score_rows
 from headscribe.scoring.plan import BatchPlan
 from headscribe.scoring.profile import (
-    PIECE_ROWS,
     ProfileCells,
     ProfileScores,
     class_sums,
@@ -32,14 +31,13 @@ from headscribe.scoring.profile import (
 )
 from headscribe.scoring.texts import (
     RowSums,
+    WeightedRows,
     at_slots,
     covered_sums,
     gain,
     paired_sums,
     safe,
-    sampled_sums,
     text_scores,
-    text_sums,
     weight_at_slots,
 )
 
@@ -159,13 +157,14 @@ class BatchScorer:
             self._add_calibration(view, first, rows_covered, *pairs)
         if not self.score:
             return
-        everything = text_sums(rows, real, table, batch)
+        weighted = WeightedRows.of(rows, real, table)
+        everything = weighted.every(table, batch)
         channels = text_scores(everything, plan.lengths)
         if profile is not None:
             same = table.sampled is table.every
-            own = everything.own if same else sampled_sums(rows, real, table, batch)
-            overlap = torch.cat([overlap, profile.overlap[view][:, None]], 1)
-            jsd = torch.cat([jsd, profile.jsd[view][:, None]], 1)
+            own = everything.own if same else weighted.sampled(table, batch)
+            overlap = torch.cat([overlap, profile.overlap[view].t()[None]])
+            jsd = torch.cat([jsd, profile.jsd[view].t()[None]])
             pairs = paired_sums(overlap, jsd, weight, entries)
             channels |= self._gains(view, first, own, *pairs)
         self._add_scores(view, first, channels)
@@ -234,7 +233,7 @@ class BatchScorer:
         heads = slice(first, first + attention.shape[1])
         sums = [
             class_sums(whole_rows(attention, piece), piece, fold[piece.text], FOLDS)
-            for piece in cells.pieces(PIECE_ROWS)
+            for piece in cells.pieces()
         ]
         total = torch.stack([total for total, _ in sums]).sum(0).cpu().numpy()
         count = torch.stack([count for _, count in sums]).sum(0).cpu().numpy()

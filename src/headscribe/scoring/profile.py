@@ -31,8 +31,8 @@ KEY_CLASSES = OFFSET_CLASSES + 2
 QUERY_KINDS = 3
 CELL_CLASSES = QUERY_KINDS * KEY_CLASSES
 _HIDDEN = CELL_CLASSES
-PIECE_ROWS = 32
-"""Rows that are compared at a time, so that temporaries stay in the processor's cache."""
+_PIECE_CELLS = 8192
+"""Cells that are compared at a time, so that temporaries stay in the processor's cache."""
 
 
 def offset_class(offset: Int[np.ndarray, "..."]) -> Int[np.ndarray, "..."]:
@@ -59,8 +59,9 @@ class ProfileCells:
     slot: Int[Tensor, " R"]
     cell: Int[Tensor, "R T"]
 
-    def pieces(self, rows: int) -> Iterator["ProfileCells"]:
-        """The rows in pieces of so many."""
+    def pieces(self) -> Iterator["ProfileCells"]:
+        """The rows in pieces that a cache holds."""
+        rows = max(1, _PIECE_CELLS // self.cell.shape[1])
         for start in range(0, len(self.row), rows):
             part = slice(start, start + rows)
             yield ProfileCells(self.row[part], self.text[part], self.slot[part], self.cell[part])
@@ -175,7 +176,7 @@ def score_profile(
     overlap, jsd = (
         {view: attention.new_zeros((attention.shape[1], slots)) for view in VIEWS} for _ in range(2)
     )
-    for piece in cells.pieces(PIECE_ROWS):
+    for piece in cells.pieces():
         predicted = predicted_rows(table, piece, fold[piece.text])
         real = whole_rows(attention, piece)
         for view in VIEWS:

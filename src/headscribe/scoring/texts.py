@@ -49,71 +49,77 @@ class TextSums:
     chance: Float[Tensor, "B P H"]
 
 
-def _summed(
-    channels: list[Float[Tensor, "H U"]], weight: Float[Tensor, "H U"], bags: Bags, batch: int
-) -> list[Float[Tensor, "B P H"]]:
-    """Weighted sums of each channel over the rows of every (text, pattern)."""
-    values = torch.stack(channels).mul_(weight)
-    number, heads, rows = values.shape
-    sums = bags.sum(values.reshape(number * heads, rows).t().contiguous())
-    return list(sums.reshape(-1, batch, number, heads).transpose(0, 1).unbind(2))
+@dataclass(frozen=True)
+class WeightedRows:
+    """What each row of a table adds to its texts' sums, shape `(U, 7, H)`.
+
+    The channels: weight, row sum, overlap, distance, mass, hit, chance, all by weight.
+    """
+
+    values: Float[Tensor, "U 7 H"]
+
+    @classmethod
+    def of(cls, rows: RowScores, real: RealRows, table: RowTable) -> "WeightedRows":
+        """Weigh the scores of every row."""
+        weight = real.weight.index_select(1, table.query).t()
+        values = rows.values.new_empty((len(weight), 7, weight.shape[1]))
+        values[:, 0] = 1
+        values[:, 1] = real.row_sum.index_select(1, table.query).t()
+        values[:, 2:6] = rows.values
+        values[:, 6] = table.chance[:, None]
+        return cls(values.mul_(weight.contiguous()[:, None]))
+
+    def _sums(self, bags: Bags, channels: int, batch: int) -> list[Float[Tensor, "B P H"]]:
+        heads = self.values.shape[2]
+        sums = bags.sum(self.values[:, :channels].reshape(-1, channels * heads))
+        return list(sums.reshape(-1, batch, channels, heads).transpose(0, 1).unbind(2))
+
+    def every(self, table: RowTable, batch: int) -> TextSums:
+        """Sum all rows of every pattern."""
+        summed = self._sums(table.every, 7, batch)
+        return TextSums(RowSums(*summed[:4]), *summed[4:])
+
+    def sampled(self, table: RowTable, batch: int) -> RowSums:
+        """Sum the sampled rows of every pattern."""
+        return RowSums(*self._sums(table.sampled, 4, batch))
 
 
-def text_sums(rows: RowScores, real: RealRows, table: RowTable, batch: int) -> TextSums:
-    """Sum all rows of every pattern, each by its weight."""
-    weight = real.weight.index_select(1, table.query)
-    row_sum = real.row_sum.index_select(1, table.query)
-    chance = table.chance.expand_as(weight)
-    channels = [torch.ones_like(weight), row_sum, rows.overlap, rows.jsd, rows.mass, rows.hit]
-    summed = _summed([*channels, chance], weight, table.every, batch)
-    return TextSums(RowSums(*summed[:4]), *summed[4:])
-
-
-def sampled_sums(rows: RowScores, real: RealRows, table: RowTable, batch: int) -> RowSums:
-    """Sum the sampled rows of every pattern, each by its weight."""
-    weight = real.weight.index_select(1, table.query)
-    row_sum = real.row_sum.index_select(1, table.query)
-    channels = [torch.ones_like(weight), row_sum, rows.overlap, rows.jsd]
-    return RowSums(*_summed(channels, weight, table.sampled, batch))
-
-
-def at_slots(values: Float[Tensor, "H U"], table: RowTable) -> Float[Tensor, "H K slots"]:
+def at_slots(values: Float[Tensor, "U H"], table: RowTable) -> Float[Tensor, "K slots H"]:
     """What the fixed baselines score at the sampled rows; 0 where they say nothing."""
-    padded = torch.nn.functional.pad(values, (0, 1))
-    return padded.index_select(1, table.baseline.reshape(-1)).reshape(
-        len(values), *table.baseline.shape
-    )
+    padded = torch.nn.functional.pad(values, (0, 0, 0, 1))
+    index = table.baseline
+    return padded.index_select(0, index.reshape(-1)).reshape(*index.shape, -1)
 
 
-def weight_at_slots(real: RealRows, plan: BatchPlan, view: ViewPlan) -> Float[Tensor, "H slots"]:
+def weight_at_slots(real: RealRows, plan: BatchPlan, view: ViewPlan) -> Float[Tensor, "slots H"]:
     """What the sampled rows count for; 0 for those that do not."""
     batch, width = plan.sampled.shape
     flat = np.maximum(view.slots, 0) + np.arange(batch)[:, None] * width
     index = torch.from_numpy(flat.ravel()).to(real.weight.device)
-    return real.weight.index_select(1, index) * view.slot_counts
+    return (real.weight.index_select(1, index) * view.slot_counts).t()
 
 
-def covered_sums(weight: Float[Tensor, "H slots"], view: ViewPlan) -> Float[Tensor, "B P H"]:
+def covered_sums(weight: Float[Tensor, "slots H"], view: ViewPlan) -> Float[Tensor, "B P H"]:
     """Weight of the sampled rows that each pattern covers."""
     batch, _, slots = view.covered_slots.shape
-    lines = weight.reshape(-1, batch, slots).permute(1, 2, 0)
+    lines = weight.reshape(batch, slots, -1)
     return torch.bmm(view.covered_slots, lines).to(torch.float64)
 
 
 def paired_sums(
-    overlap: Float[Tensor, "H K slots"],
-    jsd: Float[Tensor, "H K slots"],
-    weight: Float[Tensor, "H slots"],
+    overlap: Float[Tensor, "K slots H"],
+    jsd: Float[Tensor, "K slots H"],
+    weight: Float[Tensor, "slots H"],
     view: ViewPlan,
 ) -> tuple[Float[Tensor, "B P K H"], Float[Tensor, "B P K H"]]:
     """Sum baselines' overlap and distance over the sampled rows that each pattern covers."""
     covered = view.covered_slots  # B P S
-    batch, _, slots = covered.shape
-    values = torch.stack([overlap, jsd]).mul_(weight[None, :, None])  # 2 H K slots
-    _, heads, baselines, _ = values.shape
-    lines = values.reshape(-1, batch, slots).permute(1, 2, 0)  # B S 2HK
-    sums = torch.bmm(covered, lines).to(torch.float64)
-    sums = sums.reshape(batch, -1, 2, heads, baselines).transpose(3, 4)
+    batch, patterns, slots = covered.shape
+    values = torch.stack([overlap, jsd]).mul_(weight)  # 2 K slots H
+    _, baselines, _, heads = values.shape
+    lines = values.reshape(2, baselines, batch, slots, heads).permute(2, 3, 0, 1, 4)
+    sums = torch.bmm(covered, lines.reshape(batch, slots, -1)).to(torch.float64)
+    sums = sums.reshape(batch, patterns, 2, baselines, heads)
     return sums[:, :, 0], sums[:, :, 1]
 
 
