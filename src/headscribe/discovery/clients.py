@@ -1,6 +1,7 @@
 """Clients: who answers a prompt. A protocol, work by hand through files, and replay."""
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,6 +67,10 @@ class Client(Protocol):
         """
         ...
 
+    def stop(self) -> None:
+        """Give up waiting: the run is being interrupted."""
+        ...
+
 
 class TransientError(RunError):
     """A failure that may pass: worth asking again after a pause.
@@ -110,6 +115,7 @@ class Exchange:
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._folder, self._wait, self._pause = Path(folder), wait, pause
+        self._stopped = threading.Event()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -138,6 +144,8 @@ class Exchange:
             data = answered.read_bytes() if answered.is_file() else b""
             if data.strip() and data == before:
                 break
+            if self._stopped.is_set():
+                raise RunError(f"interrupted before there was an answer to {asked}")
             if self._wait is not None and waited > self._wait:
                 raise RunError(
                     f"no reply after {self._wait:g} s: put the answer to {asked} into "
@@ -150,6 +158,10 @@ class Exchange:
             return Reply(data.decode("utf-8"))
         except UnicodeDecodeError as error:
             raise RunError(f"{answered}: expected UTF-8 text: {error}") from error
+
+    def stop(self) -> None:
+        """Give up waiting for replies."""
+        self._stopped.set()
 
 
 class Replay:
@@ -197,6 +209,9 @@ class Replay:
             raise RunError(f"the recorded run was never asked {title!r}; record it anew")
         self.differing += 1
         return self._by_title[title]
+
+    def stop(self) -> None:
+        """Nothing waits."""
 
 
 def read_exchanges(path: Path) -> list[dict[str, Any]]:

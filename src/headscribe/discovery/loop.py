@@ -6,13 +6,8 @@ import numpy as np
 from jaxtyping import Float
 
 from headscribe.core.errors import RunError
-from headscribe.discovery.candidates import (
-    Candidate,
-    FailedError,
-    InvalidError,
-    ProposedProgram,
-    candidate,
-)
+from headscribe.discovery.candidates import ProposedProgram, candidate
+from headscribe.discovery.code import Candidate, FailedError, InvalidError
 from headscribe.discovery.feedback import example_agreement, scored_feedback
 from headscribe.discovery.outcomes import Attempt, Outcome, Status
 from headscribe.discovery.prompting import Attempt as Said
@@ -156,7 +151,8 @@ def _tested(study: Study, made: Candidate, attempt: Attempt, level: float) -> At
     try:
         p = select_p(study, made)
     except FailedError as error:
-        said = f"It failed on a text that you did not see: {error.failure}"
+        # Not its message: a program could carry the unseen text in it.
+        said = f"It failed ({error.failure.kind}) on a text that you did not see."
         return replace(attempt, fate="failed", kind=error.failure.kind, message=said)
     if p < level:
         return replace(attempt, fate="accepted", select_p=p)

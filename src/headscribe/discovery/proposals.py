@@ -153,8 +153,3 @@ def _first_of(error: ValidationError) -> str:
     where = ".".join(str(part) for part in first["loc"]) or "the object"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return neutral(f"{where}: {first['msg']}{more}", 300)
-
-
-def schema_text() -> str:
-    """The schema of an answer, as JSON."""
-    return json.dumps(Proposal.model_json_schema(), separators=(",", ":"))

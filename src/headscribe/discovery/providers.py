@@ -103,6 +103,9 @@ class Provider:
         except exceptions.AgentRunError as error:
             raise RunError(f"{self.name}: {self._without_key(str(error))}") from None
 
+    def stop(self) -> None:
+        """Calls under way end by themselves, after `seconds` at the latest."""
+
     async def _ask(self, prompt: str) -> Reply:
         from pydantic_ai.direct import model_request
         from pydantic_ai.messages import ModelRequest

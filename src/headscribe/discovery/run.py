@@ -129,7 +129,8 @@ def discover(
     if client is not None:
         ledger = Ledger(client, run.folder / "exchanges.jsonl", spending)
         proposer = LanguageModel(ledger, client.name, settings.evidence_tokens)
-    outcomes = _all_heads(run, studies, proposer, runner, settings, told)
+    stop = client.stop if client is not None else _nothing
+    outcomes = _all_heads(run, studies, proposer, runner, settings, told, stop)
     tally = Tally.of(outcomes, ledger.spent if ledger is not None else Spent())
     grown = join_library(known, outcomes, material, proposer.name, runner)
     found = Discovery(outcomes, tally, grown, left_out)
@@ -237,6 +238,10 @@ def least_explained(studies: Sequence[Study], number: int) -> list[HeadId]:
     return [one.head for one in order[:number]]
 
 
+def _nothing() -> None:
+    """The offline search waits for nobody."""
+
+
 def _all_heads(
     run: Run,
     studies: Sequence[Study],
@@ -244,6 +249,7 @@ def _all_heads(
     runner: Runner | None,
     settings: Settings,
     told: Progress,
+    stop: Callable[[], None],
 ) -> tuple[Outcome, ...]:
     lock, done = threading.Lock(), 0
 
@@ -260,14 +266,17 @@ def _all_heads(
             told("heads", done, len(studies))
         return outcome
 
-    with one_torch_thread(), ThreadPoolExecutor(settings.workers) as executor:
-        futures = [executor.submit(work, study) for study in studies]
-        try:
-            return tuple(future.result() for future in futures)
-        except BaseException:
-            for future in futures:
-                future.cancel()
-            raise
+    with one_torch_thread():
+        if settings.workers == 1:  # in this thread, so that Ctrl-C ends a wait for an answer
+            return tuple(work(study) for study in studies)
+        with ThreadPoolExecutor(settings.workers) as executor:
+            futures = [executor.submit(work, study) for study in studies]
+            try:
+                return tuple(future.result() for future in futures)
+            except BaseException:
+                stop()
+                executor.shutdown(wait=False, cancel_futures=True)
+                raise
 
 
 def _read(path: Path) -> Outcome | None:

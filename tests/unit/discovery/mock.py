@@ -24,3 +24,6 @@ class Queued:
         return (
             answer if isinstance(answer, Reply) else Reply(answer, 100, 50, self.price.of(100, 50))
         )
+
+    def stop(self):
+        self.stopped = True

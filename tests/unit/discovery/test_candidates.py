@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from headscribe.core.visibility import CAUSAL
-from headscribe.discovery.candidates import FailedError, InvalidError, candidate, refitted
+from headscribe.discovery.candidates import candidate
+from headscribe.discovery.code import FailedError, InvalidError
 from headscribe.discovery.feedback import example_agreement, scored_feedback
 from headscribe.discovery.offline import Offline, search
 from headscribe.discovery.proposals import Code, ExampleMatrix
+from headscribe.discovery.refit import refitted
 from headscribe.discovery.study import study_heads
 from headscribe.sandbox import Trusted
 from tests.unit.discovery.conftest import BUDGET, HEADS, SECRET, made

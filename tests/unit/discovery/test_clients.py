@@ -50,6 +50,12 @@ def test_exchange_gives_up_and_says_what_to_do(tmp_path):
         Exchange(tmp_path, wait=1, pause=lambda seconds: None).ask("What?")
 
 
+def test_a_wait_for_a_reply_can_be_ended(tmp_path):
+    client = Exchange(tmp_path, pause=lambda seconds: client.stop())
+    with pytest.raises(RunError, match="interrupted"):
+        client.ask("What?")
+
+
 def test_every_exchange_is_stored_and_replayed(tmp_path):
     path = tmp_path / "exchanges.jsonl"
     ledger = Ledger(Queued("one", "two"), path, pause=never)

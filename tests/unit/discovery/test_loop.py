@@ -157,7 +157,7 @@ def test_without_a_sandbox_programs_are_refused_and_not_asked_for(ask):
 
 
 def test_select_p_is_the_worst_of_the_rivals(studies):
-    from headscribe.discovery.candidates import refitted
+    from headscribe.discovery.refit import refitted
 
     study = studies[1]
     made = refitted(study, [SECRET])

@@ -33,6 +33,7 @@ def test_the_offline_search_end_to_end(offline):
     folder, result = offline
     assert result["0.1"].status == "accepted"
     assert result["0.1"].gains["formula"][1] > 0.01
+    assert result["0.0"].status == "rejected"  # its formula says all there is to say
     assert result.tally.heads == 2
     assert result.tally.usd == 0
     assert "gain +" in str(result)
@@ -104,6 +105,13 @@ def test_a_budget_leaves_the_run_open(tmp_path):
     more = found(tmp_path, client=Queued(answer(SECRET), answer(SECRET), answer(SECRET)))
     assert more["0.1"].status == "accepted"
     assert Run.open(tmp_path).complete
+
+
+def test_an_interrupt_ends_the_waits_of_all_workers(tmp_path):
+    client = Queued(KeyboardInterrupt(), "none", "none", "none")
+    with pytest.raises(KeyboardInterrupt):
+        found(tmp_path, client=client, settings=Settings(rounds=1, terms=3, workers=2))
+    assert client.stopped
 
 
 def test_the_worst_heads_are_picked_on_fit(tmp_path, studies):

@@ -1,0 +1,182 @@
+"""Proposed relations refitted into a head's formula: structure from outside, numbers from `fit`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from headscribe.core.arrays import Attention
+from headscribe.core.errors import UsageError
+from headscribe.core.rows import Rows as PredictedRows
+from headscribe.discovery.code import InvalidError
+from headscribe.discovery.neutral import neutral
+from headscribe.discovery.study import DEVICE, Study
+from headscribe.fitting.formula import MAX_FORMULA_ATOMS, MAX_TERM_ATOMS, Formula, Term
+from headscribe.fitting.solver import Rows, drop_costs, fit_weights
+from headscribe.fitting.stages import features_of
+from headscribe.relations import Evaluator, Relation, parse
+from headscribe.text.splits import Split
+
+RIDGE = 1e-4
+LARGEST = 1e6
+"""Values beyond this would leave no precision to the others."""
+
+STEPS = 12
+
+
+@dataclass
+class RefittedFormula:
+    """The head's formula with new relations; weights from `fit`, no more terms than before.
+
+    Attributes:
+        study: the head.
+        formula: the whole formula.
+        proposed: the relations that were tried.
+        new: those of them that the formula kept.
+        predicted: its rows on the sample's cells.
+    """
+
+    study: Study
+    formula: Formula
+    proposed: tuple[Relation, ...]
+    new: tuple[Relation, ...]
+    predicted: Float[np.ndarray, " N"]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether a term does."""
+        return self.formula.looks_ahead
+
+    def iou(self, split: Split) -> Float[np.ndarray, " n"]:
+        """IoU on every text of a split."""
+        return self.study.iou(self.predicted)[list(self.study.material.texts(split))]
+
+    def matrix(self, text: int) -> Attention:
+        """The prediction for a text."""
+        passage, seen = self.study.material.passages[text], self.study.material.visibility
+        return self.formula.attention(Evaluator(passage, seen), len(passage), seen)
+
+    def sketch(self, text: int) -> Attention:
+        """The pairs that the proposed relations relate, rows in proportion to their values."""
+        passage, seen = self.study.material.passages[text], self.study.material.visibility
+        evaluator = Evaluator(passage, seen)
+        total = np.zeros((len(passage), len(passage)))
+        for relation in self.proposed:
+            total += np.maximum(evaluator.dense(relation).astype(np.float64), 0)
+        return PredictedRows.from_dense(total).to_dense()
+
+    def to_json(self) -> dict[str, object]:
+        """The formula and its new relations."""
+        return {
+            "kind": "formula",
+            "formula": self.formula.to_json(),
+            "relations": [one.source for one in self.new],
+        }
+
+
+def refitted(study: Study, sources: Sequence[str]) -> RefittedFormula:
+    """Refit the head's formula with new relations; the least useful terms make room.
+
+    Relations that cannot be used are left out and noted.
+
+    Raises:
+        InvalidError: none is left.
+    """
+    new, notes = _usable(study, sources)
+    material = study.material
+    columns = material.columns([one.source for one in new])
+    rows = material.rows("fit")[material.sample.row]
+    varying = []
+    for k, one in enumerate(new):
+        if not (np.abs(columns[:, k]) <= LARGEST).all():
+            notes.append(f"`{neutral(one.source, 200)}` has values beyond {LARGEST:g}; scale it")
+        elif not _varies(material.sample.row[rows], columns[rows, k]):
+            notes.append(f"`{neutral(one.source, 200)}` has the same value for all keys of a row")
+        else:
+            varying.append(k)
+    if not varying:
+        raise InvalidError("relation", "; ".join(notes))
+    new, columns = [new[k] for k in varying], columns[:, varying]
+    old = features_of(study.fitted.terms, material.sample, DEVICE).numpy()
+    features = np.concatenate([old, columns], axis=1)
+    relations = [parse(term.source) for term in study.fitted.terms] + new
+    kept, weights = _fitted(study, features[rows], relations)
+    layout = Rows.of(material.sample.lengths, DEVICE)
+    logits = torch.from_numpy(features[:, kept]) @ torch.from_numpy(weights).float()
+    predicted = layout.softmax(logits).numpy()
+    terms = tuple(
+        Term(relations[k].source, float(weight)) for k, weight in zip(kept, weights, strict=True)
+    )
+    stayed = tuple(relations[k] for k in kept if k >= old.shape[1])
+    formula = Formula(study.head.prose, terms, source="proposed relations, fitted weights")
+    return RefittedFormula(study, formula, tuple(new), stayed, predicted, tuple(notes))
+
+
+def _usable(study: Study, sources: Sequence[str]) -> tuple[list[Relation], list[str]]:
+    """The relations that can join the formula, and why others cannot.
+
+    Raises:
+        InvalidError: none can.
+    """
+    material = study.material
+    known = {term.relation for term in study.formula.terms}
+    new: list[Relation] = []
+    notes: list[str] = []
+    for source in sources:
+        shown = f"`{neutral(source, 200)}`"
+        try:
+            one = parse(source)
+        except UsageError as error:
+            notes.append(f"{shown}: {neutral(str(error), 300)}")
+            continue
+        missing = sorted(one.needs - material.provides)
+        if one.atoms > MAX_TERM_ATOMS:
+            notes.append(f"{shown}: expected at most {MAX_TERM_ATOMS} comparisons, got {one.atoms}")
+        elif missing:
+            notes.append(f"{shown}: the texts have no {', '.join(missing)}")
+        elif material.visibility.causal and (
+            one.needs_later_keys or (one.looks_ahead and not material.look_ahead)
+        ):
+            notes.append(f"{shown}: it reads tokens after the query, which this head cannot see")
+        elif one.source in known or one in new:
+            notes.append(f"{shown}: the formula has it already")
+        else:
+            new.append(one)
+    if not new:
+        raise InvalidError("relation", "; ".join(notes))
+    return new, notes
+
+
+def _varies(row: np.ndarray, column: Float[np.ndarray, " N"]) -> bool:
+    """Whether a column differs between the keys of any row."""
+    return bool(((column[1:] != column[:-1]) & (row[1:] == row[:-1])).any())
+
+
+def _fitted(
+    study: Study, features: Float[np.ndarray, "n k"], relations: Sequence[Relation]
+) -> tuple[list[int], Float[np.ndarray, " k"]]:
+    """Fit the weights on `fit`, dropping the least useful term while there are too many."""
+    fit = study.material.fit
+    layout = Rows.of(fit.lengths, DEVICE)
+    real = torch.from_numpy(fit.attention[study.place])
+    limit = len(study.fitted.terms)
+    kept = list(range(features.shape[1]))
+    weights = torch.cat(
+        [
+            torch.from_numpy(study.fitted.weights).double(),
+            torch.zeros(len(kept) - limit, dtype=torch.float64),
+        ]
+    )
+    while True:
+        used = torch.from_numpy(np.ascontiguousarray(features[:, kept]))
+        found = fit_weights(layout, used, real, "overlap", start=weights, ridge=RIDGE, steps=STEPS)
+        atoms = sum(relations[k].atoms for k in kept)
+        if len(kept) <= max(limit, 1) and atoms <= MAX_FORMULA_ATOMS:
+            return kept, found.weights.numpy()
+        costs = drop_costs(layout, used, found, real, "overlap", RIDGE)
+        worst = int(torch.argmin(costs))
+        weights = torch.cat([found.weights[:worst], found.weights[worst + 1 :]])
+        del kept[worst]
