@@ -31,9 +31,11 @@ def containment_sums(plan: BatchPlan) -> Float[np.ndarray, "3 P P"]:
         covered = (dense > 0).any(axis=2).astype(float)
         both = covered @ covered.T
         total[0] += both
-        support = (dense > 0).astype(np.float32)
+        flat = dense.reshape(patterns, -1)
         for p in range(patterns):
-            # Where `a` is uncovered its row is 0, so only the other's coverage matters.
-            total[1, p] += np.minimum(dense[p], dense).sum(axis=(1, 2))
-            total[2, p] += (dense[p] * support).sum(axis=(1, 2))
+            # Only cells of the pattern's own support add to either sum.
+            cells = np.flatnonzero(flat[p])
+            own, others = flat[p, cells], flat[:, cells]
+            total[1, p] += np.minimum(own, others).sum(axis=1)
+            total[2, p] += (own * (others > 0)).sum(axis=1)
     return total

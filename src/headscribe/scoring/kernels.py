@@ -27,7 +27,7 @@ class RealRows:
             of the content view.
         peak: the largest probability among those keys.
         weight: what the row counts for: 1 in the raw view, its content mass in the content view.
-        scale: what probabilities are multiplied with: 1, or 1 over the content mass; None for 1.
+        scale: what probabilities are multiplied with, 1 over the content mass; None for 1.
         row_sum: what the row sums to after that.
     """
 
@@ -100,32 +100,45 @@ def _runs(flags: Bool[np.ndarray, " T"]) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class RowScores:
-    """Metrics of every row of a table.
+    """What every row of a table adds to its texts' sums.
 
     Attributes:
-        values: overlap, Jensen-Shannon distance, mass, hit, shape `(U, 4, H)`.
+        values: weight, row sum, overlap, Jensen-Shannon distance, mass, hit, chance, all by weight,
+            shape `(U, 7, H)`.
     """
 
-    values: Float[Tensor, "U 4 H"]
+    values: Float[Tensor, "U 7 H"]
 
     @property
     def overlap(self) -> Float[Tensor, "U H"]:
-        """Shared mass of each row."""
-        return self.values[:, 0]
+        """Shared mass of each row, by weight."""
+        return self.values[:, 2]
 
     @property
     def jsd(self) -> Float[Tensor, "U H"]:
-        """Jensen-Shannon distance of each row."""
-        return self.values[:, 1]
+        """Jensen-Shannon distance of each row, by weight."""
+        return self.values[:, 3]
 
 
-def score_rows(attention: Float[Tensor, "B H T T"], table: RowTable, real: RealRows) -> RowScores:
+def score_rows(
+    attention: Float[Tensor, "B H T T"],
+    table: RowTable,
+    real: RealRows,
+    room: Float[Tensor, "U 7 H"] | None = None,
+) -> RowScores:
     """Overlap, Jensen-Shannon distance, mass and hit of every row of a table.
 
     With `x log2 x` written as `h(x)`, and because `q` sums to 1, the distance is
     `JSD^2 = 1/2 [P + 1 + sum_S (h(p) + h(q) - h(p + q))]`.
+
+    Args:
+        attention: the layer's attention.
+        table: the predicted rows.
+        real: the real rows as wholes.
+        room: where the scores go, to be used again for the next layer; None: to new memory.
     """
-    values = attention.new_empty((len(table.query), 4, attention.shape[1]))
+    shape = (len(table.query), 7, attention.shape[1])
+    values = room if room is not None and room.shape == shape else attention.new_empty(shape)
     flat = attention.reshape(-1)
     for block in table.blocks:
         rows = slice(block.start, block.stop)
@@ -141,12 +154,21 @@ def score_rows(attention: Float[Tensor, "B H T T"], table: RowTable, real: RealR
         both = p + block.weight
         terms = torch.addcmul(block.weight_plogp, p, p.log2())
         terms.addcmul_(both, both.log2(), value=-1)
-        square = terms.sum(1).add_(real.row_sum.index_select(1, query)).add_(1)
-        out = values[rows]
-        out[:, 0] = torch.minimum(p, block.weight).sum(1).t()
-        out[:, 1] = square.mul_(0.5).clamp_(0.0, 1.0).sqrt_().t()
-        out[:, 2] = p.sum(1).t()
-        out[:, 3] = hit.t()
+        row_sum = real.row_sum.index_select(1, query)
+        square = terms.sum(1).add_(row_sum).add_(1)
+        channels = [
+            torch.ones_like(row_sum),
+            row_sum,
+            torch.minimum(p, block.weight).sum(1),
+            square.mul_(0.5).clamp_(0.0, 1.0).sqrt_(),
+            p.sum(1),
+            hit.to(p.dtype),
+            table.chance[rows].expand_as(row_sum),
+        ]
+        weighted = torch.stack(channels)
+        if real.scale is not None:
+            weighted *= real.weight.index_select(1, query)
+        values[rows] = weighted.permute(2, 0, 1)
     return RowScores(values)
 
 

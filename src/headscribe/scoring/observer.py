@@ -31,13 +31,14 @@ from headscribe.scoring.profile import (
 )
 from headscribe.scoring.texts import (
     RowSums,
-    WeightedRows,
     at_slots,
     covered_sums,
     gain,
     paired_sums,
     safe,
+    sampled_sums,
     text_scores,
+    text_sums,
     weight_at_slots,
 )
 
@@ -102,6 +103,7 @@ class BatchScorer:
     def __post_init__(self) -> None:
         self._cells: dict[int, ProfileCells] = {}
         self._pending: list[_Pending] = []
+        self._room: dict[View, Tensor] = {}
 
     def observe(self, call: LayerAttention) -> None:
         """Score one layer.
@@ -135,6 +137,7 @@ class BatchScorer:
             for index, values in zip(pending.index, pending.values, strict=True):
                 pending.target[index] += values
         self._pending.clear()
+        self._room.clear()
 
     def _observe_view(
         self,
@@ -148,24 +151,24 @@ class BatchScorer:
         entries = plan.views[view]
         batch = len(attention)
         table = entries.table if self.score else entries.baseline_table
-        rows = score_rows(attention, table, real)
+        rows = score_rows(attention, table, real, self._room.get(view))
+        self._room[view] = rows.values
         overlap, jsd = at_slots(rows.overlap, table), at_slots(rows.jsd, table)
         weight = weight_at_slots(real, plan, entries)
         if self.calibrate:
             rows_covered = covered_sums(weight, entries)
-            pairs = paired_sums(overlap, jsd, weight, entries)
+            pairs = paired_sums(overlap, jsd, entries)
             self._add_calibration(view, first, rows_covered, *pairs)
         if not self.score:
             return
-        weighted = WeightedRows.of(rows, real, table)
-        everything = weighted.every(table, batch)
+        everything = text_sums(rows, table, batch)
         channels = text_scores(everything, plan.lengths)
         if profile is not None:
             same = table.sampled is table.every
-            own = everything.own if same else weighted.sampled(table, batch)
-            overlap = torch.cat([overlap, profile.overlap[view].t()[None]])
-            jsd = torch.cat([jsd, profile.jsd[view].t()[None]])
-            pairs = paired_sums(overlap, jsd, weight, entries)
+            own = everything.own if same else sampled_sums(rows, table, batch)
+            overlap = torch.cat([overlap, (profile.overlap[view].t() * weight)[None]])
+            jsd = torch.cat([jsd, (profile.jsd[view].t() * weight)[None]])
+            pairs = paired_sums(overlap, jsd, entries)
             channels |= self._gains(view, first, own, *pairs)
         self._add_scores(view, first, channels)
 

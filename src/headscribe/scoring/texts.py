@@ -49,46 +49,29 @@ class TextSums:
     chance: Float[Tensor, "B P H"]
 
 
-@dataclass(frozen=True)
-class WeightedRows:
-    """What each row of a table adds to its texts' sums, shape `(U, 7, H)`.
+def _sums(rows: RowScores, bags: Bags, channels: int, batch: int) -> list[Float[Tensor, "B P H"]]:
+    heads = rows.values.shape[2]
+    sums = bags.sum(rows.values[:, :channels].reshape(-1, channels * heads))
+    return list(sums.reshape(-1, batch, channels, heads).transpose(0, 1).unbind(2))
 
-    The channels: weight, row sum, overlap, distance, mass, hit, chance, all by weight.
-    """
 
-    values: Float[Tensor, "U 7 H"]
+def text_sums(rows: RowScores, table: RowTable, batch: int) -> TextSums:
+    """Sum all rows of every pattern, each by its weight."""
+    summed = _sums(rows, table.every, 7, batch)
+    return TextSums(RowSums(*summed[:4]), *summed[4:])
 
-    @classmethod
-    def of(cls, rows: RowScores, real: RealRows, table: RowTable) -> "WeightedRows":
-        """Weigh the scores of every row."""
-        weight = real.weight.index_select(1, table.query).t()
-        values = rows.values.new_empty((len(weight), 7, weight.shape[1]))
-        values[:, 0] = 1
-        values[:, 1] = real.row_sum.index_select(1, table.query).t()
-        values[:, 2:6] = rows.values
-        values[:, 6] = table.chance[:, None]
-        return cls(values.mul_(weight.contiguous()[:, None]))
 
-    def _sums(self, bags: Bags, channels: int, batch: int) -> list[Float[Tensor, "B P H"]]:
-        heads = self.values.shape[2]
-        sums = bags.sum(self.values[:, :channels].reshape(-1, channels * heads))
-        return list(sums.reshape(-1, batch, channels, heads).transpose(0, 1).unbind(2))
-
-    def every(self, table: RowTable, batch: int) -> TextSums:
-        """Sum all rows of every pattern."""
-        summed = self._sums(table.every, 7, batch)
-        return TextSums(RowSums(*summed[:4]), *summed[4:])
-
-    def sampled(self, table: RowTable, batch: int) -> RowSums:
-        """Sum the sampled rows of every pattern."""
-        return RowSums(*self._sums(table.sampled, 4, batch))
+def sampled_sums(rows: RowScores, table: RowTable, batch: int) -> RowSums:
+    """Sum the sampled rows of every pattern, each by its weight."""
+    return RowSums(*_sums(rows, table.sampled, 4, batch))
 
 
 def at_slots(values: Float[Tensor, "U H"], table: RowTable) -> Float[Tensor, "K slots H"]:
     """What the fixed baselines score at the sampled rows; 0 where they say nothing."""
-    padded = torch.nn.functional.pad(values, (0, 0, 0, 1))
     index = table.baseline
-    return padded.index_select(0, index.reshape(-1)).reshape(*index.shape, -1)
+    found = values.index_select(0, index.clamp(max=len(values) - 1).reshape(-1))
+    known = (index < len(values)).unsqueeze(-1)
+    return found.reshape(*index.shape, -1) * known
 
 
 def weight_at_slots(real: RealRows, plan: BatchPlan, view: ViewPlan) -> Float[Tensor, "slots H"]:
@@ -109,13 +92,15 @@ def covered_sums(weight: Float[Tensor, "slots H"], view: ViewPlan) -> Float[Tens
 def paired_sums(
     overlap: Float[Tensor, "K slots H"],
     jsd: Float[Tensor, "K slots H"],
-    weight: Float[Tensor, "slots H"],
     view: ViewPlan,
 ) -> tuple[Float[Tensor, "B P K H"], Float[Tensor, "B P K H"]]:
-    """Sum baselines' overlap and distance over the sampled rows that each pattern covers."""
+    """Sum baselines' overlap and distance over the sampled rows that each pattern covers.
+
+    Both are by weight already.
+    """
     covered = view.covered_slots  # B P S
     batch, patterns, slots = covered.shape
-    values = torch.stack([overlap, jsd]).mul_(weight)  # 2 K slots H
+    values = torch.stack([overlap, jsd])  # 2 K slots H
     _, baselines, _, heads = values.shape
     lines = values.reshape(2, baselines, batch, slots, heads).permute(2, 3, 0, 1, 4)
     sums = torch.bmm(covered, lines.reshape(batch, slots, -1)).to(torch.float64)
