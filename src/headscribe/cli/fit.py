@@ -109,13 +109,13 @@ def _print_findings(atlas: "Atlas") -> None:
     layers = atlas.layers()
     print("IoU by layer: " + "  ".join(f"{k} {e.mean:.2f}" for k, e in layers.items()))
     every, labelled = agreement(*found.halves)
-    own = "" if np.isnan(labelled) else f", on {labelled:.0%} of those of labelled heads"
+    own = "" if np.isnan(labelled) else f", {labelled:.0%} of labelled ones"
     print(
         f"labels: {sum(bool(one.labels) for one in heads)} of {count} heads; "
         f"two halves of the texts agree on {every:.0%} of heads{own}"
     )
-    kinds = ", ".join(f"{len(c.formulas)} at {loss:.2f}" for loss, c in found.covers.items())
-    print(f"kinds of head: formulas that serve all {count} heads at a loss of IoU: {kinds}")
+    kinds = [f"{len(c.formulas)} at {loss:.2f}" for loss, c in found.covers.items()]
+    print(f"kinds of head: formulas that serve all {count}, by IoU lost: {', '.join(kinds)}")
     if count > 1:
         upper = np.where(np.tri(count, dtype=bool), np.inf, found.distance)
         a, b = np.unravel_index(int(upper.argmin()), upper.shape)
