@@ -94,6 +94,7 @@ def test_wrong_use_says_what_would_work(run: Path, recording: Path) -> None:
                 "--png", here / "nowhere" / "x.png", stdout=True)  # fmt: skip
     assert "No such file" in png
     assert "were not parsed" in wrong(here, "top", run, "--relations")
+    assert "known: all, default" in wrong(here, "patterns", "list", "zzz")
     assert "No such option" in wrong(here, "top", run, "--nonsense")
     assert "RUN" in wrong(here, "top")
     column = wrong(here, "patterns", "try", "query.hed == 1", "--text", "a b")
@@ -128,6 +129,17 @@ def test_nan_in_a_recording_is_named(recording: Path, tmp_path: Path) -> None:
     assert "text 'text7'" in line
     assert "head 1.2, row 3" in line
     assert "unfinished" in wrong(tmp_path, "top", "run"), "a half-written run says what it is"
+
+
+def test_relations_of_a_users_own(recording: Path, tmp_path: Path) -> None:
+    arguments = ["survey", "--recorded", recording, "--patterns", "same_token", "--out", "run"]
+    two = ["--pattern", "distance == 1", "--pattern", "distance == -1"]
+    done = headscribe(*arguments, *two, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    names = {score["pattern"] for score in json.loads(done.stdout)["top"]}
+    assert sum(name.startswith("own:distance_1-") for name in names) == 2
+    other = ["--pattern", "distance == 2", "--pattern", "distance == -1"]
+    assert "patterns differ" in wrong(tmp_path, *arguments, *other, "--resume")
 
 
 def test_one_token_and_unknown_symbols(tmp_path: Path, shared_data: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from headscribe.core.errors import UsageError
 from headscribe.patterns.contract import Pattern
@@ -49,14 +50,13 @@ def own_pattern(relation: str) -> RelationPattern:
     """
     from headscribe.relations import parse
 
-    parsed = parse(relation)
-    name = "".join(c if c.isalnum() else "_" for c in parsed.source)
-    while "__" in name:
-        name = name.replace("__", "_")
+    source = parse(relation).source
+    words = "".join(c if c.isascii() and c.isalnum() else " " for c in source).split()
+    digest = blake2b(source.encode("utf-8", "surrogatepass"), digest_size=3).hexdigest()
+    name = f"own:{'_'.join(words)[:48]}-{digest}"
     return relation_pattern(
-        f"own:{name.strip('_')[:60]}", "A relation given by the user.", relation, "the user",
-        "custom", "custom",
-    )  # fmt: skip
+        name, "A relation given by the user.", relation, "the user", "custom", "custom"
+    )
 
 
 def choose_patterns(

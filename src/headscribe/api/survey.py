@@ -158,7 +158,7 @@ def _config(inputs: Inputs, choice: Choice, engine: "Engine") -> dict[str, Any]:
         "texts": inputs.corpus["texts"],
         "tokens": inputs.corpus["tokens"],
         "annotator": inputs.annotator,
-        "patterns": [description["name"] for description in choice.descriptions],
+        "patterns": choice.descriptions,
     }
 
 

@@ -58,7 +58,11 @@ DeviceOption = Annotated[
 ]
 DtypeOption = Annotated[
     str | None,
-    typer.Option("--dtype", help="float32, bfloat16, ... Default: as stored.", show_default=False),
+    typer.Option(
+        "--dtype",
+        help="float32, bfloat16, ... Default: as stored; on a CPU not half.",
+        show_default=False,
+    ),
 ]
 StackOption = Annotated[
     str | None,

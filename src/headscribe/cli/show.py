@@ -54,7 +54,11 @@ def show(
     best = pattern or next(s.pattern for s in scores if s.coverage >= queries.MIN_COVERAGE)
     real = example.heads[str(identity)].matrix()
     predicted = example.patterns[best].matrix()
-    print_head(identity, scores, example.labels, real)
+    matrices = {
+        f"Attention of {identity.prose} on text {example.text_id}": real,
+        f"What {best} predicts": predicted,
+    }
+    print_head(identity, scores, example.labels, matrices)
     if png is not None:
         from headscribe.report.figures import matrix_figure, save_figure
         from headscribe.report.reading import provenance
@@ -68,4 +72,4 @@ def show(
         save_figure(figure, png)
         print(png)
     else:
-        print(f"best pattern: {best}; --png FILE draws both side by side", file=sys.stderr)
+        print("--png FILE draws both, and their difference, side by side", file=sys.stderr)

@@ -33,6 +33,7 @@ Source = str | Path | tuple[HuggingFaceModel, PreTrainedTokenizerBase]
 """A hub id, a folder, `bundled:stories`, `bundled:minilm`, or a model with its tokenizer."""
 
 _CAUSAL = ("ForCausalLM", "LMHeadModel")
+_HALF = (torch.float16, torch.bfloat16)
 _MASKED = ("ForMaskedLM", "ForPreTraining")
 
 
@@ -53,7 +54,7 @@ def load(
             `bundled:minilm` (all-MiniLM-L6-v2, of the extra `demo`), or (model, tokenizer).
         device: `cpu`, `cuda`, `mps`, ...; None: the best that there is (an object stays where it
             is).
-        dtype: `float32`, `bfloat16`, ...; None: as stored.
+        dtype: `float32`, `bfloat16`, ...; None: as stored, but float32 for half precision on a CPU.
         stack: of an encoder-decoder model `encoder` (default) or `decoder`.
 
     Raises:
@@ -201,6 +202,9 @@ def _placed(
     """Move the model; `keep`: it stays where it is unless a device or dtype is asked for."""
     if device is None and not keep:
         device = _best_device()
+    if dtype is None and device == "cpu" and hf.dtype in _HALF:
+        # Half precision is slow on a CPU, and its rounding depends on what shares the batch.
+        dtype = torch.float32
     try:
         return hf.to(device=device, dtype=dtype)
     except torch.OutOfMemoryError as error:

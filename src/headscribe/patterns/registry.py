@@ -74,6 +74,8 @@ class Registry:
         """
         chosen: dict[str, Pattern] = {}
         for name in names:
+            if name not in SETS and name not in self._patterns:
+                raise unknown_name("pattern or set of patterns", name, [*SETS, *self._patterns])
             members = self._set(name) if name in SETS else [self.get(name)]
             chosen |= {pattern.name: pattern for pattern in members}
         return tuple(chosen.values())

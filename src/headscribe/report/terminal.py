@@ -3,7 +3,7 @@
 Cells are `rich.text.Text`, never markup, and hold no control character.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from shutil import get_terminal_size
 from textwrap import wrap
 from typing import Any
@@ -44,14 +44,15 @@ def print_head(
     head: HeadId,
     scores: Sequence[Score],
     labels: Sequence[str],
-    real: Attention,
+    matrices: Mapping[str, Attention],
     console: Console | None = None,
 ) -> None:
-    """Print how well each pattern fits a head, and the head's attention on one text."""
+    """Print how well each pattern fits a head, then titled matrices of one text."""
     out = console or Console()
     _print(head_table(head, scores), out)
-    out.print(Text(f"\nAttention of {head.prose} on one text", style="bold"))
-    out.print(Text(matrix_text(labels, real, width=out.width)), soft_wrap=True)
+    for title, matrix in matrices.items():
+        out.print(Text(f"\n{visible(title)}", style="bold"))
+        out.print(Text(matrix_text(labels, matrix, width=out.width)), soft_wrap=True)
 
 
 def _print(table: Table, console: Console) -> None:

@@ -49,8 +49,8 @@ def relation_accuracy(run: Run) -> list[HalfAccuracy]:
     """
     if run.complete and "relations" not in run.manifest["tables"]:
         raise UsageError(
-            f"{run.folder} has no dependency relations: its texts were not parsed; survey again "
-            "with --annotator bundled:en, or texts with gold trees (.conllu)"
+            f"{run.folder} has no dependency relations: its texts hold none, or were not parsed; "
+            "--annotator bundled:en or texts with gold trees (.conllu) give them"
         )
     rows = run.table("relations").to_pylist()
     total: dict[tuple[str, str], int] = {}

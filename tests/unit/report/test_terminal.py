@@ -46,9 +46,11 @@ def test_names_are_text_and_never_markup():
 
 def test_a_head_with_hostile_tokens(run: Run):
     real = np.eye(len(HOSTILE))
-    text = shown(print_head, HeadId(0, 0), of_head(run, HeadId(0, 0)), HOSTILE, real)
+    scores = of_head(run, HeadId(0, 0))
+    text = shown(print_head, HeadId(0, 0), scores, HOSTILE, {f"on {HOSTILE[0]}": real})
     assert not any(c in text for c in "\x1b\x00\u202e\ud800")
     assert "previous_token" in text
+    assert "on " in text
 
 
 def test_a_matrix_by_hand():
