@@ -103,28 +103,27 @@ class RowScores:
     """What every row of a table adds to its texts' sums.
 
     Attributes:
-        values: weight, row sum, overlap, Jensen-Shannon distance, mass, hit, chance, all by weight,
-            shape `(U, 7, H)`.
+        values: overlap, Jensen-Shannon distance, mass, hit, all by weight, shape `(U, 4, H)`.
     """
 
-    values: Float[Tensor, "U 7 H"]
+    values: Float[Tensor, "U 4 H"]
 
     @property
     def overlap(self) -> Float[Tensor, "U H"]:
         """Shared mass of each row, by weight."""
-        return self.values[:, 2]
+        return self.values[:, 0]
 
     @property
     def jsd(self) -> Float[Tensor, "U H"]:
         """Jensen-Shannon distance of each row, by weight."""
-        return self.values[:, 3]
+        return self.values[:, 1]
 
 
 def score_rows(
     attention: Float[Tensor, "B H T T"],
     table: RowTable,
     real: RealRows,
-    room: Float[Tensor, "U 7 H"] | None = None,
+    room: Float[Tensor, "U 4 H"] | None = None,
 ) -> RowScores:
     """Overlap, Jensen-Shannon distance, mass and hit of every row of a table.
 
@@ -137,7 +136,7 @@ def score_rows(
         real: the real rows as wholes.
         room: where the scores go, to be used again for the next layer; None: to new memory.
     """
-    shape = (len(table.query), 7, attention.shape[1])
+    shape = (len(table.query), 4, attention.shape[1])
     values = room if room is not None and room.shape == shape else attention.new_empty(shape)
     flat = attention.reshape(-1)
     for block in table.blocks:
@@ -157,13 +156,10 @@ def score_rows(
         row_sum = real.row_sum.index_select(1, query)
         square = terms.sum(1).add_(row_sum).add_(1)
         channels = [
-            torch.ones_like(row_sum),
-            row_sum,
             torch.minimum(p, block.weight).sum(1),
             square.mul_(0.5).clamp_(0.0, 1.0).sqrt_(),
             p.sum(1),
             hit.to(p.dtype),
-            table.chance[rows].expand_as(row_sum),
         ]
         weighted = torch.stack(channels)
         if real.scale is not None:

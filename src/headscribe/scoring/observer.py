@@ -35,11 +35,11 @@ from headscribe.scoring.texts import (
     covered_sums,
     gain,
     paired_sums,
+    rows_at_slots,
     safe,
     sampled_sums,
     text_scores,
     text_sums,
-    weight_at_slots,
 )
 
 
@@ -149,23 +149,22 @@ class BatchScorer:
         profile: ProfileScores | None,
     ) -> None:
         entries = plan.views[view]
-        batch = len(attention)
         table = entries.table if self.score else entries.baseline_table
         rows = score_rows(attention, table, real, self._room.get(view))
         self._room[view] = rows.values
         overlap, jsd = at_slots(rows.overlap, table), at_slots(rows.jsd, table)
-        weight = weight_at_slots(real, plan, entries)
+        weight, row_sum = rows_at_slots(real, entries)
         if self.calibrate:
             rows_covered = covered_sums(weight, entries)
             pairs = paired_sums(overlap, jsd, entries)
             self._add_calibration(view, first, rows_covered, *pairs)
         if not self.score:
             return
-        everything = text_sums(rows, table, batch)
+        everything = text_sums(rows, real, table, entries)
         channels = text_scores(everything, plan.lengths)
         if profile is not None:
             same = table.sampled is table.every
-            own = everything.own if same else sampled_sums(rows, table, batch)
+            own = everything.own if same else sampled_sums(rows, weight, row_sum, table, entries)
             overlap = torch.cat([overlap, (profile.overlap[view].t() * weight)[None]])
             jsd = torch.cat([jsd, (profile.jsd[view].t() * weight)[None]])
             pairs = paired_sums(overlap, jsd, entries)

@@ -58,7 +58,7 @@ class ViewPlan:
     @cached_property
     def table(self) -> RowTable:
         """The rows of all patterns."""
-        return row_table(self.entries, self.admissible, self.slots, self.fixed, self.device)
+        return row_table(self.entries, self.counts.shape[1], self.slots, self.fixed, self.device)
 
     @cached_property
     def baseline_table(self) -> RowTable:
@@ -68,7 +68,9 @@ class ViewPlan:
         sampled[text, self.slots[text, slot]] = True
         entries = self.entries
         keep = np.isin(entries.pattern, self.fixed) & sampled[entries.text, entries.query]
-        return row_table(entries.where(keep), self.admissible, self.slots, self.fixed, self.device)
+        return row_table(
+            entries.where(keep), self.counts.shape[1], self.slots, self.fixed, self.device
+        )
 
     @cached_property
     def covered_slots(self) -> Float[Tensor, "B P S"]:
@@ -76,6 +78,21 @@ class ViewPlan:
         text = np.arange(len(self.slots))[:, None]
         flags = self.covered[:, text, self.slots] & (self.slots >= 0)
         return torch.from_numpy(flags.transpose(1, 0, 2).astype(np.float32)).to(self.device)
+
+    @cached_property
+    def covered_rows(self) -> Float[Tensor, "B P T"]:
+        """1 where a pattern covers a row, else 0."""
+        flags = self.covered.transpose(1, 0, 2).astype(np.float32)
+        return torch.from_numpy(flags).to(self.device)
+
+    @cached_property
+    def chance(self) -> Float[Tensor, "B P T"]:
+        """Mass on the support under uniform attention, `|S| / admissible keys`."""
+        entries, shape = self.entries, self.covered.shape
+        row = np.ravel_multi_index((entries.pattern, entries.text, entries.query), shape)
+        size = np.bincount(row, minlength=self.covered.size).reshape(shape)
+        chance = (size / self.admissible).transpose(1, 0, 2).astype(np.float32)
+        return torch.from_numpy(chance).to(self.device)
 
     @cached_property
     def slot_counts(self) -> Float[Tensor, " slots"]:

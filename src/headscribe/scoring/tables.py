@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-BLOCK_ENTRIES = 4096
+BLOCK_ENTRIES = 2048
 """Entries of a block: temporaries of all heads of a layer then stay in the processor's cache."""
 
 BAG_ROWS = 64
@@ -92,7 +92,6 @@ class RowTable:
 
     Attributes:
         query: flat index `b * T + query` of each row, shape `(U,)`.
-        chance: mass on the support under uniform attention, `|S| / admissible keys`, `(U,)`.
         blocks: the entries.
         every: all rows of each (pattern, text).
         sampled: those of them that are sampled; `every` itself where all are.
@@ -100,7 +99,6 @@ class RowTable:
     """
 
     query: Int[Tensor, " U"]
-    chance: Float[Tensor, " U"]
     blocks: tuple[Block, ...]
     every: Bags
     sampled: Bags
@@ -117,7 +115,7 @@ def support_sizes(longest: int) -> Int[np.ndarray, " n"]:
 
 def row_table(
     entries: Entries,
-    admissible: Int[np.ndarray, "B T"],
+    width: int,
     slots: Int[np.ndarray, "B S"],
     fixed: Int[np.ndarray, " K"],
     device: torch.device,
@@ -126,12 +124,12 @@ def row_table(
 
     Args:
         entries: with weights that sum to 1 in every row.
-        admissible: keys that each query may attend to.
+        width: padded length of the texts.
         slots: the sampled queries of each text, -1 for none.
         fixed: which patterns are the fixed baselines.
         device: where the table is used.
     """
-    batch, width = admissible.shape
+    batch = len(slots)
     flat = entries.text * width + entries.query
     row = entries.pattern * (batch * width) + flat
     start = np.flatnonzero(np.diff(row, prepend=-1))
@@ -151,7 +149,6 @@ def row_table(
     sampled = every if some.all() else _bags(where[some], pair[some], every.pairs, device)
     return RowTable(
         torch.from_numpy(query).to(device),
-        torch.from_numpy((sizes / admissible.ravel()[query]).astype(np.float32)).to(device),
         tuple(_blocks(entries, start[chosen], sizes, width, device)),
         every,
         sampled,

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from headscribe.scoring.kernels import RealRows, RowScores
-from headscribe.scoring.plan import BatchPlan, ViewPlan
+from headscribe.scoring.plan import ViewPlan
 from headscribe.scoring.tables import Bags, RowTable
 
 
@@ -55,15 +55,29 @@ def _sums(rows: RowScores, bags: Bags, channels: int, batch: int) -> list[Float[
     return list(sums.reshape(-1, batch, channels, heads).transpose(0, 1).unbind(2))
 
 
-def text_sums(rows: RowScores, table: RowTable, batch: int) -> TextSums:
+def text_sums(rows: RowScores, real: RealRows, table: RowTable, view: ViewPlan) -> TextSums:
     """Sum all rows of every pattern, each by its weight."""
-    summed = _sums(rows, table.every, 7, batch)
-    return TextSums(RowSums(*summed[:4]), *summed[4:])
+    batch, heads = len(view.slots), len(real.weight)
+    overlap, jsd, mass, hit = _sums(rows, table.every, 4, batch)
+    both = torch.cat([real.weight, real.weight * real.row_sum])
+    lines = both.reshape(2 * heads, batch, -1).permute(1, 2, 0)  # B T 2H
+    counted = torch.bmm(view.covered_rows, lines).to(torch.float64)
+    chance = torch.bmm(view.chance, lines[..., :heads]).to(torch.float64)
+    own = RowSums(counted[..., :heads], counted[..., heads:], overlap, jsd)
+    return TextSums(own, mass, hit, chance)
 
 
-def sampled_sums(rows: RowScores, table: RowTable, batch: int) -> RowSums:
+def sampled_sums(
+    rows: RowScores,
+    weight: Float[Tensor, "slots H"],
+    row_sum: Float[Tensor, "slots H"],
+    table: RowTable,
+    view: ViewPlan,
+) -> RowSums:
     """Sum the sampled rows of every pattern, each by its weight."""
-    return RowSums(*_sums(rows, table.sampled, 4, batch))
+    overlap, jsd = _sums(rows, table.sampled, 2, len(view.slots))
+    total = covered_sums(weight * row_sum, view)
+    return RowSums(covered_sums(weight, view), total, overlap, jsd)
 
 
 def at_slots(values: Float[Tensor, "U H"], table: RowTable) -> Float[Tensor, "K slots H"]:
@@ -74,12 +88,15 @@ def at_slots(values: Float[Tensor, "U H"], table: RowTable) -> Float[Tensor, "K 
     return found.reshape(*index.shape, -1) * known
 
 
-def weight_at_slots(real: RealRows, plan: BatchPlan, view: ViewPlan) -> Float[Tensor, "slots H"]:
-    """What the sampled rows count for; 0 for those that do not."""
-    batch, width = plan.sampled.shape
+def rows_at_slots(
+    real: RealRows, view: ViewPlan
+) -> tuple[Float[Tensor, "slots H"], Float[Tensor, "slots H"]]:
+    """What the sampled rows count for, 0 for those that do not, and what they sum to."""
+    batch, width = view.counts.shape
     flat = np.maximum(view.slots, 0) + np.arange(batch)[:, None] * width
     index = torch.from_numpy(flat.ravel()).to(real.weight.device)
-    return (real.weight.index_select(1, index) * view.slot_counts).t()
+    weight = real.weight.index_select(1, index) * view.slot_counts
+    return weight.t(), real.row_sum.index_select(1, index).t()
 
 
 def covered_sums(weight: Float[Tensor, "slots H"], view: ViewPlan) -> Float[Tensor, "B P H"]:
