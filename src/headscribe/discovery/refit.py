@@ -12,18 +12,15 @@ from headscribe.core.errors import UsageError
 from headscribe.core.rows import Rows as PredictedRows
 from headscribe.discovery.code import InvalidError
 from headscribe.discovery.neutral import neutral
-from headscribe.discovery.study import DEVICE, Study
+from headscribe.discovery.study import DEVICE, RIDGE, STEPS, Study
 from headscribe.fitting.formula import MAX_FORMULA_ATOMS, MAX_TERM_ATOMS, Formula, Term
 from headscribe.fitting.solver import Rows, drop_costs, fit_weights
 from headscribe.fitting.stages import features_of
 from headscribe.relations import Evaluator, Relation, parse
 from headscribe.text.splits import Split
 
-RIDGE = 1e-4
 LARGEST = 1e6
 """Values beyond this would leave no precision to the others."""
-
-STEPS = 12
 
 
 @dataclass
@@ -104,13 +101,16 @@ def refitted(study: Study, sources: Sequence[str]) -> RefittedFormula:
     features = np.concatenate([old, columns], axis=1)
     relations = [parse(term.source) for term in study.fitted.terms] + new
     kept, weights = _fitted(study, features[rows], relations)
+    stayed = tuple(relations[k] for k in kept if k >= old.shape[1])
+    if not stayed:  # the formula as it was: nothing of the proposal is in it
+        own = study.formula, tuple(new), (), study.predicted
+        return RefittedFormula(study, *own, tuple(notes))
     layout = Rows.of(material.sample.lengths, DEVICE)
     logits = torch.from_numpy(features[:, kept]) @ torch.from_numpy(weights).float()
     predicted = layout.softmax(logits).numpy()
     terms = tuple(
         Term(relations[k].source, float(weight)) for k, weight in zip(kept, weights, strict=True)
     )
-    stayed = tuple(relations[k] for k in kept if k >= old.shape[1])
     formula = Formula(study.head.prose, terms, source="proposed relations, fitted weights")
     return RefittedFormula(study, formula, tuple(new), stayed, predicted, tuple(notes))
 

@@ -14,12 +14,16 @@ from headscribe.discovery.material import Material
 from headscribe.fitting.catalogue import pattern_iou
 from headscribe.fitting.formula import Formula, Term
 from headscribe.fitting.selection import Budget
-from headscribe.fitting.solver import Rows
-from headscribe.fitting.stages import Fitted, choose_all, predicted_rows
+from headscribe.fitting.solver import Rows, fit_weights
+from headscribe.fitting.stages import Fitted, choose_all, features_of, predicted_rows
 from headscribe.relations import Evaluator
 from headscribe.text.splits import Split
 
 DEVICE = torch.device("cpu")
+
+RIDGE = 1e-4
+STEPS = 40
+"""Steps of the solver, the same for formulas and for what is proposed: else the longer fit wins."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,8 @@ def study_heads(
         budget: how many terms a formula may have.
         library: IoU of the library's programs with every examined head, by name.
     """
-    fitted = choose_all(material.fit, budget, material.seed, DEVICE)
+    chosen_terms = choose_all(material.fit, budget, material.seed, DEVICE)
+    fitted = [_settled(material, place, one) for place, one in enumerate(chosen_terms)]
     catalogue = pattern_iou(material.sample)
     names = material.sample.patterns
     fit = list(material.texts("fit"))
@@ -110,3 +115,18 @@ def study_heads(
             rivals["library"], chosen["library"] = library[name][place], name
         studies.append(Study(material, place, one, rivals, chosen))
     return tuple(studies)
+
+
+def _settled(material: Material, place: int, one: Fitted) -> Fitted:
+    """The formula with its weights fitted until they settle, so that no refit gains by that."""
+    fit = material.fit
+    found = fit_weights(
+        Rows.of(fit.lengths, DEVICE),
+        features_of(one.terms, fit, DEVICE),
+        torch.from_numpy(fit.attention[place]),
+        "overlap",
+        start=torch.from_numpy(one.weights),
+        ridge=RIDGE,
+        steps=STEPS,
+    )
+    return Fitted(one.terms, found.weights.numpy())

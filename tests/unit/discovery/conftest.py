@@ -14,9 +14,11 @@ from tests.unit.fitting.passages import drawn, passage
 
 HEADS = (HeadId(0, 0), HeadId(0, 1))
 
-POOL = ("key.is_special", "distance == -1", "distance == 1", "key.head == query.head")
+LINK = "key.head == query.head and distance != 0"
 
-SECRET = 'query.dep in {"case", "det"} and key.head == query.head'
+POOL = ("key.is_special", "distance == -1", "distance == 1", LINK)
+
+SECRET = f'query.dep in {{"case", "det"}} and {LINK}'
 """What the second head does: neither in the pool nor among what a fit can grow."""
 
 FORMULAS = (

@@ -74,6 +74,16 @@ def test_weights_come_from_fit_alone(studies):
     assert again.formula == refitted(study, [SECRET]).formula
 
 
+def test_a_refit_without_new_structure_gains_nothing(studies):
+    """Useless relations leave the formula as it was: the solver's steps are no discovery."""
+    study = studies[0]
+    made_of = refitted(study, ["distance == 7 and key.index == 9"])
+    if not made_of.new:
+        assert made_of.formula == study.formula
+    gain = made_of.iou("fit").mean() - study.mean(study.rivals["formula"], "fit")
+    assert abs(gain) < 5e-4
+
+
 def test_relations_that_cannot_join_are_noted(studies):
     study = studies[1]
     known = study.formula.terms[0].relation

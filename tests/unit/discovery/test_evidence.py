@@ -21,7 +21,7 @@ def test_only_fit_texts_are_shown(material, studies):
     shown = evidence(studies[1])
     fit = {material.passages[i].text_id for i in material.texts("fit")}
     assert set(shown.texts) <= fit
-    assert len(shown.texts) == 12
+    assert 8 <= len(shown.texts) == len(set(shown.texts)) <= 12
     kinds = [entry["why"] for entry in json.loads(shown.text)["texts"]]
     assert sorted(set(kinds)) == ["formula fails most", "strongest", "typical", "weakest"]
 
