@@ -11,15 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headscribe.api.choice import choose_patterns
-from headscribe.api.inputs import (
-    CorpusLike,
-    Inputs,
-    Reporter,
-    corpus,
-    model_inputs,
-    recorded_inputs,
-    silent,
-)
+from headscribe.api.inputs import CorpusLike, Inputs, Reporter, open_inputs, silent
 from headscribe.core.errors import RunError, UsageError
 from headscribe.core.heads import HeadId
 from headscribe.results.run import Run
@@ -83,7 +75,7 @@ def fit(
     if terms < 1:
         raise UsageError(f"expected at least 1 term a formula, got {terms}")
     started = time.monotonic()
-    inputs = fit_inputs(model, texts, annotator, limit, max_tokens, report)
+    inputs = open_inputs(model, texts, annotator, limit, max_tokens, report)
     causal = any(inputs.source.visibility(i).causal for i in range(inputs.source.layers))
     ahead = not causal if look_ahead is None else look_ahead
     run = None
@@ -96,7 +88,7 @@ def fit(
     sample = _sample(inputs, ahead, seed, patterns, report)
     unseen = None
     if test is not None:
-        others = fit_inputs(inputs.source, test, annotator, None, max_tokens, report)
+        others = open_inputs(inputs.source, test, annotator, None, max_tokens, report)
         unseen = _sample(others, ahead, seed, (), report)
 
     def told(stage: str, done: int, stages: int) -> None:
@@ -118,35 +110,6 @@ def fit(
     if run is not None:
         _write(run, atlas, time.monotonic() - started)
     return atlas
-
-
-def fit_inputs(
-    model: Any,  # noqa: ANN401
-    texts: CorpusLike | None,
-    annotator: str | None,
-    limit: int | None,
-    max_tokens: int | None,
-    report: Reporter,
-) -> Inputs:
-    """Open what is to be fitted, as `survey` does."""
-    from headscribe.models.loading import load
-    from headscribe.models.model import Model
-    from headscribe.models.recorded import Recording
-
-    if isinstance(model, Recording):
-        if texts is not None:
-            raise UsageError("a recording has its own texts: leave out texts")
-        return recorded_inputs(model.folder, annotator_name=annotator, limit=limit, report=report)
-    if texts is None:
-        raise UsageError("expected texts to fit to, got none")
-    loaded = model if isinstance(model, Model) else load(model)
-    return model_inputs(
-        loaded,
-        corpus(texts, limit),
-        annotator_name=annotator,
-        max_tokens=max_tokens,
-        report=report,
-    )
 
 
 def _sample(

@@ -57,6 +57,12 @@ class Model:
         """Number of heads of every layer."""
         return self.stack.heads
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs."""
+        device: torch.device = self.hf.device
+        return device
+
     def visibility(self, layer: int) -> Visibility:
         """What the queries of a layer can see."""
         return self.stack.visibility[layer]

@@ -95,6 +95,11 @@ class Recording:
                 digest.update(path.read_bytes())
         return digest.hexdigest()
 
+    @property
+    def device(self) -> torch.device:
+        """The CPU, where recordings are read."""
+        return torch.device("cpu")
+
     def visibility(self, layer: int) -> Visibility:
         """All keys, or the keys up to the query if no recorded row looks ahead."""
         return self._visibility

@@ -49,6 +49,11 @@ class Source(Protocol):
         """Heads of every layer."""
         ...
 
+    @property
+    def device(self) -> torch.device:
+        """Where the attention is shown."""
+        ...
+
     def visibility(self, layer: int) -> Visibility:
         """The keys that a query of the layer sees."""
         ...
@@ -264,5 +269,5 @@ class Engine:
         if not self.cross:
             self._plans = {k: plan for k, plan in self._plans.items() if k[0] == texts}
         if key not in self._plans:
-            self._plans[key] = make_plan(self.patterns, batch, visibility, torch.device("cpu"))
+            self._plans[key] = make_plan(self.patterns, batch, visibility, self.source.device)
         return self._plans[key]

@@ -94,6 +94,10 @@ class Made:
     seen: Visibility = FULL
     row_sum: float = 1.0
 
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
+
     def visibility(self, layer: int) -> Visibility:
         return self.seen
 
