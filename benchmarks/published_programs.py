@@ -25,8 +25,7 @@ from typing import Any
 import numpy as np
 
 from headscribe.api.choice import choose_patterns
-from headscribe.api.fit import fit_inputs
-from headscribe.api.inputs import Inputs, silent
+from headscribe.api.inputs import Inputs, open_inputs, silent
 from headscribe.core.errors import UsageError
 from headscribe.core.rows import Rows
 from headscribe.core.visibility import Visibility
@@ -325,9 +324,9 @@ def main() -> None:
     given = parser.parse_args()
     source = given.programs.read_text(encoding="utf-8")
     if given.recorded is not None:
-        inputs = fit_inputs(Recording(given.recorded), None, None, None, None, silent)
+        inputs = open_inputs(Recording(given.recorded), None, None, None, None, silent)
     else:
-        inputs = fit_inputs(given.model, given.text, "plain", given.limit, MAX_TOKENS, silent)
+        inputs = open_inputs(given.model, given.text, "plain", given.limit, MAX_TOKENS, silent)
     with Sandbox(Limits(call_seconds=600.0)) as sandbox:
         for line in run(inputs, source, sandbox):
             print(json.dumps(line), flush=True)
