@@ -7,8 +7,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from headscribe.results.examples import read_examples
+from headscribe.results.run import Run
 from tests.integration.test_command_line import headscribe, wrong
 
 
@@ -55,8 +58,24 @@ def test_the_tables_of_a_fit(folder: Path) -> None:
     assert len({edge["head"] for edge in graph}) == 40
     tables = json.loads((folder / "atlas" / "run.json").read_text())["tables"]
     assert set(tables) == {
-        "formulas", "layers", "mixtures", "labels", "similarity", "dendrogram", "covers"
+        "formulas", "layers", "mixtures", "labels", "similarity", "dendrogram", "covers",
+        "examples",
     }  # fmt: skip
+
+
+def test_the_examples_of_a_fit(folder: Path) -> None:
+    """Rows sum to 1, nothing is predicted for later keys, and formulas are near their heads."""
+    texts = read_examples(Run.open(folder / "atlas"))
+    assert len(texts) == 4
+    for example in texts.values():
+        assert len(example.heads) == len(example.formulas) == 40
+        overlap = []
+        for head, real in example.heads.items():
+            a, p = real.matrix(), example.formulas[head].matrix()
+            np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-3)
+            assert not np.triu(p, 1).any()
+            overlap.append(np.minimum(a, p).sum() / len(a))
+        assert np.mean(overlap) > 0.4
 
 
 def test_a_killed_fit_ends_with_the_same_bytes(folder: Path) -> None:

@@ -18,6 +18,7 @@ from headscribe.results.run import Run
 
 if TYPE_CHECKING:
     from headscribe.fitting.atlas import Atlas
+    from headscribe.fitting.examples import Examples
     from headscribe.fitting.features import Sample
     from headscribe.fitting.formula import Formula
     from headscribe.models.loading import Source
@@ -68,6 +69,7 @@ def fit(
         UsageError: wrong input, or too few texts for five folds.
     """
     from headscribe.fitting.atlas import fit_heads
+    from headscribe.fitting.examples import Examples
     from headscribe.fitting.findings import find
     from headscribe.fitting.selection import Budget
     from headscribe.fitting.sources import head_ids
@@ -85,11 +87,12 @@ def fit(
     elif resume:
         raise UsageError("expected the directory of the run to resume (--out RUN)")
     patterns = choose_patterns(None, inputs.provides, causal).patterns
-    sample = _sample(inputs, ahead, seed, patterns, report)
-    unseen = None
+    others = None
     if test is not None:
         others = open_inputs(inputs.source, test, annotator, None, max_tokens, report)
-        unseen = _sample(others, ahead, seed, (), report)
+    examples = Examples.of((others or inputs).passages if run is not None else ())
+    sample = _sample(inputs, ahead, seed, patterns, examples, report)
+    unseen = None if others is None else _sample(others, ahead, seed, (), examples, report)
 
     def told(stage: str, done: int, stages: int) -> None:
         report("fitting", done, stages)
@@ -108,12 +111,17 @@ def fit(
     atlas = replace(atlas, findings=find(atlas.fitted, atlas.by_fold, sample, unseen, seed))
     report("comparing heads", 1, 1)
     if run is not None:
-        _write(run, atlas, time.monotonic() - started)
+        _write(run, atlas, examples, time.monotonic() - started)
     return atlas
 
 
 def _sample(
-    inputs: Inputs, look_ahead: bool, seed: int, patterns: Sequence[Any], report: Reporter
+    inputs: Inputs,
+    look_ahead: bool,
+    seed: int,
+    patterns: Sequence[Any],
+    examples: "Examples",
+    report: Reporter,
 ) -> "Sample":
     from headscribe.fitting.atlas import collect
     from headscribe.fitting.sources import attention_items
@@ -123,7 +131,7 @@ def _sample(
             yield item
             report("reading", done, len(inputs.passages))
 
-    return collect(items(), look_ahead=look_ahead, seed=seed, patterns=patterns)
+    return collect(examples.watching(items()), look_ahead=look_ahead, seed=seed, patterns=patterns)
 
 
 def _config(inputs: Inputs, terms: int, seed: int, look_ahead: bool) -> dict[str, object]:
@@ -161,12 +169,13 @@ def _resumed(out: str | Path, config: dict[str, object]) -> Run:
     return run
 
 
-def _write(run: Run, atlas: "Atlas", seconds: float) -> None:
+def _write(run: Run, atlas: "Atlas", examples: "Examples", seconds: float) -> None:
     from headscribe.fitting.tables import run_tables
 
     assert atlas.findings is not None
     for name, table in run_tables(atlas, atlas.findings).items():
         run.write_table(name, table)
+    run.write_table("examples", examples.table(atlas.heads))
     run.finish(atlas=atlas.to_json(), seconds=round(seconds, 2))
     shutil.rmtree(run.folder / STAGES, ignore_errors=True)
 

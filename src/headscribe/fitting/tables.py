@@ -7,6 +7,7 @@ labels        a row a label: `corpus` is `all`, `half 0` or `half 1`
 similarity    a row for every two heads: mean Jensen-Shannon distance
 dendrogram    a row a merger: clusters below the number of heads are heads, then mergers
 covers        for each loss and head the head whose formula serves it
+examples      a few texts with every head's attention and what its formula predicts
 """
 
 import json

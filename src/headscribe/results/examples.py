@@ -1,8 +1,9 @@
 """A few texts with their real and predicted attention: all that a figure needs, without a model.
 
 `examples.parquet` has one row per text (`kind` = `text`: tokens and tags as JSON), one per text and
-head (`head`: its attention), one per text and pattern (`pattern`: its prediction). Matrices are
-unsigned 16-bit little-endian integers, row by row; 65535 stands for 1.
+head (`head`: its attention), one per text and pattern (`pattern`: its prediction), and in a fit one
+per text and head (`formula`: what the head's formula predicts). Matrices are unsigned 16-bit
+little-endian integers, row by row; 65535 stands for 1.
 """
 
 import json
@@ -74,13 +75,16 @@ class Example:
     Attributes:
         facts: `text`, `tokens`, `labels` (tokens as a person reads them), `special`,
             `word_of_token`, and `words` with `form` and the tags that were known.
-        heads: attention by head, `7.10`; `patterns`: predictions by pattern.
+        heads: attention by head, `7.10`.
+        patterns: predictions by pattern, in a survey.
+        formulas: predictions of each head's formula by head, in a fit.
     """
 
     text_id: str
     facts: dict[str, Any]
     heads: dict[str, ExampleRow] = field(default_factory=dict)
     patterns: dict[str, ExampleRow] = field(default_factory=dict)
+    formulas: dict[str, ExampleRow] = field(default_factory=dict)
 
     @property
     def labels(self) -> list[str]:
@@ -114,4 +118,6 @@ def read_examples(run: Run) -> dict[str, Example]:
             found[row.text_id].heads[row.name] = row
         elif row.kind == "pattern":
             found[row.text_id].patterns[row.name] = row
+        elif row.kind == "formula":
+            found[row.text_id].formulas[row.name] = row
     return found

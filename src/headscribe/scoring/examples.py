@@ -44,7 +44,7 @@ class ExampleCollector:
     def rows(self, names: Sequence[str]) -> list[ExampleRow]:
         """The kept texts, with what the patterns called `names` predict for them."""
         texts = [
-            ExampleRow.of_text(passage.text_id, len(passage), _facts(passage))
+            ExampleRow.of_text(passage.text_id, len(passage), facts_of(passage))
             for passage in self._wanted.values()
         ]
         predictions = [
@@ -55,7 +55,8 @@ class ExampleCollector:
         return texts + self._rows + predictions
 
 
-def _facts(passage: Passage) -> dict[str, object]:
+def facts_of(passage: Passage) -> dict[str, object]:
+    """What is kept of a text: its tokens as they are and as a person reads them, words, tags."""
     words = passage.words
     known: dict[str, object] = {
         "upos": words.upos,
