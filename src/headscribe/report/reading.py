@@ -104,17 +104,22 @@ def shape(run: Run) -> tuple[int, int]:
 
 def facts(run: Run) -> dict[str, str]:
     """What a reader must know of every number of the run: model, data, annotator, version, seed."""
-    manifest = run.manifest
-    model, corpus = manifest.get("model", {}), manifest.get("corpus", {})
-    config = manifest.get("config", {})
+    model, corpus, config, versions = (
+        found if isinstance(found := run.manifest.get(part), dict) else {}
+        for part in ("model", "corpus", "config", "versions")
+    )
     size = " × ".join(f"{model[part]} {part}" for part in ("layers", "heads") if part in model)
-    counts = [f"{corpus[part]:,} {part}" for part in ("texts", "tokens") if part in corpus]
+    counts = [
+        f"{corpus[part]:,} {part}"
+        for part in ("texts", "tokens")
+        if isinstance(corpus.get(part), int)
+    ]
     counted = ", ".join(counts)
     known = {
         "Model": " · ".join(filter(None, [str(model.get("name", "")), size])),
         "Texts": " · ".join(filter(None, [str(corpus.get("name", "")), counted])),
         "Annotator": _annotator(config.get("annotator")),
-        "Version": f"headscribe {manifest.get('versions', {}).get('headscribe', '')}".strip(),
+        "Version": f"headscribe {versions['headscribe']}" if "headscribe" in versions else "",
         "Seed": str(config.get("seed", "")),
     }
     return {name: visible(value) or "not recorded" for name, value in known.items()}

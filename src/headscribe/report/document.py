@@ -1,0 +1,151 @@
+"""Everything that a page shows, as one JSON document: runs put together by the model they read."""
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from headscribe.core.errors import HeadscribeError, RunError
+from headscribe.report.packing import clean
+from headscribe.report.parts import examples, fit, replacement, survey
+from headscribe.report.parts.tables import writer
+from headscribe.report.reading import facts
+from headscribe.report.theme import THEMES
+from headscribe.results.run import Run
+
+FORMAT = 1
+"""Version of the document; the script of the page reads this one."""
+
+Part = Callable[[Run], Any]
+
+KINDS: dict[str, tuple[str, Mapping[str, Part]]] = {
+    "survey": ("survey", {"about": survey.patterns, **survey.PARTS, **examples.PARTS}),
+    "fit": ("fit", {**fit.PARTS, **examples.PARTS}),
+    "replacement": ("replacement", replacement.PARTS),
+}
+"""By kind of run: the name that its content has in a subject, and its parts."""
+
+SINGLE = ("survey", "fit")
+"""Kinds of which a subject has one run; a second one of the same model is another subject."""
+
+
+def document(runs: Sequence[Run]) -> dict[str, Any]:
+    """The document of a page.
+
+    Runs that read the same model (by fingerprint and name) are one subject. A part that a run
+    lacks, or that is damaged, is left out and named under `missing`.
+    """
+    subjects: list[dict[str, Any]] = []
+    for run in runs:
+        subject = _subject_of(run, subjects)
+        content = _content(run, subject["missing"])
+        kind = run.manifest.get("kind")
+        name = KINDS[kind][0] if kind in KINDS else str(kind)
+        if name in SINGLE:
+            subject[name] = content
+        else:
+            subject.setdefault(name, []).append(content)
+        subject["runs"].append(content["run"])
+    themes = {
+        name: {
+            "families": dict(theme.families),
+            "attention": list(theme.attention),
+            "difference": list(theme.difference),
+            "surface": theme.surface,
+            "ink": theme.ink,
+        }
+        for name, theme in THEMES.items()
+    }
+    for subject in subjects:
+        _complete(subject)
+    return {
+        "format": FORMAT,
+        "version": version("headscribe"),
+        "subjects": clean(subjects),
+        "themes": themes,
+    }
+
+
+def _subject_of(run: Run, subjects: list[dict[str, Any]]) -> dict[str, Any]:
+    """The subject that a run belongs to, a new one where there is none yet."""
+    model = _mapping(run.manifest.get("model"))
+    name = str(model.get("name", "a model that was not recorded"))
+    fingerprint = str(_mapping(run.manifest.get("config")).get("model", ""))
+    kind = run.manifest.get("kind")
+    for subject in subjects:
+        same = subject["name"] == name and fingerprint in ("", subject["fingerprint"])
+        if same and not (kind in SINGLE and kind in subject):
+            return subject
+    subject = {
+        "name": name, "fingerprint": fingerprint, "runs": [], "missing": [],
+        "layers": 0, "heads": 0, "causal": None,
+    }  # fmt: skip
+    subjects.append(subject)
+    return subject
+
+
+def _content(run: Run, missing: list[dict[str, str]]) -> dict[str, Any]:
+    """What one run holds; what it lacks is added to `missing`."""
+    kind = run.manifest.get("kind")
+    folder = run.folder.name
+    content: dict[str, Any] = {"run": _about(run)}
+    if kind not in KINDS:
+        missing.append(_lack(folder, str(kind), f"this version reads no run of kind {kind!r}"))
+        return content
+    for name, build in KINDS[kind][1].items():
+        try:
+            content[name] = build(run)
+        except HeadscribeError as error:
+            missing.append(_lack(folder, name, str(error)))
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            why = f"expected what this version writes, got a value of {writer(run)} that it does "
+            missing.append(_lack(folder, name, f"{why}not know ({type(error).__name__}: {error})"))
+    return content
+
+
+def _lack(folder: str, part: str, why: str) -> dict[str, str]:
+    return {"run": folder, "part": part, "why": why}
+
+
+def _about(run: Run) -> dict[str, Any]:
+    """What a reader must know of every number of a run."""
+    manifest = run.manifest
+    model, corpus = _mapping(manifest.get("model")), _mapping(manifest.get("corpus"))
+    config = _mapping(manifest.get("config"))
+    return {
+        "folder": run.folder.name,
+        "kind": manifest.get("kind"),
+        "complete": run.complete,
+        "damaged": manifest.get("damaged"),
+        "facts": facts(run),
+        "model": {key: model.get(key) for key in ("name", "layers", "heads", "causal")},
+        "corpus": {key: corpus.get(key) for key in ("name", "texts", "groups", "tokens", "cut")},
+        "skippedTexts": corpus.get("skipped"),
+        "skipped": manifest.get("skipped"),
+        "failures": manifest.get("failures"),
+        "notes": manifest.get("notes"),
+        "crossFitted": manifest.get("cross_fitted"),
+        "versions": manifest.get("versions"),
+        "started": manifest.get("started"),
+        "seconds": manifest.get("seconds"),
+        "settings": {
+            key: value
+            for key, value in config.items()
+            if isinstance(value, (str, int, float, bool)) and key not in ("corpus", "model")
+        },
+    }
+
+
+def _complete(subject: dict[str, Any]) -> None:
+    """Sizes of the model, from whichever run tells them."""
+    for run in subject["runs"]:
+        for key in ("layers", "heads", "causal"):
+            value = run["model"].get(key)
+            if value is not None and not subject[key]:
+                subject[key] = value
+    for key in ("layers", "heads"):
+        if not isinstance(subject[key], int) or not 0 <= subject[key] <= 4096:
+            raise RunError(f"expected the number of {key} of a model, got {subject[key]!r}")
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:  # noqa: ANN401
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,139 @@
+// The document of the page: parsed once, its packed arrays unpacked when a view asks for them.
+
+import { known } from './format.js';
+
+export const data = JSON.parse(document.getElementById('data').textContent);
+
+const GRID = 8192;
+const MISSING = -32768;
+const MIN_COVERAGE = 0.05;
+
+async function inflate(text) {
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < binary.length; i += 1) bytes[i] = binary.charCodeAt(i);
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate'));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+async function numbers(text) {
+  const bytes = await inflate(text);
+  const values = new Int16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >> 1);
+  return Float32Array.from(values, (v) => (v === MISSING ? NaN : v / GRID));
+}
+
+const memo = (make) => {
+  const made = new Map();
+  return (...key) => {
+    const name = key.join('|');
+    if (!made.has(name)) made.set(name, make(...key));
+    return made.get(name);
+  };
+};
+
+class Subject {
+  constructor(content, index) {
+    Object.assign(this, content);
+    this.index = index;
+    this.patterns = this.survey?.about?.patterns ?? [];
+    this.patternNamed = new Map(this.patterns.map((p, i) => [p.name, { ...p, index: i }]));
+    this.metrics = this.survey?.about?.metrics ?? [];
+    this.count = this.layers * this.heads;
+    this.block = memo((metric, view, split) => this.#block(metric, view, split));
+    this.matrices = memo((source, id) => this.#matrices(source, id));
+  }
+
+  get blocks() { return this.survey?.scores?.blocks ?? {}; }
+
+  get formulas() { return this.fit?.formulas ?? null; }
+
+  has(metric, view, split) { return `${metric}|${view}|${split}` in this.blocks; }
+
+  get(part, kind = 'survey') { return this[kind]?.[part] ?? null; }
+
+  headNames() {
+    return Array.from({ length: this.count }, (_, i) => `${Math.floor(i / this.heads)}.${i % this.heads}`);
+  }
+
+  headIndex(name) {
+    const [layer, head] = name.split('.').map(Number);
+    return layer < this.layers && head < this.heads ? layer * this.heads + head : -1;
+  }
+
+  family(pattern) { return this.patternNamed.get(pattern)?.family ?? 'custom'; }
+
+  async #block(metric, view, split) {
+    const raw = this.blocks[`${metric}|${view}|${split}`];
+    if (!raw) return null;
+    const names = ['score', 'low', 'high', 'gain', 'gain_low', 'gain_high', 'coverage'];
+    const arrays = await Promise.all(names.map((name) => (raw[name] ? numbers(raw[name]) : null)));
+    const block = Object.fromEntries(names.map((name, i) => [name, arrays[i]]));
+    return { ...block, baseline: await inflate(raw.baseline), texts: raw.texts };
+  }
+
+  // One pattern on one head, as `headscribe show` has it.
+  line(block, pattern, head) {
+    const at = pattern * this.count + head;
+    const value = (name) => (block[name] && known(block[name][at]) ? block[name][at] : null);
+    const score = value('score');
+    if (score === null) return null;
+    const found = {
+      pattern: this.patterns[pattern].name, head: this.headNames()[head], score, low: value('low'), high: value('high'),
+      gain: value('gain'), gain_low: value('gain_low'), gain_high: value('gain_high'), coverage: value('coverage'),
+      baseline: block.baseline[at] ? this.survey.scores.baselines[block.baseline[at] - 1] : null, texts: block.texts,
+    };
+    // Gain spread over all rows; none where its interval reaches 0.
+    const sure = found.gain !== null && (found.gain_low === null || found.gain_low > 0);
+    found.worth = sure ? Math.max(found.gain * found.coverage, 0) : 0;
+    return found;
+  }
+
+  // By head the pattern that is worth most on it; null where none is better than the baselines.
+  findings(block) {
+    return this.headNames().map((_, head) => {
+      let best = null;
+      this.patterns.forEach((pattern, index) => {
+        if (pattern.baseline) return;
+        const line = this.line(block, index, head);
+        if (!line || line.coverage < MIN_COVERAGE || line.worth <= 0) return;
+        if (!best || line.worth > best.worth) best = line;
+      });
+      return best;
+    });
+  }
+
+  // All patterns on one head, best first.
+  linesOfHead(block, head, metric) {
+    const higher = this.metrics.find((m) => m.name === metric)?.higher;
+    return this.patterns
+      .map((_, index) => this.line(block, index, head))
+      .filter(Boolean)
+      .sort((a, b) => (higher ? b.score - a.score : a.score - b.score));
+  }
+
+  // All heads under one pattern, best first.
+  linesOfPattern(block, pattern, metric) {
+    const higher = this.metrics.find((m) => m.name === metric)?.higher;
+    return this.headNames()
+      .map((_, head) => this.line(block, pattern, head))
+      .filter((line) => line && line.coverage >= MIN_COVERAGE)
+      .sort((a, b) => (higher ? b.score - a.score : a.score - b.score));
+  }
+
+  texts(source) { return this[source]?.examples?.texts ?? []; }
+
+  // The matrices of one example text by `kind:name`, as attention of 0..1.
+  async #matrices(source, id) {
+    const text = this.texts(source).find((one) => one.id === id);
+    const bytes = await inflate(text.data);
+    const size = text.labels.length ** 2;
+    const table = Float32Array.from({ length: text.levels + 1 }, (_, level) => (level / text.levels) ** 2);
+    const found = new Map();
+    text.matrices.forEach((name, i) => {
+      found.set(name, () => Float32Array.from(bytes.subarray(i * size, (i + 1) * size), (v) => table[v]));
+    });
+    return found;
+  }
+}
+
+export const subjects = data.subjects.map((content, index) => new Subject(content, index));

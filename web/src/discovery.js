@@ -1,0 +1,3 @@
+import { h } from './dom.js';
+
+export function discoveryView() { return h('h1', null, 'discovery'); }

@@ -1,0 +1,152 @@
+// Example texts of a head or a pattern: real attention, prediction and difference.
+
+import { choice, clear, h, own, select } from './dom.js';
+import { cut, number, prose } from './format.js';
+import { byWords, matrix, scale, wordGroups } from './matrix.js';
+import { figure, lacking, provenance } from './parts.js';
+import { strip } from './strip.js';
+
+const AGGREGATE = 64;
+
+// Overlap of two matrices over the rows that the prediction covers, 0 to 1.
+function overlap(real, predicted, n) {
+  let [sum, rows] = [0, 0];
+  for (let i = 0; i < n; i += 1) {
+    let [shared, total] = [0, 0];
+    for (let j = 0; j < n; j += 1) {
+      shared += Math.min(real[i * n + j], predicted[i * n + j]);
+      total += predicted[i * n + j];
+    }
+    if (total > 0) { sum += shared; rows += 1; }
+  }
+  return rows ? sum / rows : null;
+}
+
+const uncoveredRows = (values, n) => Array.from({ length: n }, (_, i) => {
+  for (let j = 0; j < n; j += 1) if (values[i * n + j] > 0) return false;
+  return true;
+});
+
+const predictionTitle = (name) => {
+  const [kind, ...rest] = name.split(':');
+  const what = rest.join(':');
+  return kind === 'formula' ? `the head’s formula` : what.replace(/^\d+\.\d+:/, '');
+};
+
+// Texts that hold the head (any text for none) with all that is predicted of them. A fit and a
+// survey of the same texts keep the same examples: one entry then, with what both predict.
+function textsOf(subject, head, pattern) {
+  const found = new Map();
+  for (const source of ['fit', 'survey']) {
+    for (const text of subject.texts(source)) {
+      if (head ? !text.matrices.includes(`head:${head}`) : !text.matrices.includes(`pattern:${pattern}`)) continue;
+      const key = `${text.id} ${text.labels.join(' ')}`;
+      if (!found.has(key)) found.set(key, { text, names: new Set(), sources: [] });
+      const entry = found.get(key);
+      entry.sources.push(source);
+      text.matrices.forEach((name) => entry.names.add(name));
+    }
+  }
+  return [...found.values()].filter((entry) => !pattern || entry.names.has(`pattern:${pattern}`)).sort((a, b) => a.text.labels.length - b.text.labels.length);
+}
+
+// One matrix of a text, from whichever run holds it; null for none.
+async function matrixOf(subject, entry, name) {
+  for (const source of entry.sources) {
+    const found = await subject.matrices(source, entry.text.id);
+    if (found.has(name)) return found.get(name)();
+  }
+  return null;
+}
+
+// Best, typical and worst of the texts by the overlap of real and predicted attention.
+async function ranked(subject, texts, head, prediction) {
+  const scored = [];
+  for (const entry of texts) {
+    if (!entry.names.has(prediction)) continue;
+    const [real, predicted] = await Promise.all([`head:${head}`, prediction].map((name) => matrixOf(subject, entry, name)));
+    const value = overlap(real, predicted, entry.text.labels.length);
+    if (value !== null) scored.push([value, entry]);
+  }
+  scored.sort((a, b) => b[0] - a[0]);
+  const last = scored.length - 1;
+  return new Map(scored.map(([value, entry], i) => [entry, {
+    value, role: last === 0 ? null : i === 0 ? 'best' : i === last ? 'worst' : i === last >> 1 ? 'typical' : null,
+  }]));
+}
+
+export function examples(subject, head, { prefer = null, pattern = null } = {}) {
+  const texts = textsOf(subject, head, pattern);
+  if (!texts.length) return lacking(subject, ['examples'], 'No example text of it was kept. A survey and a fit keep some by themselves.');
+  const body = h('div', { class: 'example' });
+  const bar = h('div', { class: 'controls' });
+  const state = { at: null, prediction: null, words: null };
+  const predictionsOf = (entry) => [...entry.names].filter((name) => name === `formula:${head}` || name.startsWith('pattern:'));
+  const start = (entry) => {
+    const able = predictionsOf(entry);
+    if (able.includes(state.prediction)) return;
+    state.prediction = [pattern && `pattern:${pattern}`, `formula:${head}`, prefer && `pattern:${prefer}`].find((name) => name && able.includes(name)) ?? able[0] ?? null;
+  };
+  const draw = async () => {
+    start(texts[state.at ?? 0]);
+    const roles = head && state.prediction ? await ranked(subject, texts, head, state.prediction) : new Map();
+    if (state.at === null) state.at = Math.max(0, texts.findIndex((entry) => roles.get(entry)?.role === 'typical'));
+    const one = texts[state.at];
+    start(one);
+    if (state.words === null) state.words = one.text.labels.length > AGGREGATE;
+    const title = (entry, i) => {
+      const found = roles.get(entry);
+      const what = found ? ` · ${found.role ? `${found.role} of ${roles.size}, ` : ''}overlap ${number(found.value, 2)}` : '';
+      return [String(i), `${cut(entry.text.text.replaceAll('\n', ' '), 44)}${what}`];
+    };
+    clear(bar,
+      select('Text', texts.map(title), String(state.at), (i) => { state.at = Number(i); state.words = null; draw(); }),
+      predictionsOf(one).length > 1 && !pattern ? select('Prediction', predictionsOf(one).map((name) => [name, predictionTitle(name)]), state.prediction, (name) => { state.prediction = name; draw(); }) : null,
+      one.text.words.form ? choice('Cells', [['words', 'words'], ['tokens', 'tokens']], state.words ? 'words' : 'tokens', (value) => { state.words = value === 'words'; draw(); }) : null);
+    clear(body, await panels(subject, one, head, state));
+  };
+  draw();
+  return h('div', { class: 'examples' }, bar, body);
+}
+
+async function panels(subject, one, head, state) {
+  const { text, sources } = one;
+  const aggregate = (values) => (values && state.words ? byWords(text, values) : values);
+  const groups = wordGroups(text);
+  const units = state.words
+    ? groups.map((g) => ({ label: g.label, tag: g.word >= 0 ? tagOf(text, g.word) : null, special: text.special[g.tokens[0]] }))
+    : text.labels.map((label, i) => ({ label, tag: text.word_of_token[i] >= 0 && text.word_of_token[i - 1] !== text.word_of_token[i] ? tagOf(text, text.word_of_token[i]) : null, special: text.special[i] }));
+  const labels = units.map((unit) => unit.label);
+  const n = labels.length;
+  const real = head ? aggregate(await matrixOf(subject, one, `head:${head}`)) : null;
+  const predicted = aggregate(state.prediction ? await matrixOf(subject, one, state.prediction) : null);
+  const uncovered = predicted ? uncoveredRows(predicted, n) : null;
+  const name = state.prediction ? predictionTitle(state.prediction) : '';
+  const rows = [];
+  if (real) rows.push({ title: `${prose(head)}, real attention`, short: 'real', values: real });
+  if (predicted) rows.push({ title: head ? `Predicted by ${name}` : `What ${name} predicts`, short: 'predicted', values: predicted, uncovered });
+  const drawn = [];
+  const show = (query, key) => drawn.forEach((svg) => svg.show(query, key));
+  const words = strip(units, rows, { onpick: (at, toward) => (toward === 'reads' ? show(at, null) : drawn.forEach((svg) => { svg.show(null, at); })) });
+  const about = provenance(subject, sources[0], `text ${text.id}`);
+  const panel = (caption, values, kind, hidden) => {
+    const svg = matrix(labels, values, { kind, description: caption, uncovered: hidden, onpick: (query, key) => { words.pick(query); show(query, key); } });
+    drawn.push(svg);
+    return h('div', { class: 'panel' }, figure(caption, svg, about), scale(kind));
+  };
+  const pictures = [];
+  if (real) pictures.push(panel(`${prose(head)}, real`, real, 'attention', null));
+  if (predicted) pictures.push(panel(head ? `Predicted by ${name}` : `What ${name} predicts`, predicted, 'attention', uncovered));
+  if (real && predicted) {
+    const difference = real.map((v, i) => (uncovered[Math.floor(i / n)] ? 0 : v - predicted[i]));
+    pictures.push(panel('Difference, real minus predicted', difference, 'difference', uncovered));
+  }
+  return [
+    h('blockquote', null, own(text.text)),
+    words.node,
+    uncovered?.some(Boolean) ? h('p', { class: 'small' }, h('i', { class: 'hatched' }), ' hatched rows: the prediction says nothing about these tokens') : null,
+    h('div', { class: 'panels' }, pictures),
+  ];
+}
+
+const tagOf = (text, word) => [text.words.upos?.[word], text.words.dep?.[word]].filter(Boolean).join(' ') || null;

@@ -1,0 +1,135 @@
+// One head: its formula, scores, labels, relatives, gate and example texts.
+
+import { bar, dots } from './charts.js';
+import { choice, clear, code, h, own } from './dom.js';
+import { examples } from './examples.js';
+import { interval, known, number, percent, prose, signed } from './format.js';
+import { figure, headLink, lacking, note, patternLink, provenance, read, section, table, withRange } from './parts.js';
+import { link, route } from './router.js';
+
+const SHOWN = 14;
+
+function formula(subject, head, found) {
+  const widest = Math.max(...found.terms.flatMap(([, w, low, high]) => [w, low ?? w, high ?? w].map(Math.abs)), 0.001);
+  const costliest = Math.max(...found.terms.map((t) => -(t[4] ?? 0)), 0.001);
+  const lines = found.terms.map(([relation, weight, low, high, drop]) => ({ relation, weight, low, high, drop }));
+  return table(`The formula of ${prose(head)}: attention = softmax of the weighted sum of these relations`, [
+    { title: 'Weight', number: true, cell: (t) => h('span', { class: 'weight' }, signed(t.weight, 2)), value: (t) => t.weight },
+    { title: 'with 95 % interval', cell: (t) => bar(t.weight, { low: -widest, high: widest, css: t.weight < 0 ? 'two' : 'one', ends: [t.low, t.high] }), value: (t) => (known(t.low) ? `${number(t.low)} to ${number(t.high)}` : '') },
+    { title: 'Relation of query and key', words: true, cell: (t) => code(t.relation), value: (t) => t.relation },
+    { title: 'Worth (IoU lost without it)', cell: (t) => (known(t.drop) ? h('span', { class: 'worth' }, bar(Math.max(0, -t.drop), { high: costliest, width: 80, css: 'good' }), number(-t.drop)) : '–'), value: (t) => (known(t.drop) ? -t.drop : null) },
+  ], lines, provenance(subject, 'fit', 'weights fitted on all texts, worth on unseen ones'));
+}
+
+function scores(subject, head, found) {
+  const rows = ['raw', 'content'].flatMap((view) => ['iou', 'jsd'].map((metric) => ({ view, metric, of: (what) => found.scores[`${what}_${view}_${metric}`] })));
+  const cell = (what, sign) => (r) => { const v = r.of(what); return v ? withRange((sign ? signed : number)(v[0], 3), interval(v[1], v[2])) : '–'; };
+  return table(`How well the formula predicts ${prose(head)} on unseen texts`, [
+    { title: 'Metric', cell: (r) => `${r.metric === 'iou' ? 'IoU' : 'JSD'}, ${r.view === 'raw' ? 'all tokens' : 'without sinks'}`, value: (r) => `${r.metric} ${r.view}` },
+    { title: 'Formula', number: true, cell: cell('formula'), value: (r) => r.of('formula')?.[0] },
+    { title: 'Profile (positions only)', number: true, cell: cell('profile'), value: (r) => r.of('profile')?.[0] },
+    { title: 'Gain', number: true, cell: cell('gain', true), value: (r) => r.of('gain')?.[0] },
+  ], rows, provenance(subject, 'fit', 'unseen texts, 95 % intervals'));
+}
+
+function mixture(subject, head) {
+  const parts = subject.get('mixtures', 'fit')?.[head];
+  if (!parts?.length) return null;
+  return table(`${prose(head)} as a mixture of patterns`, [
+    { title: 'Pattern', words: true, cell: ([pattern]) => patternLink(subject, pattern), value: ([p]) => p },
+    { title: 'Share', cell: ([, weight]) => h('span', { class: 'worth' }, bar(weight, { high: 1, width: 80 }), percent(weight)), value: ([, w]) => w },
+    { title: 'Gain in IoU', number: true, cell: ([, , gain, low, high]) => (known(gain) ? withRange(signed(gain), interval(low, high)) : '–'), value: ([, , g]) => g },
+  ], parts, provenance(subject, 'fit', 'mixture of the catalogue’s patterns'), { limit: 8 });
+}
+
+function relatives(subject, head) {
+  const near = subject.get('similar', 'fit')?.[head];
+  if (!near?.length) return null;
+  const served = (subject.get('covers', 'fit') ?? []).filter(([, one, by]) => one === head && by !== head).sort((a, b) => a[0] - b[0])[0];
+  return h('div', null,
+    h('h3', null, 'Heads that attend alike'),
+    h('p', { class: 'chips' }, near.slice(0, 6).map(([other, distance]) => h('span', { class: 'chip' }, headLink(subject, other), h('small', null, ` distance ${number(distance, 2)}`)))),
+    served ? read('The formula of ', headLink(subject, served[2]), ` predicts this head almost as well as its own (IoU ${number(served[3], 2)} against ${number(served[4], 2)}).`) : null);
+}
+
+function gate(subject, head) {
+  const rows = (subject.get('gates') ?? []).filter((row) => row[0] === head);
+  if (!rows.length) return lacking(subject, ['gates'], 'No gate was measured for this head.');
+  return [
+    read('A gated head rests on a sink (or the last token) and leaves it only where its pattern applies: mean attention on that place in rows to which the pattern applies, and in the other rows of the same texts.'),
+    table(`Gate of ${prose(head)}`, [
+      { title: 'Pattern', words: true, cell: (r) => patternLink(subject, r[1]), value: (r) => r[1] },
+      { title: 'Attention on', cell: (r) => (r[2] === 'sink' ? 'sinks' : 'last token'), value: (r) => r[2] },
+      { title: 'Pattern applies', number: true, cell: (r) => withRange(number(r[3]), interval(r[4], r[5])), value: (r) => r[3] },
+      { title: 'does not', number: true, cell: (r) => withRange(number(r[6]), interval(r[7], r[8])), value: (r) => r[6] },
+      { title: 'Difference', number: true, cell: (r) => [signed(r[3] - r[6]), r[11] ? null : h('small', null, ' unclear')], value: (r) => r[3] - r[6] },
+      { title: 'Rows', number: true, cell: (r) => `${r[9]} / ${r[10]}`, value: (r) => `${r[9]} / ${r[10]}` },
+    ], rows, provenance(subject, 'survey', '95 % intervals')),
+  ];
+}
+
+function patterns(subject, head) {
+  const body = h('div');
+  const state = { metric: 'jsd', view: 'raw' };
+  const draw = async () => {
+    const block = await subject.block(state.metric, state.view, 'all');
+    if (!block) { clear(body, lacking(subject, ['scores', 'about'], 'The runs hold no scores of patterns for this choice.')); return; }
+    const lines = subject.linesOfHead(block, subject.headIndex(head), state.metric).filter((l) => l.coverage >= 0.05);
+    const metric = subject.metrics.find((m) => m.name === state.metric);
+    const source = provenance(subject, 'survey', state.metric, `view ${state.view}`, 'split all (descriptive)');
+    const redraw = (key) => (value) => { state[key] = value; draw(); };
+    const shown = lines.slice(0, SHOWN);
+    clear(body,
+      h('div', { class: 'controls' },
+        choice('Metric', subject.metrics.map((m) => [m.name, m.name.length < 4 ? m.name.toUpperCase().replace('IOU', 'IoU') : m.name]), state.metric, redraw('metric')),
+        choice('View', [['raw', 'all tokens'], ['content', 'without sinks']], state.view, redraw('view'))),
+      h('div', { class: 'figures' },
+        figure(`The ${shown.length} patterns closest to ${prose(head)}`, dots(shown.map((l) => ({
+          name: l.pattern, y: l.score, low: l.low, high: l.high, css: l.worth > 0 && !subject.patternNamed.get(l.pattern).baseline ? 'good' : subject.patternNamed.get(l.pattern).baseline ? 'two' : 'one',
+          mark: subject.patternNamed.get(l.pattern).baseline ? 'square' : 'circle',
+        })), { width: 560, label: `Scores of patterns on ${prose(head)}`, xTitle: `${metric.title} (${metric.higher ? 'higher' : 'lower'} is better) · squares: baselines` }), source),
+        table(`All patterns on ${prose(head)}, best first`, [
+          { title: 'Pattern', words: true, cell: (l) => [patternLink(subject, l.pattern), subject.patternNamed.get(l.pattern).baseline ? h('small', null, ' baseline') : null], value: (l) => l.pattern },
+          { title: 'Score', number: true, cell: (l) => withRange(number(l.score), interval(l.low, l.high)), value: (l) => l.score },
+          { title: 'Gain', number: true, cell: (l) => h('span', { class: l.worth > 0 && !subject.patternNamed.get(l.pattern).baseline ? 'good' : null }, l.gain === null ? '–' : withRange(signed(l.gain), interval(l.gain_low, l.gain_high))), value: (l) => l.gain },
+          { title: 'over', cell: (l) => l.baseline ?? '–', value: (l) => l.baseline },
+          { title: 'Rows', number: true, cell: (l) => percent(l.coverage), value: (l) => l.coverage },
+        ], lines, source, { limit: SHOWN })));
+  };
+  draw();
+  return body;
+}
+
+async function summary(subject, head) {
+  const block = await subject.block('jsd', 'raw', 'all');
+  const line = block ? subject.findings(block)[subject.headIndex(head)] : null;
+  const found = subject.formulas?.[head];
+  const labels = found?.labels ?? [];
+  const gain = found?.scores?.gain_raw_iou;
+  return { line, node: h('p', { class: 'headline' },
+    line ? ['Closest to ', patternLink(subject, line.pattern), ` (${number(line.score, 2)} JSD, ${signed(line.gain, 2)} better than ${line.baseline}). `] : block ? 'No pattern of the catalogue explains it better than the baselines. ' : null,
+    found ? `Its formula reaches IoU ${number(found.scores.formula_raw_iou[0], 2)} on unseen texts, ${signed(gain?.[0] ?? NaN, 2)} over its mean attention by position. ` : null,
+    labels.length ? ['Labels: ', labels.map((label, i) => [i ? ', ' : '', patternLink(subject, label)]), '.'] : found ? 'It has no label: unexplained.' : null) };
+}
+
+export async function headView(subject, head) {
+  const at = subject.headIndex(head);
+  if (at < 0) return [h('h1', null, 'No such head'), note(own(head), ` is no head of ${subject.name}: ${subject.layers} layers of ${subject.heads} heads, counted from 0; write layer.head, such as 0.0.`)];
+  const names = subject.headNames();
+  const found = subject.formulas?.[head];
+  const top = await summary(subject, head);
+  const step = (to, title, css) => (to ? h('a', { ...link(route(subject.index, 'head', to)), class: css, 'aria-label': `${title}, ${prose(to)}` }, to) : null);
+  return [
+    h('div', { class: 'title' },
+      h('h1', null, prose(head), h('small', null, ` layer ${head.split('.')[0]}, head ${head.split('.')[1]} of `, own(subject.name))),
+      h('nav', { 'aria-label': 'Neighbouring heads', class: 'steps' }, step(names[at - 1], 'Previous head', 'before'), step(names[at + 1], 'Next head', 'after'))),
+    top.node,
+    section('On example texts', read('Point at a word, or move to it with the arrow keys: the words that it reads are shaded. In the pictures rows are queries, columns keys, and every row sums to 1; a prediction is right where the first two pictures agree and the third is empty.'),
+      examples(subject, head, { prefer: top.line?.pattern })),
+    section('Its formula', found
+      ? [formula(subject, head, found), h('div', { class: 'figures' }, scores(subject, head, found), mixture(subject, head)), relatives(subject, head)]
+      : lacking(subject, ['formulas'], 'No fit of this model is in the report. headscribe fit writes one; give its run to headscribe report as well.')),
+    section('Patterns of the catalogue', subject.survey ? patterns(subject, head) : lacking(subject, ['scores'], 'No survey of this model is in the report.')),
+    section('Its gate', subject.survey ? gate(subject, head) : lacking(subject, ['gates'], 'No survey of this model is in the report.')),
+  ];
+}

@@ -1,0 +1,106 @@
+// The report: finds out where the reader is and draws that view.
+
+import { aboutView } from './about.js';
+import { compareView } from './compare.js';
+import { onSystemTheme, theme } from './colors.js';
+import { data, subjects } from './data.js';
+import { discoveryView } from './discovery.js';
+import { append, clear, h, own, select } from './dom.js';
+import { prose } from './format.js';
+import { headView } from './head.js';
+import { hintsView } from './hints.js';
+import { overview } from './overview.js';
+import { patternView, patternsView } from './pattern.js';
+import { replacementView } from './replacement.js';
+import { go, link, parse, route, start } from './router.js';
+import { searchBox } from './search.js';
+
+const VIEWS = {
+  heads: ['Heads', overview],
+  head: [null, headView],
+  patterns: ['Patterns', patternsView],
+  pattern: [null, patternView],
+  discovery: ['Discovery', discoveryView, (subject) => subject.discovery],
+  replacement: ['Replacement', replacementView, (subject) => subject.replacement],
+  hints: ['Hints', hintsView, (subject) => subject.hints],
+  compare: ['Compare', compareView, () => subjects.length > 1],
+  about: ['About', aboutView],
+};
+const PARENT = { head: 'heads', pattern: 'patterns' };
+
+let at = { subject: 0, view: 'heads', rest: [] };
+let drawn = 0;
+let first = true;
+
+const main = h('main', { id: 'main', tabindex: -1 });
+const top = h('header', { class: 'top' });
+
+function bar() {
+  const subject = subjects[at.subject];
+  const entries = Object.entries(VIEWS).filter(([, [title, , shown]]) => title && (!shown || shown(subject)));
+  const current = PARENT[at.view] ?? at.view;
+  const dark = theme() === 'dark';
+  const turn = h('button', { type: 'button', class: 'theme', 'aria-label': dark ? 'Light colours' : 'Dark colours', onclick: () => {
+    document.documentElement.dataset.theme = dark ? 'light' : 'dark';
+    draw();
+  } }, dark ? '☀' : '☾');
+  clear(top,
+    h('a', { class: 'skip', href: '#main', onclick: (event) => { event.preventDefault(); main.focus(); } }, 'Skip to the content'),
+    h('div', { class: 'bar' },
+      h('a', { ...link(route(at.subject, 'heads')), class: 'brand' }, 'Headscribe'),
+      subjects.length > 1
+        ? select('Model', subjects.map((one, i) => [String(i), label(one)]), String(at.subject), (i) => go(route(i, ['head', 'pattern'].includes(at.view) ? PARENT[at.view] : at.view)), { class: 'subject' })
+        : null,
+      searchBox(() => at.subject), turn,
+      h('nav', { 'aria-label': 'Views' }, entries.map(([name, [title]]) => h('a', { ...link(route(at.subject, name)), 'aria-current': name === current ? 'page' : null }, title)))));
+}
+
+// Subjects of the same model are told apart by their texts.
+function label(subject) {
+  const twins = subjects.filter((one) => one.name === subject.name);
+  return twins.length > 1 ? `${subject.name} on ${subject.runs[0]?.corpus?.name ?? subject.runs[0]?.folder} (${subject.runs[0]?.folder})` : subject.name;
+}
+
+async function draw() {
+  const mine = (drawn += 1);
+  const subject = subjects[at.subject];
+  const [title, view] = VIEWS[at.view];
+  bar();
+  main.setAttribute('aria-busy', 'true');
+  let content;
+  try {
+    content = await view(subject, ...at.rest);
+  } catch (error) {
+    console.error(error);
+    content = [h('h1', null, 'This view cannot be drawn'), h('p', { class: 'note' }, 'The run holds something that this version does not know: ', own(String(error.message)))];
+  }
+  if (mine !== drawn) return;
+  const warned = subject.missing.length && at.view === 'heads'
+    ? h('p', { class: 'warning' }, 'Parts of these runs are missing: ', h('a', link(route(at.subject, 'about')), 'see what'), '.') : null;
+  clear(main, warned, content);
+  main.removeAttribute('aria-busy');
+  const name = title ?? (at.view === 'head' ? prose(at.rest[0] ?? '') : at.rest[0] ?? '');
+  document.title = `${name} · ${subject.name} · Headscribe`;
+  if (!first) { window.scrollTo(0, 0); main.focus({ preventScroll: true }); }
+  first = false;
+}
+
+function visit(address) {
+  const [index, view, ...rest] = parse(address);
+  const subject = Number(index);
+  at = {
+    subject: Number.isInteger(subject) && subject >= 0 && subject < subjects.length ? subject : 0,
+    view: Object.hasOwn(VIEWS, view ?? '') ? view : 'heads',
+    rest,
+  };
+  draw();
+}
+
+const footer = h('footer', null, h('p', null, `Written by headscribe ${data.version}. The page is whole: it needs no network and sends nothing.`));
+append(clear(document.getElementById('app'), top, main), footer);
+if (subjects.length) {
+  start(visit);
+  onSystemTheme(() => { if (!document.documentElement.dataset.theme) draw(); });
+} else {
+  clear(main, h('h1', null, 'Nothing to show'), h('p', { class: 'note' }, 'None of the runs could be read.'));
+}
