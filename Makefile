@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: test lint types layers unit docs-check docs demo wheel clean
+.PHONY: test lint types layers unit docs-check docs assets demo wheel clean
 
 test: lint types layers docs-check unit
 
@@ -34,6 +34,10 @@ docs: $(VENV)/ready
 
 unit: $(VENV)/ready
 	$(BIN)/python -m pytest
+
+# The script and style of the report, from web/ (needs node and npm); built ones are committed.
+assets:
+	cd web && npm ci --no-audit --no-fund && node build.mjs
 
 demo: $(VENV)/ready
 	$(BIN)/headscribe demo

@@ -8,7 +8,7 @@ from headscribe.core.errors import HeadscribeError, RunError
 from headscribe.report.packing import clean
 from headscribe.report.parts import examples, fit, replacement, survey
 from headscribe.report.parts.tables import writer
-from headscribe.report.reading import facts
+from headscribe.report.reading import MAX_HEADS, facts
 from headscribe.report.theme import THEMES
 from headscribe.results.run import Run
 
@@ -143,8 +143,13 @@ def _complete(subject: dict[str, Any]) -> None:
             if value is not None and not subject[key]:
                 subject[key] = value
     for key in ("layers", "heads"):
-        if not isinstance(subject[key], int) or not 0 <= subject[key] <= 4096:
-            raise RunError(f"expected the number of {key} of a model, got {subject[key]!r}")
+        if not isinstance(subject[key], int):
+            subject[key] = 0
+    if not 0 <= subject["layers"] * subject["heads"] <= MAX_HEADS:
+        raise RunError(
+            f"expected at most {MAX_HEADS:,} heads, got {subject['layers']} layers of "
+            f"{subject['heads']}"
+        )
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:  # noqa: ANN401

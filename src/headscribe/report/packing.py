@@ -1,8 +1,8 @@
 """What a page carries: plain values with untrusted text made visible, arrays quantised and packed.
 
 Numbers of tables are 16-bit integers on a grid of 1/8192, so that -4 to 4 fits and an error is at
-most 0.00006; attention is its square root on 63 levels (15 where a text is long), which is what its
-colours show. Arrays are deflated and written in base64; the browser unpacks them when it needs them.
+most 0.00006; attention is its square root on 63 levels (15 where a text is long), which is what
+its colours show. Arrays are deflated, in base64; the browser unpacks them when it needs them.
 """
 
 import json

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from headscribe.core.errors import RunError
 from headscribe.core.heads import HeadId
 from headscribe.report.labels import visible
 from headscribe.results.queries import MIN_COVERAGE
@@ -96,10 +97,22 @@ def families(run: Run) -> dict[str, str]:
     return {pattern["name"]: pattern.get("family", "custom") for pattern in described}
 
 
+MAX_HEADS = 65_536
+"""Heads of the largest model that a run may be of; more would be a damaged run."""
+
+
 def shape(run: Run) -> tuple[int, int]:
-    """Layers, and heads of a layer."""
-    model = run.manifest["model"]
-    return int(model["layers"]), int(model["heads"])
+    """Layers, and heads of a layer.
+
+    Raises:
+        RunError: the run does not say, or says something impossible.
+    """
+    model = run.manifest.get("model")
+    found = [model.get(part) for part in ("layers", "heads")] if isinstance(model, dict) else []
+    layers, heads = (n if isinstance(n, int) and n > 0 else 0 for n in found or (0, 0))
+    if not 0 < layers * heads <= MAX_HEADS:
+        raise RunError(f"{run.folder}: expected layers and heads of a model, got {found}")
+    return layers, heads
 
 
 def facts(run: Run) -> dict[str, str]:

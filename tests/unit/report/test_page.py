@@ -1,167 +1,192 @@
-"""The page: whole, safe, accessible, and made from what a run has."""
+"""The page: whole, safe, and made from what runs have. A browser tests what it looks like."""
 
-import io
+import base64
+import json
+import re
 import subprocess
 import sys
 import unicodedata
-from html.parser import HTMLParser
+import zlib
 
-import matplotlib.image
 import numpy as np
 import pytest
 
-from headscribe.core.errors import UsageError
-from headscribe.report.markup import Html, tag, text
-from headscribe.report.matrices import _png
-from headscribe.report.page import SECTIONS, page, write_page
+from headscribe.core.errors import RunError, UsageError
+from headscribe.report import packing
+from headscribe.report.document import document
+from headscribe.report.page import asset, colors, page, policy, write_page
+from headscribe.report.parts import examples
 from headscribe.results.run import Run
 from tests.unit.report.synthetic import HOSTILE, make_run
+from tests.unit.report.synthetic_fit import make_fit
 
-VOID = {"meta", "img", "source", "br", "link"}
+_DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
 
 
-class Reader(HTMLParser):
-    """Collects elements and text; fails on badly nested markup."""
+def read(content: str) -> dict:
+    """The document of a page, as a browser would read it."""
+    found = _DATA.findall(content)
+    assert len(found) == 1
+    return json.loads(found[0])
 
-    def __init__(self, markup: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.feed(markup)
-        self.close()
-        assert self.open == []
 
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.words.append(data)
-
-    def named(self, name: str) -> list[dict[str, str | None]]:
-        return [attributes for tag, attributes in self.elements if tag == name]
+def unpack(text: str, kind: str) -> np.ndarray:
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), kind)
 
 
 @pytest.fixture(scope="module")
-def plain(run: Run) -> Reader:
-    return Reader(page([run]))
+def fit(tmp_path_factory) -> Run:
+    return make_fit(tmp_path_factory.mktemp("fit") / "fit")
 
 
-def test_everything_has_its_place(plain: Reader):
-    words = " ".join(plain.words)
-    for _, title, _ in SECTIONS:
-        assert title in words
-    for fact in (
-        "bundled:stories", "3 layers", "sample stories", "300 texts", "bundled:en", "0.1.0",
-        "Seed", "split all", "previous_token", "needs later keys", "2 texts",
-    ):  # fmt: skip
-        assert fact in words
-    assert "Not available" not in words
+def test_a_survey_and_a_fit_of_one_model_are_one_subject(run: Run, fit: Run):
+    subjects = read(page([run, fit]))["subjects"]
+    assert [one["name"] for one in subjects] == ["bundled:stories"]
+    assert subjects[0]["missing"] == []
+    assert [one["kind"] for one in subjects[0]["runs"]] == ["survey", "fit"]
+    assert set(subjects[0]["fit"]["formulas"]) == {f"{n}.{h}" for n in range(3) for h in range(4)}
 
 
-def test_it_is_accessible(plain: Reader):
-    ids = [attributes["id"] for _, attributes in plain.elements if "id" in attributes]
-    assert len(ids) == len(set(ids))
-    assert all(image["alt"] for image in plain.named("img"))
-    assert all(svg.get("aria-label") or svg.get("aria-hidden") for svg in plain.named("svg"))
-    assert len(plain.named("caption")) == len(plain.named("table")) > 3
-    assert all(cell.get("scope") for cell in plain.named("th"))
-    links = [link["href"] for link in plain.named("a")]
-    assert all(link[0] == "#" and link[1:] in ids for link in links)
-    headings = [name for name, _ in plain.elements if name in ("h1", "h2", "h3")]
-    assert headings == ["h1", "h2", *["h3"] * len(SECTIONS)]
-    assert plain.named("html")[0]["lang"] == "en"
+def test_a_second_survey_is_a_subject_of_its_own(run: Run, tmp_path):
+    other = make_run(tmp_path / "other", name="another", seed=1)
+    assert len(document([run, run])["subjects"]) == 2
+    assert [one["name"] for one in document([run, other])["subjects"]] == [
+        "bundled:stories", "another",
+    ]  # fmt: skip
 
 
-def test_it_stands_alone_in_both_themes(plain: Reader):
-    assert plain.named("script") == []
-    for name, attributes in plain.elements:
-        for key in ("src", "href", "srcset"):
-            address = attributes.get(key)
-            assert address is None or address.startswith(("data:image/", "#")), (name, address)
-    assert len(plain.named("picture")) == len(plain.named("source")) == 4
-    assert plain.named("source")[0]["media"] == "(prefers-color-scheme: dark)"
+def test_packed_scores_are_those_of_the_run(run: Run):
+    subject = document([run])["subjects"][0]
+    block = subject["survey"]["scores"]["blocks"]["jsd|raw|all"]
+    names = [pattern["name"] for pattern in subject["survey"]["about"]["patterns"]]
+    packed = {name: unpack(block[name], "<i2").reshape(len(names), 3, 4) for name in
+              ("score", "gain", "gain_low", "coverage")}  # fmt: skip
+    rows = [
+        row
+        for row in run.table("scores").to_pylist()
+        if (row["metric"], row["view"], row["split"]) == ("jsd", "raw", "all")
+    ]
+    assert len(rows) == len(names) * 12
+    for row in rows:
+        at = names.index(row["pattern"]), row["layer"], row["head"]
+        for name, values in packed.items():
+            if row[name] is None:
+                assert values[at] == packing.MISSING
+            else:
+                assert values[at] / packing.GRID == pytest.approx(row[name], abs=6.2e-5)
 
 
-def test_a_hostile_run_injects_nothing(tmp_path, run: Run):
+def test_numbers_off_the_grid_are_marked_not_wrapped():
+    values = np.array([np.nan, np.inf, 100.0, -100.0, 0.0, -3.5])
+    found = unpack(packing.numbers(values), "<i2") / packing.GRID
+    assert found.tolist() == pytest.approx([-4.0, -4.0, 3.99, -3.99, 0.0, -3.5], abs=1e-4)
+
+
+def test_packed_attention_is_that_of_the_examples(run: Run):
+    from headscribe.results.examples import read_examples
+
+    text = document([run])["subjects"][0]["survey"]["examples"]["texts"][0]
+    cells = unpack(text["data"], "u1").reshape(-1, 15, 15)
+    example = read_examples(run)[text["id"]]
+    for name, matrix in zip(text["matrices"], cells, strict=True):
+        kind, what = name.split(":", 1)
+        real = {"head": example.heads, "pattern": example.patterns}[kind][what].matrix()
+        assert np.sqrt(real) * text["levels"] == pytest.approx(matrix, abs=0.501)
+
+
+def test_text_beyond_the_budget_is_left_out_and_named(run: Run, monkeypatch):
+    monkeypatch.setattr(examples, "BUDGET", 10)
+    found = document([run])["subjects"][0]["survey"]["examples"]
+    assert found == {"texts": [], "omitted": ["stories:1"]}
+
+
+def test_a_hostile_run_ends_no_element_and_hides_nothing(tmp_path):
     names = {name: "lexical" for name in HOSTILE if name.isprintable() and name.strip()}
     made = make_run(
         tmp_path / "hostile",
         texts={"<script>id</script>\x1b": HOSTILE},
-        name='"><img src=x onerror=alert(1)>\u202e',
+        name='</script><img src=x onerror=alert(1)>\u202e',
         patterns=names,
         skipped={"<b>": '<i onclick="x">\x07'},
         notes=["</style><script>1</script>"],
-    )
+    )  # fmt: skip
     content = page([made])
-    reader = Reader(content)
-    assert reader.named("script") == reader.named("b") == []
-    assert len(reader.named("i")) == len(Reader(page([run])).named("i"))
-    assert not any(key.startswith("on") for _, known in reader.elements for key in known)
-    assert all(image["src"].startswith("data:") for image in reader.named("img"))
+    assert content.count("<script") == content.count("</script") == 2
+    assert content.count("<style") == content.count("</style") == 1
+    assert "onerror=alert" not in content.replace("onerror=alert(1)\\u003e", "").replace(
+        "onerror=alert(1)&gt;", ""
+    )
     bad = {c for c in content if unicodedata.category(c)[0] == "C"} - {"\n"}
     assert bad == set()
-    assert "<script>alert(1)</script>" in " ".join(reader.words)
+    words = json.dumps(read(content), ensure_ascii=False)
+    assert "<script>alert(1)</script>" in words
+    assert not any(unicodedata.category(c)[0] == "C" for c in words)
 
 
-def test_two_runs_fit_one_small_file(run: Run, tmp_path):
-    target = tmp_path / "page.html"
-    write_page([run, run], target)
-    assert target.stat().st_size < 5e6
-    reader = Reader(target.read_text(encoding="utf-8"))
-    assert len(reader.named("article")) == 2
-    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+def test_the_policy_admits_this_style_and_script_alone(run: Run):
+    content = page([run])
+    style = f"{colors()}\n{asset('report.css')}"
+    expected = policy(style, asset("report.js"))
+    assert "'unsafe-inline'" not in expected
+    assert expected.replace("'", "&#x27;") in content
+    assert f"<style>{style}</style>" in content
+    assert f"<script>{asset('report.js')}</script>" in content
+    assert "http://" not in re.sub(r"http://www\.w3\.org/[0-9a-z/]+", "", content)
 
 
-def test_what_is_missing_or_damaged_is_said_in_its_place(tmp_path):
+def test_the_bundle_carries_the_licences_of_what_it_holds():
+    banner = asset("report.js").split("*/")[0]
+    for part in ("d3-array", "d3-scale", "d3-shape", "Permission to use, copy, modify"):
+        assert part in banner
+
+
+def test_what_is_missing_or_damaged_is_named(tmp_path):
     made = make_run(tmp_path / "broken")
     made.manifest["complete"] = False
     made.manifest["tables"].remove("gate")
     (made.folder / "layers.parquet").write_bytes(b"no table")
-    words = " ".join(Reader(page([made])).words)
-    assert words.count("Not available") == 2
-    assert "unfinished" in words
-    assert "damaged" in words
-    assert "★" in words
+    subject = document([made])["subjects"][0]
+    assert {one["part"] for one in subject["missing"]} == {"gates", "layers"}
+    assert "damaged" in " ".join(one["why"] for one in subject["missing"])
+    assert not subject["runs"][0]["complete"]
+    assert subject["survey"]["scores"]["blocks"]
 
 
-def test_a_survey_without_texts_findings_or_gates(tmp_path):
-    made = make_run(tmp_path / "bare", patterns={"uniform": "sink"}, skipped={}, failures={})
-    words = " ".join(Reader(page([made])).words)
-    assert "0 of 12 heads" in words
-    assert "No example text" in words
-    assert "every pattern was scored" in words
+def test_a_table_of_another_version_says_which_one_opens_it(tmp_path):
+    made = make_run(tmp_path / "old", versions={"headscribe": "0.0.7"})
+    made.write_table("gate", made.table("gate").drop_columns(["on_rows"]))
+    [lack] = document([made])["subjects"][0]["missing"]
+    assert lack["part"] == "gates"
+    assert "on_rows, which headscribe 0.0.7 did not write" in lack["why"]
 
 
-def test_wrong_runs_are_refused(tmp_path, run: Run):
+def test_a_manifest_of_odd_values_opens(tmp_path):
+    made = make_run(tmp_path / "odd")
+    made.manifest |= {"patterns": [{"name": 3}, "x"], "corpus": None, "versions": [], "config": 7}
+    subject = document([made])["subjects"][0]
+    assert subject["name"] == "bundled:stories"
+    assert "scores" in {one["part"] for one in subject["missing"]}
+
+
+def test_a_model_of_impossible_size_is_refused(tmp_path):
+    made = make_run(tmp_path / "huge")
+    made.manifest["model"] |= {"layers": 10**9}
+    with pytest.raises(RunError, match="layers"):
+        document([made])
+
+
+def test_nothing_to_write_is_refused(tmp_path):
     with pytest.raises(UsageError, match="at least one run"):
         write_page([], tmp_path / "page.html")
-    other = Run.create(tmp_path / "fit", "fit", {})
-    with pytest.raises(UsageError, match="expected surveys"):
-        write_page([run, other], tmp_path / "page.html")
 
 
-def test_text_is_escaped_wherever_it_enters():
-    assert text('<a b="c">\x00') == r"&lt;a b=&quot;c&quot;&gt;\x00"
-    assert tag("p", "<", Html("<b>"), title='"', hidden=True, id=None) == (
-        '<p title="&quot;" hidden>&lt;<b></p>'
-    )
-
-
-def test_pngs_hold_the_palette_colours():
-    rng = np.random.default_rng(0)
-    palette = rng.integers(0, 256, (64, 3)).astype(np.uint8)
-    index = rng.integers(0, 64, (5, 9)).astype(np.uint8)
-    read = matplotlib.image.imread(io.BytesIO(_png(index, palette)), format="png")
-    assert (np.rint(read[..., :3] * 255).astype(np.uint8) == palette[index]).all()
+def test_a_page_is_written_whole_or_not_at_all(run: Run, tmp_path):
+    target = tmp_path / "page.html"
+    write_page([run], target)
+    assert target.stat().st_size < 5e5
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+    with pytest.raises(RunError, match="cannot write"):
+        write_page([run], tmp_path / "nowhere" / "page.html")
 
 
 def test_a_report_needs_no_model_library():
