@@ -5,9 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: test lint types layers unit docs-check docs assets demo wheel clean
+.PHONY: test lint types layers unit docs-check docs site assets demo wheel clean
 
-test: lint types layers docs-check unit
+test: lint types layers docs-check unit site
 
 # torch first and pinned: anything that asks for a newer one would pull gigabytes of GPU libraries.
 $(VENV)/ready: pyproject.toml constraints.txt
@@ -32,6 +32,10 @@ docs-check: $(VENV)/ready
 docs: $(VENV)/ready
 	$(BIN)/python -m headscribe.cli.documentation docs
 
+# The tutorial is run while the site is built; a warning or an error in it fails.
+site: $(VENV)/ready
+	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build
+
 unit: $(VENV)/ready
 	$(BIN)/python -m pytest
 
@@ -47,4 +51,4 @@ wheel: $(VENV)/ready
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis

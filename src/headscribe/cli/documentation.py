@@ -1,4 +1,4 @@
-"""Pages that are generated from the code: command-line help and the list of patterns.
+"""Pages that are generated from the code: command-line help, patterns, settings.
 
 `python -m headscribe.cli.documentation docs` writes them, `--check` says which are out of date.
 """
@@ -36,9 +36,14 @@ def _commands(path: str, command: Any) -> list[tuple[str, Any]]:  # noqa: ANN401
 
 def pages() -> dict[str, str]:
     """Every generated page by its path within the docs folder."""
+    from headscribe.cli.settings import settings_page
     from headscribe.patterns.documentation import patterns_page
 
-    return {"help.md": help_page(), "reference/patterns.md": patterns_page()}
+    return {
+        "help.md": help_page(),
+        "reference/patterns.md": patterns_page(),
+        "reference/settings.md": settings_page(),
+    }
 
 
 def main(arguments: list[str]) -> int:

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from headscribe.core.assets import asset
 from headscribe.core.errors import UsageError
 from headscribe.text.passages import WORD_FIELDS, Words
 from headscribe.text.readers import records
@@ -81,6 +82,14 @@ class Corpus:
         return replace(self, texts=self.texts[: _positive(n)])
 
 
+SAMPLES = "bundled:samples"
+"""The name of the short stories that come with Headscribe."""
+
+
+def _file(path: str | os.PathLike[str]) -> Path:
+    return asset("samples") / "stories.jsonl" if path == SAMPLES else Path(path)
+
+
 class DatasetLike(Protocol):
     """What is asked of a Hugging Face data set: the names of its columns, and rows."""
 
@@ -104,7 +113,7 @@ def read(
     depend on order, and identical texts stay together.
 
     Args:
-        paths: one path, or several.
+        paths: one path, or several; `bundled:samples` are the short stories that come along.
         limit: stop after so many texts that are not empty.
 
     Raises:
@@ -112,7 +121,7 @@ def read(
             file that is not UTF-8, or no text at all.
     """
     listed = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-    sources = [Source(Path(path)) for path in listed]
+    sources = [Source(_file(path)) for path in listed]
     if not sources:
         raise UsageError("expected at least one file of texts, got none")
     stems = [source.stem for source in sources]

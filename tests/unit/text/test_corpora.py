@@ -292,3 +292,10 @@ def test_the_shared_stories(shared_data):
     assert len(corpus) == 200
     blocks = read(shared_data / "tinystories" / "extra.txt.gz", limit=3)
     assert all("\n\n" not in text.text for text in blocks)
+
+
+def test_the_bundled_samples_are_a_corpus():
+    corpus = read("bundled:samples")
+    assert corpus.name == "stories"
+    assert len(corpus) > 30
+    assert [text.id for text in corpus][:2] == [text.id for text in read(["bundled:samples"])][:2]
