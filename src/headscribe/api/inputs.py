@@ -1,16 +1,21 @@
 """From what a user names to what an engine reads: a source of attention and its passages."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
+
 from headscribe.core.errors import UsageError
+from headscribe.text.alignment import align
+from headscribe.text.annotation import Annotation, annotated
 from headscribe.text.annotators import Annotator, annotator, default_for
-from headscribe.text.cache import annotated
-from headscribe.text.corpora import Corpus, DatasetLike, from_dataset, from_strings, read
-from headscribe.text.passages import WORD_FIELDS, Passage
+from headscribe.text.corpora import Corpus, DatasetLike, Text, from_dataset, from_strings, read
+from headscribe.text.passages import WORD_FIELDS, Encoding, Passage, Words
 
 if TYPE_CHECKING:
     from headscribe.models.loading import Source
@@ -59,6 +64,8 @@ class Inputs:
         provides: the word fields that every passage has.
         corpus: name, fingerprint and counts, for the record.
         annotator: its name and fingerprint.
+        notes: what a reader of the results should know.
+        later: finds the words that the passages still lack; None: they lack none.
     """
 
     source: "Model | Recording"
@@ -67,6 +74,50 @@ class Inputs:
     corpus: dict[str, object]
     annotator: dict[str, str]
     notes: tuple[str, ...] = field(default=())
+    later: Annotator | None = None
+
+    @contextmanager
+    def completing(
+        self, order: Sequence[str], workers: int | None, report: Reporter
+    ) -> Iterator[Callable[[Sequence[Passage]], Sequence[Passage]]]:
+        """Gives passages their words, ahead of their use: in processes of their own if worth it.
+
+        Args:
+            order: the texts as they will be asked for; one that is named twice is kept meanwhile.
+            workers: processes that annotate; None: what the work is worth.
+            report: hears of the progress.
+        """
+        if self.later is None:
+            yield lambda passages: passages
+            return
+        left = Counter(order)
+        bare = {passage.text_id: passage for passage in self.passages}
+        texts = [Text(name, bare[name].group, bare[name].text) for name in left]
+        annotation = Annotation(
+            texts,
+            self.later,
+            workers=workers,
+            progress=lambda done, total: report("annotating", done, total),
+        )
+        kept: dict[str, Passage] = {}
+
+        def complete(passages: Sequence[Passage]) -> Sequence[Passage]:
+            found = []
+            for passage in passages:
+                name = passage.text_id
+                whole = kept.pop(name, None) or _joined(passage, annotation.words(name))
+                left[name] -= 1
+                if left[name] > 0:
+                    kept[name] = whole
+                found.append(whole)
+            return found
+
+        with annotation:
+            yield complete
+
+
+def _joined(passage: Passage, words: Words) -> Passage:
+    return align(Text(passage.text_id, passage.group, passage.text), passage.encoding, words)
 
 
 def open_inputs(
@@ -76,8 +127,21 @@ def open_inputs(
     limit: int | None,
     max_tokens: int | None,
     report: Reporter,
+    *,
+    workers: int | None = None,
+    later: bool = False,
 ) -> Inputs:
     """Open a model with a corpus, or a recording, which has its own texts.
+
+    Args:
+        model: what `headscribe.load` takes or gives, or a recording.
+        texts: what `headscribe.corpus` takes; None for a recording.
+        annotator_name: the annotator, None for the default.
+        limit: at most so many texts.
+        max_tokens: cut every text to so many tokens.
+        report: hears of the progress.
+        workers: processes that annotate; None: what the work is worth.
+        later: leave out words that take long to find; `Inputs.completing` finds them.
 
     Raises:
         UsageError: texts for a recording, none for a model, or what opening either raises.
@@ -101,6 +165,8 @@ def open_inputs(
         annotator_name=annotator_name,
         max_tokens=max_tokens,
         report=report,
+        workers=workers,
+        later=later,
     )
 
 
@@ -111,24 +177,29 @@ def model_inputs(
     annotator_name: str | None = None,
     max_tokens: int | None = None,
     report: Reporter = silent,
+    workers: int | None = None,
+    later: bool = False,
 ) -> Inputs:
-    """Tokenise, annotate and align a corpus for a model.
+    """Tokenise, annotate and align a corpus for a model; see `open_inputs`.
 
     Raises:
         UsageError: no such annotator, or no text has a token.
     """
     chosen = annotator(annotator_name, texts) if annotator_name else default_for(texts)
+    later = later and chosen.cacheable
     encodings = model.encode([text.text for text in texts], max_tokens)
-    passages, cut, empty = [], 0, 0
-    from headscribe.text.alignment import align
-
-    words_of = annotated(texts, chosen, lambda done, total: report("annotating", done, total))
-    for (text, words), encoding in zip(words_of, encodings, strict=True):
-        if len(encoding) == 0 or bool(encoding.is_special.all()):
-            empty += 1
-            continue
-        cut += encoding.cut > 0
-        passages.append(align(text, encoding, words))
+    with_tokens = [
+        (text, encoding)
+        for text, encoding in zip(texts, encodings, strict=True)
+        if len(encoding) and not encoding.is_special.all()
+    ]
+    empty = len(texts) - len(with_tokens)
+    cut = sum(encoding.cut > 0 for _, encoding in with_tokens)
+    if later:
+        nothing = Words((), np.zeros((0, 2), np.int64))
+        passages = [align(text, encoding, nothing) for text, encoding in with_tokens]
+    else:
+        passages = _annotated(texts, with_tokens, chosen, workers, report)
     if not passages:
         raise UsageError(f"expected texts with at least one token, got {empty} without any")
     skipped = dict(texts.skipped) | ({"no token": empty} if empty else {})
@@ -142,7 +213,26 @@ def model_inputs(
         "cut": cut,
     }
     notes = (f"{cut} of {len(passages)} texts were cut at the token limit",) if cut else ()
-    return Inputs(model, tuple(passages), chosen.provides, facts, _identity(chosen), notes)
+    return Inputs(
+        model, tuple(passages), chosen.provides, facts, _identity(chosen), notes,
+        chosen if later else None,
+    )  # fmt: skip
+
+
+def _annotated(
+    texts: Corpus,
+    encoded: Sequence[tuple[Text, Encoding]],
+    chosen: Annotator,
+    workers: int | None,
+    report: Reporter,
+) -> list[Passage]:
+    corpus = replace(texts, texts=tuple(text for text, _ in encoded))
+    progress = lambda done, total: report("annotating", done, total)  # noqa: E731
+    found = annotated(corpus, chosen, progress, workers=workers)
+    return [
+        align(text, encoding, words)
+        for (text, words), (_, encoding) in zip(found, encoded, strict=True)
+    ]
 
 
 def recorded_inputs(

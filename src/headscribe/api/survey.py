@@ -99,6 +99,7 @@ def survey(
     token_budget: int = 1024,
     out: str | Path | None = None,
     resume: bool = False,
+    workers: int | None = None,
     report: Reporter = silent,
 ) -> Survey:
     """Score every head of a model against every pattern on a corpus.
@@ -115,6 +116,7 @@ def survey(
         token_budget: padded tokens a batch.
         out: directory of the run; None: a new one under `runs/`.
         resume: go on with the unfinished run in `out`.
+        workers: processes that annotate while the model works; None: what the work is worth.
         report: hears of the progress.
 
     Raises:
@@ -122,13 +124,14 @@ def survey(
         RunError: NaN attention, memory, a disk that is full. What was stored stays.
     """
     started = time.monotonic()
-    inputs = open_inputs(model, texts, annotator, limit, max_tokens, report)
+    inputs = open_inputs(model, texts, annotator, limit, max_tokens, report, later=True)
     choice = choose_patterns(patterns, inputs.provides, _any_causal(inputs.source))
     engine = _engine(inputs, choice, seed, token_budget)
     run, progress = _opened(inputs, choice, engine, out, resume)
     if run.complete:
         return Survey(run)
-    run_stored(engine, progress, run, report)
+    with inputs.completing(engine.order(progress), workers, report) as engine.complete:
+        run_stored(engine, progress, run, report)
     _write_tables(engine, progress, run)
     run.finish(
         failures=_failures(engine, progress),

@@ -21,6 +21,7 @@ from headscribe.cli.options import (
     SeedOption,
     StackOption,
     TextOption,
+    WorkersOption,
 )
 from headscribe.core.errors import UsageError
 
@@ -73,6 +74,7 @@ def survey(
     stack: StackOption = None,
     out: OutOption = None,
     resume: ResumeOption = False,
+    workers: WorkersOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Score every head against every pattern."""
@@ -97,6 +99,7 @@ def survey(
             seed=seed,
             out=out,
             resume=resume,
+            workers=workers,
             report=report,
         )
     from headscribe.results import queries

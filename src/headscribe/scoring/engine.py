@@ -114,6 +114,7 @@ class Engine:
         seed: decides buckets, splits and folds.
         token_budget: padded tokens a batch.
         example_texts: number of texts whose attention is kept for the report.
+        complete: gives passages that lack their words these, batch by batch.
     """
 
     source: Source
@@ -122,6 +123,7 @@ class Engine:
     seed: int = 0
     token_budget: int = 1024
     example_texts: int = 6
+    complete: Callable[[Sequence[Passage]], Sequence[Passage]] = tuple
 
     def __post_init__(self) -> None:
         names = [pattern.name for pattern in self.patterns]
@@ -150,6 +152,16 @@ class Engine:
         # The order of the texts decides ties of length: it must not depend on the caller's.
         texts = sorted(phase.passages, key=lambda passage: passage.text_id)
         return [tuple(texts[i] for i in index) for index in batches(texts, self.token_budget)]
+
+    def order(self, progress: Progress) -> list[str]:
+        """The texts that are still to be read, in the order in which they will be."""
+        left = [
+            batch
+            for number, phase in enumerate(self.phases())
+            if number >= progress.phase
+            for batch in self._batches(phase)[progress.batches * (number == progress.phase) :]
+        ]
+        return [passage.text_id for batch in left for passage in batch]
 
     def total_texts(self) -> int:
         """Texts to read in both phases together."""
@@ -190,7 +202,7 @@ class Engine:
         calibration: Calibration | None,
         progress: Progress,
     ) -> None:
-        parts = self._read(batch, phase, calibration, progress)
+        parts = self._read(self.complete(batch), phase, calibration, progress)
         progress.whole = False
         for part in parts:
             part.scorer.commit()

@@ -3,8 +3,6 @@
 import json
 import os
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -12,13 +10,9 @@ from typing import Any
 import numpy as np
 from platformdirs import user_cache_path
 
-from headscribe.core.errors import UsageError
-from headscribe.text.annotators.contract import Annotator
-from headscribe.text.corpora import Corpus, Text
 from headscribe.text.passages import WORD_FIELDS, Words
 
 _FORMAT = 1
-_BATCH = 64
 _NUMBERS = frozenset({"spans", "head", "sentence"})
 
 
@@ -45,6 +39,10 @@ class AnnotationCache:
         digest = blake2b(key, digest_size=16).hexdigest()
         return self.folder / digest[:2] / f"{digest[2:]}.json"
 
+    def has(self, text: str, fingerprint: str) -> bool:
+        """Whether there is a file for the text; it may be damaged."""
+        return self.path(text, fingerprint).is_file()
+
     def get(self, text: str, fingerprint: str) -> Words | None:
         """The words of a text; `None` if they are absent, unreadable or damaged."""
         try:
@@ -54,7 +52,7 @@ class AnnotationCache:
         checksum, _, payload = content.partition(b"\n")
         if checksum != _checksum(payload):
             return None
-        return _words_of(json.loads(payload))
+        return words_of(json.loads(payload))
 
     def put(self, text: str, fingerprint: str, words: Words) -> None:
         """Keep the words of a text.
@@ -64,7 +62,7 @@ class AnnotationCache:
         """
         path = self.path(text, fingerprint)
         path.parent.mkdir(parents=True, exist_ok=True)
-        payload = json.dumps(_columns_of(words), ensure_ascii=False, separators=(",", ":"))
+        payload = json.dumps(columns_of(words), ensure_ascii=False, separators=(",", ":"))
         raw = payload.encode("utf-8", "surrogatepass")
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
         try:
@@ -80,7 +78,8 @@ def _checksum(payload: bytes) -> bytes:
     return blake2b(payload, digest_size=16).hexdigest().encode()
 
 
-def _columns_of(words: Words) -> dict[str, Any]:
+def columns_of(words: Words) -> dict[str, Any]:
+    """The columns of words by name, as JSON has them."""
     columns = {name: getattr(words, name) for name in ("form", "spans", *WORD_FIELDS)}
     return {
         name: column.ravel().tolist() if isinstance(column, np.ndarray) else column
@@ -89,70 +88,10 @@ def _columns_of(words: Words) -> dict[str, Any]:
     }
 
 
-def _words_of(columns: dict[str, Any]) -> Words:
+def words_of(columns: dict[str, Any]) -> Words:
+    """Read back what `columns_of` gave."""
     read: dict[str, Any] = {
         name: np.array(column, np.int64) if name in _NUMBERS else tuple(column)
         for name, column in columns.items()
     }
     return Words(**{**read, "spans": read["spans"].reshape(-1, 2)})
-
-
-def annotated(
-    corpus: Corpus,
-    annotator: Annotator,
-    progress: Callable[[int, int], None] | None = None,
-    cache: AnnotationCache | None = None,
-) -> Iterator[tuple[Text, Words]]:
-    """The texts of a corpus with their words, in order; each is annotated once and then cached.
-
-    Annotation runs ahead by at most 64 texts, so a consumer that stops early pays for no more. If
-    the cache cannot be written, a warning says so once and the work goes on without it.
-
-    Args:
-        corpus: the texts.
-        annotator: what finds the words; one that is not `cacheable` bypasses the cache.
-        progress: called after every text with the number done and the number of all texts.
-        cache: where annotations are kept; by default in `cache_folder()`.
-
-    Raises:
-        UsageError: a text that cannot be annotated, or words that lack what the annotator provides.
-    """
-    store = (AnnotationCache() if cache is None else cache) if annotator.cacheable else None
-    writable = True
-    for begin in range(0, len(corpus), _BATCH):
-        batch = corpus.texts[begin : begin + _BATCH]
-        found = {
-            i: words
-            for i, text in enumerate(batch)
-            if store is not None
-            and (words := store.get(text.text, annotator.fingerprint)) is not None
-        }
-        missing = [i for i in range(len(batch)) if i not in found]
-        fresh = annotator.annotate([batch[i] for i in missing])
-        for i, words in zip(missing, fresh, strict=True):
-            _check_provided(annotator, batch[i], words)
-            found[i] = words
-            if store is not None and writable:
-                try:
-                    store.put(batch[i].text, annotator.fingerprint, words)
-                except OSError as error:
-                    writable = False
-                    warnings.warn(
-                        f"annotations are not cached: {store.folder} cannot be written "
-                        f"({error.strerror}); HEADSCRIBE_CACHE names another folder",
-                        RuntimeWarning,
-                        stacklevel=2,
-                    )
-        for i, text in enumerate(batch):
-            yield text, found[i]
-            if progress is not None:
-                progress(begin + i + 1, len(corpus))
-
-
-def _check_provided(annotator: Annotator, text: Text, words: Words) -> None:
-    missing = annotator.provides - words.provides
-    if missing:
-        raise UsageError(
-            f"text {text.id}: expected {', '.join(sorted(missing))} from the annotator "
-            f"{annotator.name}, got none"
-        )

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headscribe.core.errors import UsageError
+from headscribe.text.annotation import annotated
 from headscribe.text.annotators import Gold, Plain
-from headscribe.text.cache import AnnotationCache, annotated, cache_folder
+from headscribe.text.cache import AnnotationCache, cache_folder
 from headscribe.text.corpora import Corpus, Text, from_strings
 from headscribe.text.passages import WORD_FIELDS, Words
 
