@@ -189,9 +189,7 @@ def stored_formulas(folder: str | Path) -> "dict[HeadId, Formula]":
     """
     from headscribe.fitting.formula import Formula
 
-    run = Run.open(folder)
-    if run.manifest["kind"] != "fit":
-        raise UsageError(f"expected the run of a fit in {folder}, got a {run.manifest['kind']}")
+    run = _fit_run(folder)
     rows = run.table("formulas").to_pylist()
     rows.sort(key=lambda row: -(row["formula_raw_iou_mean"] or 0.0))
     try:
@@ -201,6 +199,22 @@ def stored_formulas(folder: str | Path) -> "dict[HeadId, Formula]":
         }
     except json.JSONDecodeError as error:
         raise RunError(f"{folder}: a stored formula is damaged ({error})") from error
+
+
+def stored_texts(folder: str | Path) -> int:
+    """How many texts the formulas of a fit were fitted on.
+
+    Raises:
+        UsageError: the folder holds no fit.
+    """
+    return int(_fit_run(folder).manifest["corpus"]["texts"])
+
+
+def _fit_run(folder: str | Path) -> Run:
+    run = Run.open(folder)
+    if run.manifest["kind"] != "fit":
+        raise UsageError(f"expected the run of a fit in {folder}, got a {run.manifest['kind']}")
+    return run
 
 
 def stored_mixtures(folder: str | Path) -> "dict[HeadId, list[dict[str, Any]]]":
@@ -213,9 +227,7 @@ def stored_mixtures(folder: str | Path) -> "dict[HeadId, list[dict[str, Any]]]":
     Raises:
         UsageError: the folder holds no finished fit with mixtures.
     """
-    run = Run.open(folder)
-    if run.manifest["kind"] != "fit":
-        raise UsageError(f"expected the run of a fit in {folder}, got a {run.manifest['kind']}")
+    run = _fit_run(folder)
     found: dict[HeadId, list[dict[str, Any]]] = {}
     for row in run.table("mixtures").to_pylist():
         head = HeadId(row.pop("layer"), row.pop("head"))

@@ -1,21 +1,28 @@
-"""Proof by replacement: a model whose heads their formulas replace, measured against controls."""
+"""Proof by replacement: a model whose heads their programs replace, measured against controls."""
 
+import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headscribe.api.fit import stored_formulas
+from headscribe.api.fit import stored_texts
 from headscribe.api.inputs import CorpusLike, Reporter, corpus, model_inputs, silent
+from headscribe.api.plans import Programs, programs_of
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
+from headscribe.core.rows import RowPolicy
 from headscribe.results.run import Run
 
 if TYPE_CHECKING:
-    from headscribe.fitting.formula import Formula
     from headscribe.models.loading import Source
     from headscribe.models.model import Model
-    from headscribe.replacement.curves import Curves
+    from headscribe.replacement.curves import Contender, Curves
+    from headscribe.replacement.plan import Program
+    from headscribe.text.passages import Passage
 
 FRACTIONS = (0.05, 0.10, 0.25, 0.50, 0.75, 1.00)
 
@@ -43,12 +50,15 @@ def opened_model(model: "Model | Source") -> "Model":
 
 def replace(
     model: "Model | Source",
-    programs: "str | Path | dict[HeadId, Formula]",
+    programs: Programs,
     texts: CorpusLike,
     fit_texts: CorpusLike,
     *,
     fractions: Sequence[float] = FRACTIONS,
+    policy: RowPolicy = "exclude",
     tune: bool = False,
+    random_orders: int = 3,
+    trust: bool = False,
     annotator: str | None = None,
     limit: int | None = None,
     max_tokens: int | None = None,
@@ -57,19 +67,24 @@ def replace(
     resume: bool = False,
     report: Reporter = silent,
 ) -> Replacement:
-    """Replace ever more heads by their formulas, best explained first, and measure the model.
+    """Replace ever more heads by their programs, best explained first, and measure the model.
 
-    Beside the formulas stand the profile, the best fixed pattern, other heads' formulas, silence
-    and mean attention, in the same order of heads, and the formulas in random orders.
+    Beside the programs stand the profile, the best fixed pattern, other heads' programs, silence
+    and mean attention, in the same order of heads, and the programs in random orders.
 
     Args:
         model: what `headscribe.load` takes or gives.
-        programs: the run of a fit, or formulas by head, best explained first.
-        texts: texts to measure on, none of which the formulas were fitted on.
+        programs: the run of a fit, a plan file (see `headscribe.api.plans`), or programs by head,
+            best explained first.
+        texts: texts to measure on, none of which the programs were fitted on.
         fit_texts: texts that the controls are estimated on, and that tuning reads; as many as the
             fit itself used.
-        fractions: the shares of the heads to replace.
+        fractions: the shares of the programs' heads to replace.
+        policy: what becomes of rows that a program says nothing about: `exclude` keeps the head's
+            own, `sink`, `self` and `uniform` put a fixed one there.
         tune: also tune the weights, and controls likewise, by the altered model's own loss.
+        random_orders: measure the programs in so many random orders of heads besides.
+        trust: run Python programs of a plan in this process instead of the sandbox.
         annotator: as in `survey`.
         limit: at most so many texts to measure on.
         max_tokens: cut every text to so many tokens.
@@ -82,20 +97,19 @@ def replace(
         UsageError: programs that look ahead in a causal model, unknown heads, wrong input.
     """
     from headscribe.replacement.curves import curves
-    from headscribe.replacement.study import tuned, untuned
+    from headscribe.replacement.record import record
+    from headscribe.replacement.study import untuned
 
+    started = time.monotonic()
     if not fractions or not all(0 < fraction <= 1 for fraction in fractions):
         raise UsageError(f"expected fractions above 0 and up to 1, got {list(fractions)}")
-    formulas = programs if isinstance(programs, dict) else stored_formulas(programs)
-    used = None if isinstance(programs, dict) else Run.open(programs).manifest["corpus"]["texts"]
+    used = _texts_of(programs)
     loaded = opened_model(model)
-    measured = model_inputs(
-        loaded, corpus(texts, limit), annotator_name=annotator, max_tokens=max_tokens,
-        report=report,
-    )  # fmt: skip
-    fitted = model_inputs(
-        loaded, corpus(fit_texts, used), annotator_name=annotator, max_tokens=max_tokens,
-        report=report,
+    measured, fitted = (
+        model_inputs(
+            loaded, given, annotator_name=annotator, max_tokens=max_tokens, report=report
+        )
+        for given in (corpus(texts, limit), corpus(fit_texts, used))
     )  # fmt: skip
     config = {
         "model": loaded.fingerprint,
@@ -103,26 +117,101 @@ def replace(
         "fit_corpus": fitted.corpus["fingerprint"],
         "max_tokens": max_tokens,
         "fractions": list(fractions),
+        "policy": policy,
         "tune": tune,
+        "random_orders": random_orders,
         "seed": seed,
     }
-    run = None if out is None else _run(out, config, resume)
-    contenders = untuned(loaded, formulas, fitted.passages, seed=seed)
-    if tune:
-        contenders += tuned(loaded, formulas, fitted.passages, told=report)
-    found = curves(
-        loaded, contenders, list(formulas), measured.passages, fractions=fractions, seed=seed,
-        run=run,
-    )  # fmt: skip
-    document = found.document()
-    if run is not None:
-        run.finish(replacement=document, model={"name": loaded.name}, corpus=measured.corpus)
+    with ExitStack() as held:
+        chosen = programs_of(programs, loaded, fitted.passages, held, trust=trust)
+        _check(loaded, chosen, policy, measured.passages, tune)
+        run = None if out is None else _run(out, config, resume)
+        contenders = untuned(
+            loaded, chosen, fitted.passages, seed=seed, random_orders=random_orders
+        )
+        if tune:
+            contenders += _tuned(loaded, chosen, fitted.passages, run, report)
+        found = curves(
+            loaded, contenders, list(chosen), measured.passages, fractions=fractions, seed=seed,
+            policy=policy, run=run, told=lambda *at: report("replacing", *at),
+        )  # fmt: skip
+        document = found.document()
+        if run is not None:
+            report("recording", 0, 1)
+            facts = record(run, loaded, contenders, list(chosen), measured.passages, policy,
+                           fractions)  # fmt: skip
+            run.finish(
+                replacement=document,
+                corpus=measured.corpus,
+                versions={name: version(name) for name in ("headscribe", "torch", "numpy")},
+                seconds=round(time.monotonic() - started, 2),
+                **facts,
+            )
+            report("recording", 1, 1)
     return Replacement(document, found)
+
+
+def _texts_of(programs: Programs) -> int | None:
+    """How many texts the fit used; None for other plans."""
+    if not isinstance(programs, str | Path) or Path(programs).is_file():
+        return None
+    return stored_texts(programs)
+
+
+def _check(
+    model: "Model",
+    programs: "dict[HeadId, Program]",
+    policy: RowPolicy,
+    passages: "Sequence[Passage]",
+    tune: bool,
+) -> None:
+    """Refuse what cannot be replaced before a run is begun.
+
+    Raises:
+        UsageError: what `Plan.check` and `foresee` raise; programs without weights to tune.
+    """
+    from headscribe.fitting.formula import Formula
+    from headscribe.replacement.apply import foresee
+    from headscribe.replacement.plan import Plan
+
+    plan = Plan(programs, policy)
+    plan.check(model)
+    fixed = [head for head, one in programs.items() if not isinstance(one, Formula)]
+    if tune and fixed:
+        raise UsageError(
+            f"head {fixed[0]}: expected a formula to tune, got {programs[fixed[0]].name}; leave "
+            "out --tune"
+        )
+    foresee(model, plan, max(passages[:8], key=len))
+
+
+def _tuned(
+    model: "Model",
+    programs: "dict[HeadId, Program]",
+    fit: "Sequence[Passage]",
+    run: Run | None,
+    report: Reporter,
+) -> "list[Contender]":
+    """The tuned formulas and their controls, those of an interrupted run where it has them."""
+    from headscribe.fitting.formula import Formula
+    from headscribe.replacement.record import stored_tuned, tuned_table
+    from headscribe.replacement.study import tuned
+
+    if run is not None and "tuned" in run.manifest["tables"]:
+        return stored_tuned(run.table("tuned"))
+    formulas = {head: one for head, one in programs.items() if isinstance(one, Formula)}
+    found = tuned(model, formulas, fit, told=report)
+    if run is not None:
+        run.write_table("tuned", tuned_table(found))
+    return found
 
 
 def _run(out: str | Path, config: dict[str, object], resume: bool) -> Run:
     if not resume:
-        return Run.create(out, "replacement", config)
+        run = Run.create(out, "replacement", config)
+        run.manifest |= {"started": datetime.now(UTC).isoformat(timespec="seconds")}
+        run.save()
+        return run
     run = Run.open(out)
     run.check_config(config)
     return run
@@ -130,13 +219,26 @@ def _run(out: str | Path, config: dict[str, object], resume: bool) -> Run:
 
 def talk(
     model: "Model | Source",
-    programs: "str | Path | dict[HeadId, Formula]",
+    programs: Programs,
     prompt: str,
     *,
     fraction: float = 1.0,
+    policy: RowPolicy = "exclude",
+    trust: bool = False,
+    fit_texts: CorpusLike | None = None,
     max_new_tokens: int = 64,
 ) -> tuple[str, str]:
     """Go on with a text, by the model as it is and with its best explained heads replaced.
+
+    Args:
+        model: what `headscribe.load` takes or gives.
+        programs: as in `replace`.
+        prompt: how the text begins.
+        fraction: the share of the programs' heads to replace, in their order.
+        policy: as in `replace`.
+        trust: as in `replace`.
+        fit_texts: texts that the programs `profile` and `mean` of a plan are estimated on.
+        max_new_tokens: how much to write.
 
     Raises:
         UsageError: the model is not causal, or the prompt leaves no room.
@@ -146,10 +248,13 @@ def talk(
     from headscribe.replacement.plan import Plan
 
     loaded = opened_model(model)
-    formulas = programs if isinstance(programs, dict) else stored_formulas(programs)
-    count = count_of(fraction, len(formulas))
-    chosen = dict(list(formulas.items())[:count])
-    return (
-        generate(loaded, Plan({}), prompt, max_new_tokens),
-        generate(loaded, Plan(chosen), prompt, max_new_tokens),
-    )
+    fit = None if fit_texts is None else model_inputs(loaded, corpus(fit_texts)).passages
+    with ExitStack() as held:
+        found = programs_of(programs, loaded, fit, held, trust=trust)
+        heads = list(found)[: count_of(fraction, len(found))]
+        plan = Plan(found, policy).only(heads)
+        plan.check(loaded)
+        return (
+            generate(loaded, Plan({}), prompt, max_new_tokens),
+            generate(loaded, plan, prompt, max_new_tokens),
+        )

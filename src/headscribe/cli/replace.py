@@ -1,7 +1,7 @@
 """`headscribe replace`."""
 
 import json
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
 import typer
 
@@ -18,6 +18,7 @@ from headscribe.cli.options import (
     TextOption,
 )
 from headscribe.core.errors import UsageError
+from headscribe.core.rows import RowPolicy
 
 
 def replace(
@@ -25,7 +26,13 @@ def replace(
         str, typer.Argument(metavar="MODEL", help="A hub id, a folder or bundled:stories.")
     ],
     programs: Annotated[
-        str, typer.Option("--programs", metavar="RUN", help="The run of a fit of this model.")
+        str,
+        typer.Option(
+            "--programs",
+            metavar="RUN|FILE",
+            help="The run of a fit of this model, or a file of lines `LAYER.HEAD: PROGRAM`, where "
+            "PROGRAM is a pattern, a relation, a .py file, zero, profile or mean.",
+        ),
     ],
     text: TextOption = None,
     fit_text: Annotated[
@@ -40,13 +47,28 @@ def replace(
     fractions: Annotated[
         str, typer.Option("--fractions", help="Shares of the heads to replace.")
     ] = "0.05,0.1,0.25,0.5,0.75,1",
+    rows: Annotated[
+        str,
+        typer.Option(
+            "--rows",
+            metavar="POLICY",
+            help="Rows that a program says nothing about: exclude (keep the head's own), sink, "
+            "self or uniform.",
+        ),
+    ] = "exclude",
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run .py files that you wrote without the sandbox.")
+    ] = False,
     tune: Annotated[
         bool, typer.Option("--tune", help="Also tune the weights on the altered model's loss.")
     ] = False,
     generate: Annotated[
         str | None,
         typer.Option(
-            "--generate", metavar="TEXT", help="Instead: go on with this text.", show_default=False
+            "--generate",
+            metavar="TEXT",
+            help="Instead: go on with this text, the largest of the fractions replaced.",
+            show_default=False,
         ),
     ] = None,
     limit: LimitOption = None,
@@ -59,16 +81,25 @@ def replace(
     resume: ResumeOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Put the formulas inside the model in place of their heads; measure what it costs."""
+    """Put programs inside the model in place of their heads; measure what it costs."""
     from headscribe.api.replace import replace as run_replace
     from headscribe.api.replace import talk
     from headscribe.cli.progress import progress
     from headscribe.models.loading import load
+    from headscribe.text.corpora import read
 
-    shares = _fractions(fractions)
+    shares, policy = _fractions(fractions), _policy(rows)
     loaded = load(model, device=device, dtype=dtype)
     if generate is not None:
-        before, after = talk(loaded, programs, generate, fraction=max(shares))
+        before, after = talk(
+            loaded,
+            programs,
+            generate,
+            fraction=max(shares),
+            policy=policy,
+            trust=trust,
+            fit_texts=read(fit_text) if fit_text else None,
+        )
         if as_json:
             print(json.dumps({"unaltered": before, "replaced": after}, ensure_ascii=False))
         else:
@@ -76,8 +107,6 @@ def replace(
         return
     if not text or not fit_text:
         raise UsageError("expected --text PATH to measure on and --fit-text PATH for the controls")
-    from headscribe.text.corpora import read
-
     with progress() as report:
         found = run_replace(
             loaded,
@@ -85,7 +114,9 @@ def replace(
             read(text),
             read(fit_text),
             fractions=shares,
+            policy=policy,
             tune=tune,
+            trust=trust,
             annotator=annotator,
             limit=limit,
             max_tokens=max_tokens,
@@ -111,6 +142,15 @@ def replace(
 
 def _fractions(text: str) -> tuple[float, ...]:
     try:
-        return tuple(float(part) for part in text.split(","))
+        found = tuple(float(part) for part in text.split(","))
     except ValueError as error:
         raise UsageError(f"expected numbers between commas, got {text!r}") from error
+    if not all(0 < one <= 1 for one in found):
+        raise UsageError(f"expected fractions above 0 and up to 1, got {text!r}")
+    return found
+
+
+def _policy(text: str) -> RowPolicy:
+    if text not in get_args(RowPolicy):
+        raise UsageError(f"expected --rows {', '.join(get_args(RowPolicy))}, got {text!r}")
+    return cast("RowPolicy", text)

@@ -1,6 +1,6 @@
 """How much is lost as more heads are replaced: curves, controls, random orders, single heads."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -222,6 +222,7 @@ def curves(
     token_budget: int = 2048,
     positions: int | None = None,
     run: Run | None = None,
+    told: Callable[[int, int], None] | None = None,
 ) -> Curves:
     """Measure the model under every plan of the curves.
 
@@ -237,6 +238,7 @@ def curves(
         positions: masked models: masked tokens a text; None for all.
         run: where the readings are kept, so that an interrupted measurement goes on; the table
             `replacement` is written into it at the end.
+        told: told the number of texts that are read, and of how many.
 
     Raises:
         UsageError: what `points_of`, `Plan.only` and `measure` raise; the run holds readings of
@@ -254,6 +256,8 @@ def curves(
     try:
         for index, one in reading:
             found[index] = one
+            if told is not None:
+                told(len(found), len(passages))
             if store is not None:
                 store.save(found)
     finally:

@@ -36,18 +36,20 @@ def untuned(
         random_orders: in so many random orders the programs are measured besides.
 
     Raises:
-        UsageError: what `estimate` and `shuffled` raise.
+        UsageError: what `estimate` raises.
     """
     controls = estimate(model, fit, baselines())
     heads = sorted(programs)
-    return [
+    found = [
         Contender("formula", programs, alone=True, random_orders=random_orders),
         Contender("profile", {head: controls.profile[head] for head in heads}, alone=True),
         Contender("fixed", {head: controls.fixed[head] for head in heads}),
-        Contender("shuffled", shuffled(programs, seed)),
         Contender("zero", dict.fromkeys(heads, ZERO), alone=True),
         Contender("mean", {head: controls.mean[head] for head in heads}, alone=True),
     ]
+    if len(heads) > 1:  # else there is nothing to shuffle
+        found.insert(3, Contender("shuffled", shuffled(programs, seed)))
+    return found
 
 
 def tuned(
