@@ -38,8 +38,8 @@ from headscribe.patterns.contract import Family, Pattern
 from headscribe.patterns.registry import registry
 from headscribe.scoring.accumulators import FOLDS
 from headscribe.scoring.baselines import Calibration
+from headscribe.scoring.batch import BatchScorer
 from headscribe.scoring.engine import Engine
-from headscribe.scoring.observer import BatchScorer
 from headscribe.scoring.plan import FIXED_BASELINES, make_plan
 from headscribe.text.passages import Encoding, Passage, Ragged, Words
 
@@ -112,8 +112,7 @@ def scorer_of(model: Model, batch: Sequence[Passage], number: int) -> tuple[Batc
     sums = engine.start().sums
     started = time.perf_counter()
     plan = make_plan(patterns, batch, model.visibility(0), torch.device("cpu"))
-    for view in plan.views.values():
-        view.table  # noqa: B018
+    plan.layout  # noqa: B018
     seconds = time.perf_counter() - started
     rng = np.random.default_rng(0)
     profile = torch.from_numpy(rng.random((FOLDS, heads, sums.profile_sum.shape[2])))

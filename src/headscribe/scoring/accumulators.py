@@ -20,11 +20,15 @@ from headscribe.text.splits import BUCKETS
 FOLDS = 5
 
 SCORE_CHANNELS = (
-    "texts", "rows", "jsd", "sae", "sae_sum", "mae", "iou", "overlap", "mass", "chance", "hit",
+    "texts", "rows", "jsd", "sae", "sae_sum", "mae", "iou", "overlap", "mass", "chance",
+    "hit_texts", "hit", "hit_chance",
     "paired_texts", "fixed_jsd", "fixed_overlap", "fixed_iou",
     "profile_jsd", "profile_overlap", "profile_iou",
 )  # fmt: skip
-"""Per text: a count, then means over its rows; `fixed_*` and `profile_*` are gains over a text."""
+"""Per text: a count, then means over its rows; `fixed_*` and `profile_*` are gains over a text.
+
+Hits have a count of their own, and the chance of a hit on the rows that they are counted on: of long
+texts these are the sampled rows."""
 
 GATE_STATES = ("on", "off", "absent")
 """A content row where the pattern applies; does not, but does elsewhere in the text; or nowhere."""

@@ -21,9 +21,10 @@ from headscribe.patterns.contract import Pattern
 from headscribe.results.examples import ExampleRow
 from headscribe.scoring.accumulators import FOLDS, Accumulators
 from headscribe.scoring.baselines import Calibration, calibrate
+from headscribe.scoring.batch import BatchScorer
 from headscribe.scoring.containment import containment_sums
 from headscribe.scoring.examples import ExampleCollector, choose_examples
-from headscribe.scoring.observer import BatchScorer, LayerObserver, Observers
+from headscribe.scoring.observer import LayerObserver, Observers
 from headscribe.scoring.plan import FIXED_BASELINES, BatchPlan, make_plan
 from headscribe.scoring.relation_accuracy import NEEDS as RELATION_NEEDS
 from headscribe.scoring.relation_accuracy import RelationObserver, RelationSums

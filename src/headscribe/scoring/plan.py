@@ -18,6 +18,7 @@ from headscribe.core.metrics import View
 from headscribe.core.rows import Rows
 from headscribe.core.visibility import Visibility
 from headscribe.patterns.contract import Pattern
+from headscribe.scoring.layout import Layout, Lists, lay_out, slot_lists
 from headscribe.scoring.tables import Entries, RowTable, row_table
 from headscribe.text.passages import Passage
 
@@ -26,6 +27,10 @@ SAMPLED_ROWS = 64
 
 FIXED_BASELINES = ("uniform", "first_token", "last_token", "self", "previous", "next")
 """Names of the fixed baselines in the catalogue; each covers every row."""
+
+LONG_TEXT = 512
+"""In texts of more tokens than this hits are counted on the sampled rows only: elsewhere the largest
+entry of a row is not known, because the row never exists as a whole."""
 
 DENSE_ENTRIES_A_ROW = 32
 """A pattern with more entries a row than this is dense: scored on sampled rows only."""
@@ -63,21 +68,32 @@ class ViewPlan:
     @cached_property
     def baseline_table(self) -> RowTable:
         """The sampled rows of the fixed baselines alone."""
+        return row_table(
+            self.baseline_entries, self.counts.shape[1], self.slots, self.fixed, self.device
+        )
+
+    @property
+    def baseline_entries(self) -> Entries:
+        """The entries of the fixed baselines' sampled rows."""
         text, slot = np.nonzero(self.slots >= 0)
         sampled = np.zeros_like(self.counts)
         sampled[text, self.slots[text, slot]] = True
         entries = self.entries
         keep = np.isin(entries.pattern, self.fixed) & sampled[entries.text, entries.query]
-        return row_table(
-            entries.where(keep), self.counts.shape[1], self.slots, self.fixed, self.device
-        )
+        return entries.where(keep)
 
     @cached_property
     def covered_slots(self) -> Float[Tensor, "B P S"]:
         """1 where a pattern covers a sampled row, else 0."""
+        flags = self.slots_covered.astype(np.float32)
+        return torch.from_numpy(flags).to(self.device)
+
+    @cached_property
+    def slots_covered(self) -> Bool[np.ndarray, "B P S"]:
+        """Whether a pattern covers a sampled row."""
         text = np.arange(len(self.slots))[:, None]
         flags = self.covered[:, text, self.slots] & (self.slots >= 0)
-        return torch.from_numpy(flags.transpose(1, 0, 2).astype(np.float32)).to(self.device)
+        return flags.transpose(1, 0, 2)
 
     @cached_property
     def covered_rows(self) -> Float[Tensor, "B P T"]:
@@ -126,6 +142,26 @@ class BatchPlan:
     sampled: Bool[np.ndarray, "B T"]
     sinks: Bool[np.ndarray, "B T"]
     views: dict[View, ViewPlan]
+
+    @cached_property
+    def layout(self) -> Layout:
+        """All rows, for the compiled loops."""
+        raw, content = self.views["raw"], self.views["content"]
+        entries = raw.entries, content.entries
+        return lay_out(entries, (raw.admissible, content.admissible), raw.slots, raw.fixed)
+
+    @cached_property
+    def baseline_layout(self) -> Layout:
+        """The sampled rows of the fixed baselines alone."""
+        raw, content = self.views["raw"], self.views["content"]
+        entries = raw.baseline_entries, content.baseline_entries
+        return lay_out(entries, (raw.admissible, content.admissible), raw.slots, raw.fixed)
+
+    @cached_property
+    def slot_lists(self) -> tuple[Lists, Lists]:
+        """The sampled slots that each (pattern, text) covers, by view."""
+        raw, content = self.views["raw"], self.views["content"]
+        return slot_lists(raw.slots_covered), slot_lists(content.slots_covered)
 
     @cached_property
     def covered_content(self) -> Float[Tensor, "B P T"]:

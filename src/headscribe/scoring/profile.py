@@ -77,15 +77,16 @@ def profile_cells(
     """Classify the cells of every sampled row of a batch."""
     width = sampled.shape[1]
     index = np.arange(width)
-    offsets = offset_class(index[None, :] - index[:, None])
-    visible = visibility.dense(width)
+    offsets = offset_class(np.arange(1 - width, width))  # of every difference of two positions
     rows, texts, cells = [], [], []
     for b, length in enumerate(lengths):
         query = np.flatnonzero(sampled[b])
+        far = index[None, :] - query[:, None] + width - 1
         sink = np.where(sinks[b], np.where(index == 0, 1, 2), 0)
-        key = np.where(sink[None, :] > 0, OFFSET_CLASSES + sink[None, :] - 1, offsets[query])
+        key = np.where(sink[None, :] > 0, OFFSET_CLASSES + sink[None, :] - 1, offsets[far])
         cell = sink[query][:, None] * KEY_CLASSES + key
-        seen = visible[query] & (index[None, :] < length)
+        seen = visibility.admits(query[:, None], index[None, :], width)
+        seen &= index[None, :] < length
         rows.append(b * width + query)
         texts.append(np.full(len(query), b))
         cells.append(np.where(seen, cell, _HIDDEN))

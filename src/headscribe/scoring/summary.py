@@ -138,7 +138,7 @@ class Summary:
 
     def _scores(self, split: SplitName, view: View, metric: MetricName) -> pa.Table:
         chosen = _buckets(split)
-        texts = self._channel("texts", view)[chosen]
+        texts = self._texts(metric, view)[chosen]
         value = self._metric(metric, view)[chosen]
         mean, low, high = ratio(value, texts)
         rows = self._channel("rows", view)[chosen].sum(axis=0)
@@ -173,10 +173,15 @@ class Summary:
         return channel
 
     def _metric(self, metric: MetricName, view: View) -> Float[np.ndarray, "B P N"]:
-        if metric in ("mass_gain", "hit_gain"):
-            plain = self._channel(metric.removesuffix("_gain"), view)
-            return plain - self._channel("chance", view)
+        if metric == "mass_gain":
+            return self._channel("mass", view) - self._channel("chance", view)
+        if metric == "hit_gain":
+            return self._channel("hit", view) - self._channel("hit_chance", view)
         return self._channel(metric, view)
+
+    def _texts(self, metric: MetricName, view: View) -> Float[np.ndarray, "B P N"]:
+        """How many texts a metric was measured on."""
+        return self._channel("hit_texts" if metric in ("hit", "hit_gain") else "texts", view)
 
     def _gain(
         self, metric: MetricName, view: View, chosen: Bool[np.ndarray, " B"]

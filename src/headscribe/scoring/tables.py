@@ -134,7 +134,8 @@ def row_table(
     row = entries.pattern * (batch * width) + flat
     start = np.flatnonzero(np.diff(row, prepend=-1))
     size = np.diff(start, append=len(row))
-    chosen, where = _distinct(entries, flat, start)
+    hashes = row_hashes(entries, flat[start], start)
+    _, chosen, where = np.unique(hashes, return_index=True, return_inverse=True)
     order = np.lexsort((flat[start[chosen]], np.searchsorted(support_sizes(width), size[chosen])))
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
@@ -158,16 +159,19 @@ def row_table(
     )
 
 
-def _distinct(
-    entries: Entries, flat: Int[np.ndarray, " N"], start: Int[np.ndarray, " R"]
-) -> tuple[Int[np.ndarray, " U"], Int[np.ndarray, " R"]]:
-    """Positions of distinct rows, and which of them each row equals: told by 64-bit hashes."""
+def row_hashes(
+    entries: Entries, flat: Int[np.ndarray, " R"], start: Int[np.ndarray, " R"]
+) -> Int[np.ndarray, " R"]:
+    """64 bits that tell rows apart by query, keys and weights.
+
+    Args:
+        entries: the rows, one after the other.
+        flat: the query of each row, `b * T + query`; `start`: its first entry.
+    """
     bits = entries.weight.astype(np.float32).view(np.uint32).astype(np.uint64)
     mixed = _mix(bits << np.uint64(32) | entries.key.astype(np.uint64))
     supports = np.add.reduceat(mixed, start) if len(start) else mixed
-    hashes = _mix(supports ^ _mix(flat[start].astype(np.uint64)))
-    _, chosen, where = np.unique(hashes, return_index=True, return_inverse=True)
-    return chosen, where
+    return _mix(supports ^ _mix(flat.astype(np.uint64)))
 
 
 def _mix(values: np.ndarray) -> np.ndarray:

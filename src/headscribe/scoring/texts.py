@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from headscribe.scoring.kernels import RealRows, RowScores
@@ -125,11 +125,40 @@ def paired_sums(
     return sums[:, :, 0], sums[:, :, 1]
 
 
+def sampled_hits(
+    rows: RowScores,
+    real: RealRows,
+    table: RowTable,
+    view: ViewPlan,
+    every: TextSums,
+    is_long: Bool[np.ndarray, " B"],
+) -> TextSums:
+    """The same sums, of long texts over their sampled rows only: what hits are counted on."""
+    if not is_long.any():
+        return every
+    batch = len(view.slots)
+    weight, row_sum = rows_at_slots(real, view)
+    overlap, jsd, mass, hit = _sums(rows, table.sampled, 4, batch)
+    own = RowSums(covered_sums(weight, view), covered_sums(weight * row_sum, view), overlap, jsd)
+    flat = torch.from_numpy(np.maximum(view.slots, 0)).to(weight.device)
+    chance = view.chance.gather(2, flat[:, None].expand(-1, view.chance.shape[1], -1))
+    lines = weight.reshape(batch, flat.shape[1], -1)
+    some = TextSums(own, mass, hit, torch.bmm(chance, lines).to(torch.float64))
+    long = torch.from_numpy(is_long).to(weight.device)[:, None, None]
+
+    def pick(name: str) -> Tensor:
+        return torch.where(long, getattr(some, name), getattr(every, name))
+
+    chosen = RowSums(torch.where(long, own.weight, every.own.weight), own.row_sum, overlap, jsd)
+    return TextSums(chosen, pick("mass"), pick("hit"), pick("chance"))
+
+
 def text_scores(
-    sums: TextSums, lengths: Int[np.ndarray, " B"]
+    sums: TextSums, hits: TextSums, lengths: Int[np.ndarray, " B"]
 ) -> dict[str, Float[Tensor, "B P H"]]:
-    """What a text is scored: counts, and means over its rows."""
+    """What a text is scored: counts, and means over its rows; `hits` are what hits are counted on."""
     own = sums.own
+    hit_weight = safe(hits.own.weight)
     weight = safe(own.weight)
     sae_sum = own.weight + own.row_sum - 2 * own.overlap
     size = torch.from_numpy(lengths).to(weight.device).to(torch.float64)[:, None, None]
@@ -144,7 +173,9 @@ def text_scores(
         "overlap": own.mean_overlap(),
         "mass": sums.mass / weight,
         "chance": sums.chance / weight,
-        "hit": sums.hit / weight,
+        "hit_texts": (hits.own.weight > 0).to(torch.float64),
+        "hit": hits.hit / hit_weight,
+        "hit_chance": hits.chance / hit_weight,
     }
 
 

@@ -1,0 +1,263 @@
+"""One layer's attention scored head by head with the compiled loops."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from headscribe.core.metrics import VIEWS
+from headscribe.scoring.accumulators import (
+    CALIBRATION_CHANNELS,
+    FOLDS,
+    GATE_CHANNELS,
+    GATE_STATES,
+    SCORE_CHANNELS,
+)
+from headscribe.scoring.compiled import profiles, reading, rows, sums, texts
+from headscribe.scoring.layout import Layout, Lists
+from headscribe.scoring.threads import share
+
+FIRST_GAIN = SCORE_CHANNELS.index("paired_texts")
+
+
+class HeadValues(Protocol):
+    """The probabilities of one layer on one batch, as the loops look them up."""
+
+    @property
+    def heads(self) -> int:
+        """Heads of the layer."""
+        ...
+
+    @property
+    def index(self) -> Int[np.ndarray, " E"]:
+        """Where each entry of the layout stands in a head's values."""
+        ...
+
+    @property
+    def start(self) -> Int[np.ndarray, " R"]:
+        """Where each sampled row begins in a head's values."""
+        ...
+
+    def read(self, head: int, real: Float[np.ndarray, "readings B*T"]) -> Float[np.ndarray, " n"]:
+        """A head's values, and what `compiled.reading` tells of its rows."""
+        ...
+
+
+@dataclass(frozen=True)
+class SampledRows:
+    """The sampled rows of a batch, `R` of them, and the classes of their cells.
+
+    Attributes:
+        query: flat index `b * T + query` of each row.
+        text: its text; `slot`: its slot, `b * S + s`.
+        cell: the class of each of its cells, `(R, T)`.
+        slots: number of slots, `B * S`; `slot_query`: the query of each, 0 for none.
+        lists: the slots that each (pattern, text) covers, by view.
+    """
+
+    query: Int[np.ndarray, " R"]
+    text: Int[np.ndarray, " R"]
+    slot: Int[np.ndarray, " R"]
+    cell: Int[np.ndarray, "R T"]
+    slot_query: Int[np.ndarray, " slots"]
+    lists: tuple[Lists, Lists]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the loops need to know of a batch.
+
+    Attributes:
+        layout: the rows to score.
+        sampled: the sampled rows.
+        lengths: real tokens of each text; `is_long`: whether hits are counted on its sampled rows.
+        fold: the fold of each text.
+        content: 1 where a token counts in the content view, else 0, `(B, T)`.
+        patterns: number of patterns.
+    """
+
+    layout: Layout
+    sampled: SampledRows
+    lengths: Int[np.ndarray, " B"]
+    is_long: Bool[np.ndarray, " B"]
+    fold: Int[np.ndarray, " B"]
+    content: Float[np.ndarray, "B T"]
+    patterns: int
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The baselines that one layer's heads are compared with.
+
+    Attributes:
+        profile: mean attention by cell class, float32, the last one 0, `(H, FOLDS, cells + 1)`.
+        by_jsd: the best fixed baseline by distance, `(H, FOLDS, V, P)`; `by_overlap`: by overlap.
+    """
+
+    profile: Float[np.ndarray, "H F cells"]
+    by_jsd: Int[np.ndarray, "H F V P"]
+    by_overlap: Int[np.ndarray, "H F V P"]
+
+
+@dataclass(frozen=True)
+class LayerSums:
+    """What one layer adds to the sums; None for what was not asked for.
+
+    Attributes:
+        total: the sum of every real row, to be checked, `(H, B * T)`.
+        scores: `(H, B, C, V, P)`; `gate`: `(H, B, S, G, P)`.
+        calibration: `(H, FOLDS, C, V, K, P)`; `classes`: `(H, FOLDS, cells + 1)`.
+    """
+
+    total: Float[np.ndarray, "H B*T"]
+    scores: Float[np.ndarray, "H B C V P"] | None
+    gate: Float[np.ndarray, "H B S G P"] | None
+    calibration: Float[np.ndarray, "H F C V K P"] | None
+    classes: Float[np.ndarray, "H F cells"] | None
+
+
+def score_layer(
+    batch: Batch,
+    values: HeadValues,
+    cells: int,
+    *,
+    calibrate: bool,
+    score: bool,
+    compared: Compared | None,
+) -> LayerSums:
+    """Score all heads of a layer, on all cores.
+
+    Args:
+        batch: what is predicted.
+        values: the layer's attention.
+        cells: number of classes of cells, that of hidden keys included.
+        calibrate: sum up what baselines are estimated and chosen from.
+        score: sum up scores.
+        compared: the baselines to compare with, if they are known.
+    """
+    heads, number, views = values.heads, len(batch.lengths), len(VIEWS)
+    fixed = len(batch.layout.views[0].baselines)
+    channels = len(SCORE_CHANNELS) if compared is not None else FIRST_GAIN
+    shape = (heads, number, channels, views, batch.patterns)
+    gate = (heads, number, len(GATE_STATES), len(GATE_CHANNELS), batch.patterns)
+    calibration = (heads, FOLDS, len(CALIBRATION_CHANNELS), views, fixed, batch.patterns)
+    found = LayerSums(
+        np.zeros((heads, batch.content.size), np.float32),
+        np.empty(shape) if score else None,
+        np.empty(gate) if score else None,
+        np.zeros(calibration) if calibrate else None,
+        np.zeros((heads, FOLDS, cells)) if calibrate else None,
+    )
+
+    def work(start: int, stop: int) -> None:
+        room = _Room.of(batch)
+        for head in range(start, stop):
+            _score_head(batch, values, head, compared, found, room)
+
+    share(heads, work)
+    return found
+
+
+@dataclass(frozen=True)
+class _Room:
+    """Memory that one core uses again for every head."""
+
+    real: Float[np.ndarray, "readings B*T"]
+    queries: Float[np.ndarray, "B*T 8"]
+    rows: Float[np.ndarray, "U 8"]
+    profile: Float[np.ndarray, "slots 4"]
+    line: Float[np.ndarray, " T"]
+    buffers: Sequence[Float[np.ndarray, " n"]]
+    at_slots: Float[np.ndarray, "slots 2*baselines"]
+    every: Float[np.ndarray, "G columns"]
+    some: Float[np.ndarray, "G columns"]
+    gate: Float[np.ndarray, "G 3"]
+    weight: Float[np.ndarray, " G"]
+    baselines: Float[np.ndarray, "G 2*baselines"]
+
+    @classmethod
+    def of(cls, batch: Batch) -> "_Room":
+        pairs, tokens = batch.patterns * len(batch.lengths), batch.content.size
+        slots = len(batch.sampled.slot_query)
+        return cls(
+            np.zeros((reading.READINGS, tokens), np.float32),
+            np.zeros((tokens, 8), np.float32),
+            np.zeros((len(batch.layout.query), 8), np.float32),
+            np.zeros((slots, 4), np.float32),
+            np.zeros(batch.content.shape[1], np.float32),
+            [np.zeros(size, np.float32) for size in (rows.BUFFER, profiles.BUFFER)],
+            np.zeros((slots, 2 * sums.BASELINES), np.float32),
+            np.zeros((pairs, sums.COLUMNS)),
+            np.zeros((pairs, sums.COLUMNS)),
+            np.zeros((pairs, 3)),
+            np.zeros(pairs),
+            np.zeros((pairs, 2 * sums.BASELINES), np.float32),
+        )
+
+
+def _score_head(
+    batch: Batch,
+    values: HeadValues,
+    head: int,
+    compared: Compared | None,
+    found: LayerSums,
+    room: _Room,
+) -> None:
+    layout, sampled, real = batch.layout, batch.sampled, room.real
+    line = values.read(head, real)
+    found.total[head] = real[reading.TOTAL]
+    sums.read_queries(real, batch.content.reshape(-1), room.queries)
+    rows.score_rows(
+        line, layout.groups, layout.query, layout.qlogq, layout.size, layout.entry,
+        values.index, layout.weight, real, room.buffers[0], room.rows,
+    )  # fmt: skip
+    placed = (line, values.start, sampled.text, sampled.cell, batch.lengths, batch.fold)
+    if found.classes is not None:
+        profiles.add_classes(*placed, found.classes[head])
+    if compared is not None:
+        profiles.score_profile(
+            *placed, batch.content, sampled.query, sampled.slot, compared.profile[head], real,
+            room.line, room.buffers[1], room.profile,
+        )  # fmt: skip
+    for view in range(len(VIEWS)):
+        _sum_view(batch, view, head, compared, found, room)
+    if found.gate is not None:
+        texts.gate_sums(batch.lengths, room.queries, room.gate, found.gate[head])
+
+
+def _sum_view(
+    batch: Batch,
+    view: int,
+    head: int,
+    compared: Compared | None,
+    found: LayerSums,
+    room: _Room,
+) -> None:
+    part, lists = batch.layout.views[view], batch.layout.views[view].lists
+    if compared is not None or found.calibration is not None:
+        slots = batch.sampled.lists[view]
+        nothing = room.profile[:0]
+        sums.sum_baselines(
+            view, part.baselines, room.rows, nothing if compared is None else room.profile,
+            slots.offset, slots.item, batch.sampled.slot_query, room.queries, room.at_slots,
+            room.weight, room.baselines,
+        )  # fmt: skip
+    if found.calibration is not None:
+        texts.calibration_sums(
+            view, room.weight, room.baselines, batch.fold, found.calibration[head]
+        )
+    if found.scores is None:
+        return
+    sums.sum_rows(
+        view, lists.offset, lists.sampled, lists.item, batch.layout.query, part.chance, room.rows,
+        room.queries, room.every, room.some, room.gate,
+    )  # fmt: skip
+    scores = found.scores[head]
+    texts.text_scores(view, room.every, room.some, batch.lengths, batch.is_long, scores)
+    if compared is not None:
+        texts.text_gains(
+            view, FIRST_GAIN, room.some, room.baselines, len(part.baselines),
+            compared.by_jsd[head], compared.by_overlap[head], batch.fold, scores,
+        )  # fmt: skip

@@ -1,0 +1,220 @@
+"""Predicted rows of both views laid out for the compiled loops.
+
+Every distinct row stands once, whichever patterns predict it and in whichever view; rows of the
+same size stand together, entry by entry, so that the loops run over rows. Most rows are the same in
+both views, and their probabilities are looked up once.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from headscribe.scoring.tables import Entries, row_hashes
+
+RAW, BOTH, CONTENT = 0, 1, 2
+"""Which view a row is for."""
+
+SIZES = np.array([1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64])
+"""What rows are padded to; longer ones are taken one at a time."""
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Items of each (pattern, text): `item[offset[g]:offset[g + 1]]`, `g = pattern * B + text`.
+
+    Attributes:
+        offset: shape `(P * B + 1,)`.
+        item: rows of a table, or sampled slots.
+        sampled: how many of each list's items, the first ones, are sampled rows, `(P * B,)`.
+    """
+
+    offset: Int[np.ndarray, " G+1"]
+    item: Int[np.ndarray, " n"]
+    sampled: Int[np.ndarray, " G"]
+
+
+@dataclass(frozen=True)
+class ViewRows:
+    """What a table holds of one view.
+
+    Attributes:
+        lists: the rows of each (pattern, text).
+        baselines: the row of each fixed baseline at each sampled slot, -1 for none, `(K, B * S)`.
+        chance: the support of each row over the keys that count in the view, `(U,)`.
+    """
+
+    lists: Lists
+    baselines: Int[np.ndarray, "K slots"]
+    chance: Float[np.ndarray, " U"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Every distinct predicted row of a batch, `U` of them.
+
+    Attributes:
+        query: flat index `b * T + query` of each row, `(U,)`.
+        qlogq: sum of `q log2 q` of each row, `(U,)`.
+        size: entries, `(U,)`; `entry`: where a long row's entries begin.
+        groups: view, padded size (0: long rows), first row, last + 1, first entry, `(G, 5)`.
+        place: flat index `(b * T + query) * T + key` of each entry; that of padding is 0.
+        weight: what is predicted there, 0 in padding.
+        views: the rows of each view.
+    """
+
+    query: Int[np.ndarray, " U"]
+    qlogq: Float[np.ndarray, " U"]
+    size: Int[np.ndarray, " U"]
+    entry: Int[np.ndarray, " U"]
+    groups: Int[np.ndarray, "G 5"]
+    place: Int[np.ndarray, " E"]
+    weight: Float[np.ndarray, " E"]
+    views: tuple[ViewRows, ViewRows]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The rows of one view as they come, pattern by pattern.
+
+    `flat`, `start`, `size` and `pair` of each row are its query, its first entry, its number of
+    entries, and `pattern * B + text`.
+    """
+
+    entries: Entries
+    flat: Int[np.ndarray, " R"]
+    start: Int[np.ndarray, " R"]
+    size: Int[np.ndarray, " R"]
+    pair: Int[np.ndarray, " R"]
+
+    @classmethod
+    def of(cls, entries: Entries, batch: int, width: int) -> "_Found":
+        flat = entries.text * width + entries.query
+        row = entries.pattern * (batch * width) + flat
+        start = np.flatnonzero(np.diff(row, prepend=-1))
+        size = np.diff(start, append=len(row))
+        return cls(entries, flat[start], start, size, row[start] // width)
+
+
+def lay_out(
+    entries: tuple[Entries, Entries],
+    admissible: tuple[Int[np.ndarray, "B T"], Int[np.ndarray, "B T"]],
+    slots: Int[np.ndarray, "B S"],
+    fixed: Int[np.ndarray, " K"],
+) -> Layout:
+    """Lay out the rows of the raw and the content view.
+
+    Args:
+        entries: with weights that sum to 1 in every row, by view.
+        admissible: keys that count and that each query sees, by view.
+        slots: the sampled queries of each text, -1 for none.
+        fixed: which patterns are the fixed baselines.
+    """
+    batch, width = admissible[0].shape
+    found = [_Found.of(part, batch, width) for part in entries]
+    number = len(found[0].flat)
+    hashes = np.concatenate([row_hashes(part.entries, part.flat, part.start) for part in found])
+    _, chosen, where = np.unique(hashes, return_index=True, return_inverse=True)
+    seen = np.zeros((2, len(chosen)), bool)
+    seen[0, where[:number]], seen[1, where[number:]] = True, True
+    mode = np.where(seen.all(axis=0), BOTH, np.where(seen[0], RAW, CONTENT))
+    flat = np.concatenate([part.flat for part in found])
+    size = np.concatenate([part.size for part in found])
+    start = np.concatenate([found[0].start, found[1].start + len(entries[0].key)])
+    group = mode * (len(SIZES) + 1) + np.searchsorted(SIZES, size[chosen])
+    order = np.lexsort((flat[chosen], group))
+    position = np.empty(len(order), np.int64)
+    position[order] = np.arange(len(order))
+    chosen, group = chosen[order], group[order]
+    query, size, start = flat[chosen], size[chosen], start[chosen]
+    groups, entry, source, owner = _groups(group, start, size)
+    key = np.concatenate([part.key for part in entries])
+    weight = np.concatenate([part.weight for part in entries])
+    qlogq = np.concatenate([[0.0], np.cumsum(weight * np.log2(weight))])
+    real = source >= 0
+    rows = position[where[:number]], position[where[number:]]
+    sampled = np.zeros(batch * width, bool)
+    text, slot = np.nonzero(slots >= 0)
+    sampled[text * width + slots[text, slot]] = True
+    views = [
+        ViewRows(
+            _lists(row, part.pair, sampled[part.flat], part.entries.patterns * batch),
+            _baselines(part, row, slots, fixed, width),
+            (size / seen_keys.ravel()[query]).astype(np.float32),
+        )
+        for part, row, seen_keys in zip(found, rows, admissible, strict=True)
+    ]
+    return Layout(
+        query,
+        (qlogq[start + size] - qlogq[start]).astype(np.float32),
+        size,
+        entry,
+        groups,
+        np.where(real, query[owner] * width + key[source], 0),
+        np.where(real, weight[source], 0.0).astype(np.float32),
+        (views[0], views[1]),
+    )
+
+
+def _groups(
+    group: Int[np.ndarray, " U"], start: Int[np.ndarray, " U"], size: Int[np.ndarray, " U"]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Groups of rows, where long rows begin, and of each entry its source (-1: none) and row."""
+    groups, sources, owners, begin = [], [], [], 0
+    entry = np.zeros(len(group), np.int64)
+    for g in np.unique(group):
+        first, last = (int(i) for i in np.searchsorted(group, [g, g + 1]))
+        mode, kind = divmod(int(g), len(SIZES) + 1)
+        part = slice(first, last)
+        padded = int(SIZES[kind]) if kind < len(SIZES) else 0
+        groups.append((mode, padded, first, last, begin))
+        if padded:
+            step = np.arange(padded)[:, None]
+            sources.append(np.where(step < size[part], start[part] + step, -1).ravel())
+            owners.append(np.tile(np.arange(first, last), padded))
+        else:
+            before = np.cumsum(size[part]) - size[part]
+            entry[part] = begin + before
+            step = np.arange(int(size[part].sum())) - np.repeat(before, size[part])
+            sources.append(np.repeat(start[part], size[part]) + step)
+            owners.append(np.repeat(np.arange(first, last), size[part]))
+        begin += len(sources[-1])
+    if not groups:
+        nothing = np.zeros(0, np.int64)
+        return np.zeros((0, 5), np.int64), entry, nothing, nothing
+    return np.array(groups), entry, np.concatenate(sources), np.concatenate(owners)
+
+
+def _lists(
+    row: Int[np.ndarray, " R"],
+    pair: Int[np.ndarray, " R"],
+    sampled: Bool[np.ndarray, " R"],
+    pairs: int,
+) -> Lists:
+    """Rows by (pattern, text), sampled ones first."""
+    order = np.arange(len(row)) if sampled.all() else np.lexsort((~sampled, pair))
+    offset = np.concatenate([[0], np.cumsum(np.bincount(pair, minlength=pairs))])
+    return Lists(offset, row[order], np.bincount(pair, sampled, minlength=pairs).astype(np.int64))
+
+
+def slot_lists(covered: Bool[np.ndarray, "B P S"]) -> Lists:
+    """The sampled slots, `b * S + s`, that each (pattern, text) covers."""
+    batch, _, slots = covered.shape
+    pattern, text, slot = np.nonzero(covered.transpose(1, 0, 2))
+    number = np.bincount(pattern * batch + text, minlength=covered.shape[1] * batch)
+    return Lists(np.concatenate([[0], np.cumsum(number)]), text * slots + slot, number)
+
+
+def _baselines(
+    found: _Found,
+    row: Int[np.ndarray, " R"],
+    slots: Int[np.ndarray, "B S"],
+    fixed: Int[np.ndarray, " K"],
+    width: int,
+) -> Int[np.ndarray, "K slots"]:
+    batch = len(slots)
+    place = np.full(found.entries.patterns * batch * width, -1)
+    place[found.pair // batch * (batch * width) + found.flat] = row
+    flat = np.arange(batch)[:, None] * width + np.maximum(slots, 0)
+    rows = place[fixed[:, None, None] * (batch * width) + flat]
+    return np.where(slots >= 0, rows, -1).reshape(len(fixed), slots.size)

@@ -1,0 +1,201 @@
+"""A layer's attention scored with compiled loops, on the CPU."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+
+from headscribe.scoring.compiled.reading import read_rows
+from headscribe.scoring.compiled.texts import add_texts
+from headscribe.scoring.layer import Batch, Compared, LayerSums, SampledRows, score_layer
+from headscribe.scoring.observer import LayerAttention
+from headscribe.scoring.plan import LONG_TEXT, BatchPlan
+from headscribe.scoring.profile import CELL_CLASSES, profile_cells
+from headscribe.scoring.task import Task, check_rows
+from headscribe.scoring.threads import share
+
+CELLS = CELL_CLASSES + 1
+
+
+class LoopScorer:
+    """Scores one batch, layer by layer."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._known: dict[int, tuple[Batch, DensePlaces]] = {}
+
+    def observe(self, call: LayerAttention, plan: BatchPlan) -> None:
+        """Score one layer.
+
+        Raises:
+            RunError: a real row holds NaN or infinity; names text, layer and head.
+        """
+        task = self._task
+        attention = call.probabilities().contiguous().numpy()
+        batch, places = self._prepared(plan, attention.shape[1])
+        values = DenseValues(attention, places)
+        first = call.layer * values.heads
+        found = score_layer(
+            batch, values, CELLS, calibrate=task.calibrate, score=task.score,
+            compared=self._compared(first, values.heads),
+        )  # fmt: skip
+        check_rows(torch.from_numpy(found.total), plan, call.layer)
+        self._keep(found, first, batch)
+
+    def _prepared(self, plan: BatchPlan, heads: int) -> "tuple[Batch, DensePlaces]":
+        if id(plan) not in self._known:
+            batch = batch_of(plan, self._task.folds, score=self._task.score)
+            self._known[id(plan)] = batch, DensePlaces.of(batch, plan, heads)
+        return self._known[id(plan)]
+
+    def _compared(self, first: int, heads: int) -> Compared | None:
+        calibration = self._task.calibration
+        if calibration is None or not self._task.score:
+            return None
+        some = slice(first, first + heads)
+        profile = calibration.profile[:, some].to(torch.float32)
+        padded = torch.nn.functional.pad(profile, (0, 1)).transpose(0, 1).contiguous().numpy()
+        by_jsd, by_overlap = (
+            np.ascontiguousarray(np.moveaxis(choice[..., some], -1, 0))
+            for choice in (calibration.by_jsd, calibration.by_overlap)
+        )
+        return Compared(padded, by_jsd, by_overlap)
+
+    def _keep(self, found: LayerSums, first: int, batch: Batch) -> None:
+        """Add the layer to the sums, at the end."""
+        sums = self._task.sums
+        for target, values in ((sums.scores, found.scores), (sums.gate, found.gate)):
+            if values is not None:
+                self._task.add_by(_Addition(target, first, self._task.buckets, values))
+        some = slice(first, first + len(found.total))
+        every = np.arange(sums.profile_sum.shape[0])
+        if found.calibration is not None:
+            by_fold = np.moveaxis(found.calibration, 0, -1)
+            self._task.add(sums.calibration[..., some], every, by_fold)
+        if found.classes is not None:
+            total = found.classes[..., :CELL_CLASSES].swapaxes(0, 1)
+            count = _cell_counts(batch, len(every))[:, None]
+            self._task.add(sums.profile_sum[:, some], every, total)
+            self._task.add(sums.profile_count[:, some], every, np.broadcast_to(count, total.shape))
+
+
+@dataclass(frozen=True)
+class _Addition:
+    """Sums of a layer's texts, to be added to their buckets'."""
+
+    target: Float[np.ndarray, "N *any heads"]
+    first: int
+    buckets: Int[np.ndarray, " B"]
+    values: Float[np.ndarray, "H B *any"]
+
+    def __call__(self) -> None:
+        shape = self.target.shape
+        flat = self.target.reshape(shape[0], shape[1], -1, shape[-1])
+        values = self.values.reshape(*self.values.shape[:3], -1)
+
+        def work(start: int, stop: int) -> None:
+            add_texts(flat, self.first, self.buckets, values, start, stop)
+
+        share(values.shape[2], work)
+
+
+@dataclass(frozen=True)
+class DensePlaces:
+    """Where things stand in a layer's probabilities as a whole, seen from a head's own plane.
+
+    Attributes:
+        index: each entry of the layout, `(E,)`, unsigned.
+        start: each sampled row, `(R,)`.
+        lengths: real tokens of each text.
+        segment_of: where each text's segments begin, `(B + 1,)`.
+        segments: runs of keys that are sinks or not: first, last + 1, whether they are.
+    """
+
+    index: Int[np.ndarray, " E"]
+    start: Int[np.ndarray, " R"]
+    lengths: Int[np.ndarray, " B"]
+    segment_of: Int[np.ndarray, " B+1"]
+    segments: Int[np.ndarray, "n 3"]
+
+    @classmethod
+    def of(cls, batch: Batch, plan: BatchPlan, heads: int) -> "DensePlaces":
+        """Find them."""
+        plane = plan.width**2
+        between = (heads - 1) * plane  # the planes of the other heads
+        index = batch.layout.place + batch.layout.place // plane * between
+        size = heads * len(plan.lengths) * plane
+        start = batch.sampled.query * plan.width + batch.sampled.text * between
+        return cls(
+            index.astype(np.uint32 if size < 2**32 else np.uint64), start, batch.lengths,
+            *_segments(plan.lengths, plan.sinks),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DenseValues:
+    """A layer's probabilities as a whole."""
+
+    attention: Float[np.ndarray, "B H T T"]
+    places: DensePlaces
+
+    @property
+    def heads(self) -> int:
+        """Heads of the layer."""
+        return self.attention.shape[1]
+
+    @property
+    def index(self) -> Int[np.ndarray, " E"]:
+        """Where each entry of the layout stands in a head's values."""
+        return self.places.index
+
+    @property
+    def start(self) -> Int[np.ndarray, " R"]:
+        """Where each sampled row begins in a head's values."""
+        return self.places.start
+
+    def read(self, head: int, real: Float[np.ndarray, "readings B*T"]) -> Float[np.ndarray, " n"]:
+        """A head's values, and what is to be known of its rows."""
+        places = self.places
+        read_rows(self.attention, head, places.lengths, places.segment_of, places.segments, real)
+        return self.attention.reshape(-1)[head * self.attention.shape[2] ** 2 :]
+
+
+def batch_of(plan: BatchPlan, folds: Int[np.ndarray, " B"], *, score: bool) -> Batch:
+    """What the loops need to know of a batch; without `score` only the baselines' rows."""
+    layout = plan.layout if score else plan.baseline_layout
+    cells = profile_cells(
+        plan.lengths, plan.sampled, plan.sinks, plan.visibility, torch.device("cpu")
+    )
+    slots = plan.views["raw"].slots
+    query = np.maximum(slots, 0) + np.arange(len(slots))[:, None] * plan.width
+    sampled = SampledRows(
+        cells.row.numpy(), cells.text.numpy(), cells.slot.numpy(),
+        cells.cell.numpy().astype(np.uint16), query.ravel(), plan.slot_lists,
+    )  # fmt: skip
+    content = plan.views["content"].counts.astype(np.float32)
+    return Batch(
+        layout, sampled, plan.lengths, plan.lengths > LONG_TEXT, folds, content, len(plan.failed)
+    )
+
+
+def _segments(
+    lengths: Int[np.ndarray, " B"], sinks: Bool[np.ndarray, "B T"]
+) -> tuple[Int[np.ndarray, " B+1"], Int[np.ndarray, "n 3"]]:
+    """Runs of keys of one kind in each text."""
+    offset, found = [0], []
+    for length, flags in zip(lengths.tolist(), sinks, strict=True):
+        edges = np.flatnonzero(np.diff(flags[:length]))
+        first = np.concatenate([[0], edges + 1])
+        found.append(np.stack([first, np.append(edges + 1, length), flags[first]], axis=1))
+        offset.append(offset[-1] + len(first))
+    return np.array(offset), np.concatenate(found)
+
+
+def _cell_counts(batch: Batch, folds: int) -> Float[np.ndarray, "F cells"]:
+    """Cells of the sampled rows by fold and class."""
+    sampled = batch.sampled
+    fold = batch.fold[sampled.text]
+    index = sampled.cell.astype(np.int64) + (fold * CELLS)[:, None]
+    count = np.bincount(index.ravel(), minlength=folds * CELLS).astype(np.float64)
+    return count.reshape(folds, -1)[:, :CELL_CLASSES]
