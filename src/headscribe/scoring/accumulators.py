@@ -27,8 +27,8 @@ SCORE_CHANNELS = (
 )  # fmt: skip
 """Per text: a count, then means over its rows; `fixed_*` and `profile_*` are gains over a text.
 
-Hits have a count of their own, and the chance of a hit on the rows that they are counted on: of long
-texts these are the sampled rows."""
+Hits have a count of their own, and the chance of a hit on the rows that they are counted on: of
+long texts these are the sampled rows."""
 
 GATE_STATES = ("on", "off", "absent")
 """A content row where the pattern applies; does not, but does elsewhere in the text; or nowhere."""

@@ -138,7 +138,7 @@ def score_layer(
         compared: the baselines to compare with, if they are known.
     """
     heads, number, views = values.heads, len(batch.lengths), len(VIEWS)
-    fixed = len(batch.layout.views[0].baselines)
+    fixed = len(batch.layout.baselines[0])
     channels = len(SCORE_CHANNELS) if compared is not None else FIRST_GAIN
     shape = (heads, number, channels, views, batch.patterns)
     gate = (heads, number, len(GATE_STATES), len(GATE_CHANNELS), batch.patterns)
@@ -165,15 +165,13 @@ class _Room:
     """Memory that one core uses again for every head."""
 
     real: Float[np.ndarray, "readings B*T"]
-    queries: Float[np.ndarray, "B*T 8"]
-    rows: Float[np.ndarray, "U 8"]
+    rows: Float[np.ndarray, "U 16"]
     profile: Float[np.ndarray, "slots 4"]
     line: Float[np.ndarray, " T"]
     buffers: Sequence[Float[np.ndarray, " n"]]
     at_slots: Float[np.ndarray, "slots 2*baselines"]
-    every: Float[np.ndarray, "G columns"]
-    some: Float[np.ndarray, "G columns"]
-    gate: Float[np.ndarray, "G 3"]
+    every: Float[np.ndarray, "G 16"]
+    some: Float[np.ndarray, "G 16"]
     weight: Float[np.ndarray, " G"]
     baselines: Float[np.ndarray, "G 2*baselines"]
 
@@ -183,15 +181,13 @@ class _Room:
         slots = len(batch.sampled.slot_query)
         return cls(
             np.zeros((reading.READINGS, tokens), np.float32),
-            np.zeros((tokens, 8), np.float32),
-            np.zeros((len(batch.layout.query), 8), np.float32),
+            np.zeros((len(batch.layout.query), rows.COLUMNS), np.float32),
             np.zeros((slots, 4), np.float32),
             np.zeros(batch.content.shape[1], np.float32),
             [np.zeros(size, np.float32) for size in (rows.BUFFER, profiles.BUFFER)],
             np.zeros((slots, 2 * sums.BASELINES), np.float32),
-            np.zeros((pairs, sums.COLUMNS)),
-            np.zeros((pairs, sums.COLUMNS)),
-            np.zeros((pairs, 3)),
+            np.zeros((pairs, rows.COLUMNS)),
+            np.zeros((pairs, rows.COLUMNS)),
             np.zeros(pairs),
             np.zeros((pairs, 2 * sums.BASELINES), np.float32),
         )
@@ -208,10 +204,10 @@ def _score_head(
     layout, sampled, real = batch.layout, batch.sampled, room.real
     line = values.read(head, real)
     found.total[head] = real[reading.TOTAL]
-    sums.read_queries(real, batch.content.reshape(-1), room.queries)
     rows.score_rows(
         line, layout.groups, layout.query, layout.qlogq, layout.size, layout.entry,
-        values.index, layout.weight, real, room.buffers[0], room.rows,
+        values.index, layout.weight, layout.chance, real, batch.content.reshape(-1),
+        room.buffers[0], room.rows,
     )  # fmt: skip
     placed = (line, values.start, sampled.text, sampled.cell, batch.lengths, batch.fold)
     if found.classes is not None:
@@ -221,10 +217,15 @@ def _score_head(
             *placed, batch.content, sampled.query, sampled.slot, compared.profile[head], real,
             room.line, room.buffers[1], room.profile,
         )  # fmt: skip
+    if found.scores is not None:
+        lists = layout.lists
+        sums.sum_rows(lists.offset, lists.sampled, lists.item, room.rows, room.every, room.some)
     for view in range(len(VIEWS)):
         _sum_view(batch, view, head, compared, found, room)
     if found.gate is not None:
-        texts.gate_sums(batch.lengths, room.queries, room.gate, found.gate[head])
+        texts.gate_sums(
+            batch.lengths, real, batch.content, room.every, layout.counts, found.gate[head]
+        )
 
 
 def _sum_view(
@@ -235,14 +236,14 @@ def _sum_view(
     found: LayerSums,
     room: _Room,
 ) -> None:
-    part, lists = batch.layout.views[view], batch.layout.views[view].lists
+    layout = batch.layout
     if compared is not None or found.calibration is not None:
         slots = batch.sampled.lists[view]
         nothing = room.profile[:0]
         sums.sum_baselines(
-            view, part.baselines, room.rows, nothing if compared is None else room.profile,
-            slots.offset, slots.item, batch.sampled.slot_query, room.queries, room.at_slots,
-            room.weight, room.baselines,
+            view, layout.baselines[view], room.rows, nothing if compared is None else room.profile,
+            slots.offset, slots.item, batch.sampled.slot_query, room.real[reading.CONTENT],
+            room.at_slots, room.weight, room.baselines,
         )  # fmt: skip
     if found.calibration is not None:
         texts.calibration_sums(
@@ -250,14 +251,13 @@ def _sum_view(
         )
     if found.scores is None:
         return
-    sums.sum_rows(
-        view, lists.offset, lists.sampled, lists.item, batch.layout.query, part.chance, room.rows,
-        room.queries, room.every, room.some, room.gate,
-    )  # fmt: skip
     scores = found.scores[head]
-    texts.text_scores(view, room.every, room.some, batch.lengths, batch.is_long, scores)
+    texts.text_scores(
+        view, room.every, room.some, layout.counts, batch.lengths, batch.is_long, scores
+    )
     if compared is not None:
         texts.text_gains(
-            view, FIRST_GAIN, room.some, room.baselines, len(part.baselines),
-            compared.by_jsd[head], compared.by_overlap[head], batch.fold, scores,
+            view, FIRST_GAIN, room.some, layout.counts, room.baselines,
+            len(layout.baselines[view]), compared.by_jsd[head], compared.by_overlap[head],
+            batch.fold, scores,
         )  # fmt: skip

@@ -5,6 +5,7 @@ same size stand together, entry by entry, so that the loops run over rows. Most 
 both views, and their probabilities are looked up once.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,9 @@ RAW, BOTH, CONTENT = 0, 1, 2
 
 SIZES = np.array([1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64])
 """What rows are padded to; longer ones are taken one at a time."""
+
+CACHED_CELLS = 1 << 16
+"""So many probabilities stay in a core's cache beside everything else."""
 
 
 @dataclass(frozen=True)
@@ -35,21 +39,6 @@ class Lists:
 
 
 @dataclass(frozen=True)
-class ViewRows:
-    """What a table holds of one view.
-
-    Attributes:
-        lists: the rows of each (pattern, text).
-        baselines: the row of each fixed baseline at each sampled slot, -1 for none, `(K, B * S)`.
-        chance: the support of each row over the keys that count in the view, `(U,)`.
-    """
-
-    lists: Lists
-    baselines: Int[np.ndarray, "K slots"]
-    chance: Float[np.ndarray, " U"]
-
-
-@dataclass(frozen=True)
 class Layout:
     """Every distinct predicted row of a batch, `U` of them.
 
@@ -60,7 +49,11 @@ class Layout:
         groups: view, padded size (0: long rows), first row, last + 1, first entry, `(G, 5)`.
         place: flat index `(b * T + query) * T + key` of each entry; that of padding is 0.
         weight: what is predicted there, 0 in padding.
-        views: the rows of each view.
+        chance: entries over the keys that count in the content view, `(U,)`.
+        lists: the rows of each (pattern, text), of either view.
+        counts: of the sampled rows, and of all rows, of each pair: rows in the raw view, the sum
+            over them of entries over keys that count, those that count in the content view.
+        baselines: the row of each fixed baseline at each sampled slot, -1 for none, by view.
     """
 
     query: Int[np.ndarray, " U"]
@@ -70,18 +63,22 @@ class Layout:
     groups: Int[np.ndarray, "G 5"]
     place: Int[np.ndarray, " E"]
     weight: Float[np.ndarray, " E"]
-    views: tuple[ViewRows, ViewRows]
+    chance: Float[np.ndarray, " U"]
+    lists: Lists
+    counts: Float[np.ndarray, "2 G 3"]
+    baselines: tuple[Int[np.ndarray, "K slots"], Int[np.ndarray, "K slots"]]
 
 
 @dataclass(frozen=True)
 class _Found:
     """The rows of one view as they come, pattern by pattern.
 
-    `flat`, `start`, `size` and `pair` of each row are its query, its first entry, its number of
-    entries, and `pattern * B + text`.
+    `row`, `flat`, `start`, `size` and `pair` of each row are `pattern * B * T` and its query, its
+    query, its first entry, its number of entries, and `pattern * B + text`.
     """
 
     entries: Entries
+    row: Int[np.ndarray, " R"]
     flat: Int[np.ndarray, " R"]
     start: Int[np.ndarray, " R"]
     size: Int[np.ndarray, " R"]
@@ -93,12 +90,13 @@ class _Found:
         row = entries.pattern * (batch * width) + flat
         start = np.flatnonzero(np.diff(row, prepend=-1))
         size = np.diff(start, append=len(row))
-        return cls(entries, flat[start], start, size, row[start] // width)
+        return cls(entries, row[start], flat[start], start, size, row[start] // width)
 
 
 def lay_out(
     entries: tuple[Entries, Entries],
     admissible: tuple[Int[np.ndarray, "B T"], Int[np.ndarray, "B T"]],
+    content: Bool[np.ndarray, "B T"],
     slots: Int[np.ndarray, "B S"],
     fixed: Int[np.ndarray, " K"],
 ) -> Layout:
@@ -107,42 +105,37 @@ def lay_out(
     Args:
         entries: with weights that sum to 1 in every row, by view.
         admissible: keys that count and that each query sees, by view.
+        content: the queries that count in the content view.
         slots: the sampled queries of each text, -1 for none.
         fixed: which patterns are the fixed baselines.
     """
-    batch, width = admissible[0].shape
+    batch, width = content.shape
     found = [_Found.of(part, batch, width) for part in entries]
-    number = len(found[0].flat)
-    hashes = np.concatenate([row_hashes(part.entries, part.flat, part.start) for part in found])
-    _, chosen, where = np.unique(hashes, return_index=True, return_inverse=True)
-    seen = np.zeros((2, len(chosen)), bool)
-    seen[0, where[:number]], seen[1, where[number:]] = True, True
-    mode = np.where(seen.all(axis=0), BOTH, np.where(seen[0], RAW, CONTENT))
-    flat = np.concatenate([part.flat for part in found])
-    size = np.concatenate([part.size for part in found])
+    number, pairs = len(found[0].flat), entries[0].patterns * batch
+    hashes, mode = _modes(found)
+    flat, size, pair = (
+        np.concatenate([getattr(part, name) for part in found]) for name in ("flat", "size", "pair")
+    )
     start = np.concatenate([found[0].start, found[1].start + len(entries[0].key)])
-    group = mode * (len(SIZES) + 1) + np.searchsorted(SIZES, size[chosen])
-    order = np.lexsort((flat[chosen], group))
-    position = np.empty(len(order), np.int64)
-    position[order] = np.arange(len(order))
-    chosen, group = chosen[order], group[order]
+    chosen, where, group = _distinct(hashes, mode, flat, size, pair, width)
     query, size, start = flat[chosen], size[chosen], start[chosen]
     groups, entry, source, owner = _groups(group, start, size)
     key = np.concatenate([part.key for part in entries])
     weight = np.concatenate([part.weight for part in entries])
     qlogq = np.concatenate([[0.0], np.cumsum(weight * np.log2(weight))])
     real = source >= 0
-    rows = position[where[:number]], position[where[number:]]
     sampled = np.zeros(batch * width, bool)
     text, slot = np.nonzero(slots >= 0)
     sampled[text * width + slots[text, slot]] = True
-    views = [
-        ViewRows(
-            _lists(row, part.pair, sampled[part.flat], part.entries.patterns * batch),
-            _baselines(part, row, slots, fixed, width),
-            (size / seen_keys.ravel()[query]).astype(np.float32),
-        )
-        for part, row, seen_keys in zip(found, rows, admissible, strict=True)
+    # Of a pair, the rows of either view, each once.
+    item = np.unique(pair * len(query) + where)
+    lists = _lists(item % len(query), item // len(query), sampled[query], pairs)
+    raw = found[0]
+    chance = raw.size / admissible[0].ravel()[raw.flat]
+    of_row = np.stack([np.ones_like(chance), chance, content.ravel()[raw.flat]])
+    counts = [
+        np.stack([np.bincount(raw.pair, values * keep, pairs) for values in of_row], axis=1)
+        for keep in (sampled[raw.flat], np.ones(len(chance)))
     ]
     return Layout(
         query,
@@ -152,8 +145,58 @@ def lay_out(
         groups,
         np.where(real, query[owner] * width + key[source], 0),
         np.where(real, weight[source], 0.0).astype(np.float32),
-        (views[0], views[1]),
+        (size / admissible[1].ravel()[query]).astype(np.float32),
+        lists,
+        np.stack(counts),
+        (
+            _baselines(found[0], where[:number], slots, fixed, width),
+            _baselines(found[1], where[number:], slots, fixed, width),
+        ),
     )
+
+
+def _modes(
+    found: Sequence[_Found],
+) -> tuple[Int[np.ndarray, " R"], Int[np.ndarray, " R"]]:
+    """What tells rows apart, and the views that each is for.
+
+    A row that a pattern predicts in both views is `BOTH` in both; where its views differ, one row
+    is `RAW` and one `CONTENT`.
+    """
+    raw, content = (row_hashes(part.entries, part.flat, part.start) for part in found)
+    place = np.searchsorted(found[0].row, found[1].row)
+    place = np.minimum(place, max(len(raw) - 1, 0))
+    same = np.zeros(len(content), bool)
+    if len(raw):
+        same = (found[0].row[place] == found[1].row) & (raw[place] == content)
+    mode = np.concatenate([np.full(len(raw), RAW), np.full(len(content), CONTENT)])
+    mode[place[same]] = BOTH
+    mode[len(raw) :][same] = BOTH
+    salt = np.array([0, 0x9E3779B97F4A7C15, 0xD1B54A32D192ED03], np.uint64)
+    return np.concatenate([raw, content]) ^ salt[mode], mode
+
+
+def _distinct(
+    hashes: Int[np.ndarray, " R"],
+    mode: Int[np.ndarray, " R"],
+    flat: Int[np.ndarray, " R"],
+    size: Int[np.ndarray, " R"],
+    pair: Int[np.ndarray, " R"],
+    width: int,
+) -> tuple[Int[np.ndarray, " U"], Int[np.ndarray, " R"], Int[np.ndarray, " U"]]:
+    """The distinct rows in the order of a table, which of them each row is, and their groups.
+
+    Within a group, rows that are summed together stand together, and queries whose real rows fit
+    into the cache.
+    """
+    _, chosen, where = np.unique(hashes, return_index=True, return_inverse=True)
+    mode = mode[chosen]
+    group = mode * (len(SIZES) + 1) + np.searchsorted(SIZES, size[chosen])
+    block = flat[chosen] // max(1, CACHED_CELLS // width)
+    order = np.lexsort((flat[chosen], pair[chosen], block, group))
+    position = np.empty(len(order), np.int64)
+    position[order] = np.arange(len(order))
+    return chosen[order], position[where], group[order]
 
 
 def _groups(
@@ -188,10 +231,11 @@ def _groups(
 def _lists(
     row: Int[np.ndarray, " R"],
     pair: Int[np.ndarray, " R"],
-    sampled: Bool[np.ndarray, " R"],
+    is_sampled: Bool[np.ndarray, " U"],
     pairs: int,
 ) -> Lists:
     """Rows by (pattern, text), sampled ones first."""
+    sampled = is_sampled[row]
     order = np.arange(len(row)) if sampled.all() else np.lexsort((~sampled, pair))
     offset = np.concatenate([[0], np.cumsum(np.bincount(pair, minlength=pairs))])
     return Lists(offset, row[order], np.bincount(pair, sampled, minlength=pairs).astype(np.int64))

@@ -29,8 +29,8 @@ FIXED_BASELINES = ("uniform", "first_token", "last_token", "self", "previous", "
 """Names of the fixed baselines in the catalogue; each covers every row."""
 
 LONG_TEXT = 512
-"""In texts of more tokens than this hits are counted on the sampled rows only: elsewhere the largest
-entry of a row is not known, because the row never exists as a whole."""
+"""In texts of more tokens than this hits are counted on the sampled rows only: elsewhere the
+largest entry of a row is not known, because the row never exists as a whole."""
 
 DENSE_ENTRIES_A_ROW = 32
 """A pattern with more entries a row than this is dense: scored on sampled rows only."""
@@ -148,14 +148,19 @@ class BatchPlan:
         """All rows, for the compiled loops."""
         raw, content = self.views["raw"], self.views["content"]
         entries = raw.entries, content.entries
-        return lay_out(entries, (raw.admissible, content.admissible), raw.slots, raw.fixed)
+        return self._lay_out(entries)
 
     @cached_property
     def baseline_layout(self) -> Layout:
         """The sampled rows of the fixed baselines alone."""
         raw, content = self.views["raw"], self.views["content"]
         entries = raw.baseline_entries, content.baseline_entries
-        return lay_out(entries, (raw.admissible, content.admissible), raw.slots, raw.fixed)
+        return self._lay_out(entries)
+
+    def _lay_out(self, entries: tuple[Entries, Entries]) -> Layout:
+        raw, content = self.views["raw"], self.views["content"]
+        admissible = raw.admissible, content.admissible
+        return lay_out(entries, admissible, content.counts, raw.slots, raw.fixed)
 
     @cached_property
     def slot_lists(self) -> tuple[Lists, Lists]:

@@ -156,7 +156,7 @@ def sampled_hits(
 def text_scores(
     sums: TextSums, hits: TextSums, lengths: Int[np.ndarray, " B"]
 ) -> dict[str, Float[Tensor, "B P H"]]:
-    """What a text is scored: counts, and means over its rows; `hits` are what hits are counted on."""
+    """What a text is scored: counts, and means over its rows; `hits`: what hits are counted on."""
     own = sums.own
     hit_weight = safe(hits.own.weight)
     weight = safe(own.weight)

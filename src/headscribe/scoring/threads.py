@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
+from itertools import pairwise
 
 import torch
 
@@ -14,10 +15,7 @@ def share(number: int, work: Callable[[int, int], None]) -> None:
     """
     parts = max(1, min(torch.get_num_threads(), number))
     edges = [number * part // parts for part in range(parts + 1)]
-    waiting = [
-        _pool(parts - 1).submit(work, start, stop)
-        for start, stop in zip(edges[1:-1], edges[2:], strict=True)
-    ]
+    waiting = [_pool(parts - 1).submit(work, start, stop) for start, stop in pairwise(edges[1:])]
     try:
         work(edges[0], edges[1])
     finally:

@@ -36,7 +36,7 @@ def _jit(function: _F, flags: set[str]) -> _F:
 
 def inlined(function: _F) -> _F:
     """Compile into every caller."""
-    return numba.njit(inline="always")(function)
+    return numba.njit(nogil=True, fastmath=FLAGS)(function)
 
 
 # log2(1 + f) / f between sqrt(1/2) - 1 and sqrt(2) - 1, to 5e-8: a Chebyshev fit of degree 8.

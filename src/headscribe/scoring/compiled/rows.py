@@ -12,8 +12,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from headscribe.scoring.compiled.arithmetic import compiled, inlined, log2
-from headscribe.scoring.compiled.reading import CONTENT as MASS
+from headscribe.scoring.compiled.reading import CONTENT as READ_CONTENT
 from headscribe.scoring.compiled.reading import CONTENT_PEAK, PEAK, SCALE, TOTAL
+from headscribe.scoring.compiled.reading import LAST as READ_LAST
+from headscribe.scoring.compiled.reading import SINK as READ_SINK
 
 Buffer = Float[np.ndarray, " n"]
 
@@ -24,6 +26,14 @@ BUFFER = 16 * LANES
 
 RAW, BOTH, CONTENT = 0, 1, 2
 """Which view a row of a table is for."""
+
+RAW_OVERLAP, RAW_JSD, RAW_MASS, RAW_HIT = 0, 1, 2, 3
+CONTENT_OVERLAP, CONTENT_JSD, CONTENT_MASS, CONTENT_HIT = 4, 5, 6, 7
+RAW_SUM, CONTENT_WEIGHT, CONTENT_SUM, CONTENT_CHANCE, SINK, LAST = 8, 9, 10, 11, 12, 13
+COLUMNS = 16
+"""What a row adds to the sums of its texts: scores of both views, those of the content view by
+weight; what the real row sums to; the weight, also by what it sums to and by chance; attention on
+sinks and on the last token, if the row counts in the content view. Two are free."""
 
 _P, _Q, _SCALE = 0, LANES, 2 * LANES
 _MASS, _PEAK = 3 * LANES, 4 * LANES
@@ -67,19 +77,16 @@ def _add_entries(buffer: Buffer, mode: int) -> None:
 
 @inlined
 def _finish(buffer: Buffer) -> None:
-    """Turn the sums of each lane into scores, in place; content scores by weight."""
+    """Turn the sums of each lane into scores, in place."""
     for i in range(LANES):
         square = _HALF * (buffer[_SUM + i] + _ONE + buffer[_QLOGQ + i] + buffer[_RAW_TERMS + i])
         buffer[_RAW_TERMS + i] = np.sqrt(min(max(square, _ZERO), _ONE))
         rest = buffer[_CONTENT_SUM + i] + _ONE + buffer[_QLOGQ + i] + buffer[_CONTENT_TERMS + i]
-        weight = buffer[_WEIGHT + i]
-        distance = np.sqrt(min(max(_HALF * rest, _ZERO), _ONE))
-        buffer[_CONTENT_TERMS + i] = distance * weight
-        buffer[_CONTENT_OVERLAP + i] *= weight
-        buffer[_SCALE + i] *= buffer[_MASS + i] * weight
+        buffer[_CONTENT_TERMS + i] = np.sqrt(min(max(_HALF * rest, _ZERO), _ONE))
+        buffer[_SCALE + i] *= buffer[_MASS + i]
         peak = buffer[_PEAK + i]
         buffer[_RAW_PEAK + i] = _ONE if peak >= buffer[_RAW_PEAK + i] else _ZERO
-        buffer[_CONTENT_PEAK + i] = weight if peak >= buffer[_CONTENT_PEAK + i] else _ZERO
+        buffer[_CONTENT_PEAK + i] = _ONE if peak >= buffer[_CONTENT_PEAK + i] else _ZERO
 
 
 @inlined
@@ -89,22 +96,40 @@ def _load_row(
     buffer[_SCALE + i] = real[SCALE, f]
     buffer[_SUM + i] = real[TOTAL, f]
     buffer[_RAW_PEAK + i] = real[PEAK, f]
-    buffer[_WEIGHT + i] = real[MASS, f]
-    buffer[_CONTENT_SUM + i] = real[MASS, f] * real[SCALE, f]
+    buffer[_WEIGHT + i] = real[READ_CONTENT, f]
+    buffer[_CONTENT_SUM + i] = real[READ_CONTENT, f] * real[SCALE, f]
     buffer[_CONTENT_PEAK + i] = real[CONTENT_PEAK, f]
     buffer[_QLOGQ + i] = qlogq
 
 
 @inlined
-def _store(buffer: Buffer, i: int, out: Float[np.ndarray, " 8"]) -> None:
-    out[0] = buffer[_RAW_OVERLAP + i]
-    out[1] = buffer[_RAW_TERMS + i]
-    out[2] = buffer[_MASS + i]
-    out[3] = buffer[_RAW_PEAK + i]
-    out[4] = buffer[_CONTENT_OVERLAP + i]
-    out[5] = buffer[_CONTENT_TERMS + i]
-    out[6] = buffer[_SCALE + i]
-    out[7] = buffer[_CONTENT_PEAK + i]
+def _store(
+    buffer: Buffer,
+    i: int,
+    mode: int,
+    chance: np.float32,
+    f: int,
+    real: Float[np.ndarray, "readings B*T"],
+    content: Float[np.ndarray, " B*T"],
+    u: int,
+    out: Float[np.ndarray, "U 16"],
+) -> None:
+    """What the row in lane `i` adds to its texts' sums: zeros in a view that it is not for."""
+    raw = _ONE if mode != CONTENT else _ZERO
+    weight = buffer[_WEIGHT + i] if mode != RAW else _ZERO
+    counts = content[f] * raw
+    # All is read before anything is written: the two may stand in each other's way.
+    a0, a1 = buffer[_RAW_OVERLAP + i] * raw, buffer[_RAW_TERMS + i] * raw
+    a2, a3 = buffer[_MASS + i] * raw, buffer[_RAW_PEAK + i] * raw
+    b0, b1 = buffer[_CONTENT_OVERLAP + i] * weight, buffer[_CONTENT_TERMS + i] * weight
+    b2, b3 = buffer[_SCALE + i] * weight, buffer[_CONTENT_PEAK + i] * weight
+    c0, c1 = buffer[_SUM + i] * raw, buffer[_CONTENT_SUM + i] * weight
+    c2, c3 = real[READ_SINK, f] * counts, real[READ_LAST, f] * counts
+    out[u, RAW_OVERLAP], out[u, RAW_JSD], out[u, RAW_MASS], out[u, RAW_HIT] = a0, a1, a2, a3
+    out[u, CONTENT_OVERLAP], out[u, CONTENT_JSD] = b0, b1
+    out[u, CONTENT_MASS], out[u, CONTENT_HIT] = b2, b3
+    out[u, RAW_SUM], out[u, CONTENT_WEIGHT], out[u, CONTENT_SUM] = c0, weight, c1
+    out[u, CONTENT_CHANCE], out[u, SINK], out[u, LAST] = chance * weight, c2, c3
 
 
 @compiled
@@ -117,9 +142,11 @@ def score_rows(
     entry: Int[np.ndarray, " U"],
     index: Int[np.ndarray, " E"],
     weight: Float[np.ndarray, " E"],
+    chance: Float[np.ndarray, " U"],
     real: Float[np.ndarray, "readings B*T"],
+    content: Float[np.ndarray, " B*T"],
     buffer: Buffer,
-    out: Float[np.ndarray, "U 8"],
+    out: Float[np.ndarray, "U 16"],
 ) -> None:
     """Score every row of a table.
 
@@ -130,9 +157,11 @@ def score_rows(
         qlogq: sum of `h(q)` of each row.
         size: entries of each row; `entry`: where a long row's entries begin.
         index: where in `values` each entry stands, uint32; `weight`: what is predicted there.
-        real: of each real row: sum, content mass, 1 over that, peak, peak among content keys.
+        chance: a row's support over the keys that count in the content view.
+        real: what `read_rows` gives.
+        content: 1 for queries that count in the content view, else 0.
         buffer: room for `BUFFER` numbers.
-        out: overlap, distance, mass and hit of each row, raw and by weight content, `(U, 8)`.
+        out: what each row adds to its texts' sums, in the order of the names above.
     """
     for g in range(len(groups)):
         mode, padded, first, last, begin = groups[g]
@@ -163,7 +192,7 @@ def score_rows(
                     buffer[block] = total
                 _load_row(buffer, 0, f, qlogq[u], real)
                 _finish(buffer)
-                _store(buffer, 0, out[u])
+                _store(buffer, 0, mode, chance[u], f, real, content, u, out)
             continue
         for tile in range(0, rows, LANES):
             some = min(LANES, rows - tile)
@@ -179,4 +208,5 @@ def score_rows(
                 _add_entries(buffer, mode)
             _finish(buffer)
             for i in range(some):
-                _store(buffer, i, out[first + tile + i])
+                u = first + tile + i
+                _store(buffer, i, mode, chance[u], query[u], real, content, u, out)

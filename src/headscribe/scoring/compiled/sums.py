@@ -4,102 +4,71 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from headscribe.scoring.compiled.arithmetic import compiled
-from headscribe.scoring.compiled.reading import CONTENT, LAST, SCALE, SINK, TOTAL
-
-OVERLAP, JSD, MASS, HIT, WEIGHT, ROW_SUM, CHANCE = range(7)
-"""Columns of the sums over rows."""
-COLUMNS = 7
 
 BASELINES = 8
 """Room for so many baselines, the profile included."""
 
 
 @compiled
-def read_queries(
-    real: Float[np.ndarray, "readings B*T"],
-    counts: Float[np.ndarray, " B*T"],
-    queries: Float[np.ndarray, "B*T 8"],
-) -> None:
-    """What each query adds to the sums of the patterns that cover it.
-
-    Weight and weighted sum in the raw view; the same in the content view; for the gate a count,
-    attention on sinks and on the last token, all 0 where `counts` (a content row) is.
-    """
-    for f in range(len(queries)):
-        weight = real[CONTENT, f]
-        queries[f, 0] = 1
-        queries[f, 1] = real[TOTAL, f]
-        queries[f, 2] = weight
-        queries[f, 3] = weight * weight * real[SCALE, f]
-        queries[f, 4] = counts[f]
-        queries[f, 5] = counts[f] * real[SINK, f]
-        queries[f, 6] = counts[f] * real[LAST, f]
-
-
-@compiled
 def sum_rows(
-    view: int,
     offset: Int[np.ndarray, " G+1"],
     sampled: Int[np.ndarray, " G"],
     row: Int[np.ndarray, " n"],
-    query: Int[np.ndarray, " U"],
-    chance: Float[np.ndarray, " U"],
-    scores: Float[np.ndarray, "U 8"],
-    queries: Float[np.ndarray, "B*T 8"],
-    every: Float[np.ndarray, "G columns"],
-    some: Float[np.ndarray, "G columns"],
-    gate: Float[np.ndarray, "G 3"],
+    scores: Float[np.ndarray, "U 16"],
+    every: Float[np.ndarray, "G 16"],
+    some: Float[np.ndarray, "G 16"],
 ) -> None:
     """Sum the rows of each (pattern, text), and those among them that are sampled.
 
     Args:
-        view: 0 raw, 1 content.
         offset: where the rows of each pair begin in `row`; the first `sampled` are sampled ones.
-        row: rows of the table.
-        query: the query of each row; `chance`: its support over the admissible keys.
+        row: rows of the table, of either view.
         scores: what `score_rows` gives.
-        queries: what `read_queries` gives.
         every: sums over all rows, float64; `some`: over the sampled ones.
-        gate: of the raw view only: rows, attention on sinks and on the last token.
     """
-    first = 4 * view
     for g in range(len(sampled)):
-        a0 = a1 = a2 = a3 = a4 = a5 = a6 = 0.0
-        g0 = g1 = g2 = 0.0
-        begin, middle, end = offset[g], offset[g] + sampled[g], offset[g + 1]
+        a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = 0.0
+        b0 = b1 = b2 = b3 = b4 = b5 = b6 = b7 = 0.0
+        middle = offset[g] + sampled[g]
         for part in range(2):
-            for i in range(begin if part == 0 else middle, middle if part == 0 else end):
+            first = offset[g] if part == 0 else middle
+            for i in range(first, middle if part == 0 else offset[g + 1]):
                 u = row[i]
-                f = query[u]
-                a0 += scores[u, first]
-                a1 += scores[u, first + 1]
-                a2 += scores[u, first + 2]
-                a3 += scores[u, first + 3]
-                weight = queries[f, 2 * view]
-                a4 += weight
-                a5 += queries[f, 2 * view + 1]
-                a6 += chance[u] * weight
-                g0 += queries[f, 4]
-                g1 += queries[f, 5]
-                g2 += queries[f, 6]
-            target = some if part == 0 else every
-            target[g, OVERLAP], target[g, JSD], target[g, MASS] = a0, a1, a2
-            target[g, HIT], target[g, WEIGHT], target[g, ROW_SUM] = a3, a4, a5
-            target[g, CHANCE] = a6
-        if view == 0:
-            gate[g, 0], gate[g, 1], gate[g, 2] = g0, g1, g2
+                a0 += scores[u, 0]
+                a1 += scores[u, 1]
+                a2 += scores[u, 2]
+                a3 += scores[u, 3]
+                a4 += scores[u, 4]
+                a5 += scores[u, 5]
+                a6 += scores[u, 6]
+                a7 += scores[u, 7]
+                b0 += scores[u, 8]
+                b1 += scores[u, 9]
+                b2 += scores[u, 10]
+                b3 += scores[u, 11]
+                b4 += scores[u, 12]
+                b5 += scores[u, 13]
+                b6 += scores[u, 14]
+                b7 += scores[u, 15]
+            out = some[g] if part == 0 else every[g]
+            out[0], out[1], out[2], out[3], out[4], out[5], out[6], out[7] = (
+                a0, a1, a2, a3, a4, a5, a6, a7,
+            )  # fmt: skip
+            out[8], out[9], out[10], out[11], out[12], out[13], out[14], out[15] = (
+                b0, b1, b2, b3, b4, b5, b6, b7,
+            )  # fmt: skip
 
 
 @compiled
 def sum_baselines(
     view: int,
     rows: Int[np.ndarray, "K slots"],
-    scores: Float[np.ndarray, "U 8"],
+    scores: Float[np.ndarray, "U 16"],
     profile: Float[np.ndarray, "slots 4"],
     offset: Int[np.ndarray, " G+1"],
     slot: Int[np.ndarray, " n"],
     query: Int[np.ndarray, " slots"],
-    queries: Float[np.ndarray, "B*T 8"],
+    mass: Float[np.ndarray, " B*T"],
     at_slots: Float[np.ndarray, "slots 2*baselines"],
     weight: Float[np.ndarray, " G"],
     sums: Float[np.ndarray, "G 2*baselines"],
@@ -112,7 +81,7 @@ def sum_baselines(
         scores: what `score_rows` gives; `profile`: what `score_profile` gives, the last baseline.
         offset: where the slots of each (pattern, text) begin in `slot`.
         query: the query of each slot.
-        queries: what `read_queries` gives.
+        mass: content mass of each query's row.
         at_slots: room.
         weight: what the covered rows weigh; `sums`: all overlaps, then all distances.
     """
@@ -128,10 +97,33 @@ def sum_baselines(
         at_slots[s, BASELINES + fixed] = profile[s, 2 * view + 1]
     for g in range(len(weight)):
         total = 0.0
-        sums[g, :] = 0
+        zero = np.float32(0)
+        a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = zero
+        b0 = b1 = b2 = b3 = b4 = b5 = b6 = b7 = zero
         for i in range(offset[g], offset[g + 1]):
             s = slot[i]
-            total += queries[query[s], 2 * view]
-            for k in range(2 * BASELINES):
-                sums[g, k] += at_slots[s, k]
+            total += 1.0 if view == 0 else mass[query[s]]
+            a0 += at_slots[s, 0]
+            a1 += at_slots[s, 1]
+            a2 += at_slots[s, 2]
+            a3 += at_slots[s, 3]
+            a4 += at_slots[s, 4]
+            a5 += at_slots[s, 5]
+            a6 += at_slots[s, 6]
+            a7 += at_slots[s, 7]
+            b0 += at_slots[s, 8]
+            b1 += at_slots[s, 9]
+            b2 += at_slots[s, 10]
+            b3 += at_slots[s, 11]
+            b4 += at_slots[s, 12]
+            b5 += at_slots[s, 13]
+            b6 += at_slots[s, 14]
+            b7 += at_slots[s, 15]
         weight[g] = total
+        out = sums[g]
+        out[0], out[1], out[2], out[3], out[4], out[5], out[6], out[7] = (
+            a0, a1, a2, a3, a4, a5, a6, a7,
+        )  # fmt: skip
+        out[8], out[9], out[10], out[11], out[12], out[13], out[14], out[15] = (
+            b0, b1, b2, b3, b4, b5, b6, b7,
+        )  # fmt: skip

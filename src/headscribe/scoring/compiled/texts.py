@@ -4,16 +4,23 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from headscribe.scoring.compiled.arithmetic import compiled, inlined
-from headscribe.scoring.compiled.sums import (
-    BASELINES,
-    CHANCE,
-    HIT,
-    JSD,
-    MASS,
-    OVERLAP,
-    ROW_SUM,
-    WEIGHT,
+from headscribe.scoring.compiled.reading import LAST as READ_LAST
+from headscribe.scoring.compiled.reading import SINK as READ_SINK
+from headscribe.scoring.compiled.rows import (
+    CONTENT_CHANCE,
+    CONTENT_OVERLAP,
+    CONTENT_SUM,
+    CONTENT_WEIGHT,
+    LAST,
+    RAW_OVERLAP,
+    RAW_SUM,
+    SINK,
 )
+from headscribe.scoring.compiled.sums import BASELINES
+
+ROWS, CHANCE, CONTENT_ROWS = range(3)
+"""What does not depend on the head: rows of a (pattern, text), what chance gives on them, and how
+many of them count in the content view."""
 
 
 @inlined
@@ -21,45 +28,63 @@ def _over(value: float, by: float) -> float:
     return value / by if by > 0 else value
 
 
+@inlined
+def _weights(
+    view: int, sums: Float[np.ndarray, " 16"], counts: Float[np.ndarray, " 3"]
+) -> tuple[float, float, float]:
+    """Weight, weighted sum of the real rows, and chance."""
+    if view == 0:
+        return counts[ROWS], sums[RAW_SUM], counts[CHANCE]
+    return sums[CONTENT_WEIGHT], sums[CONTENT_SUM], sums[CONTENT_CHANCE]
+
+
 @compiled
 def text_scores(
     view: int,
-    every: Float[np.ndarray, "P*B columns"],
-    some: Float[np.ndarray, "P*B columns"],
+    every: Float[np.ndarray, "P*B 16"],
+    some: Float[np.ndarray, "P*B 16"],
+    counts: Float[np.ndarray, "2 P*B 3"],
     lengths: Int[np.ndarray, " B"],
     is_long: Bool[np.ndarray, " B"],
     out: Float[np.ndarray, "B C V P"],
 ) -> None:
-    """Counts, and means over rows, of each text, in the order of `SCORE_CHANNELS`."""
+    """Counts, and means over rows, of each text, in the order of `SCORE_CHANNELS`.
+
+    `counts` are those of the sampled rows and those of all rows.
+    """
     texts = len(lengths)
+    first = RAW_OVERLAP if view == 0 else CONTENT_OVERLAP
     for b in range(texts):
         for p in range(out.shape[3]):
-            own, hits = every[p * texts + b], every[p * texts + b]
+            g = p * texts + b
+            weight, row_sum, chance = _weights(view, every[g], counts[1, g])
+            hits, hit_weight, hit_chance = every[g, first + 3], weight, chance
             if is_long[b]:
-                hits = some[p * texts + b]
-            weight, hit_weight = own[WEIGHT], hits[WEIGHT]
-            sae = weight + own[ROW_SUM] - 2 * own[OVERLAP]
+                hits = some[g, first + 3]
+                hit_weight, _, hit_chance = _weights(view, some[g], counts[0, g])
+            overlap = every[g, first]
+            sae = weight + row_sum - 2 * overlap
             out[b, 0, view, p] = 1.0 if weight > 0 else 0.0
             out[b, 1, view, p] = weight
-            out[b, 2, view, p] = _over(own[JSD], weight)
+            out[b, 2, view, p] = _over(every[g, first + 1], weight)
             out[b, 3, view, p] = _over(sae, weight)
             out[b, 4, view, p] = sae
             out[b, 5, view, p] = _over(sae, weight) / lengths[b]
-            union = weight + own[ROW_SUM] - own[OVERLAP]
-            out[b, 6, view, p] = _over(own[OVERLAP], union)
-            out[b, 7, view, p] = _over(own[OVERLAP], weight)
-            out[b, 8, view, p] = _over(own[MASS], weight)
-            out[b, 9, view, p] = _over(own[CHANCE], weight)
+            out[b, 6, view, p] = _over(overlap, weight + row_sum - overlap)
+            out[b, 7, view, p] = _over(overlap, weight)
+            out[b, 8, view, p] = _over(every[g, first + 2], weight)
+            out[b, 9, view, p] = _over(chance, weight)
             out[b, 10, view, p] = 1.0 if hit_weight > 0 else 0.0
-            out[b, 11, view, p] = _over(hits[HIT], hit_weight)
-            out[b, 12, view, p] = _over(hits[CHANCE], hit_weight)
+            out[b, 11, view, p] = _over(hits, hit_weight)
+            out[b, 12, view, p] = _over(hit_chance, hit_weight)
 
 
 @compiled
 def text_gains(
     view: int,
     first: int,
-    some: Float[np.ndarray, "P*B columns"],
+    some: Float[np.ndarray, "P*B 16"],
+    counts: Float[np.ndarray, "2 P*B 3"],
     baselines: Float[np.ndarray, "P*B 2*baselines"],
     profile: int,
     by_jsd: Int[np.ndarray, "F V P"],
@@ -73,11 +98,12 @@ def text_gains(
     and intersection over union for both. `profile` is the profile's place among the baselines.
     """
     texts = len(fold)
+    column = RAW_OVERLAP if view == 0 else CONTENT_OVERLAP
     for b in range(texts):
         for p in range(out.shape[3]):
             g = p * texts + b
-            weight, total = some[g, WEIGHT], some[g, WEIGHT] + some[g, ROW_SUM]
-            overlap = some[g, OVERLAP]
+            weight, row_sum, _ = _weights(view, some[g], counts[0, g])
+            total, overlap = weight + row_sum, some[g, column]
             iou = _over(overlap, total - overlap)
             out[b, first, view, p] = 1.0 if weight > 0 else 0.0
             for which in range(2):
@@ -85,7 +111,7 @@ def text_gains(
                 near = by_overlap[fold[b], view, p] if which == 0 else profile
                 base = baselines[g, near]
                 place = first + 1 + 3 * which
-                distance = baselines[g, BASELINES + far] - some[g, JSD]
+                distance = baselines[g, BASELINES + far] - some[g, column + 1]
                 out[b, place, view, p] = _over(distance, weight)
                 out[b, place + 1, view, p] = _over(overlap - base, weight)
                 out[b, place + 2, view, p] = iou - _over(base, total - base)
@@ -113,21 +139,26 @@ def calibration_sums(
 @compiled
 def gate_sums(
     lengths: Int[np.ndarray, " B"],
-    queries: Float[np.ndarray, "B*T 8"],
-    covered: Float[np.ndarray, "P*B 3"],
+    real: Float[np.ndarray, "readings B*T"],
+    content: Float[np.ndarray, "B T"],
+    every: Float[np.ndarray, "P*B 16"],
+    counts: Float[np.ndarray, "2 P*B 3"],
     out: Float[np.ndarray, "B S G P"],
 ) -> None:
     """Rows and attention by state: `on`, `off`, `absent`, as `GATE_STATES` and `GATE_CHANNELS`."""
-    texts = len(lengths)
-    width = len(queries) // texts
+    texts, width = content.shape
     for b in range(texts):
-        for c in range(3):
-            total = 0.0
-            for q in range(lengths[b]):
-                total += queries[b * width + q, 4 + c]
-            for p in range(out.shape[3]):
-                spoken = covered[p * texts + b, 0] > 0
-                on = covered[p * texts + b, c]
+        rows = sink = last = 0.0
+        for q in range(lengths[b]):
+            rows += content[b, q]
+            sink += content[b, q] * real[READ_SINK, b * width + q]
+            last += content[b, q] * real[READ_LAST, b * width + q]
+        for p in range(out.shape[3]):
+            g = p * texts + b
+            spoken = counts[1, g, CONTENT_ROWS] > 0
+            for c in range(3):
+                on = counts[1, g, CONTENT_ROWS] if c == 0 else every[g, SINK if c == 1 else LAST]
+                total = rows if c == 0 else sink if c == 1 else last
                 out[b, 0, c, p] = on
                 out[b, 1, c, p] = total - on if spoken else 0.0
                 out[b, 2, c, p] = 0.0 if spoken else total
