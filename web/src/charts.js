@@ -51,12 +51,13 @@ export function estimates(series, { width = 620, height = 280, xTitle, yTitle, l
   const drawn = series.filter((one) => one.points.length);
   const all = drawn.flatMap((one) => one.points);
   const key = legend(drawn, 52, width - 60);
-  const margin = { left: 60, right: 14, top: key.height + 8, bottom: 42 };
   const ends = all.flatMap((p) => [p.y, p.low, p.high]).filter(known);
   let [low, high] = [min(ends), max(ends)];
   if (zero) low = Math.min(low, 0);
   if (yMax !== null) high = Math.min(high, yMax);
   if (low === high) { low -= 0.5; high += 0.5; }
+  const widest = Math.max(...[low, high].map((v) => (yFormat ?? ((w) => number(w, 2)))(v).length));
+  const margin = { left: 34 + 6.6 * widest, right: 14, top: key.height + 8, bottom: 42 };
   const xs = [...new Set(all.map((p) => p.x))].sort((a, b) => a - b);
   const pad = xs.length > 1 ? (bands ? 0.03 : 0.6) * (bands ? xs.at(-1) - xs[0] : 1) : 1;
   const x = scaleLinear([xs[0] - pad, xs.at(-1) + pad], [margin.left, width - margin.right]);

@@ -12,8 +12,14 @@ async function inflate(text) {
   const binary = atob(text);
   const bytes = new Uint8Array(binary.length);
   for (let i = 0; i < binary.length; i += 1) bytes[i] = binary.charCodeAt(i);
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate'));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
+  const stream = new ReadableStream({ start(source) { source.enqueue(bytes); source.close(); } });
+  const reader = stream.pipeThrough(new DecompressionStream('deflate')).getReader();
+  const parts = [];
+  for (let part = await reader.read(); !part.done; part = await reader.read()) parts.push(part.value);
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) { whole.set(part, at); at += part.length; }
+  return whole;
 }
 
 async function numbers(text) {
@@ -120,18 +126,28 @@ class Subject {
       .sort((a, b) => (higher ? b.score - a.score : a.score - b.score));
   }
 
-  texts(source) { return this[source]?.examples?.texts ?? []; }
+  // The runs that keep example texts: the fit, the survey, and every discovery by its number.
+  get sources() {
+    return ['fit', 'survey', ...(this.discovery ?? []).map((_, i) => `discovery/${i}`)].filter((name) => this.texts(name).length);
+  }
+
+  texts(source) {
+    const [kind, index] = source.split('/');
+    return (index === undefined ? this[kind] : this[kind]?.[Number(index)])?.examples?.texts ?? [];
+  }
 
   // The matrices of one example text by `kind:name`, as attention of 0..1.
   async #matrices(source, id) {
     const text = this.texts(source).find((one) => one.id === id);
-    const bytes = await inflate(text.data);
     const size = text.labels.length ** 2;
     const table = Float32Array.from({ length: text.levels + 1 }, (_, level) => (level / text.levels) ** 2);
     const found = new Map();
-    text.matrices.forEach((name, i) => {
-      found.set(name, () => Float32Array.from(bytes.subarray(i * size, (i + 1) * size), (v) => table[v]));
-    });
+    for (const pack of text.packs) {
+      const bytes = await inflate(pack.data);
+      pack.matrices.forEach((name, i) => {
+        found.set(name, () => Float32Array.from(bytes.subarray(i * size, (i + 1) * size), (v) => table[v]));
+      });
+    }
     return found;
   }
 }

@@ -34,6 +34,9 @@ export const clear = (node, ...children) => {
   return append(node, children);
 };
 
+// Width that a drawing may take: the page's, within its margins, and at most so much.
+export const room = (most) => Math.min(most, document.documentElement.clientWidth - (window.innerWidth > 640 ? 48 : 32));
+
 let last = 0;
 export const unique = (prefix) => `${prefix}-${(last += 1)}`;
 

@@ -1,6 +1,6 @@
 // Example texts of a head or a pattern: real attention, prediction and difference.
 
-import { choice, clear, h, own, select } from './dom.js';
+import { choice, clear, h, own, room as roomOf, select } from './dom.js';
 import { cut, number, prose } from './format.js';
 import { byWords, matrix, scale, wordGroups } from './matrix.js';
 import { figure, lacking, provenance } from './parts.js';
@@ -30,24 +30,25 @@ const uncoveredRows = (values, n) => Array.from({ length: n }, (_, i) => {
 const predictionTitle = (name) => {
   const [kind, ...rest] = name.split(':');
   const what = rest.join(':');
-  return kind === 'formula' ? `the head’s formula` : what.replace(/^\d+\.\d+:/, '');
+  const found = what.match(/^\d+\.\d+:(formula|program)$/);
+  if (found) return found[1] === 'program' ? 'the program found' : 'the formula before';
+  return kind === 'formula' ? 'the head’s formula' : what;
 };
 
 // Texts that hold the head (any text for none) with all that is predicted of them. A fit and a
 // survey of the same texts keep the same examples: one entry then, with what both predict.
-function textsOf(subject, head, pattern) {
+function textsOf(subject, head, pattern, only) {
   const found = new Map();
-  for (const source of ['fit', 'survey']) {
+  for (const source of only ? [only] : subject.sources) {
     for (const text of subject.texts(source)) {
-      if (head ? !text.matrices.includes(`head:${head}`) : !text.matrices.includes(`pattern:${pattern}`)) continue;
       const key = `${text.id} ${text.labels.join(' ')}`;
       if (!found.has(key)) found.set(key, { text, names: new Set(), sources: [] });
       const entry = found.get(key);
       entry.sources.push(source);
-      text.matrices.forEach((name) => entry.names.add(name));
+      text.packs.forEach((pack) => pack.matrices.forEach((name) => entry.names.add(name)));
     }
   }
-  return [...found.values()].filter((entry) => !pattern || entry.names.has(`pattern:${pattern}`)).sort((a, b) => a.text.labels.length - b.text.labels.length);
+  return [...found.values()].filter((entry) => (!pattern || entry.names.has(`pattern:${pattern}`)) && (!head || entry.names.has(`head:${head}`))).sort((a, b) => a.text.labels.length - b.text.labels.length);
 }
 
 // One matrix of a text, from whichever run holds it; null for none.
@@ -75,20 +76,22 @@ async function ranked(subject, texts, head, prediction) {
   }]));
 }
 
-export function examples(subject, head, { prefer = null, pattern = null } = {}) {
-  const texts = textsOf(subject, head, pattern);
+export function examples(subject, head, { prefer = null, pattern = null, source = null } = {}) {
+  const texts = textsOf(subject, head, pattern, source);
   if (!texts.length) return lacking(subject, ['examples'], 'No example text of it was kept. A survey and a fit keep some by themselves.');
   const body = h('div', { class: 'example' });
   const bar = h('div', { class: 'controls' });
-  const state = { at: null, prediction: null, words: null };
-  const predictionsOf = (entry) => [...entry.names].filter((name) => name === `formula:${head}` || name.startsWith('pattern:'));
+  const state = { at: null, prediction: null, words: null, large: false };
+  // A discovery names its predictions `HEAD:formula` and `HEAD:program`: those of this head alone.
+  const able = (name) => name === `formula:${head}` || name.startsWith(`pattern:${head}:`) || (name.startsWith('pattern:') && !/^pattern:\d+\.\d+:/.test(name));
+  const predictionsOf = (entry) => [...entry.names].filter(able);
   const start = (entry) => {
-    const able = predictionsOf(entry);
-    if (able.includes(state.prediction)) return;
-    state.prediction = [pattern && `pattern:${pattern}`, `formula:${head}`, prefer && `pattern:${prefer}`].find((name) => name && able.includes(name)) ?? able[0] ?? null;
+    const known = predictionsOf(entry);
+    if (known.includes(state.prediction)) return;
+    state.prediction = [pattern && `pattern:${pattern}`, source && `pattern:${head}:program`, `formula:${head}`, prefer && `pattern:${prefer}`].find((name) => name && known.includes(name)) ?? known[0] ?? null;
   };
   const draw = async () => {
-    start(texts[state.at ?? 0]);
+    start(state.at === null ? texts.find((entry) => entry.names.has(`formula:${head}`)) ?? texts[0] : texts[state.at]);
     const roles = head && state.prediction ? await ranked(subject, texts, head, state.prediction) : new Map();
     if (state.at === null) state.at = Math.max(0, texts.findIndex((entry) => roles.get(entry)?.role === 'typical'));
     const one = texts[state.at];
@@ -100,12 +103,14 @@ export function examples(subject, head, { prefer = null, pattern = null } = {}) 
       return [String(i), `${cut(entry.text.text.replaceAll('\n', ' '), 44)}${what}`];
     };
     clear(bar,
-      select('Text', texts.map(title), String(state.at), (i) => { state.at = Number(i); state.words = null; draw(); }),
-      predictionsOf(one).length > 1 && !pattern ? select('Prediction', predictionsOf(one).map((name) => [name, predictionTitle(name)]), state.prediction, (name) => { state.prediction = name; draw(); }) : null,
-      one.text.words.form ? choice('Cells', [['words', 'words'], ['tokens', 'tokens']], state.words ? 'words' : 'tokens', (value) => { state.words = value === 'words'; draw(); }) : null);
+      select('Text', texts.map(title), String(state.at), (i) => { state.at = Number(i); state.words = null; safely(); }),
+      predictionsOf(one).length > 1 && !pattern ? select('Prediction', predictionsOf(one).map((name) => [name, predictionTitle(name)]), state.prediction, (name) => { state.prediction = name; safely(); }) : null,
+      choice('Pictures', [['fit', 'side by side'], ['large', 'large']], state.large ? 'large' : 'fit', (value) => { state.large = value === 'large'; safely(); }),
+      one.text.words.form ? choice('Cells', [['words', 'words'], ['tokens', 'tokens']], state.words ? 'words' : 'tokens', (value) => { state.words = value === 'words'; safely(); }) : null);
     clear(body, await panels(subject, one, head, state));
   };
-  draw();
+  const safely = () => draw().catch((error) => clear(body, h('p', { class: 'note' }, `This example cannot be drawn: ${error.message}`)));
+  safely();
   return h('div', { class: 'examples' }, bar, body);
 }
 
@@ -126,11 +131,14 @@ async function panels(subject, one, head, state) {
   if (real) rows.push({ title: `${prose(head)}, real attention`, short: 'real', values: real });
   if (predicted) rows.push({ title: head ? `Predicted by ${name}` : `What ${name} predicts`, short: 'predicted', values: predicted, uncovered });
   const drawn = [];
+  const width = roomOf(1192);
+  const side = real && predicted ? 3 : real || predicted ? 2 : 1;
+  const room = width > 900 ? (width - 20 * (side - 1)) / side - 14 : width;
   const show = (query, key) => drawn.forEach((svg) => svg.show(query, key));
   const words = strip(units, rows, { onpick: (at, toward) => (toward === 'reads' ? show(at, null) : drawn.forEach((svg) => { svg.show(null, at); })) });
-  const about = provenance(subject, sources[0], `text ${text.id}`);
+  const about = provenance(subject, sources[0].startsWith('discovery') ? 'discover' : sources[0], `text ${text.id}`);
   const panel = (caption, values, kind, hidden) => {
-    const svg = matrix(labels, values, { kind, description: caption, uncovered: hidden, onpick: (query, key) => { words.pick(query); show(query, key); } });
+    const svg = matrix(labels, values, { kind, description: caption, uncovered: hidden, room, large: state.large, onpick: (query, key) => { words.pick(query); show(query, key); } });
     drawn.push(svg);
     return h('div', { class: 'panel' }, figure(caption, svg, about), scale(kind));
   };

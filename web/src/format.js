@@ -1,19 +1,18 @@
 // Numbers and names as a reader sees them.
 
 export const number = (value, digits = 3) =>
-  value === null || value === undefined || Number.isNaN(value) ? '–' : value.toFixed(digits).replace('-', '−');
+  !known(value) ? '–' : value.toFixed(digits).replace(/^-(?=0(\.0*)?$)/, '').replace('-', '−');
 
 export const signed = (value, digits = 3) => (value > 0 ? '+' : '') + number(value, digits);
 
-export const percent = (share, digits = 0) =>
-  share === null || share === undefined || Number.isNaN(share) ? '–' : `${(100 * share).toFixed(digits).replace('-', '−')} %`;
+export const percent = (share, digits = 0) => (known(share) ? `${number(100 * share, digits)} %` : '–');
 
 export const change = (share) => (share > 0 ? '+' : '') + percent(share, Math.abs(share) < 0.1 ? 1 : 0);
 
 export function interval(low, high, digits = 3, shown = number) {
   if (!known(low) || !known(high)) return '';
-  const between = low < 0 ? ' to ' : '–';
-  return `${shown(low, digits)}${between}${shown(high, digits)}`;
+  const [from, to] = [shown(low, digits), shown(high, digits)];
+  return `${from}${/[−+]/.test(from + to) ? ' to ' : '–'}${to}`;
 }
 
 export const known = (value) => value !== null && value !== undefined && !Number.isNaN(value);
@@ -31,6 +30,6 @@ export const cut = (text, width) => (text.length <= width ? text : `${text.slice
 export const title = (pattern) => pattern.replaceAll('_', ' ');
 
 // A token that is only blanks is shown as such.
-export const token = (label) => (label.trim() ? label : '␣');
+export const token = (label) => (/^[\sĠ▁Ċ]*$/u.test(label) ? '␣' : label);
 
 export const listed = (items) => items.join(', ').replace(/, ([^,]*)$/, ' and $1');

@@ -1,10 +1,11 @@
 // One head: its formula, scores, labels, relatives, gate and example texts.
 
 import { bar, dots } from './charts.js';
-import { choice, clear, code, h, own } from './dom.js';
+import { choice, clear, code, h, own, room } from './dom.js';
 import { examples } from './examples.js';
-import { interval, known, number, percent, prose, signed } from './format.js';
+import { change, interval, known, number, percent, prose, signed } from './format.js';
 import { figure, headLink, lacking, note, patternLink, provenance, read, section, table, withRange } from './parts.js';
+import { effect } from './replacement.js';
 import { link, route } from './router.js';
 
 const SHOWN = 14;
@@ -87,7 +88,7 @@ function patterns(subject, head) {
         figure(`The ${shown.length} patterns closest to ${prose(head)}`, dots(shown.map((l) => ({
           name: l.pattern, y: l.score, low: l.low, high: l.high, css: l.worth > 0 && !subject.patternNamed.get(l.pattern).baseline ? 'good' : subject.patternNamed.get(l.pattern).baseline ? 'two' : 'one',
           mark: subject.patternNamed.get(l.pattern).baseline ? 'square' : 'circle',
-        })), { width: 560, label: `Scores of patterns on ${prose(head)}`, xTitle: `${metric.title} (${metric.higher ? 'higher' : 'lower'} is better) · squares: baselines` }), source),
+        })), { width: room(560), left: room(560) < 500 ? 150 : 190, label: `Scores of patterns on ${prose(head)}`, xTitle: `${metric.title} (${metric.higher ? 'higher' : 'lower'} is better) · squares: baselines` }), source),
         table(`All patterns on ${prose(head)}, best first`, [
           { title: 'Pattern', words: true, cell: (l) => [patternLink(subject, l.pattern), subject.patternNamed.get(l.pattern).baseline ? h('small', null, ' baseline') : null], value: (l) => l.pattern },
           { title: 'Score', number: true, cell: (l) => withRange(number(l.score), interval(l.low, l.high)), value: (l) => l.score },
@@ -98,6 +99,23 @@ function patterns(subject, head) {
   };
   draw();
   return body;
+}
+
+// What replacing this head alone costs, where it was measured.
+function replaced(subject, head) {
+  const found = effect(subject, head);
+  if (!found?.rows.length) return null;
+  return section('If it is replaced', read(`What the model’s ${found.metric} does when this head alone is replaced.`),
+    table(`Replacing ${found.title} alone`, [
+      { title: 'By', words: true, cell: (r) => r.name, value: (r) => r.name },
+      { title: 'Change', number: true, cell: (r) => withRange(change(r.increase), interval(r.low, r.high, 1, change)), value: (r) => r.increase },
+    ], found.rows, provenance(subject, 'replacement', found.metric)));
+}
+
+// Whether a discovery looked at this head.
+function examined(subject, head) {
+  const told = (subject.discovery ?? []).some((content) => content.stories?.[head]);
+  return told ? section('Discovery', h('p', null, 'A discovery examined this head: ', h('a', link(route(subject.index, 'discovery', head)), 'its story'), '.')) : null;
 }
 
 async function summary(subject, head) {
@@ -130,6 +148,8 @@ export async function headView(subject, head) {
       ? [formula(subject, head, found), h('div', { class: 'figures' }, scores(subject, head, found), mixture(subject, head)), relatives(subject, head)]
       : lacking(subject, ['formulas'], 'No fit of this model is in the report. headscribe fit writes one; give its run to headscribe report as well.')),
     section('Patterns of the catalogue', subject.survey ? patterns(subject, head) : lacking(subject, ['scores'], 'No survey of this model is in the report.')),
+    replaced(subject, head),
+    examined(subject, head),
     section('Its gate', subject.survey ? gate(subject, head) : lacking(subject, ['gates'], 'No survey of this model is in the report.')),
   ];
 }

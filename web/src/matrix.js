@@ -20,15 +20,16 @@ function raster(values, n, kind) {
 // How wide a label is, in letters; those of East Asia take two.
 const letters = (text) => [...text].reduce((sum, c) => sum + (c.codePointAt(0) > 0x2e80 ? 2 : 1), 0);
 
-export function cellSize(n) { return n <= 15 ? 20 : n <= 26 ? 12.5 : 10; }
-
 // values: n*n, row by row. uncovered: rows of which the prediction says nothing.
-export function matrix(labels, values, { kind = 'attention', description, uncovered = null, onpick, size = cellSize(labels.length) }) {
+export function matrix(labels, values, { kind = 'attention', description, uncovered = null, onpick, room, large = false }) {
   const n = labels.length;
-  const font = Math.max(8, Math.min(11.5, size * 0.82));
-  const step = Math.ceil(9 / size);
-  const names = labels.map((label) => cut(token(label), 14));
-  const margin = Math.round(Math.max(...names.map(letters)) * font * 0.58) + 10;
+  const names = labels.map((label) => cut(token(label), 12));
+  const longest = Math.max(...names.map(letters));
+  const fitting = (room - longest * 6.7 - 14) / n;
+  const size = large ? Math.max(11, Math.min(22, fitting)) : Math.max(4, Math.min(22, fitting));
+  const font = Math.max(9, Math.min(11.5, size * 0.82));
+  const step = Math.ceil(9.5 / size);
+  const margin = Math.round(longest * font * 0.58) + 10;
   const side = n * size;
   const total = margin + side + 2;
   const hatch = unique('rows');
@@ -86,7 +87,7 @@ export function byWords(text, values) {
   for (let i = 0; i < n; i += 1) {
     for (let j = 0; j < n; j += 1) sums[of[i] * m + of[j]] += values[i * n + j] / groups[of[i]].tokens.length;
   }
-  return sums;
+  return sums.map((v) => Math.min(v, 1)); // levels add up to a little more than 1
 }
 
 // Consecutive tokens of one word; special tokens and what belongs to no word stand alone.

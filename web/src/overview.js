@@ -1,17 +1,13 @@
 // The model at a glance: what explains each head, how well, and how well each layer is explained.
 
 import { shade, family } from './colors.js';
-import { choice, clear, h, own } from './dom.js';
+import { choice, clear, h, own, room } from './dom.js';
 import { interval, known, number, percent, plural, prose, short, signed } from './format.js';
 import { headGrid } from './grid.js';
 import { estimates } from './charts.js';
-import { families, figure, headLink, lacking, note, patternLink, provenance, read, section, table, withRange } from './parts.js';
+import { families, familyLegend, figure, headLink, lacking, note, patternLink, provenance, read, section, table, withRange } from './parts.js';
 import { go, link, route } from './router.js';
 
-const FAMILIES = {
-  positional: 'offsets only', lexical: 'the tokens themselves', syntactic: 'word classes or the parse',
-  sink: 'sinks, keys without content', custom: 'a pattern of your own',
-};
 const VIEWS = [['raw', 'all tokens'], ['content', 'without sinks']];
 const state = { metric: 'jsd', view: 'raw', split: 'all', color: 'findings' };
 
@@ -80,12 +76,15 @@ function legend(found, mode) {
   if (mode === 'formulas') {
     return h('p', { class: 'legend' }, h('span', null, h('i', { class: 'swatch-ramp' }), ` gain over the profile, 0 to ${number(found.largest, 2)}`), h('span', null, h('i', { class: 'hatched' }), ' no gain'));
   }
-  const seen = [...new Set(found.cells.map((cell) => cell.family).filter(Boolean))].sort();
   return h('p', { class: 'legend' },
-    seen.map((name) => h('span', null, h('i', { class: `swatch f-${name}` }), ` ${name}: ${FAMILIES[name] ?? ''}`)),
-    h('span', null, `darker: more gain, up to ${number(found.largest, 2)}`),
+    familyLegend(found.cells.map((cell) => cell.family)),
+    h('span', null, `stronger colour: more gain, up to ${number(found.largest, 2)}`),
     h('span', null, h('i', { class: 'hatched' }), ' unexplained'));
 }
+
+const explained = (mode) => read(mode === 'findings'
+  ? 'One cell is one head. Its colour is the family of the pattern that explains it best, its shade how much closer that pattern comes than the best baseline, counted over all rows. A hatched head is one that no pattern explains better than its mean attention by position or a fixed rule such as “look at the first token”.'
+  : 'One cell is one head. The shade is how much better its fitted formula predicts unseen texts than the head’s mean attention by position does; hatched heads gain nothing.');
 
 function layers(subject) {
   const drawn = [];
@@ -96,7 +95,7 @@ function layers(subject) {
     drawn.push(figure(`How well each layer’s best patterns fit: ${metric.title}`, estimates([
       { name: 'all tokens', css: 'one', shape: 'circle', points: rows.filter((r) => r.view === 'raw').map((r) => point(r, 'score')) },
       { name: 'without sinks', css: 'two', shape: 'square', points: rows.filter((r) => r.view === 'content').map((r) => point(r, 'score')) },
-    ], { width: 560, xTitle: 'layer', yTitle: `${state.metric.toUpperCase()} (${metric.higher ? 'higher' : 'lower'} is better)`, label: 'Layer summary of patterns' }),
+    ], { width: room(560), xTitle: 'layer', yTitle: `${state.metric.toUpperCase()} (${metric.higher ? 'higher' : 'lower'} is better)`, label: 'Layer summary of patterns' }),
     provenance(subject, 'survey', 'pattern chosen on other texts')));
   }
   const metric = state.metric === 'jsd' ? 'jsd' : 'iou';
@@ -106,7 +105,7 @@ function layers(subject) {
     drawn.push(figure(`How well each layer’s formulas fit: ${metric === 'iou' ? 'IoU' : 'Jensen–Shannon distance'}`, estimates([
       { name: 'formula', css: 'one', shape: 'circle', points: of('formula') },
       { name: 'profile (positions only)', css: 'two', shape: 'square', points: of('profile') },
-    ], { width: 560, xTitle: 'layer', yTitle: `${metric.toUpperCase()} (${metric === 'iou' ? 'higher' : 'lower'} is better)`, label: 'Layer summary of formulas' }),
+    ], { width: room(560), xTitle: 'layer', yTitle: `${metric.toUpperCase()} (${metric === 'iou' ? 'higher' : 'lower'} is better)`, label: 'Layer summary of formulas' }),
     provenance(subject, 'fit', 'unseen texts', `view ${state.view}`)));
   }
   if (!drawn.length) return lacking(subject, ['layers'], 'The runs hold no layer summary for this choice.');
@@ -144,11 +143,11 @@ export function overview(subject) {
     }
     const shown = mode === 'formulas' ? formulas : found;
     const details = h('div', { class: 'card', 'aria-live': 'polite' });
-    const room = Math.min(body.clientWidth || 1160, 1160) - (window.innerWidth > 900 ? 300 : 0);
+    const wide = room(1192) - (window.innerWidth > 900 ? 300 : 0);
     const start = Math.max(0, shown.cells.findIndex((cell) => cell.line && cell.line.worth === shown.largest));
     const pointed = (head) => clear(details, card(subject, head, shown.cells[subject.headIndex(head)]));
     const svg = headGrid(subject, shown.cells, {
-      room, label: `Heads of ${subject.name}: ${subject.layers} layers by ${subject.heads} heads. Arrow keys move, Enter opens a head.`,
+      room: wide, label: `Heads of ${subject.name}: ${subject.layers} layers by ${subject.heads} heads. Arrow keys move, Enter opens a head.`,
       onfocus: pointed, onopen: (head) => go(route(subject.index, 'head', head)),
     });
     pointed(subject.headNames()[start]);
@@ -166,11 +165,9 @@ export function overview(subject) {
         h('div', null,
           figure(mode === 'findings' ? 'What explains each head' : 'How much each head’s formula adds to its profile', svg,
             provenance(subject, mode === 'findings' ? 'survey' : 'fit', mode === 'findings' ? `${state.metric} gain over the best baseline` : `${shown.metric} gain over the profile`, `view ${state.view}`, mode === 'findings' ? `split ${state.split}${state.split === 'all' ? ' (descriptive)' : ''}` : 'unseen texts')),
-          legend(shown, mode)),
+          legend(shown, mode),
+          explained(mode)),
         details),
-      read(mode === 'findings'
-        ? 'One cell is one head. Its colour is the family of the pattern that explains it best, its shade how much closer that pattern comes than the best baseline, counted over all rows. A hatched head is one that no pattern explains better than its mean attention by position or a fixed rule such as “look at the first token”.'
-        : 'One cell is one head. The shade is how much better its fitted formula predicts unseen texts than the head’s mean attention by position does; hatched heads gain nothing.'),
       section('Layer by layer', layers(subject)),
       found ? section('Head by head', strongest(subject, found)) : null);
   };

@@ -9,7 +9,8 @@ import { saveCsv, savePng, saveSvg } from './save.js';
 export function provenance(subject, kind, ...scope) {
   const run = subject.runs.find((one) => one.kind === kind) ?? subject.runs[0];
   const { Version, Seed, Texts } = run.facts;
-  return [subject.name, Texts, ...scope.filter(Boolean), Version, `seed ${Seed}`].join(' · ');
+  const said = [subject.name, Texts, ...scope, Version, Seed === 'not recorded' ? '' : `seed ${Seed}`];
+  return said.filter((one) => one && one !== 'not recorded').join(' · ');
 }
 
 export function section(heading, ...content) {
@@ -89,5 +90,14 @@ export function lacking(subject, what, how) {
   return h('div', { class: 'lacking' }, h('p', null, how),
     reasons.length ? h('ul', null, reasons.map((one) => h('li', null, own(one.run), ': ', own(one.why)))) : null);
 }
+
+// What the colours of a grid mean, for the families that it shows.
+export const familyLegend = (names) => [...new Set(names.filter(Boolean))].sort()
+  .map((name) => h('span', null, h('i', { class: `swatch f-${name}` }), ` ${name}: ${FAMILIES[name] ?? ''}`));
+
+const FAMILIES = {
+  positional: 'offsets only', lexical: 'the tokens themselves', syntactic: 'word classes or the parse',
+  sink: 'sinks, keys without content', custom: 'a pattern of your own',
+};
 
 export const families = (counts) => listed(Object.entries(counts).map(([name, n]) => `${n} ${name}`));

@@ -1,7 +1,7 @@
 // A pattern: what it says, where it comes from, its optimal matrix, the heads that follow it.
 
 import { bar } from './charts.js';
-import { choice, clear, code, h, own } from './dom.js';
+import { choice, clear, code, h, own, room } from './dom.js';
 import { examples } from './examples.js';
 import { family, shade } from './colors.js';
 import { interval, known, number, percent, prose, short, signed } from './format.js';
@@ -103,7 +103,7 @@ export async function patternView(subject, name) {
           { title: 'Rows', number: true, cell: (l) => percent(l.coverage), value: (l) => l.coverage },
         ], lines, source, { limit: 8, starred: true }),
         figure(`How close every head comes to ${name}`, headGrid(subject, cells, {
-          room: 560, label: `${metric.title} of ${name}. Arrow keys move, Enter opens a head.`, onopen: (head) => go(route(subject.index, 'head', head)),
+          room: room(560), label: `${metric.title} of ${name}. Arrow keys move, Enter opens a head.`, onopen: (head) => go(route(subject.index, 'head', head)),
         }), source)));
   };
   await draw();

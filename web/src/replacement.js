@@ -1,3 +1,118 @@
-import { h } from './dom.js';
+// Replacement: what it costs to put programs in the place of ever more heads, beside controls.
 
-export function replacementView() { return h('h1', null, 'replacement'); }
+import { estimates } from './charts.js';
+import { choice, clear, h, own, room } from './dom.js';
+import { change, interval, known, number, percent, plural, prose } from './format.js';
+import { figure, headLink, lacking, note, provenance, read, section, table, withRange } from './parts.js';
+
+const PROGRAMS = {
+  formula: ['formulas', 'one', 'circle'], profile: ['each head’s profile', 'two', 'square'], fixed: ['best fixed pattern', 'four', 'diamond'],
+  shuffled: ['other heads’ formulas', 'seven', 'cross'], zero: ['silence', 'five', 'triangle'], mean: ['mean attention', 'six', 'plus'],
+  random_terms: ['random terms, tuned', 'five', 'cross'], offsets: ['offsets alone, tuned', 'two', 'plus'],
+};
+const METRICS = { perplexity: 'perplexity', cosine: 'cosine similarity', loss: 'loss', kl: 'KL divergence' };
+
+const named = (point) => {
+  const [name, css, shape] = PROGRAMS[point.program] ?? [point.program, 'five', 'ring'];
+  return { name: `${name}${point.tuned ? ', tuned' : ''}${point.order === 'random' ? ', random order' : ''}`, css, shape: point.tuned ? 'ring' : shape, dash: point.order === 'random' ? '5 4' : null };
+};
+
+function series(curve) {
+  const groups = new Map();
+  for (const point of curve) {
+    const key = `${point.program} ${point.order} ${point.tuned}`;
+    if (!groups.has(key)) groups.set(key, { ...named(point), line: true, points: [], control: point.program !== 'formula' && point.program !== 'profile' });
+    groups.get(key).points.push({ x: point.fraction, y: point.increase, low: point.low, high: point.high, label: `${percent(point.fraction)} of the heads` });
+  }
+  return [...groups.values()].map((one) => ({ ...one, points: one.points.sort((a, b) => a.x - b.x) }));
+}
+
+function one(subject, content) {
+  const document = content.curve;
+  if (!document) return lacking(subject, ['curve'], 'This replacement has no curve yet.');
+  const what = METRICS[document.metric] ?? document.metric;
+  const relative = document.metric !== 'kl';
+  const shown = (v, digits) => (relative ? change(v) : number(v, digits ?? 3));
+  const source = provenance({ ...subject, runs: [content.run] }, 'replacement', document.metric, '95 % intervals');
+  const formulas = document.curve.filter((p) => p.program === 'formula' && p.order === 'best_first' && !p.tuned).sort((a, b) => a.fraction - b.fraction);
+  const whole = (program) => document.curve.find((p) => p.program === program && p.order === 'best_first' && !p.tuned && p.fraction === 1);
+  const quarter = formulas.filter((p) => p.fraction <= 0.25).at(-1);
+  const headline = h('p', { class: 'headline' },
+    quarter ? [`With its ${plural(quarter.heads, 'best explained head')} replaced by formulas (${percent(quarter.fraction)}), the model’s ${what} changes by `, h('strong', null, shown(quarter.increase)), interval(quarter.low, quarter.high, 1, shown) ? ` (${interval(quarter.low, quarter.high, 1, shown)})` : '', '. '] : null,
+    whole('formula') ? [`With all of them: ${shown(whole('formula').increase)}`, whole('profile') ? `, against ${shown(whole('profile').increase)} for mean attention by position` : '', '.'] : null);
+  const box = h('div');
+  const draw = (zoom) => {
+    const all = series(document.curve);
+    const drawn = zoom === 'all' ? all : all.filter((s) => !s.control);
+    const svg = estimates(drawn, {
+      width: room(820), height: 400, zero: true, bands: true, xTitle: 'share of the heads replaced, best explained first', yTitle: `${what}: change`,
+      label: `${what} as more heads are replaced`, xFormat: (v) => percent(v), yFormat: (v) => shown(v), xTicks: [0.05, 0.25, 0.5, 0.75, 1].filter((t) => t <= Math.max(...document.curve.map((p) => p.fraction))),
+    });
+    clear(box, h('div', { class: 'controls' }, choice('Show', [['near', 'formulas and profile'], ['all', 'all controls']], zoom, draw)),
+      figure(`What replacing heads does to ${what} (unaltered ${number(document.unaltered, 2)})`, svg, source));
+  };
+  draw('near');
+  return [
+    headline, box,
+    read('Every point is the model with so many heads computing the attention that a program predicts, nothing else changed. Controls stand in the same order of heads: the head’s own mean attention by position, the best fixed pattern, formulas of other heads, no attention at all, and mean attention.'),
+    table(`Change of ${what} by program`, [
+      { title: 'Program', words: true, cell: (p) => named(p).name, value: (p) => named(p).name },
+      { title: 'Heads', number: true, cell: (p) => `${p.heads} (${percent(p.fraction)})`, value: (p) => p.fraction },
+      { title: what, number: true, cell: (p) => number(p.value, 3), value: (p) => p.value },
+      { title: 'Change', number: true, cell: (p) => withRange(shown(p.increase), interval(p.low, p.high, 1, shown)), value: (p) => p.increase },
+    ], document.curve, source, { limit: 12 }),
+    single(subject, content, what, shown, source),
+    continuations(content),
+  ];
+}
+
+function single(subject, content, what, shown, source) {
+  const rows = content.single ?? [];
+  const heads = new Map();
+  for (const [head, program, increase, low, high] of rows) {
+    if (!heads.has(head)) heads.set(head, { head });
+    heads.get(head)[program] = { increase, low, high };
+  }
+  if (!heads.size) return null;
+  const programs = ['formula', 'profile', 'zero', 'mean'].filter((p) => rows.some((r) => r[1] === p));
+  const listed = [...heads.values()].sort((a, b) => (b.zero?.increase ?? 0) - (a.zero?.increase ?? 0));
+  return section('Single heads', read('One head replaced, all others left as they are. A head whose silence costs much and whose formula costs little does what its formula says.'),
+    table('Change by replacing one head', [
+      { title: 'Head', cell: (r) => headLink(subject, r.head), value: (r) => r.head },
+      ...programs.map((p) => ({ title: PROGRAMS[p][0], number: true, cell: (r) => (r[p] ? withRange(shown(r[p].increase), interval(r[p].low, r[p].high, 1, shown)) : '–'), value: (r) => r[p]?.increase ?? null })),
+    ], listed, source, { limit: 10 }));
+}
+
+function continuations(content) {
+  const texts = content.continuations;
+  if (!texts?.length) return section('What the altered model writes', note('This run kept no text of the altered model (only models that write text do).'));
+  return section('What the altered model writes', read('Both go on from the same beginning, each time with the likeliest token.'),
+    texts.map((text) => h('article', { class: 'pair' },
+      h('p', { class: 'prompt' }, own(text.prompt)),
+      h('div', { class: 'figures' },
+        h('div', null, h('h3', null, 'Unaltered'), h('blockquote', null, own(text.unaltered))),
+        text.altered.map((one) => h('div', null, h('h3', null, `${percent(one.fraction)} of the heads replaced (${one.heads})`), h('blockquote', null, marked(one.text, text.unaltered))))))));
+}
+
+// Where two continuations part is marked.
+function marked(text, other) {
+  let same = 0;
+  while (same < text.length && text[same] === other[same]) same += 1;
+  return [own(text.slice(0, same)), same < text.length ? h('mark', null, own(text.slice(same))) : h('small', null, ' (the same)')];
+}
+
+export function replacementView(subject) {
+  return [
+    h('h1', null, 'Proof by replacement'),
+    h('p', { class: 'lede' }, 'If a program says what a head does, the model should hardly notice when the program takes its place.'),
+    (subject.replacement ?? []).map((content, i, all) => (all.length > 1 ? section(content.run.folder, one(subject, content)) : one(subject, content))),
+  ];
+}
+
+export const effect = (subject, head) => {
+  for (const content of subject.replacement ?? []) {
+    const rows = (content.single ?? []).filter(([one]) => one === head);
+    if (rows.length) return { rows: rows.map(([, program, increase, low, high]) => ({ name: (PROGRAMS[program] ?? [program])[0], increase, low, high })).filter((r) => known(r.increase)), metric: METRICS[content.curve?.metric] ?? content.curve?.metric, title: prose(head) };
+  }
+  return null;
+};

@@ -1,12 +1,13 @@
 """Everything that a page shows, as one JSON document: runs put together by the model they read."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
 from headscribe.core.errors import HeadscribeError, RunError
 from headscribe.report.packing import clean
-from headscribe.report.parts import examples, fit, replacement, survey
+from headscribe.report.parts import discovery, examples, fit, hints, replacement, survey
 from headscribe.report.parts.tables import writer
 from headscribe.report.reading import MAX_HEADS, facts
 from headscribe.report.theme import THEMES
@@ -21,6 +22,8 @@ KINDS: dict[str, tuple[str, Mapping[str, Part]]] = {
     "survey": ("survey", {"about": survey.patterns, **survey.PARTS, **examples.PARTS}),
     "fit": ("fit", {**fit.PARTS, **examples.PARTS}),
     "replacement": ("replacement", replacement.PARTS),
+    "discover": ("discovery", {**discovery.PARTS, **examples.PARTS}),
+    "hints": ("hints", hints.PARTS),
 }
 """By kind of run: the name that its content has in a subject, and its parts."""
 
@@ -57,6 +60,9 @@ def document(runs: Sequence[Run]) -> dict[str, Any]:
     }
     for subject in subjects:
         _complete(subject)
+        kept = (_mapping(subject.get(kind)).get("examples") for kind in ("fit", "survey"))
+        texts, others = (_mapping(found).get("texts", []) for found in kept)
+        examples.without_repeats(texts, others)
     return {
         "format": FORMAT,
         "version": version("headscribe"),
@@ -67,13 +73,14 @@ def document(runs: Sequence[Run]) -> dict[str, Any]:
 
 def _subject_of(run: Run, subjects: list[dict[str, Any]]) -> dict[str, Any]:
     """The subject that a run belongs to, a new one where there is none yet."""
-    model = _mapping(run.manifest.get("model"))
-    name = str(model.get("name", "a model that was not recorded"))
-    fingerprint = str(_mapping(run.manifest.get("config")).get("model", ""))
+    name = str(_mapping(run.manifest.get("model")).get("name", "a model that was not recorded"))
+    fingerprint = _fingerprint(run)
     kind = run.manifest.get("kind")
     for subject in subjects:
-        same = subject["name"] == name and fingerprint in ("", subject["fingerprint"])
+        known = subject["fingerprint"]
+        same = fingerprint == known if fingerprint and known else name == subject["name"]
         if same and not (kind in SINGLE and kind in subject):
+            subject["fingerprint"] = known or fingerprint
             return subject
     subject = {
         "name": name, "fingerprint": fingerprint, "runs": [], "missing": [],
@@ -81,6 +88,20 @@ def _subject_of(run: Run, subjects: list[dict[str, Any]]) -> dict[str, Any]:
     }  # fmt: skip
     subjects.append(subject)
     return subject
+
+
+def _fingerprint(run: Run) -> str:
+    """The model's fingerprint, wherever the kind of run keeps it; empty where it has none."""
+    config = _mapping(run.manifest.get("config"))
+    known = (
+        _mapping(run.manifest.get("model")).get("fingerprint"),
+        config.get("fingerprint"),
+        config.get("model"),
+    )
+    return next((one for one in known if isinstance(one, str) and _HEX.fullmatch(one)), "")
+
+
+_HEX = re.compile(r"[0-9a-f]{16,64}")
 
 
 def _content(run: Run, missing: list[dict[str, str]]) -> dict[str, Any]:

@@ -31,9 +31,15 @@ MAX_TEXT = 200_000
 """Characters of one string of a run that a page shows; the rest is cut."""
 
 
+class Packed(str):
+    """Base64 that was made here: nothing to clean, however long."""
+
+    __slots__ = ()
+
+
 def clean(value: Any) -> Any:  # noqa: ANN401
     """A value of a run as JSON may hold it: text made visible line by line, no NaN, no objects."""
-    if value is None or isinstance(value, bool):
+    if value is None or isinstance(value, (bool, Packed)):
         return value
     if isinstance(value, str):
         return "\n".join(visible(line) for line in value[:MAX_TEXT].split("\n"))
@@ -54,14 +60,14 @@ def script_safe(document: Any) -> str:  # noqa: ANN401
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def numbers(values: Float[np.ndarray, "..."]) -> str:
+def numbers(values: Float[np.ndarray, "..."]) -> Packed:
     """Numbers of -3.99 to 3.99 as packed 16-bit integers; NaN is `MISSING`."""
     known = np.isfinite(values)
     scaled = np.rint(np.clip(np.where(known, values, 0.0), -3.99, 3.99) * GRID)
     return packed(np.where(known, scaled, MISSING).astype("<i2").tobytes())
 
 
-def small_numbers(values: np.ndarray) -> str:
+def small_numbers(values: np.ndarray) -> Packed:
     """Whole numbers of 0 to 255 as packed bytes."""
     return packed(np.asarray(values).astype(np.uint8).tobytes())
 
@@ -78,6 +84,6 @@ def attention(matrices: Sequence[Float[np.ndarray, "T T"]], length: int) -> byte
     return b"".join(part.tobytes() for part in parts)
 
 
-def packed(content: bytes) -> str:
+def packed(content: bytes) -> Packed:
     """Bytes, deflated, in base64."""
-    return b64encode(zlib.compress(content, 9)).decode()
+    return Packed(b64encode(zlib.compress(content, 9)).decode())

@@ -86,12 +86,34 @@ def test_packed_attention_is_that_of_the_examples(run: Run):
     from headscribe.results.examples import read_examples
 
     text = document([run])["subjects"][0]["survey"]["examples"]["texts"][0]
-    cells = unpack(text["data"], "u1").reshape(-1, 15, 15)
     example = read_examples(run)[text["id"]]
-    for name, matrix in zip(text["matrices"], cells, strict=True):
-        kind, what = name.split(":", 1)
-        real = {"head": example.heads, "pattern": example.patterns}[kind][what].matrix()
-        assert np.sqrt(real) * text["levels"] == pytest.approx(matrix, abs=0.501)
+    known = {f"head:{name}": row for name, row in example.heads.items()}
+    known |= {f"pattern:{name}": row for name, row in example.patterns.items()}
+    for pack in text["packs"]:
+        cells = unpack(pack["data"], "u1").reshape(-1, 15, 15)
+        for name, matrix in zip(pack["matrices"], cells, strict=True):
+            real = known.pop(name).matrix()
+            assert np.sqrt(real) * text["levels"] == pytest.approx(matrix, abs=0.501)
+    assert known == {}
+
+
+def test_a_long_text_is_packed_whole(tmp_path):
+    rng = np.random.default_rng(0)
+    words = [f"w{n}" for n in rng.integers(0, 99, 130)]
+    made = make_run(tmp_path / "long", layers=2, heads=12, texts={"long": words})
+    [text] = document([made])["subjects"][0]["survey"]["examples"]["texts"]
+    assert text["levels"] == packing.COARSE
+    packs = [unpack(pack["data"], "u1") for pack in text["packs"]]
+    assert len(text["packs"][0]["data"]) > packing.MAX_TEXT // 2
+    assert [len(cells) for cells in packs] == [24 * 130**2, 15 * 130**2]
+
+
+def test_matrices_of_a_text_that_a_fit_and_a_survey_share_are_kept_once(run: Run, fit: Run):
+    subject = document([run, fit])["subjects"][0]
+    alone = document([fit])["subjects"][0]["fit"]["examples"]["texts"][0]
+    shared = subject["fit"]["examples"]["texts"][0]
+    assert len(alone["packs"]) == 2
+    assert [pack["matrices"][0] for pack in shared["packs"]] == ["formula:0.0"]
 
 
 def test_text_beyond_the_budget_is_left_out_and_named(run: Run, monkeypatch):

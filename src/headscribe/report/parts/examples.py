@@ -1,17 +1,15 @@
-"""Example texts: tokens, tags, and packed attention, within a budget of bytes."""
+"""Example texts: tokens, tags, and packed attention, within a budget."""
 
 import json
-import zlib
-from base64 import b64encode
 from typing import Any
 
 from headscribe.core.errors import RunError
-from headscribe.report.packing import attention, levels
-from headscribe.results.examples import Example, read_examples
+from headscribe.report.packing import attention, levels, packed
+from headscribe.results.examples import Example, ExampleRow, read_examples
 from headscribe.results.run import Run
 
 BUDGET = 4_000_000
-"""Packed bytes of attention that the example texts of one run may take."""
+"""Characters of packed attention that the example texts of one run may take."""
 
 MAX_TOKENS = 2048
 """Longer texts are not drawn."""
@@ -38,10 +36,11 @@ def texts(run: Run) -> dict[str, Any]:
         one = _text(example)
         if one is None:
             continue
-        if one["bytes"] > left:
+        size = sum(len(pack["data"]) for pack in one["packs"])
+        if size > left:
             omitted.append(example.text_id)
             continue
-        left -= one["bytes"]
+        left -= size
         kept[example.text_id] = one
     ordered = [kept[example.text_id] for example in found if example.text_id in kept]
     return {"texts": ordered, "omitted": omitted}
@@ -50,18 +49,13 @@ def texts(run: Run) -> dict[str, Any]:
 def _text(example: Example) -> dict[str, Any] | None:
     """One text; None where nothing is known of its attention."""
     length = len(example.labels)
-    rows = [
-        (kind, name, row)
-        for kind, group in (
-            ("head", example.heads), ("pattern", example.patterns), ("formula", example.formulas),
-        )
-        for name, row in group.items()
-    ]  # fmt: skip
-    if not rows:
-        return None
-    if any(row.length != length for _, _, row in rows):
+    real = [(f"head:{name}", row) for name, row in example.heads.items()]
+    predicted = [(f"pattern:{name}", row) for name, row in example.patterns.items()]
+    predicted += [(f"formula:{name}", row) for name, row in example.formulas.items()]
+    if any(row.length != length for _, row in real + predicted):
         raise RunError(f"examples: text {example.text_id!r} has matrices of another length")
-    content = zlib.compress(attention([row.matrix() for _, _, row in rows], length), 9)
+    if not real and not predicted:
+        return None
     facts = example.facts
     words = facts.get("words") or {}
     return {
@@ -71,12 +65,31 @@ def _text(example: Example) -> dict[str, Any] | None:
         "special": _listed(facts.get("special"), length, False),
         "word_of_token": _listed(facts.get("word_of_token"), length, -1),
         "words": {key: words[key] for key in _TAGS if isinstance(words.get(key), list)},
-        "heads_of_words": words.get("head") if isinstance(words.get("head"), list) else None,
         "levels": levels(length),
-        "matrices": [f"{kind}:{name}" for kind, name, _ in rows],
-        "data": b64encode(content).decode(),
-        "bytes": len(content),
+        "packs": [_pack(rows, length) for rows in (real, predicted) if rows],
     }
+
+
+def _pack(rows: list[tuple[str, ExampleRow]], length: int) -> dict[str, Any]:
+    """Matrices that are unpacked together, with their names."""
+    return {
+        "matrices": [name for name, _ in rows],
+        "data": packed(attention([row.matrix() for _, row in rows], length)),
+    }
+
+
+def without_repeats(texts: list[dict[str, Any]], others: list[dict[str, Any]]) -> None:
+    """Leave out matrices that the same text has among the `others`: a fit and a survey share some.
+
+    Changes `texts`.
+    """
+    known = {
+        (one["id"], *one["labels"]): {name for pack in one["packs"] for name in pack["matrices"]}
+        for one in others
+    }
+    for text in texts:
+        there = known.get((text["id"], *text["labels"]), set())
+        text["packs"] = [pack for pack in text["packs"] if not there >= set(pack["matrices"])]
 
 
 def _listed(value: Any, length: int, default: object) -> list[Any]:  # noqa: ANN401
