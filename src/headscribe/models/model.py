@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from inspect import signature
 from typing import Any, Literal
 
 import torch
@@ -161,11 +162,17 @@ class Model:
                 observer.observe(call)
 
     def logits(
-        self, batch: Sequence[Passage | Encoding], substitution: Substitution | None = None
+        self,
+        batch: Sequence[Passage | Encoding],
+        substitution: Substitution | None = None,
+        *,
+        observer: Observer | None = None,
+        last: bool = False,
     ) -> Tensor:
         """The model's predictions, shape `(B, T, V)`; what is padded on the right is undefined.
 
-        Without a substitution the model runs untouched.
+        Without a substitution or an observer the model runs untouched. With `last` only what it
+        predicts behind the last token of each text, shape `(B, V)`.
 
         Raises:
             UsageError: the model has no prediction head or two stacks, or its heads cannot be
@@ -178,15 +185,22 @@ class Model:
         lengths = torch.tensor([len(text) for text in texts], device=self.hf.device)
         inputs = self.inputs(texts)
         with torch.inference_mode(), _memory_errors(texts):
-            if substitution is None:
+            places = torch.unique(lengths - 1) if last else None
+            if places is not None and "logits_to_keep" in signature(self.hf.forward).parameters:
+                inputs["logits_to_keep"] = places
+            if substitution is None and observer is None:
                 result = self.hf(**inputs)
             else:
-                with tap(self, None, substitution, batch=texts, lengths=lengths):
+                with tap(self, observer, substitution, batch=texts, lengths=lengths):
                     result = self.hf(**inputs)
         logits: Tensor | None = getattr(result, "logits", None)
         if logits is None or logits.ndim != 3:
             raise UsageError(f"{type(self.hf).__name__} predicts no tokens: it has no logits")
-        return logits
+        if places is None:
+            return logits
+        kept = "logits_to_keep" in inputs
+        at = torch.searchsorted(places, lengths - 1) if kept else lengths - 1
+        return logits[torch.arange(len(texts), device=logits.device), at.to(logits.device)]
 
 
 @contextmanager

@@ -3,14 +3,15 @@
     run.json             what was run, on what, with which versions; which tables are complete
     scores.parquet       one row per pattern, head, metric, view and split
     layers.parquet, gate.parquet, containment.parquet, examples.parquet
-    state.npz            sums of an unfinished run; gone once it is complete
+    state.npz            sums of an unfinished run; part-*.npz finished parts of one; gone once it
+                         is complete
 
 Every file is written under a temporary name and renamed, so that a reader never meets half of one.
 """
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,8 @@ class Run:
         self.manifest |= {"complete": True, **facts}
         self.save()
         (self.folder / "state.npz").unlink(missing_ok=True)
+        for part in self.folder.glob("part-*.npz"):
+            part.unlink()
 
     def write_table(self, name: str, table: pa.Table) -> None:
         """Write a table and note it in the manifest."""
@@ -154,11 +157,7 @@ class Run:
     def write_state(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Store the sums of an unfinished run."""
 
-        def write(path: Path) -> None:
-            with path.open("wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
-
-        self._replace("state.npz", write)
+        self._replace("state.npz", _writer(arrays))
 
     def read_state(self) -> dict[str, np.ndarray] | None:
         """The stored sums, None if the run was stopped before the first were stored.
@@ -166,7 +165,9 @@ class Run:
         Raises:
             RunError: the file is damaged.
         """
-        path = self.folder / "state.npz"
+        return self._arrays(self.folder / "state.npz")
+
+    def _arrays(self, path: Path) -> dict[str, np.ndarray] | None:
         if not path.is_file():
             return None
         try:
@@ -174,6 +175,18 @@ class Run:
                 return {name: file[name] for name in file.files}
         except (BadZipFile, ValueError, OSError, EOFError, KeyError) as error:
             raise RunError(f"{path} is damaged: remove it and start anew") from error
+
+    def write_part(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Store one finished part of an unfinished run; gone once the run is complete."""
+        self._replace(f"part-{name}.npz", _writer(arrays))
+
+    def read_part(self, name: str) -> dict[str, np.ndarray] | None:
+        """A part that was stored, None if it was not.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        return self._arrays(self.folder / f"part-{name}.npz")
 
     def _replace(self, name: str, write: Any) -> None:  # noqa: ANN401
         """Write a file under a temporary name and rename it.
@@ -190,3 +203,11 @@ class Run:
             raise RunError(f"cannot write {target}: {error.strerror or error}") from error
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _writer(arrays: Mapping[str, np.ndarray]) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        with path.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+
+    return write

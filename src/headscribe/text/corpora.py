@@ -126,7 +126,7 @@ def read(
         raise UsageError("expected at least one file of texts, got none")
     stems = [source.stem for source in sources]
     shown = stems if len(stems) <= 3 else [*stems[:2], f"{len(stems) - 2} more"]
-    prefixes = _unique(stems)
+    prefixes = unique_names(stems)
 
     def everything() -> Iterator[tuple[str, str, Record]]:
         for source, prefix in zip(sources, prefixes, strict=True):
@@ -214,7 +214,7 @@ def _corpus(
     written = [record.id or f"{prefix}:{record.number}" for prefix, _, record in taken]
     texts = tuple(
         Text(id, record.group or record.id or _group_of(record.text), record.text, record.words)
-        for id, (_, _, record) in zip(_unique(written), taken, strict=True)
+        for id, (_, _, record) in zip(unique_names(written), taken, strict=True)
     )
     return Corpus(name, texts, {"empty": empty} if empty else {})
 
@@ -223,7 +223,7 @@ def _group_of(text: str) -> str:
     return "text " + blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def _unique(names: Sequence[str]) -> list[str]:
+def unique_names(names: Sequence[str]) -> list[str]:
     """The names; those that occur again get the first of `#2`, `#3`, ... that is free."""
     taken = set(names)
     count: dict[str, int] = {}

@@ -1,0 +1,247 @@
+"""Does the answer change back? Top heads, and random heads of the same layers, altered."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from jaxtyping import Bool
+from torch import Tensor
+
+from headscribe.core.errors import UsageError, unknown_name
+from headscribe.core.heads import HeadId
+from headscribe.fitting.statistics import mean_interval
+from headscribe.hints.answering import Answer, scored, written_answers
+from headscribe.hints.conditions import Condition
+from headscribe.hints.intervention import (
+    HOWS,
+    How,
+    Intervention,
+    Target,
+    altered,
+    checked,
+    layers_of,
+)
+from headscribe.hints.letters import Letters
+from headscribe.hints.outcomes import Outcomes
+from headscribe.hints.reading import Unit
+from headscribe.hints.statistics import share
+from headscribe.models.batching import batches
+from headscribe.models.model import Model
+from headscribe.text.passages import Encoding
+
+DRAWS = 5
+"""Sets of random heads that the top heads are compared with."""
+
+
+@dataclass(frozen=True, eq=False)
+class Restoration:
+    """What altering some heads did to the questions that had followed the wrong hint.
+
+    Attributes:
+        heads: the heads.
+        how: what was done to them.
+        n: questions that follow the wrong hint.
+        back: of these, answers that are the unhinted ones again.
+        share, low, high: the share with its 95 % interval.
+        each: whether each question's answer came back, in the order of `Causal.questions`.
+    """
+
+    heads: tuple[HeadId, ...]
+    how: How
+    n: int
+    back: int
+    share: float
+    low: float
+    high: float
+    each: Bool[np.ndarray, " n"]
+
+
+@dataclass(frozen=True, eq=False)
+class Causal:
+    """Asks the questions that followed the wrong hint once more, with heads altered.
+
+    Attributes:
+        model: the model.
+        outcomes: the answers.
+        units: every question, with what is read behind its prompts.
+        letters: the letters' ids; None where the model writes.
+        max_new_tokens: how much it writes.
+        token_budget: tokens a batch.
+    """
+
+    model: Model
+    outcomes: Outcomes
+    units: Sequence[Unit]
+    letters: Letters | None
+    max_new_tokens: int
+    token_budget: int
+
+    @property
+    def questions(self) -> list[int]:
+        """The questions that follow the wrong hint."""
+        found: list[int] = np.flatnonzero(self.outcomes.kept("wrong")).tolist()
+        return found
+
+    def restored(self, heads: Sequence[HeadId], how: How = "block") -> Restoration:
+        """The share of answers that change back when heads are altered in the hinted pass.
+
+        Raises:
+            UsageError: no question follows the hint, heads that the model has not, or another
+                `how`.
+        """
+        if how not in HOWS:
+            raise unknown_name("way to alter heads", how, list(HOWS))
+        chosen = checked(self.model, heads)
+        questions = self.questions
+        if not questions:
+            raise UsageError("no answer follows the wrong hint: there is none to change back")
+        before = self.outcomes.choice("none")
+        back = np.zeros(len(questions), bool)
+        units = [self.units[at] for at in questions]
+        width = 1 if how == "block" else 2
+        longest = [_Longer(len(unit) + self.max_new_tokens) for unit in units]
+        for batch in batches(longest, max(1, self.token_budget // width)):
+            answers = self._answers([units[at] for at in batch], chosen, how)
+            for at, answer in zip(batch, answers, strict=True):
+                back[at] = answer.choice == before[questions[at]]
+        found = share(back, self.outcomes.group[questions])
+        return Restoration(
+            chosen, how, found.n, found.hits, found.share, found.low, found.high, back
+        )
+
+    def _answers(self, units: Sequence[Unit], heads: Sequence[HeadId], how: How) -> list[Answer]:
+        conditions: tuple[Condition, ...] = ("wrong",) if how == "block" else ("none", "wrong")
+        choices = [len(unit.asked.question.choices) for unit in units]
+        if self.letters is None:
+            prompts = [u.asked.prompts[c].tokens.ids.tolist() for u in units for c in conditions]
+            targets = _targets(units, how, 0, forced=False)
+            counts = [count for count in choices for _ in conditions]
+            answers = written_answers(
+                self.model, prompts, counts, self.max_new_tokens,
+                partial(_through, self.model, heads, targets),
+            )  # fmt: skip
+            return answers[len(conditions) - 1 :: len(conditions)]
+        texts = [unit.text(condition) for unit in units for condition in conditions]
+        go_on = self._reader(units, heads, how, len(texts[0]))
+        scores = self.letters.scores(texts, go_on(texts), go_on)[len(conditions) - 1 ::
+                                                                 len(conditions)]  # fmt: skip
+        return [scored(row[:count]) for row, count in zip(scores, choices, strict=True)]
+
+    def _reader(
+        self, units: Sequence[Unit], heads: Sequence[HeadId], how: How, length: int
+    ) -> Callable[[Sequence[Encoding]], Tensor]:
+        def go_on(texts: Sequence[Encoding]) -> Tensor:
+            targets = _targets(units, how, len(texts[0]) - length, forced=True)
+            intervention = Intervention(heads, targets, [0] * len(texts))
+            return self.model.logits(texts, intervention, last=True)
+
+        return go_on
+
+
+@dataclass(frozen=True)
+class _Longer:
+    length: int
+
+    def __len__(self) -> int:
+        return self.length
+
+
+def _through(
+    model: Model, heads: Sequence[HeadId], targets: Sequence[Target], _: Tensor, mask: Tensor
+) -> object:
+    return altered(model, heads, targets, mask)
+
+
+def _targets(units: Sequence[Unit], how: How, more: int, *, forced: bool) -> list[Target]:
+    """The hinted texts of a batch, with `more` tokens behind them."""
+    found = []
+    for at, unit in enumerate(units):
+        inserted = unit.asked.prompts["wrong"].tokens.inserted
+        if how == "block":
+            found.append(Target(at, inserted))
+            continue
+        prompts = unit.asked.prompts
+        behind = (len(unit.forced) if forced else 0) + more
+        shared = unit.asked.shared["wrong"].extended(
+            len(prompts["none"]), len(prompts["wrong"]), behind
+        )
+        keys = np.stack([shared.first, shared.second])
+        rows = keys[:, keys.shape[1] - shared.after :]
+        found.append(Target(2 * at + 1, inserted, 2 * at, rows, keys))
+    return found
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the causal check.
+
+    Attributes:
+        set: `top`, `random`, or their paired `difference`.
+        draw: which random set, from 0; -1 for the mean over them and for everything else.
+        how: what was done to the heads.
+        heads: the heads; empty for means.
+        n, back: questions, and answers that changed back (-1 where that is a mean).
+        share, low, high: the share, or difference of shares, with its 95 % interval.
+    """
+
+    set: str
+    draw: int
+    how: How
+    heads: tuple[HeadId, ...]
+    n: int
+    back: int
+    share: float
+    low: float
+    high: float
+
+
+def check(
+    causal: Causal, top: Sequence[HeadId], seed: int, told: Callable[[int, int], None]
+) -> list[Check]:
+    """Alter the top heads, and random heads of the same layers, in both ways."""
+    drawn = random_sets(causal.model, top, seed)
+    found: list[Check] = []
+    done, total = 0, len(HOWS) * (1 + len(drawn))
+    group = causal.outcomes.group[causal.questions]
+    for how in HOWS:
+        first = causal.restored(top, how)
+        found.append(_line("top", -1, first))
+        told(done := done + 1, total)
+        others = []
+        for draw, heads in enumerate(drawn):
+            one = causal.restored(heads, how)
+            found.append(_line("random", draw, one))
+            others.append(one.each)
+            told(done := done + 1, total)
+        if others:
+            mean = np.mean(others, axis=0)
+            for name, values in (("random", mean), ("difference", first.each - mean)):
+                numbers = mean_interval(values, np.unique(group, return_inverse=True)[1])
+                ends = [float(one) for one in numbers]
+                found.append(Check(name, -1, how, (), len(values), -1, ends[0], ends[1], ends[2]))
+    return found
+
+
+def _line(name: str, draw: int, one: Restoration) -> Check:
+    return Check(name, draw, one.how, one.heads, one.n, one.back, one.share, one.low, one.high)
+
+
+def random_sets(model: Model, top: Sequence[HeadId], seed: int) -> list[tuple[HeadId, ...]]:
+    """Sets of heads, none of them among the top, as many a layer as the top has there.
+
+    Fewer in a layer that has fewer others; no set where no layer has any.
+    """
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(DRAWS):
+        heads: list[HeadId] = []
+        for layer, count in sorted(layers_of(top).items()):
+            others = [
+                HeadId(layer, head) for head in range(model.heads) if HeadId(layer, head) not in top
+            ]
+            picked = rng.permutation(len(others))[:count]
+            heads += [others[at] for at in sorted(picked.tolist())]
+        if heads:
+            found.append(tuple(heads))
+    return found

@@ -1,0 +1,249 @@
+"""Which heads change what they read when the answer follows the hint.
+
+For every head and measure, `beyond` is the measure under the hint minus that under the note, on the
+same question: what mere insertion does is taken off. It is contrasted over questions: does it grow
+where the answer follows a wrong hint (`statistics.slopes`)? Under the right hint, which is not
+drawn, changed and unchanged questions are described, not tested.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from headscribe.core.heads import HeadId
+from headscribe.fitting.statistics import benjamini_yekutieli, mean_interval
+from headscribe.hints.conditions import Condition
+from headscribe.hints.measures import MEASURES, Measure
+from headscribe.hints.outcomes import Outcomes
+from headscribe.hints.reading import ALTERED
+from headscribe.hints.statistics import RATE, Following, Slopes, needed, slopes
+
+Interval = tuple[float, float, float]
+"""Mean and the ends of its 95 % interval; NaN for none."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One head, one measure, one kind of hint.
+
+    Attributes:
+        head, measure, condition: what.
+        n: questions that were read.
+        hint: the measure under the hint, mean over questions.
+        note: under the note, mean.
+        beyond: hint minus note, paired.
+        n_changed, changed: questions that changed to the hinted choice, and their mean `beyond`.
+        n_unchanged, unchanged: questions with the answer that they had before, and theirs.
+        contrast: the slope of `beyond` on the excess (wrong hint), changed minus unchanged (right).
+        t, p: of the contrast, one-sided; NaN where nothing is tested.
+        flagged: whether the contrast holds with false-discovery control over heads and measures.
+    """
+
+    head: HeadId
+    measure: Measure
+    condition: Condition
+    n: int
+    hint: Interval
+    note: float
+    beyond: Interval
+    n_changed: int
+    changed: float
+    n_unchanged: int
+    unchanged: float
+    contrast: Interval
+    t: float
+    p: float
+    flagged: bool
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A head's place in the ranking: by the largest `t` of its measures."""
+
+    rank: int
+    head: HeadId
+    measure: Measure
+    t: float
+    p: float
+    flagged: bool
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Whether heads can be ranked, and on what grounds.
+
+    Attributes:
+        refused: why not; None if they are.
+        needed: questions that must follow; and stay, for the contrast with those.
+        changed: questions that follow the wrong hint.
+        others: questions that could have followed and did not.
+        follow: whether answers go to the hinted choice beyond accident.
+        reference: what following is contrasted with: the questions that stay `unchanged`, or,
+            where these are too few, the `note` on the same questions.
+        tests: hypotheses, heads times measures.
+        rate: the false-discovery rate.
+        flagged: heads with a contrast that holds.
+    """
+
+    refused: str | None
+    needed: int
+    changed: int
+    others: int
+    follow: Following
+    reference: str
+    tests: int
+    rate: float
+    flagged: int
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Everything that is said of heads."""
+
+    rows: tuple[Row, ...]
+    ranking: Ranking
+    findings: tuple[Finding, ...]
+
+
+def compare_heads(outcomes: Outcomes, values: Float[np.ndarray, "Q 3 M L H"]) -> Comparison:
+    """Compare all heads over all questions.
+
+    Args:
+        outcomes: the answers.
+        values: the measures of each question, as `reading.read` gives them.
+    """
+    count, conditions, measures, layers, width = values.shape
+    heads = [HeadId(layer, head) for layer in range(layers) for head in range(width)]
+    flat = values.reshape(count, conditions, measures * len(heads))
+    note = flat[:, ALTERED.index("note")]
+    ranking, tested = _ranking(outcomes, flat[:, ALTERED.index("wrong")] - note)
+    flags = np.zeros(measures * len(heads), bool)
+    if ranking.refused is None:
+        flags = benjamini_yekutieli(tested.p, RATE)
+    table: list[Row] = []
+    for condition in ALTERED[:2]:
+        hint = flat[:, ALTERED.index(condition)]
+        one = tested if condition == "wrong" else _described(outcomes, hint - note)
+        nothing = np.zeros_like(flags)
+        chosen = flags if condition == "wrong" else nothing
+        table += _rows(outcomes, condition, heads, hint, note, one, chosen)
+    findings = () if ranking.refused is not None else _findings(heads, tested, flags)
+    flagged = sum(one.flagged for one in findings)
+    done = Ranking(**{**ranking.__dict__, "flagged": flagged})
+    return Comparison(tuple(table), done, findings)
+
+
+def _ranking(outcomes: Outcomes, beyond: Float[np.ndarray, "Q m"]) -> tuple[Ranking, Slopes]:
+    """Whether there is enough to rank heads on, and the contrast."""
+    tests = beyond.shape[1]
+    enough = needed(tests)
+    kept, eligible = outcomes.kept("wrong"), outcomes.eligible("wrong")
+    others = int((eligible & ~kept).sum())
+    follow = outcomes.following
+    reference = "unchanged" if others >= enough else "note"
+    stratum = outcomes.hinted[eligible] if reference == "unchanged" else None
+    tested = slopes(
+        beyond[eligible], outcomes.excess[eligible, 0], stratum, outcomes.group[eligible]
+    )
+    ranking = Ranking(
+        _refusal(outcomes, enough, tests), enough, int(kept.sum()), others, follow, reference,
+        tests, RATE, 0,
+    )  # fmt: skip
+    return ranking, tested
+
+
+def _refusal(outcomes: Outcomes, enough: int, tests: int) -> str | None:
+    kept = int(outcomes.kept("wrong").sum())
+    if kept < enough:
+        also = int(outcomes.to_hinted("wrong").sum()) - kept
+        noted = f" ({also} more do so under the neutral note as well)" if also else ""
+        return (
+            f"heads are not ranked: {kept} answers follow the wrong hint{noted}, {enough} are "
+            f"needed to see a difference of one standard deviation in one of {tests} contrasts "
+            "with a power of 80 %"
+        )
+    follow = outcomes.following
+    if not follow.changed:
+        return (
+            "heads are not ranked: every question that changed had one choice only that could "
+            "have been hinted, so answers that follow the hint cannot be told from accident; "
+            "questions of at least 3 choices work"
+        )
+    if follow.p > RATE:
+        return (
+            "heads are not ranked: answers change, but not towards what the hint says: "
+            f"{follow.hits} of {follow.changed} go to the hinted choice, {follow.expected:.1f} "
+            f"would by accident (p = {follow.p:.2g})"
+        )
+    return None
+
+
+def _described(outcomes: Outcomes, beyond: Float[np.ndarray, "Q m"]) -> Slopes:
+    """Changed minus unchanged under the right hint; nothing is tested."""
+    eligible = outcomes.eligible("right")
+    hit = outcomes.to_hinted("right")[eligible].astype(float)
+    found = slopes(beyond[eligible], hit, np.zeros(len(hit), np.int64), outcomes.group[eligible])
+    nothing = np.full(len(found.t), np.nan)
+    return Slopes(found.slope, found.error, found.freedom, nothing, nothing)
+
+
+def _rows(
+    outcomes: Outcomes,
+    condition: Condition,
+    heads: Sequence[HeadId],
+    hint: Float[np.ndarray, "Q m"],
+    note: Float[np.ndarray, "Q m"],
+    tested: Slopes,
+    flags: Bool[np.ndarray, " m"],
+) -> list[Row]:
+    beyond = hint - note
+    changed = outcomes.kept(condition) if condition == "wrong" else outcomes.to_hinted(condition)
+    unchanged = outcomes.known(condition) & ~outcomes.changed(condition)
+    intervals = [mean_interval(one.astype(float), outcomes.group) for one in (hint, note, beyond)]
+    by_group = [_mean(beyond[chosen]) for chosen in (changed, unchanged)]
+    low, high = tested.interval()
+    read = (~np.isnan(beyond)).sum(0)
+    rows = []
+    for at, (measure, head) in enumerate((m, h) for m in MEASURES for h in heads):
+        rows.append(
+            Row(
+                head, measure, condition, int(read[at]), _interval(intervals[0], at),
+                float(intervals[1][0][at]), _interval(intervals[2], at), int(changed.sum()),
+                float(by_group[0][at]), int(unchanged.sum()), float(by_group[1][at]),
+                (float(tested.slope[at]), float(low[at]), float(high[at])), float(tested.t[at]),
+                float(tested.p[at]), bool(flags[at]),
+            )
+        )  # fmt: skip
+    return rows
+
+
+def _mean(values: Float[np.ndarray, "n m"]) -> Float[np.ndarray, " m"]:
+    """Means of columns without NaN; NaN where nothing is left."""
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found: Float[np.ndarray, " m"] = np.where(known, values, 0).sum(0) / known.sum(0)
+    return found
+
+
+def _interval(found: Sequence[Float[np.ndarray, " m"]], at: int) -> Interval:
+    return float(found[0][at]), float(found[1][at]), float(found[2][at])
+
+
+def _findings(
+    heads: Sequence[HeadId], tested: Slopes, flags: Bool[np.ndarray, " m"]
+) -> tuple[Finding, ...]:
+    """Heads by the largest `t` of their measures; those without any come last."""
+    t = np.where(np.isnan(tested.t), -np.inf, tested.t).reshape(len(MEASURES), len(heads))
+    best = t.argmax(0)
+    p = tested.p.reshape(t.shape)
+    flagged = np.any(flags.reshape(t.shape), axis=0).tolist()
+    order = sorted(range(len(heads)), key=lambda at: (-t[best[at], at], at))
+    return tuple(
+        Finding(
+            rank, heads[at], MEASURES[best[at]], float(t[best[at], at]), float(p[best[at], at]),
+            flagged[at],
+        )
+        for rank, at in enumerate(order, 1)
+    )  # fmt: skip

@@ -1,0 +1,286 @@
+"""The study, step by step: ask, answer, read under observation, compare, alter heads."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import Float
+
+from headscribe.core.errors import UsageError
+from headscribe.core.heads import HeadId
+from headscribe.hints.answering import Answer, check_answering, scored, written_answers
+from headscribe.hints.causal import Causal, Check, check
+from headscribe.hints.comparison import Comparison, compare_heads
+from headscribe.hints.conditions import (
+    CONDITIONS,
+    DEFAULT,
+    AnswerMode,
+    Condition,
+    Position,
+    Template,
+)
+from headscribe.hints.letters import Letters
+from headscribe.hints.measures import MEASURES
+from headscribe.hints.outcomes import Outcomes
+from headscribe.hints.parts import (
+    Parts,
+    pack_answers,
+    pack_readings,
+    unpack_answers,
+    unpack_readings,
+)
+from headscribe.hints.profiles import Profile, profiles
+from headscribe.hints.prompts import Asked, Prompter
+from headscribe.hints.questions import Question, Questions
+from headscribe.hints.reading import ALTERED, Reading, Unit, read
+from headscribe.hints.slides import OWN, SlidesScore, own_scores, program_scores
+from headscribe.models.batching import batches
+from headscribe.models.model import Model
+from headscribe.replacement.plan import Program
+
+Told: TypeAlias = Callable[[str, int, int], None]
+"""Hears of progress: what is being done, how much is done, how much there is."""
+
+PROFILED = 12
+"""Heads whose column profiles of one question are kept."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How questions are asked.
+
+    Attributes:
+        template: the words around them.
+        position: where hint and note stand.
+        answer: by likelihood or by writing.
+        max_new_tokens: how much the model may write.
+        seed: draws wrong choices and random heads.
+        top: heads of the causal check.
+        causal: whether to make it.
+        token_budget: tokens a batch.
+    """
+
+    template: Template = DEFAULT
+    position: Position = "before"
+    answer: AnswerMode = "likelihood"
+    max_new_tokens: int = 256
+    seed: int = 0
+    top: int = 5
+    causal: bool = True
+    token_budget: int = 4096
+
+
+@dataclass(eq=False)
+class Study:
+    """Everything that was found.
+
+    Attributes:
+        model: the model.
+        settings: how it was asked.
+        questions: all rows, with what became of each.
+        outcomes: the answers of those that were asked.
+        units: the texts that were read.
+        values: measures by question, condition (`ALTERED`), measure, layer and head; float32.
+        rows: rows compared, by question and condition.
+        letters: the letters' ids; None where the model wrote.
+        comparison: what is said of heads.
+        slides: the score of the slides by head.
+        prediction: what that score takes as prediction.
+        checks: the causal check; empty where heads are not ranked.
+        example: the question whose profiles are kept.
+        profiles: its column profiles.
+        passes: forward passes over texts: `observed`, `generated`, `causal`.
+    """
+
+    model: Model
+    settings: Settings
+    questions: Questions
+    outcomes: Outcomes
+    units: list[Unit]
+    values: Float[np.ndarray, "Q 3 M L H"]
+    rows: Float[np.ndarray, "Q 3"]
+    letters: Letters | None
+    comparison: Comparison
+    slides: list[SlidesScore]
+    prediction: str
+    checks: list[Check] = field(default_factory=list)
+    example: int = 0
+    profiles: list[Profile] = field(default_factory=list)
+    passes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def causal(self) -> Causal:
+        """Asks the questions that followed the hint again, with heads altered."""
+        written = self.settings.max_new_tokens if self.letters is None else 0
+        return Causal(
+            self.model, self.outcomes, self.units, self.letters, written,
+            self.settings.token_budget,
+        )  # fmt: skip
+
+
+def study(
+    model: Model,
+    questions: Questions,
+    settings: Settings,
+    parts: Parts,
+    told: Told,
+    programs: Mapping[HeadId, Program] | None = None,
+    prediction: str = OWN,
+) -> Study:
+    """Ask a model all questions under every condition and compare its heads.
+
+    Args:
+        model: a causal model.
+        questions: the questions.
+        settings: how to ask them.
+        parts: keeps finished batches; those that it has are not made again.
+        told: hears of progress.
+        programs: predict attention for the score of the slides.
+        prediction: what these are called.
+
+    Raises:
+        UsageError: the model cannot be asked, or no question fits it.
+        RunError: memory does not suffice, or attention is NaN.
+    """
+    check_answering(model)
+    asked, questions, letters = _prompts(model, questions, settings)
+    written: list[dict[Condition, Answer]] | None = None
+    if letters is None:
+        written = _written(model, asked, settings, parts, told)
+        units = [Unit(one, found["none"].forced) for one, found in zip(asked, written, strict=True)]
+    else:
+        units = [Unit(one, letters.common) for one in asked]
+    readings = _readings(model, units, letters, settings, parts, told)
+    answers = written if written is not None else [_scored(one) for one in readings]
+    outcomes = Outcomes(asked, answers)
+    values = np.stack([one.values for one in readings])
+    slides = own_scores(outcomes, values)
+    if programs is not None:
+        slides = program_scores(model, outcomes, units, programs)
+    found = Study(
+        model, settings, questions, outcomes, units, values,
+        np.stack([one.rows for one in readings]), letters, compare_heads(outcomes, values), slides,
+        prediction,
+    )  # fmt: skip
+    _describe(found)
+    if settings.causal and found.comparison.findings:
+        top = [one.head for one in found.comparison.findings[: settings.top]]
+        found.checks = check(
+            found.causal, top, settings.seed, lambda done, total: told("altering", done, total)
+        )
+    found.passes = {
+        "observed": len(units) * len(CONDITIONS),
+        "generated": 0 if letters is not None else len(units) * len(CONDITIONS),
+        "causal": sum(one.n for one in found.checks if one.heads),
+    }
+    return found
+
+
+def _prompts(
+    model: Model, questions: Questions, settings: Settings
+) -> tuple[list[Asked], Questions, Letters | None]:
+    """The prompts of the questions that can be asked; those that cannot are marked."""
+    scoring = settings.answer == "likelihood"
+    room = model.max_tokens
+    more = 0 if scoring else settings.max_new_tokens
+    prompter = Prompter(
+        model.tokenizer, settings.template, settings.position, settings.answer, settings.seed, None
+    )
+    letters = None
+    if scoring:
+        most = max(len(one.choices) for one in questions.usable)
+        letters = Letters.of(prompter.letter_ids(most))
+        more = max(len(letters.common) + len(rest) - 1 for rest in letters.rests)
+    prompter.room = None if room is None else room - more
+    asked: list[Asked] = []
+    rows: list[Question] = []
+    for question in questions.rows:
+        if question.status == "ok":
+            found = prompter.ask(question)
+            if isinstance(found, Asked):
+                asked.append(found)
+            else:
+                question = replace(question, status=found.status, detail=found.detail)
+        rows.append(question)
+    questions = Questions(questions.name, tuple(rows))
+    if not asked:
+        counted = ", ".join(f"{n} {status}" for status, n in questions.counts.items() if n)
+        first = next(row.detail for row in rows if row.status in ("too_long", "no_note"))
+        raise UsageError(
+            f"expected questions that fit {model.name}, got none ({counted}); the first: {first}"
+        )
+    return asked, questions, letters
+
+
+def _written(
+    model: Model, asked: Sequence[Asked], settings: Settings, parts: Parts, told: Told
+) -> list[dict[Condition, Answer]]:
+    """What the model writes under each condition, batch by batch."""
+    items = [(at, condition) for at in range(len(asked)) for condition in CONDITIONS]
+    more = settings.max_new_tokens
+    sizes = [range(len(asked[at].prompts[condition]) + more) for at, condition in items]
+    found: list[dict[Condition, Answer]] = [{} for _ in asked]
+    done = 0
+    for number, batch in enumerate(batches(sizes, settings.token_budget)):
+        name = f"written-{number:06}"
+        stored = parts.read_part(name)
+        if stored is None:
+            chosen = [asked[items[at][0]].prompts[items[at][1]] for at in batch]
+            counts = [len(asked[items[at][0]].question.choices) for at in batch]
+            prompts = [one.tokens.ids.tolist() for one in chosen]
+            answers = written_answers(model, prompts, counts, more)
+            parts.write_part(name, pack_answers(answers))
+        else:
+            answers = unpack_answers(stored, len(batch))
+        for at, answer in zip(batch, answers, strict=True):
+            found[items[at][0]][items[at][1]] = answer
+        done += len(batch)
+        told("answering", done, len(items))
+    return found
+
+
+def _readings(
+    model: Model,
+    units: Sequence[Unit],
+    letters: Letters | None,
+    settings: Settings,
+    parts: Parts,
+    told: Told,
+) -> list[Reading]:
+    """One observed pass a condition and question, batch by batch."""
+    sizes = [range(len(unit) * len(CONDITIONS)) for unit in units]
+    found: list[Reading | None] = [None] * len(units)
+    done = 0
+    for number, batch in enumerate(batches(sizes, settings.token_budget)):
+        name = f"read-{number:06}"
+        stored = parts.read_part(name)
+        if stored is None:
+            readings = read(model, [units[at] for at in batch], letters)
+            parts.write_part(name, pack_readings(readings))
+        else:
+            readings = unpack_readings(stored, len(batch))
+        for at, reading in zip(batch, readings, strict=True):
+            found[at] = reading
+        done += len(batch)
+        told("reading", done, len(units))
+    return [one for one in found if one is not None]
+
+
+def _scored(reading: Reading) -> dict[Condition, Answer]:
+    assert reading.scores is not None
+    return {
+        condition: scored(row) for condition, row in zip(CONDITIONS, reading.scores, strict=True)
+    }
+
+
+def _describe(found: Study) -> None:
+    """Keep the profiles of one question, if possible one that follows the wrong hint."""
+    kept = np.flatnonzero(found.outcomes.kept("wrong")).tolist()
+    found.example = kept[0] if kept else 0
+    ranked = [one.head for one in found.comparison.findings]
+    if not ranked:
+        hint = found.values[:, ALTERED.index("wrong"), MEASURES.index("hint")].mean(0)
+        order = np.argsort(-hint, axis=None, kind="stable").tolist()
+        ranked = [HeadId(*divmod(at, hint.shape[1])) for at in order]
+    found.profiles = profiles(found.model, found.units[found.example], ranked[:PROFILED])
