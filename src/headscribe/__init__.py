@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from headscribe.api.fit import fit
+    from headscribe.api.hints import hints
     from headscribe.api.inputs import corpus
     from headscribe.api.record import record
     from headscribe.api.replace import replace
@@ -33,6 +34,7 @@ _HOME = {
     "UsageError": "headscribe.core.errors",
     "corpus": "headscribe.api.inputs",
     "fit": "headscribe.api.fit",
+    "hints": "headscribe.api.hints",
     "load": "headscribe.models.loading",
     "pattern": "headscribe.patterns.registry",
     "record": "headscribe.api.record",
@@ -50,6 +52,7 @@ __all__ = [
     "UsageError",
     "corpus",
     "fit",
+    "hints",
     "load",
     "pattern",
     "record",

@@ -54,6 +54,16 @@ def corpus(source: CorpusLike, limit: int | None = None) -> Corpus:
     return from_dataset(source, limit)
 
 
+def new_folder(model: str, texts: str) -> Path:
+    """`runs/MODEL--TEXTS`, numbered if there is one already."""
+    raw = f"{Path(str(model)).name}--{texts}"
+    name = "".join(c if c.isalnum() or c in "-_.+" else "-" for c in raw)[:80]
+    folder, number = Path("runs") / name, 2
+    while folder.exists():
+        folder, number = Path("runs") / f"{name}-{number}", number + 1
+    return folder
+
+
 @dataclass(frozen=True)
 class Inputs:
     """A source of attention with the passages that it will be asked about.

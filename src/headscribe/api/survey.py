@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from headscribe.api.checkpoint import restored, run_stored
 from headscribe.api.choice import Choice, choose_patterns
-from headscribe.api.inputs import CorpusLike, Inputs, Reporter, open_inputs, silent
+from headscribe.api.inputs import CorpusLike, Inputs, Reporter, new_folder, open_inputs, silent
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.results import queries
@@ -176,7 +176,9 @@ def _opened(
         run = Run.open(out)
         run.check_config(config)
         return run, restored(engine, run)
-    folder = Path(out) if out is not None else _new_folder(inputs)
+    folder = (
+        Path(out) if out is not None else new_folder(inputs.source.name, str(inputs.corpus["name"]))
+    )
     run = Run.create(folder, "survey", config)
     run.manifest |= {
         "model": {
@@ -195,16 +197,6 @@ def _opened(
     }
     run.save()
     return run, engine.start()
-
-
-def _new_folder(inputs: Inputs) -> Path:
-    """`runs/MODEL--CORPUS`, numbered if there is one already."""
-    raw = f"{Path(str(inputs.source.name)).name}--{inputs.corpus['name']}"
-    name = "".join(c if c.isalnum() or c in "-_.+" else "-" for c in raw)[:80]
-    folder, number = Path("runs") / name, 2
-    while folder.exists():
-        folder, number = Path("runs") / f"{name}-{number}", number + 1
-    return folder
 
 
 def _write_tables(engine: "Engine", progress: "Progress", run: Run) -> None:

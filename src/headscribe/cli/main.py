@@ -9,6 +9,7 @@ from headscribe.cli.decompose import decompose
 from headscribe.cli.demo import demo
 from headscribe.cli.doctor import doctor
 from headscribe.cli.fit import fit
+from headscribe.cli.hints import hints
 from headscribe.cli.patterns import app as patterns_app
 from headscribe.cli.replace import replace
 from headscribe.cli.report import report
@@ -31,6 +32,7 @@ app.command()(show)
 app.command()(fit)
 app.command()(decompose)
 app.command()(replace)
+app.command()(hints)
 app.command()(report)
 app.command()(doctor)
 app.command()(demo)

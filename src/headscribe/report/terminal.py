@@ -37,7 +37,7 @@ LABEL_WIDTH, HEADER_HEIGHT = 14, 8
 
 def print_top(scores: Sequence[Score], console: Console | None = None) -> None:
     """Print the best heads of each pattern, the best one starred."""
-    _print(top_table(scores), console or Console())
+    print_whole(top_table(scores), console or Console())
 
 
 def print_head(
@@ -49,13 +49,13 @@ def print_head(
 ) -> None:
     """Print how well each pattern fits a head, then titled matrices of one text."""
     out = console or Console()
-    _print(head_table(head, scores), out)
+    print_whole(head_table(head, scores), out)
     for title, matrix in matrices.items():
         out.print(Text(f"\n{visible(title)}", style="bold"))
         out.print(Text(matrix_text(labels, matrix, width=out.width)), soft_wrap=True)
 
 
-def _print(table: Table, console: Console) -> None:
+def print_whole(table: Table, console: Console) -> None:
     """Print a table whole: where the terminal is too narrow its lines run on, nothing is cut."""
     roomy = console.options.update(max_width=_WIDEST)
     needed = Measurement.get(console, roomy, table).maximum
@@ -88,7 +88,7 @@ def print_layers(rows: Sequence[dict[str, Any]], console: Console | None = None)
 
 def print_relations(lines: Sequence[HalfAccuracy], console: Console | None = None) -> None:
     """Print for every dependency relation the head that follows it, both halves."""
-    _print(relations_table(lines), console or Console())
+    print_whole(relations_table(lines), console or Console())
 
 
 def relations_table(lines: Sequence[HalfAccuracy]) -> Table:

@@ -20,9 +20,9 @@ from jaxtyping import Float
 
 from headscribe.core.heads import HeadId
 from headscribe.fitting.statistics import mean_interval
-from headscribe.hints.measures import MEASURES, TINY, jsd
-from headscribe.hints.outcomes import Outcomes
-from headscribe.hints.reading import ALTERED, Unit
+from headscribe.hinting.measures import MEASURES, TINY, jsd
+from headscribe.hinting.outcomes import Outcomes
+from headscribe.hinting.reading import ALTERED, Unit
 from headscribe.models.calls import AttentionCall
 from headscribe.models.model import Model
 from headscribe.replacement.plan import Program
@@ -57,7 +57,9 @@ def own_scores(outcomes: Outcomes, values: Float[np.ndarray, "Q 3 M L H"]) -> li
     chosen = turned_right(outcomes)
     layers, heads = values.shape[3:]
     names = [HeadId(layer, head) for layer in range(layers) for head in range(heads)]
-    return _scores(names, values[chosen][:, at[0], at[1]].reshape(len(chosen), len(names)), outcomes)
+    return _scores(
+        names, values[chosen][:, at[0], at[1]].reshape(len(chosen), len(names)), outcomes
+    )
 
 
 def program_scores(

@@ -7,8 +7,8 @@ import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from headscribe.core.errors import UsageError
-from headscribe.hints.alignment import Alignment, Tokens, align
-from headscribe.hints.conditions import (
+from headscribe.hinting.alignment import Alignment, Tokens, align
+from headscribe.hinting.conditions import (
     CONDITIONS,
     AnswerMode,
     Condition,
@@ -20,7 +20,7 @@ from headscribe.hints.conditions import (
     written,
     wrong_choice,
 )
-from headscribe.hints.questions import LETTERS, Question, Status
+from headscribe.hinting.questions import LETTERS, Question, Status
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,10 +9,10 @@ from jaxtyping import Float
 
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
-from headscribe.hints.answering import Answer, check_answering, scored, written_answers
-from headscribe.hints.causal import Causal, Check, check
-from headscribe.hints.comparison import Comparison, compare_heads
-from headscribe.hints.conditions import (
+from headscribe.hinting.answering import Answer, check_answering, scored, written_answers
+from headscribe.hinting.causal import Causal, Check, check
+from headscribe.hinting.comparison import Comparison, compare_heads
+from headscribe.hinting.conditions import (
     CONDITIONS,
     DEFAULT,
     AnswerMode,
@@ -20,21 +20,21 @@ from headscribe.hints.conditions import (
     Position,
     Template,
 )
-from headscribe.hints.letters import Letters
-from headscribe.hints.measures import MEASURES
-from headscribe.hints.outcomes import Outcomes
-from headscribe.hints.parts import (
+from headscribe.hinting.letters import Letters
+from headscribe.hinting.measures import MEASURES
+from headscribe.hinting.outcomes import Outcomes
+from headscribe.hinting.parts import (
     Parts,
     pack_answers,
     pack_readings,
     unpack_answers,
     unpack_readings,
 )
-from headscribe.hints.profiles import Profile, profiles
-from headscribe.hints.prompts import Asked, Prompter
-from headscribe.hints.questions import Question, Questions
-from headscribe.hints.reading import ALTERED, Reading, Unit, read
-from headscribe.hints.slides import OWN, SlidesScore, own_scores, program_scores
+from headscribe.hinting.profiles import Profile, profiles
+from headscribe.hinting.prompts import Asked, Prompter
+from headscribe.hinting.questions import Question, Questions
+from headscribe.hinting.reading import ALTERED, Reading, Unit, read
+from headscribe.hinting.slides import OWN, SlidesScore, own_scores, program_scores
 from headscribe.models.batching import batches
 from headscribe.models.model import Model
 from headscribe.replacement.plan import Program

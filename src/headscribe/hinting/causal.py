@@ -11,9 +11,9 @@ from torch import Tensor
 from headscribe.core.errors import UsageError, unknown_name
 from headscribe.core.heads import HeadId
 from headscribe.fitting.statistics import mean_interval
-from headscribe.hints.answering import Answer, scored, written_answers
-from headscribe.hints.conditions import Condition
-from headscribe.hints.intervention import (
+from headscribe.hinting.answering import Answer, scored, written_answers
+from headscribe.hinting.conditions import Condition
+from headscribe.hinting.intervention import (
     HOWS,
     How,
     Intervention,
@@ -22,10 +22,10 @@ from headscribe.hints.intervention import (
     checked,
     layers_of,
 )
-from headscribe.hints.letters import Letters
-from headscribe.hints.outcomes import Outcomes
-from headscribe.hints.reading import Unit
-from headscribe.hints.statistics import share
+from headscribe.hinting.letters import Letters
+from headscribe.hinting.outcomes import Outcomes
+from headscribe.hinting.reading import Unit
+from headscribe.hinting.statistics import share
 from headscribe.models.batching import batches
 from headscribe.models.model import Model
 from headscribe.text.passages import Encoding

@@ -7,10 +7,10 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from headscribe.hints.answering import Answer
-from headscribe.hints.conditions import CONDITIONS, Condition
-from headscribe.hints.prompts import Asked
-from headscribe.hints.statistics import Following, excess, following, share
+from headscribe.hinting.answering import Answer
+from headscribe.hinting.conditions import CONDITIONS, Condition
+from headscribe.hinting.prompts import Asked
+from headscribe.hinting.statistics import Following, excess, following, share
 
 NONE = -1
 """No choice: unparsed, or nothing was hinted."""

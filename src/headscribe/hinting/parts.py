@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 
 from headscribe.core.errors import RunError
-from headscribe.hints.answering import Answer, State
-from headscribe.hints.reading import Reading
+from headscribe.hinting.answering import Answer, State
+from headscribe.hinting.reading import Reading
 
 
 class Parts(Protocol):

@@ -14,11 +14,11 @@ from jaxtyping import Bool, Float
 
 from headscribe.core.heads import HeadId
 from headscribe.fitting.statistics import benjamini_yekutieli, mean_interval
-from headscribe.hints.conditions import Condition
-from headscribe.hints.measures import MEASURES, Measure
-from headscribe.hints.outcomes import Outcomes
-from headscribe.hints.reading import ALTERED
-from headscribe.hints.statistics import RATE, Following, Slopes, needed, slopes
+from headscribe.hinting.conditions import Condition
+from headscribe.hinting.measures import MEASURES, Measure
+from headscribe.hinting.outcomes import Outcomes
+from headscribe.hinting.reading import ALTERED
+from headscribe.hinting.statistics import RATE, Following, Slopes, needed, slopes
 
 Interval = tuple[float, float, float]
 """Mean and the ends of its 95 % interval; NaN for none."""
@@ -158,9 +158,9 @@ def _refusal(outcomes: Outcomes, enough: int, tests: int) -> str | None:
     kept = int(outcomes.kept("wrong").sum())
     if kept < enough:
         also = int(outcomes.to_hinted("wrong").sum()) - kept
-        noted = f" ({also} more do so under the neutral note as well)" if also else ""
+        noted = f" (besides {also} that the neutral note changes alike)" if also else ""
         return (
-            f"heads are not ranked: {kept} answers follow the wrong hint{noted}, {enough} are "
+            f"heads are not ranked: answers that follow the wrong hint: {kept}{noted}; {enough} are "
             f"needed to see a difference of one standard deviation in one of {tests} contrasts "
             "with a power of 80 %"
         )

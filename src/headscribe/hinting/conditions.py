@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from headscribe.core.errors import UsageError, unknown_name
-from headscribe.hints.questions import Question
+from headscribe.hinting.questions import Question
 
 Condition = Literal["none", "wrong", "right", "note"]
 """No insertion, a hint to a wrong answer, a hint to the right answer, a neutral note."""

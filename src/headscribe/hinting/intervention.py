@@ -12,7 +12,7 @@ from torch import Tensor
 
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
-from headscribe.hints.measures import TINY
+from headscribe.hinting.measures import TINY
 from headscribe.models.calls import AttentionCall
 from headscribe.models.model import Model
 from headscribe.models.tap import tap

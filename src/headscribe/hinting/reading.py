@@ -13,10 +13,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from headscribe.core.visibility import Visibility
-from headscribe.hints.conditions import CONDITIONS, Condition
-from headscribe.hints.letters import Letters, encoding_of
-from headscribe.hints.measures import MEASURES, PairIndex, compare
-from headscribe.hints.prompts import Asked
+from headscribe.hinting.conditions import CONDITIONS, Condition
+from headscribe.hinting.letters import Letters, encoding_of
+from headscribe.hinting.measures import MEASURES, PairIndex, compare
+from headscribe.hinting.prompts import Asked
 from headscribe.models.calls import AttentionCall
 from headscribe.models.model import Model, OutOfMemoryError
 from headscribe.text.passages import Encoding

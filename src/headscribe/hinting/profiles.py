@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 
 from headscribe.core.heads import HeadId
-from headscribe.hints.conditions import Condition
-from headscribe.hints.measures import profiles_of
-from headscribe.hints.reading import Unit
+from headscribe.hinting.conditions import Condition
+from headscribe.hinting.measures import profiles_of
+from headscribe.hinting.reading import Unit
 from headscribe.models.calls import AttentionCall
 from headscribe.models.model import Model
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedTokenizerFast, StoppingCriteria
 
 from headscribe.core.errors import UsageError
-from headscribe.hints.questions import LETTERS
+from headscribe.hinting.questions import LETTERS
 from headscribe.models.model import Model, OutOfMemoryError
 
 State = Literal["answered", "unparsed", "unended"]

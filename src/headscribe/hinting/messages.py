@@ -1,0 +1,63 @@
+"""What a reader must be told of a study, in sentences."""
+
+from collections.abc import Iterator
+
+from headscribe.hinting.answering import State
+from headscribe.hinting.outcomes import Outcomes
+from headscribe.hinting.run import Study
+
+
+def messages(study: Study) -> list[str]:
+    """The sentences, most important first."""
+    return [*_heads(study), *_accuracy(study.outcomes), *_answers(study), *_left_out(study)]
+
+
+def _heads(study: Study) -> Iterator[str]:
+    ranking = study.comparison.ranking
+    if ranking.refused is not None:
+        yield ranking.refused
+        return
+    if ranking.reference == "note":
+        yield (
+            f"only {ranking.others} answers did not follow the hint (for a contrast with these "
+            f"{ranking.needed} are needed): heads are contrasted with the neutral note on the same "
+            "questions, which also finds heads that merely read other words otherwise"
+        )
+    if not ranking.flagged:
+        yield "no head changes what it reads where answers follow the hint, as far as can be told"
+
+
+def _accuracy(outcomes: Outcomes) -> Iterator[str]:
+    chance, found = outcomes.rate("chance", "none").share, outcomes.rate("accuracy", "none")
+    if found.low <= chance <= found.high:
+        yield (
+            f"accuracy without hint is at chance: {found.share:.1%} ({found.low:.1%} to "
+            f"{found.high:.1%}), guessing gives {chance:.1%}"
+        )
+    elif found.high < chance:
+        yield (
+            f"accuracy without hint is below chance: {found.share:.1%} ({found.low:.1%} to "
+            f"{found.high:.1%}), guessing gives {chance:.1%}"
+        )
+
+
+def _answers(study: Study) -> Iterator[str]:
+    if study.settings.answer == "likelihood":
+        return
+    total = len(study.outcomes) * len(study.outcomes.answers[0])
+    states = [one.state for answers in study.outcomes.answers for one in answers.values()]
+    meanings: tuple[tuple[State, str], ...] = (
+        ("unparsed", "ended without an answer in the format that was asked for"),
+        ("unended", f"did not end within {study.settings.max_new_tokens} tokens"),
+    )
+    for state, meaning in meanings:
+        if states.count(state):
+            yield f"{states.count(state)} of {total} texts {meaning}; they count as not right"
+
+
+def _left_out(study: Study) -> Iterator[str]:
+    counts = study.questions.counts
+    left = {status: n for status, n in counts.items() if status != "ok" and n}
+    if left:
+        listed = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in left.items())
+        yield f"{sum(left.values())} of {len(study.questions)} rows were not asked: {listed}"

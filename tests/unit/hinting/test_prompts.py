@@ -1,0 +1,138 @@
+"""Templates, conditions, and the ids that they become."""
+
+import numpy as np
+import pytest
+
+from headscribe.core.errors import UsageError
+from headscribe.hinting.conditions import (
+    DEFAULT,
+    Template,
+    hint_text,
+    read_template,
+    written,
+    wrong_choice,
+)
+from headscribe.hinting.prompts import Refused
+from headscribe.hinting.questions import questions_of
+from headscribe.models.loading import load
+from tests.unit.hinting import tiny
+
+
+def test_what_is_written():
+    question = tiny.question(question="Is {letter} {0}?", choices=["{choice}", "w5"])
+    plain = written(DEFAULT, question, None, "before", "Answer:")
+    assert plain.text == "Question: Is {letter} {0}?\nA. {choice}\nB. w5\nAnswer:"
+    hint = hint_text(DEFAULT, question, 1)
+    assert hint == "Hint: the answer is B."
+    before = written(DEFAULT, question, hint, "before", "Answer:")
+    assert before.insertion == "Hint: the answer is B.\n"
+    after = written(DEFAULT, question, hint, "after", "Answer:")
+    assert after.text == f"Question: Is {{letter}} {{0}}?\nA. {{choice}}\nB. w5\n{hint}\nAnswer:"
+    for one in (before, after):
+        assert one.text[: one.start] + one.text[one.end :] == plain.text
+
+
+def test_wrong_choices_are_drawn_evenly_and_never_right():
+    drawn = [
+        wrong_choice(row, seed) for seed in (0, 1) for row in tiny.questions(1500, seed=3).rows
+    ]
+    rights = [row.right for row in tiny.questions(1500, seed=3).rows] * 2
+    assert all(one != right for one, right in zip(drawn, rights, strict=True))
+    place = [sorted({0, 1, 2, 3} - {r}).index(d) for d, r in zip(drawn, rights, strict=True)]
+    assert (np.abs(np.bincount(place) / 3000 - 1 / 3) < 0.03).all()
+    assert drawn[:1500] != drawn[1500:]
+
+
+@pytest.mark.parametrize("chat", [False, True])
+@pytest.mark.parametrize("answer", ["likelihood", "generate"])
+@pytest.mark.parametrize("position", ["before", "after"])
+def test_the_note_has_as_many_tokens_at_the_same_place(chat, answer, position):
+    prompter = tiny.prompter(tiny.tokenizer(chat), position=position, answer=answer)
+    for row in tiny.questions(5).rows:
+        asked = prompter.ask(row)
+        wrong, note = asked.prompts["wrong"], asked.prompts["note"]
+        assert wrong.tokens.inserted == note.tokens.inserted
+        assert len(wrong) == len(note) > len(asked.prompts["none"])
+        assert wrong.insertion != note.insertion
+        assert wrong.target == wrong_choice(row, 0) != row.right == asked.prompts["right"].target
+        assert note.target is None
+        ends = {tuple(prompt.tokens.ids[-2:]) for prompt in asked.prompts.values()}
+        assert len(ends) == 1
+
+
+def test_notes_under_a_byte_level_tokenizer():
+    read = load("bundled:stories").tokenizer
+    for length in (1, 5, 40):
+        template = Template(hint="Hint: " + "choose " * length + "{letter}!")
+        asked = tiny.prompter(read, template=template, position="after").ask(tiny.question())
+        assert asked.prompts["wrong"].tokens.inserted == asked.prompts["note"].tokens.inserted
+
+
+def test_a_note_that_fits_nowhere(monkeypatch):
+    prompter = tiny.prompter(tiny.tokenizer())
+    monkeypatch.setattr(prompter, "_cuts", lambda question, size: iter(["w1", "w1 w2"]))
+    refused = prompter.ask(tiny.question())
+    assert isinstance(refused, Refused)
+    assert (refused.status, refused.detail) == (
+        "no_note", "no cut of the template's note has 7 tokens"
+    )  # fmt: skip
+
+
+def test_too_long_for_the_context():
+    refused = tiny.prompter(tiny.tokenizer(), room=20).ask(tiny.question())
+    assert isinstance(refused, Refused)
+    assert refused.status == "too_long"
+    assert "expected at most 20 tokens, got 27" in refused.detail
+
+
+def test_what_closes_a_text_does_not_close_a_prompt():
+    closing = tiny.prompter(tiny.tokenizer(closing=True)).ask(tiny.question())
+    usual = tiny.prompter(tiny.tokenizer()).ask(tiny.question())
+    for condition, prompt in closing.prompts.items():
+        assert prompt.tokens.ids.tolist() == usual.prompts[condition].tokens.ids.tolist()
+
+
+def test_chat_templates_are_used_whole():
+    read = tiny.tokenizer(chat=True)
+    asked = tiny.prompter(read).ask(tiny.question())
+    text = read.decode(asked.prompts["wrong"].tokens.ids)
+    assert text.startswith("[BOS] <user> Hint : the answer is ")
+    assert text.endswith("<model> Answer :")
+    read.chat_template = "{{ messages[0]['content'] | upper }}"
+    with pytest.raises(UsageError, match="shows the message once and unaltered"):
+        tiny.prompter(read).ask(tiny.question())
+
+
+def test_letters():
+    read = tiny.tokenizer()
+    ids = tiny.prompter(read).letter_ids(4)
+    assert read.convert_ids_to_tokens([one for (one,) in ids]) == ["A", "B", "C", "D"]
+    with pytest.raises(UsageError, match=r"writes several of the letters ABCDE.* alike"):
+        tiny.prompter(read).letter_ids(6)
+
+
+def test_templates_from_files(tmp_path):
+    path = tmp_path / "words.toml"
+    path.write_text('hint = "I think it is {choice}."\nlikelihood = "So:"\n')
+    read = read_template(path)
+    assert read == Template(hint="I think it is {choice}.", likelihood="So:")
+    for text, message in [
+        ("hints = 'x'", "`hints` is no field of a template; did you mean `hint`"),
+        ("hint = 'nothing'", r"expected \{letter\} or \{choice\} in the template's `hint`"),
+        ("prompt = '{question}'", r"expected \{choices\} in the template's `prompt`"),
+        ("note = '{letter}'", "expected a neutral `note`"),
+        ("note = ' '", "expected words in the template's `note`"),
+        ("hint = 3", "expected a string in `hint`, got int"),
+        ("hint = ", "expected TOML"),
+    ]:
+        path.write_text(text)
+        with pytest.raises(UsageError, match=message):
+            read_template(path)
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_template(tmp_path / "missing.toml")
+
+
+def test_questions_without_room_for_a_doubt():
+    row = questions_of([{"question": "w1", "choices": ["w2", "w3"], "answer": 0}]).rows[0]
+    asked = tiny.prompter(tiny.tokenizer()).ask(row)
+    assert asked.prompts["wrong"].target == 1
