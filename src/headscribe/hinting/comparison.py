@@ -160,8 +160,8 @@ def _refusal(outcomes: Outcomes, enough: int, tests: int) -> str | None:
         also = int(outcomes.to_hinted("wrong").sum()) - kept
         noted = f" (besides {also} that the neutral note changes alike)" if also else ""
         return (
-            f"heads are not ranked: answers that follow the wrong hint: {kept}{noted}; {enough} are "
-            f"needed to see a difference of one standard deviation in one of {tests} contrasts "
+            f"heads are not ranked: answers that follow the wrong hint: {kept}{noted}; {enough} "
+            f"are needed to see a difference of one standard deviation in one of {tests} contrasts "
             "with a power of 80 %"
         )
     follow = outcomes.following

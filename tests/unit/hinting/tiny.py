@@ -16,8 +16,8 @@ from headscribe.models.model import Model
 NOUNS = [f"w{number}" for number in range(24)]
 _WORDS = (
     "Question : A B C D . , Hint the answer is Note Answer Think step by Then end with one line "
-    "and letter of your choice Reasoning questions this list come from book each them stands on a its "
-    "own <user> <model>"
+    "and letter of your choice Reasoning questions this list come from book each them stands on a "
+    "its own <user> <model>"
 )
 VOCABULARY = ["[PAD]", "[BOS]", "[EOS]", "[UNK]", *dict.fromkeys(_WORDS.split()), *NOUNS]
 
