@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from headscribe.api.discover import discover
     from headscribe.api.fit import fit
     from headscribe.api.hints import hints
     from headscribe.api.inputs import corpus
@@ -33,6 +34,7 @@ _HOME = {
     "Survey": "headscribe.api.survey",
     "UsageError": "headscribe.core.errors",
     "corpus": "headscribe.api.inputs",
+    "discover": "headscribe.api.discover",
     "fit": "headscribe.api.fit",
     "hints": "headscribe.api.hints",
     "load": "headscribe.models.loading",
@@ -51,6 +53,7 @@ __all__ = [
     "Survey",
     "UsageError",
     "corpus",
+    "discover",
     "fit",
     "hints",
     "load",

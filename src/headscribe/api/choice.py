@@ -1,13 +1,18 @@
 """Which patterns a survey scores: what was asked for, the baselines, and what must be left out."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from headscribe.api.library import Programs
 from headscribe.core.errors import UsageError
 from headscribe.patterns.contract import Pattern
 from headscribe.patterns.registry import SETS, baselines, default_patterns, registry
 from headscribe.patterns.relational import RelationPattern, relation_pattern
+
+LIBRARY = "library"
+"""The set of patterns that the program library holds."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,10 @@ def own_pattern(relation: str) -> RelationPattern:
 
 
 def choose_patterns(
-    asked: "Sequence[str | Pattern] | None", provides: frozenset[str], causal: bool
+    asked: "Sequence[str | Pattern] | None",
+    provides: frozenset[str],
+    causal: bool,
+    programs: Programs = Programs(),  # noqa: B008  (frozen)
 ) -> Choice:
     """Resolve names, add the baselines, and leave out what cannot be scored.
 
@@ -68,6 +76,7 @@ def choose_patterns(
         asked: names of patterns or of sets, relations, or patterns; None: the default set.
         provides: the word fields that every passage has.
         causal: some layer hides later keys.
+        programs: what `library` stands for.
 
     Raises:
         UsageError: an unknown name, or a pattern asked for by its own name that lacks its word
@@ -76,7 +85,7 @@ def choose_patterns(
     chosen: dict[str, Pattern] = {}
     by_name: set[str] = set()
     for item in asked if asked is not None else ["default"]:
-        for pattern, named in _resolved(item):
+        for pattern, named in _resolved(item, programs):
             if pattern.name in chosen and chosen[pattern.name] is not pattern:
                 raise UsageError(f"two patterns are called `{pattern.name}`: rename one")
             chosen[pattern.name] = pattern
@@ -84,7 +93,7 @@ def choose_patterns(
                 by_name.add(pattern.name)
     chosen |= {pattern.name: pattern for pattern in baselines() if pattern.name not in chosen}
     fixed = {pattern.name for pattern in baselines()}
-    skipped: dict[str, str] = {}
+    skipped: dict[str, str] = dict(programs.left_out)
     for name, pattern in list(chosen.items()):
         reason = _unfit(pattern, provides, causal)
         if reason is None or name in fixed:
@@ -97,10 +106,12 @@ def choose_patterns(
     return Choice(patterns, skipped, [_description(pattern) for pattern in patterns])
 
 
-def _resolved(item: "str | Pattern") -> list[tuple[Pattern, bool]]:
+def _resolved(item: "str | Pattern", programs: Programs) -> list[tuple[Pattern, bool]]:
     """The patterns that an item names, and whether it names each itself (not by a set)."""
     if not isinstance(item, str):
         return [(item, True)]
+    if item == LIBRARY:
+        return [(pattern, False) for pattern in programs.patterns]
     if item in SETS:
         found = default_patterns() if item == "default" else registry().select([item])
         return [(pattern, False) for pattern in found]
@@ -134,5 +145,12 @@ def _description(pattern: Pattern) -> dict[str, str]:
         "looks_ahead": "yes" if pattern.looks_ahead else "no",
     }
     if isinstance(pattern, RelationPattern):
-        found |= {"relation": str(pattern.relation), "group": pattern.group}
+        return found | {"relation": str(pattern.relation), "group": pattern.group}
+    from headscribe.fitting.formula import Formula
+    from headscribe.sandbox import SandboxedProgram
+
+    if isinstance(pattern, Formula):
+        found["formula"] = json.dumps(pattern.to_json())
+    elif isinstance(pattern, SandboxedProgram):
+        found["program"] = pattern.code
     return found

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -9,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headscribe.api.checkpoint import restored, run_stored
-from headscribe.api.choice import Choice, choose_patterns
+from headscribe.api.choice import LIBRARY, Choice, choose_patterns
 from headscribe.api.inputs import CorpusLike, Inputs, Reporter, new_folder, open_inputs, silent
+from headscribe.api.library import Programs, library_patterns
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.results import queries
@@ -97,6 +99,8 @@ def survey(
     max_tokens: int | None = None,
     seed: int = 0,
     token_budget: int = 1024,
+    library: str | Path | None = None,
+    trust: bool = False,
     out: str | Path | None = None,
     resume: bool = False,
     workers: int | None = None,
@@ -107,13 +111,16 @@ def survey(
     Args:
         model: what `headscribe.load` takes or gives, or a `Recording`.
         texts: what `headscribe.corpus` takes; None for a recording, which has its own.
-        patterns: names of the catalogue, relations, or patterns; None: the default set.
+        patterns: names of the catalogue, relations, or patterns; `library` for the programs that
+            `discover` found; None: the default set.
         annotator: `plain`, `conllu`, `bundled:en`, or a spaCy pipeline; None: gold words where
             the corpus has them, else `bundled:en`.
         limit: at most so many texts.
         max_tokens: cut every text to so many tokens.
         seed: decides splits, folds and buckets.
         token_budget: padded tokens a batch.
+        library: the file of the program library; None: the user's own.
+        trust: run the library's Python programs in this process, without a sandbox.
         out: directory of the run; None: a new one under `runs/`.
         resume: go on with the unfinished run in `out`.
         workers: processes that annotate while the model works; None: what the work is worth.
@@ -125,13 +132,16 @@ def survey(
     """
     started = time.monotonic()
     inputs = open_inputs(model, texts, annotator, limit, max_tokens, report, later=True)
-    choice = choose_patterns(patterns, inputs.provides, _any_causal(inputs.source))
-    engine = _engine(inputs, choice, seed, token_budget)
-    run, progress = _opened(inputs, choice, engine, out, resume)
-    if run.complete:
-        return Survey(run)
-    with inputs.completing(engine.order(progress), workers, report) as engine.complete:
-        run_stored(engine, progress, run, report)
+    causal = _any_causal(inputs.source)
+    asked = patterns is not None and LIBRARY in patterns
+    with library_patterns(library, trust) if asked else nullcontext(Programs()) as programs:
+        choice = choose_patterns(patterns, inputs.provides, causal, programs)
+        engine = _engine(inputs, choice, seed, token_budget)
+        run, progress = _opened(inputs, choice, engine, out, resume)
+        if run.complete:
+            return Survey(run)
+        with inputs.completing(engine.order(progress), workers, report) as engine.complete:
+            run_stored(engine, progress, run, report)
     _write_tables(engine, progress, run)
     run.finish(
         failures=_failures(engine, progress),

@@ -7,6 +7,7 @@ from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
 from headscribe.cli.decompose import decompose
 from headscribe.cli.demo import demo
+from headscribe.cli.discover import discover
 from headscribe.cli.doctor import doctor
 from headscribe.cli.fit import fit
 from headscribe.cli.hints import hints
@@ -31,6 +32,7 @@ app.command()(top)
 app.command()(show)
 app.command()(fit)
 app.command()(decompose)
+app.command()(discover)
 app.command()(replace)
 app.command()(hints)
 app.command()(report)

@@ -79,6 +79,15 @@ OutOption = Annotated[
         show_default=False,
     ),
 ]  # fmt: skip
+LibraryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--library",
+        metavar="FILE",
+        help="The program library. Default: one in your own data folder.",
+        show_default=False,
+    ),
+]
 ResumeOption = Annotated[
     bool, typer.Option("--resume", help="Go on with the unfinished run in --out.")
 ]

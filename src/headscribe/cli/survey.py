@@ -12,6 +12,7 @@ from headscribe.cli.options import (
     DeviceOption,
     DtypeOption,
     JsonOption,
+    LibraryOption,
     LimitOption,
     MaxTokensOption,
     ModelArgument,
@@ -40,7 +41,8 @@ def survey(
         typer.Option(
             "--patterns",
             metavar="NAMES",
-            help="Names of the catalogue, separated by commas. Default: the default set.",
+            help="Names of the catalogue, separated by commas; library for what discover found. "
+            "Default: the default set.",
             show_default=False,
         ),
     ] = None,
@@ -63,8 +65,12 @@ def survey(
         ),
     ] = None,
     trust: Annotated[
-        bool, typer.Option("--trust", help="Run a Python file that you wrote yourself.")
+        bool,
+        typer.Option(
+            "--trust", help="Run a Python file, or the library's programs, without the sandbox."
+        ),
     ] = False,
+    library: LibraryOption = None,
     limit: LimitOption = None,
     max_tokens: MaxTokensOption = None,
     annotator: AnnotatorOption = None,
@@ -97,6 +103,8 @@ def survey(
             limit=limit,
             max_tokens=max_tokens,
             seed=seed,
+            library=library,
+            trust=trust,
             out=out,
             resume=resume,
             workers=workers,

@@ -103,6 +103,7 @@ class Exchange:
         folder: where the files lie; made if need be.
         wait: seconds to wait for a reply; None: for ever.
         pause: waits between two looks.
+        tell: told once a prompt which file waits for an answer.
     """
 
     max_output_tokens = 0
@@ -113,8 +114,10 @@ class Exchange:
         folder: str | Path,
         wait: float | None = None,
         pause: Callable[[float], None] = time.sleep,
+        tell: Callable[[str], None] | None = None,
     ) -> None:
         self._folder, self._wait, self._pause = Path(folder), wait, pause
+        self._tell = tell
         self._stopped = threading.Event()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -139,6 +142,9 @@ class Exchange:
             partial = asked.with_suffix(".partial")
             partial.write_text(prompt, encoding="utf-8")
             partial.replace(asked)
+        if self._tell is not None and not answered.is_file():
+            title = prompt.partition("\n")[0].removeprefix("# ")
+            self._tell(f"{title}: put the answer to {asked} into {answered.name} beside it")
         waited, before = 0.0, b""
         while True:
             data = answered.read_bytes() if answered.is_file() else b""
@@ -236,19 +242,20 @@ def read_exchanges(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def client_of(spec: str) -> Client:
+def client_of(spec: str, tell: Callable[[str], None] | None = None) -> Client:
     """The client of a specification.
 
     Args:
         spec: `exchange:FOLDER`, `replay:FILE`, or `PROVIDER:MODEL` with a provider of
             `providers.KEYS` (extra `llm`), such as `anthropic:MODEL` or `compatible:URL#MODEL`.
+        tell: told which files of an exchange wait for an answer.
 
     Raises:
         UsageError: it is none of these, the extra is not installed, or no key is set.
     """
     kind, _, rest = spec.partition(":")
     if rest and kind == "exchange":
-        return Exchange(rest)
+        return Exchange(rest, tell=tell)
     if rest and kind == "replay":
         return Replay(rest)
     from headscribe.discovery.providers import KEYS, provider_client
@@ -256,4 +263,4 @@ def client_of(spec: str) -> Client:
     if rest and kind in KEYS:
         return provider_client(kind, rest)
     known = ", ".join(["exchange:FOLDER", "replay:FILE", *(f"{one}:MODEL" for one in KEYS)])
-    raise UsageError(f"`{spec[:80]}` is no language model; known: {known}")
+    raise UsageError(f"`{spec[:80]}` is no language model; known: offline, {known}")

@@ -42,6 +42,17 @@ class Spending:
     usd: float | None = None
     tokens: int | None = None
 
+    def check(self, client: Client) -> None:
+        """Whether the budget can be kept with a client.
+
+        Raises:
+            UsageError: a limit in money, and a client whose prices are not known.
+        """
+        if self.usd is not None and client.price is None:
+            raise UsageError(
+                f"expected a budget in tokens: the prices of {client.name} are not known"
+            )
+
 
 @dataclass
 class Spent:
@@ -81,10 +92,7 @@ class Ledger:
         limit: Spending = Spending(),
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        if limit.usd is not None and client.price is None:
-            raise UsageError(
-                f"expected a budget in tokens: the prices of {client.name} are not known"
-            )
+        limit.check(client)
         self._client, self._path, self._limit, self._pause = client, path, limit, pause
         self._lock = threading.Lock()
         self._reserved_usd, self._reserved_tokens = 0.0, 0

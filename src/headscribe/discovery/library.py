@@ -19,6 +19,7 @@ from headscribe.core.visibility import Visibility
 from headscribe.discovery.material import Material
 from headscribe.fitting.formula import Formula
 from headscribe.patterns.contract import Pattern
+from headscribe.patterns.relational import check_name
 from headscribe.sandbox import ProgramFailureError, Runner, SandboxedProgram
 from headscribe.text.passages import Passage
 
@@ -46,19 +47,40 @@ class Entry:
     provenance: Mapping[str, Any]
     merged: tuple[Mapping[str, Any], ...] = ()
 
+    def check(self) -> None:
+        """Whether the entry can be used; its program is not run.
+
+        Raises:
+            UsageError, ValueError, TypeError, KeyError, AttributeError: it cannot.
+        """
+        check_name(self.name)
+        self._source  # noqa: B018
+        kind = self.program["kind"]
+        if kind == "formula":
+            Formula.from_json(self.program["formula"])
+        elif kind != "python" or not isinstance(self.program["program"], str):
+            raise ValueError(f"expected a formula or a Python program, got {str(kind)[:40]!r}")
+
+    @property
+    def _source(self) -> str:
+        return "{model} {head}".format_map(dict(self.provenance))
+
     def pattern(self, runner: Runner | None) -> Pattern | None:
-        """The program as a pattern; None for Python where there is no runner."""
-        source = "{model} {head}".format_map(dict(self.provenance))
+        """The program as a pattern; None for Python where there is no runner.
+
+        Raises:
+            UsageError: the static check refuses it.
+        """
         if self.program["kind"] == "formula":
             stored = Formula.from_json(self.program["formula"])
-            return replace(stored, name=self.name, sentence=self.sentence, source=source)
+            return replace(stored, name=self.name, sentence=self.sentence, source=self._source)
         if runner is None:
             return None
         return SandboxedProgram(
             self.name,
             self.program["program"],
             runner,
-            source=source,
+            source=self._source,
             sentence=self.sentence,
             looks_ahead=self.looks_ahead,
         )
@@ -90,8 +112,8 @@ class Library:
             try:
                 stored = json.loads(line)
                 entry = Entry(**stored | {"merged": tuple(stored["merged"])})
-                entry.program["kind"]
-            except (ValueError, TypeError, KeyError) as error:
+                entry.check()
+            except (ValueError, TypeError, KeyError, AttributeError, UsageError) as error:
                 raise RunError(f"{file}, line {number}: expected a program, got {error}") from error
             entries.append(entry)
         return cls(entries)
@@ -108,6 +130,11 @@ class Library:
             raise RunError(f"cannot write {file}: {error.strerror or error}") from error
         finally:
             temporary.unlink(missing_ok=True)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The programs' names."""
+        return tuple(entry.name for entry in self.entries)
 
     def patterns(self, runner: Runner | None = None) -> tuple[Pattern, ...]:
         """All programs as patterns; Python programs only with a runner."""
@@ -129,6 +156,10 @@ class Library:
             visibility: what is seen there.
             runner: runs Python programs.
         """
+        for other in self.entries:
+            same = entry.provenance == other.provenance and entry.program == other.program
+            if same or entry.provenance in other.merged:
+                return other.name  # it joined before
         own = _matrices(entry, passages, visibility, runner)
         for i, other in enumerate(self.entries):
             known = _matrices(other, passages, visibility, runner)
@@ -137,7 +168,7 @@ class Library:
                 self.entries[i] = replace(other, merged=merged)
                 return other.name
         name, number = entry.name, 1
-        while name in {one.name for one in self.entries}:
+        while name in self.names:
             number += 1
             name = f"{entry.name}-{number}"
         self.entries.append(replace(entry, name=name))
@@ -166,7 +197,10 @@ def _matrices(
     entry: Entry, passages: Sequence[Passage], visibility: Visibility, runner: Runner | None
 ) -> list[Float[np.ndarray, "T T"]] | None:
     """What a program predicts; None where it cannot: no runner, a failure, missing fields."""
-    pattern = entry.pattern(runner)
+    try:
+        pattern = entry.pattern(runner)
+    except UsageError:
+        return None
     if pattern is None or any(not pattern.needs <= one.words.provides for one in passages):
         return None
     if isinstance(pattern, SandboxedProgram):

@@ -96,8 +96,7 @@ def _try(
         "failed",
         "",
         "",
-        statement=proposal.hypotheses[proposal.chosen].statement,
-        code=proposal.code.model_dump(mode="json"),
+        proposal=proposal.model_dump(mode="json"),
     )
     try:
         made = candidate(study, proposal.code, runner)

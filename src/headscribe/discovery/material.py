@@ -184,13 +184,7 @@ def gather(
     )
     if len(set(seen)) != 1:
         raise UsageError(f"expected texts that see the same keys, got {len(set(seen))} masks")
-    splits = tuple(split_of(bucket_of(passage.group, seed)) for passage in passages)
-    for split in SPLITS:
-        if split not in splits:
-            raise UsageError(
-                f"expected texts in each of the splits {', '.join(SPLITS)}, got none in {split} "
-                f"({len(passages)} texts of {len(set(sample.groups))} groups); give more texts"
-            )
+    splits = dealt(passages, seed)
     return Material(
         model,
         tuple(examined),
@@ -202,3 +196,20 @@ def gather(
         sample,
         seed,
     )
+
+
+def dealt(passages: Sequence[Passage], seed: int) -> tuple[Split, ...]:
+    """The split of every text, by its group.
+
+    Raises:
+        UsageError: a split without a text.
+    """
+    splits = tuple(split_of(bucket_of(passage.group, seed)) for passage in passages)
+    for split in SPLITS:
+        if split not in splits:
+            groups = len({passage.group for passage in passages})
+            raise UsageError(
+                f"expected texts in each of the splits {', '.join(SPLITS)}, got none in {split} "
+                f"({len(passages)} texts of {groups} groups); give more texts"
+            )
+    return splits

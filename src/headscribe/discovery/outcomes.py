@@ -1,8 +1,10 @@
 """What came of each head, attempt by attempt, and one table that counts everything."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from headscribe.core.errors import RunError
@@ -27,8 +29,8 @@ class Attempt:
         kind: why: the kind of a parse failure, of invalid code or of a sandbox's failure;
             `fit` or `select` for where it was not better; "" if accepted.
         message: the same in words.
-        statement: the chosen hypothesis; "" where there is none.
-        code: the code as proposed.
+        proposal: the whole proposal, its three hypotheses and its example included; None where the
+            answer held none.
         notes: what was left out of it.
         fit_iou: mean IoU on `fit`; None where it was not scored.
         fit_gain: the same minus the formula's.
@@ -41,13 +43,25 @@ class Attempt:
     fate: Fate
     kind: str
     message: str
-    statement: str = ""
-    code: dict[str, Any] | None = None
+    proposal: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
     fit_iou: float | None = None
     fit_gain: float | None = None
     select_p: float | None = None
     example_agreement: float | None = None
+
+    @property
+    def statement(self) -> str:
+        """The chosen hypothesis; "" where there is none."""
+        if self.proposal is None:
+            return ""
+        said: str = self.proposal["hypotheses"][self.proposal["chosen"]]["statement"]
+        return said
+
+    @property
+    def code(self) -> dict[str, Any] | None:
+        """The code as proposed."""
+        return None if self.proposal is None else self.proposal["code"]
 
 
 @dataclass(frozen=True)
@@ -101,10 +115,33 @@ class Outcome:
             attempts = tuple(
                 Attempt(**one | {"notes": tuple(one["notes"])}) for one in stored["attempts"]
             )
+            for one in attempts:
+                one.statement, one.code  # noqa: B018  (a damaged proposal is found here)
             gains = {name: tuple(value) for name, value in stored["gains"].items()}
             return cls(**stored | {"attempts": attempts, "gains": gains})
-        except (TypeError, KeyError, AttributeError) as error:
+        except (TypeError, KeyError, IndexError, AttributeError) as error:
             raise RunError(f"expected the outcome of a head, got {error}") from error
+
+
+def read_outcome(path: Path) -> Outcome | None:
+    """The outcome of a head that was finished before, None if it was not.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    if not path.is_file():
+        return None
+    try:
+        return Outcome.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, RunError) as error:
+        raise RunError(f"{path} is damaged ({error}): remove it and resume") from error
+
+
+def keep_outcome(path: Path, outcome: Outcome) -> None:
+    """Write the outcome of a head under a temporary name, then rename it."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(outcome.to_json()), encoding="utf-8")
+    partial.replace(path)
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,11 @@ def provider_client(provider: str, model: str) -> "Provider":
         ) from error
     if provider != "compatible" and not os.environ.get(KEYS[provider]):
         raise UsageError(f"expected a key for {provider} in the environment: set {KEYS[provider]}")
+    if provider == "compatible" and "@" in model.rpartition("#")[0]:
+        raise UsageError(
+            "expected a URL without a name or password, which would be written down: put the key "
+            f"in the environment ({KEYS[provider]})"
+        )
     if provider == "compatible" and not all(model.partition("#")):
         raise UsageError(f"expected compatible:URL#MODEL, got compatible:{model[:80]}")
     return Provider(provider, model)

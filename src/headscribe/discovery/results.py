@@ -3,23 +3,24 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from headscribe.core.errors import UsageError
+from headscribe.core.errors import RunError, UsageError
 from headscribe.core.heads import HeadId
+from headscribe.discovery.evidence import evidence
 from headscribe.discovery.library import Entry, Library, entry_name
 from headscribe.discovery.material import Items, Material
 from headscribe.discovery.neutral import neutral
-from headscribe.discovery.outcomes import Outcome, Tally
+from headscribe.discovery.outcomes import Outcome, Tally, read_outcome
+from headscribe.discovery.pictures import pictures, predicted_matrix
 from headscribe.discovery.study import Study
-from headscribe.results.examples import ExampleRow, table_of
+from headscribe.results.examples import table_of
 from headscribe.results.run import Run
-from headscribe.sandbox import ProgramFailureError, Runner
-from headscribe.scoring.examples import LEGIBLE, labels_of
-from headscribe.text.passages import Passage
+from headscribe.sandbox import Runner
 from headscribe.text.splits import bucket_of, split_of
 
 MERGE_TEXTS = 20
@@ -35,12 +36,38 @@ class Discovery:
         tally: one table that counts everything.
         library: the library, with what was accepted.
         left_out: programs of the library that could not be run on these texts.
+        run: the directory with all of it.
     """
 
     outcomes: tuple[Outcome, ...]
     tally: Tally
     library: Library = field(repr=False)
     left_out: tuple[str, ...] = ()
+    run: Run | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Discovery":
+        """Read a finished run from its directory.
+
+        Raises:
+            UsageError: there is none.
+            RunError: a file in it is damaged.
+        """
+        run = Run.open(folder)
+        if run.manifest["kind"] != "discover" or not run.complete:
+            kind = "an unfinished run" if run.manifest["kind"] == "discover" else "another kind"
+            raise UsageError(f"expected a finished run of discover in {folder}, got {kind}")
+        facts = run.manifest
+        try:
+            tally = Tally(**facts["tally"])
+            examined, left_out = list(facts["examined"]), tuple(facts["left_out"])
+        except (KeyError, TypeError) as error:
+            raise RunError(f"{run.folder / 'run.json'}: damaged ({error})") from error
+        outcomes = [read_outcome(run.folder / "heads" / f"{head}.json") for head in examined]
+        found = tuple(one for one in outcomes if one is not None)
+        if len(found) < len(examined):
+            raise RunError(f"{run.folder / 'heads'}: outcomes of examined heads are missing")
+        return cls(found, tally, Library.read(run.folder / "library.jsonl"), left_out, run)
 
     def __getitem__(self, head: HeadId | str) -> Outcome:
         wanted = str(HeadId.parse(head) if isinstance(head, str) else head)
@@ -55,7 +82,7 @@ class Discovery:
             "tally": asdict(self.tally),
             "by_head": [one.to_json() for one in self.outcomes],
             "left_out": list(self.left_out),
-        }
+        } | ({} if self.run is None else {"run": str(self.run.folder)})
 
     def __str__(self) -> str:
         """Heads with what was found, then the table."""
@@ -117,49 +144,28 @@ def write_results(
     """Write the tables, the pictures and the library; a run with unfinished heads stays open."""
     found.library.write(run.folder / "library.jsonl")
     run.write_table("discoveries", _table(found.outcomes))
-    pictures = [
-        row
-        for outcome, study in zip(found.outcomes, studies, strict=True)
-        for row in picture(study, outcome, runner)
-    ]
-    run.write_table("examples", table_of(_once(pictures)))
+    run.write_table("attempts", _attempts(found.outcomes))
+    run.write_table("examples", table_of(pictures(studies, found.outcomes, runner)))
     scored = against_all(found.outcomes, items, all_heads, studies[0].material, runner)
     if scored:
         run.write_table("all_heads", pa.Table.from_pylist(scored))
     tally = asdict(found.tally)
     if found.tally.stopped:
-        run.manifest["tally"] = tally
+        run.manifest |= {"tally": tally, "left_out": list(found.left_out)}
         run.save()
     else:
-        run.finish(tally=tally)
+        run.finish(tally=tally, left_out=list(found.left_out))
 
 
-def picture_text(study: Study) -> int:
-    """A text of `test` that can be read and on which the formula does as well as usual."""
-    texts = study.material.texts("test")
-    legible = [i for i in texts if len(study.material.passages[i]) in LEGIBLE] or list(texts)
-    iou = study.rivals["formula"][legible]
-    return legible[int(np.argmin(np.abs(iou - np.median(iou))))]
-
-
-def picture(study: Study, outcome: Outcome, runner: Runner | None) -> list[ExampleRow]:
-    """A `test` text with the head's attention, its formula's and, if any, the program's.
-
-    The predictions are called `7.10:formula` and `7.10:program`.
-    """
-    material = study.material
-    text = picture_text(study)
-    passage, head = material.passages[text], str(study.head)
-    name = passage.text_id
-    rows = [
-        ExampleRow.of_text(name, len(passage), _facts(passage)),
-        ExampleRow.of_matrix(name, "head", head, material.real(study.place, text)),
-        ExampleRow.of_matrix(name, "pattern", f"{head}:formula", study.matrix(text)),
-    ]
-    predicted = _predicted(outcome, passage, material, runner)
-    if predicted is not None:
-        rows.append(ExampleRow.of_matrix(name, "pattern", f"{head}:program", predicted))
-    return rows
+def write_evidence(run: Run, studies: Sequence[Study], tokens: int) -> None:
+    """What there is to see of each head, `evidence/7.1.json`, as prompts show it."""
+    folder = run.folder / "evidence"
+    folder.mkdir(exist_ok=True)
+    for study in studies:
+        path = folder / f"{study.head}.json"
+        partial = path.with_suffix(".partial")
+        partial.write_text(evidence(study, tokens).text + "\n", encoding="utf-8")
+        partial.replace(path)
 
 
 def against_all(
@@ -179,7 +185,7 @@ def against_all(
         if split_of(bucket_of(passage.group, material.seed)) != "test":
             continue
         for p, outcome in enumerate(accepted):
-            predicted = _predicted(outcome, passage, material, runner)
+            predicted = predicted_matrix(outcome, passage, material, runner)
             if predicted is not None:
                 shared = np.minimum(attention, predicted).sum(axis=(1, 2), dtype=np.float64)
                 total[p] += shared / (2 * len(passage) - shared)
@@ -196,23 +202,6 @@ def against_all(
         if texts[p]
         for h, head in enumerate(all_heads)
     ]
-
-
-def _predicted(
-    outcome: Outcome, passage: Passage, material: Material, runner: Runner | None
-) -> np.ndarray | None:
-    """What an accepted program predicts, uniform where it says nothing; None if it fails."""
-    if outcome.program is None:
-        return None
-    entry = Entry("program", outcome.program, "", outcome.looks_ahead, {"model": "", "head": ""})
-    pattern = entry.pattern(runner)
-    if pattern is None:
-        return None
-    try:
-        rows = pattern.predict(passage, material.visibility)
-    except ProgramFailureError:
-        return None
-    return rows.filled("uniform", material.visibility).to_dense()
 
 
 def _table(outcomes: Sequence[Outcome]) -> pa.Table:
@@ -234,6 +223,8 @@ def _table(outcomes: Sequence[Outcome]) -> pa.Table:
                 "gain_low": gain[1],
                 "gain_high": gain[2],
                 "rounds": len(one.attempts),
+                "looks_ahead": one.looks_ahead,
+                "failed_test_texts": one.failed_test_texts,
             }
         )
     numbers = ("iou_formula", "iou_program", "gain", "gain_low", "gain_high")
@@ -241,26 +232,26 @@ def _table(outcomes: Sequence[Outcome]) -> pa.Table:
         [("layer", pa.int32()), ("head", pa.int32())]
         + [(name, pa.string()) for name in ("status", "reason", "statement", "program")]
         + [(name, pa.float64()) for name in numbers]
-        + [("rounds", pa.int32())]
+        + [("rounds", pa.int32()), ("looks_ahead", pa.bool_()), ("failed_test_texts", pa.int32())]
     )
     return pa.Table.from_pylist(rows, schema=schema)
 
 
-def _once(rows: Sequence[ExampleRow]) -> list[ExampleRow]:
-    """Every row once: heads may share a text."""
-    return list({(row.text_id, row.kind, row.name): row for row in rows}.values())
-
-
-def _facts(passage: Passage) -> dict[str, Any]:
-    words = passage.words
-    known: dict[str, Any] = {"form": words.form, "upos": words.upos, "dep": words.dep}
-    known["head"] = None if words.head is None else words.head.tolist()
-    return {
-        "text": passage.text,
-        "group": passage.group,
-        "tokens": passage.tokens,
-        "labels": labels_of(passage),
-        "special": passage.is_special.tolist(),
-        "word_of_token": passage.word.tolist(),
-        "words": {name: column for name, column in known.items() if column is not None},
-    }
+def _attempts(outcomes: Sequence[Outcome]) -> pa.Table:
+    """A row a proposal."""
+    texts = ("source", "fate", "kind", "message", "statement")
+    numbers = ("fit_iou", "fit_gain", "select_p", "example_agreement")
+    rows = [
+        {"layer": one.head_id.layer, "head": one.head_id.head, "round": attempt.round}
+        | {name: getattr(attempt, name) for name in (*texts, *numbers)}
+        | {"code": "" if attempt.code is None else json.dumps(attempt.code)}
+        for one in outcomes
+        for attempt in one.attempts
+    ]
+    schema = pa.schema(
+        [(name, pa.int32()) for name in ("layer", "head", "round")]
+        + [(name, pa.string()) for name in texts]
+        + [(name, pa.float64()) for name in numbers]
+        + [("code", pa.string())]
+    )
+    return pa.Table.from_pylist(rows, schema=schema)

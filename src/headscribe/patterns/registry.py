@@ -19,6 +19,9 @@ ENTRY_POINTS = "headscribe.patterns"
 SETS = ("all", "default", *get_args(Group), *get_args(Family))
 """Names that stand for several patterns; no pattern may be called so."""
 
+RESERVED = (*SETS, "library")
+"""What no pattern may be called; `library` stands for programs that were discovered."""
+
 
 class Registry:
     """Patterns by name, in the order in which they were registered."""
@@ -33,7 +36,7 @@ class Registry:
             UsageError: the name is malformed, reserved or taken.
         """
         check_name(pattern.name)
-        if pattern.name in SETS:
+        if pattern.name in RESERVED:
             raise UsageError(f"`{pattern.name}` names a set of patterns; choose another name")
         if pattern.name in self._patterns:
             taken = self._patterns[pattern.name]

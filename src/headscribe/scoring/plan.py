@@ -18,6 +18,7 @@ from headscribe.core.metrics import View
 from headscribe.core.rows import Rows
 from headscribe.core.visibility import Visibility
 from headscribe.patterns.contract import Pattern
+from headscribe.sandbox import SandboxedProgram
 from headscribe.scoring.layout import Layout, Lists, lay_out, slot_lists
 from headscribe.scoring.tables import Entries, RowTable, row_table
 from headscribe.text.passages import Passage
@@ -214,6 +215,9 @@ def predict(
         The predictions `[pattern][text]`, and which failed, shape `(P, B)`.
     """
     failed = np.zeros((len(patterns), len(passages)), bool)
+    for pattern in patterns:
+        if isinstance(pattern, SandboxedProgram):
+            pattern.prepare(passages)  # one process for all, instead of one a text
     columns: list[list[Rows]] = []
     # Text by text: the patterns share what they evaluate on a passage.
     for b, passage in enumerate(passages):

@@ -27,13 +27,13 @@ def python(name, code, **changes):
     return Entry(name, {"kind": "python", "program": code}, "It looks back.", False, facts)
 
 
-def formula(name, made):
+def formula(name, made, head="0.1"):
     return Entry(
         name,
         {"kind": "formula", "formula": made.to_json(), "relations": []},
         "s",
         False,
-        {"model": "m", "head": "0.1"},
+        {"model": "m", "head": head},
     )
 
 
@@ -75,8 +75,13 @@ def test_near_duplicates_are_merged_with_their_provenance(library, material):
     )
     assert library.add(formula("x", wobbly), passages, FULL) == "found:m:0-1"
     other = Formula("o", (Term("distance == 1", 4.0),))
-    assert library.add(formula("found:m:0-1", other), passages, FULL) == "found:m:0-1-2"
+    fresh = formula("found:m:0-1", other, "0.2")
+    assert library.add(fresh, passages, FULL) == "found:m:0-1-2"
     assert len(library.entries) == 3
+    before = list(library.entries)
+    for again in (same, fresh):
+        library.add(again, passages, FULL, Trusted())
+    assert library.entries == before, "a run that is resumed at its end adds nothing"
 
 
 def test_overlap():
