@@ -17,8 +17,8 @@ ENVIRONMENT = {
 
 def settings_page() -> str:
     """The page in Markdown."""
+    from headscribe.discovery.beginning import Settings
     from headscribe.discovery.ledger import Spending
-    from headscribe.discovery.run import Settings
     from headscribe.fitting.selection import Budget
     from headscribe.replacement.tuning import Schedule
     from headscribe.sandbox.runner import Limits
