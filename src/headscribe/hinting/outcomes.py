@@ -119,7 +119,7 @@ class Outcomes:
     @cached_property
     def following(self) -> Following:
         """Whether answers go to the hinted choice beyond accident."""
-        drawn = self.excess[:, 1] > 0
+        drawn = (self.excess[:, 1] > 0) & (self.excess[:, 1] < 1)
         return following(self.kept("wrong")[drawn], self.excess[drawn, 1])
 
     @cached_property

@@ -24,8 +24,11 @@ from headscribe.text.passages import Encoding
 ALTERED: tuple[Condition, ...] = ("wrong", "right", "note")
 """The conditions that are compared with the one without insertion."""
 
-CELLS = 1 << 24
-"""Cells of attention that are compared at a time."""
+CELLS = {"cpu": 1 << 18}
+"""Cells of attention that are compared at a time: on a CPU as many as its cache holds."""
+
+MANY_CELLS = 1 << 25
+"""The same elsewhere."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +168,7 @@ class PairObserver:
         visible = self._mask(self._model.visibility(call.layer), attention.shape[-1])
         pairs = self._pairs
         cells = attention.shape[1] * attention.shape[2] * attention.shape[3]
-        step = max(1, CELLS // cells)
+        step = max(1, CELLS.get(attention.device.type, MANY_CELLS) // cells)
         parts = [
             compare(attention, pairs.part(at, at + step), visible[at : at + step])
             for at in range(0, len(pairs.first), step)

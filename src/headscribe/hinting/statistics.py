@@ -52,8 +52,9 @@ def share(hits: Bool[np.ndarray, " n"], group: Sequence[str] | Int[np.ndarray, "
     _, index = np.unique(np.asarray(group), return_inverse=True)
     residual = np.bincount(index, np.asarray(hits, float) - p)
     groups = len(residual)
-    spread = float((residual**2).sum()) * groups / max(groups - 1, 1)
-    effect = max(1.0, spread / (n * p * (1 - p))) if 0 < p < 1 else n / groups
+    clustered = float((residual**2).sum()) * groups / max(groups - 1, 1)
+    binomial = n * p * (1 - p) * n / max(n - 1, 1)
+    effect = max(1.0, clustered / binomial) if 0 < p < 1 else n / groups
     size = n / effect
     z = float(stats.norm.ppf(0.5 + CONFIDENCE / 2))
     middle = (p + z * z / (2 * size)) / (1 + z * z / size)

@@ -90,7 +90,7 @@ def test_batches_and_chunks_change_nothing(monkeypatch):
     asked = units(model, 7)
     letters = Letters.of(tiny.prompter(model.tokenizer).letter_ids(4))
     together = read(model, asked, letters)
-    monkeypatch.setattr("headscribe.hinting.reading.CELLS", 1)
+    monkeypatch.setattr("headscribe.hinting.reading.CELLS", {"cpu": 1 << 24})
     chunked = read(model, asked, letters)
     for one, other, unit in zip(together, chunked, asked, strict=True):
         (alone,) = read(model, [unit], letters)
