@@ -1,17 +1,30 @@
 """The report in a real browser, opened from disk: every view, by mouse and by keyboard."""
 
+import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
+from headscribe.report.notebook import frame
 from headscribe.report.page import write_page
+from headscribe.results.run import Run
 from tests.integration.browser import Reader, chromium
-from tests.unit.report.synthetic import make_run
+from tests.unit.report.synthetic import HOSTILE, make_run
 from tests.unit.report.synthetic_fit import make_fit
+from tests.unit.report.synthetic_more import make_discovery, make_hints, make_replacement
 
-VIEWS = ("0/heads", "0/head/1.2", "0/patterns", "0/pattern/previous_token", "0/about")
+VIEWS = (
+    "0/heads", "0/head/0.0", "0/patterns", "0/pattern/previous_token", "0/discovery",
+    "0/discovery/0.0", "0/replacement", "0/hints", "0/compare", "0/about",
+)  # fmt: skip
+EVIL = (
+    '<script>window.hit=1</script>"><img src=x onerror="window.hit=1">\u202eright\u202c\x1b[31m'
+    "\x00</script><svg onload=window.hit=1>'onmouseover='window.hit=1' javascript:window.hit=1"
+)
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +34,27 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("report")
-    write_page([make_run(folder / "survey"), make_fit(folder / "fit")], folder / "report.html")
-    return folder / "report.html"
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    folder = tmp_path_factory.mktemp("runs")
+    return [
+        make_run(folder / "survey"), make_fit(folder / "fit"), make_discovery(folder / "discover"),
+        make_replacement(folder / "replace"), make_hints(folder / "hints"),
+        make_run(folder / "other", name="another", seed=1),
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def report(runs: list[Run], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("report") / "report.html"
+    write_page(runs, target)
+    return target
+
+
+def closed(reader: Reader) -> None:
+    """Close a page in which nothing may have gone wrong, and which asked for nothing."""
+    reader.close()
+    assert reader.wrong == []
+    assert [one for one in reader.requests if not one.startswith(("file:", "data:", "blob:"))] == []
 
 
 @pytest.fixture
@@ -32,16 +62,31 @@ def reader(browser: Any, report: Path) -> Iterator[Reader]:
     found = Reader(browser)
     found.open(report)
     yield found
-    found.close()
-    assert found.wrong == []
-    assert [one for one in found.requests if not one.startswith(("file:", "data:", "blob:"))] == []
+    closed(found)
 
 
-def test_every_view_opens(reader: Reader):
+@pytest.mark.parametrize("width, scheme", [(1280, "light"), (390, "dark")])
+def test_every_view_opens_and_is_accessible(browser: Any, report: Path, width: int, scheme: str):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    reader = Reader(browser, width, scheme)
+    reader.open(report)
     for view in VIEWS:
         reader.go(view)
-        assert "cannot be drawn" not in reader.page.inner_text("main")
-        assert reader.heading()
+        page = reader.page
+        page.wait_for_function(
+            "!document.querySelector('.examples') || document.querySelector('.units')"
+        )
+        assert "cannot be drawn" not in page.inner_text("main")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, view
+        found = axe.run(page).response["violations"]
+        serious = [
+            (one["id"], node["target"], node["failureSummary"])
+            for one in found
+            if one["impact"] in ("serious", "critical")
+            for node in one["nodes"]
+        ]
+        assert serious == [], view
+    closed(reader)
 
 
 def test_from_the_grid_to_a_head_to_its_text_by_mouse(reader: Reader):
@@ -67,6 +112,7 @@ def test_from_the_grid_to_a_head_to_its_text_by_keyboard(reader: Reader):
     page.keyboard.press("Enter")
     reader.ready()
     assert reader.heading().startswith("L1H0")
+    page.wait_for_selector(".unit")
     for _ in range(40):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.classList.contains('unit')"):
@@ -77,6 +123,23 @@ def test_from_the_grid_to_a_head_to_its_text_by_keyboard(reader: Reader):
     assert page.inner_text(".readout").startswith("it reads")
 
 
+def test_the_shades_of_a_text_are_its_attention(reader: Reader, runs: list[Run]):
+    from headscribe.results.examples import read_examples
+
+    real = next(iter(read_examples(runs[0]).values())).heads["1.2"].matrix()
+    reader.go("0/head/1.2")
+    page = reader.page
+    page.wait_for_selector(".unit")
+    page.select_option(".controls select >> nth=1", "pattern:previous_token")
+    page.click("text=tokens")
+    page.hover(".units .unit >> nth=6")
+    said = page.inner_text(".readout").split("·")[0].removeprefix("go reads ")
+    key = int(real[6].argmax())
+    word, share, _ = said.split(",")[0].rsplit(" ", 2)
+    assert word == page.inner_text(f".units .unit >> nth={key} >> .word")
+    assert int(share) == pytest.approx(100 * real[6, key], abs=2)
+
+
 def test_the_search_box_takes_heads_and_patterns(reader: Reader):
     page = reader.page
     for wanted, heading in (("2.1", "L2H1"), ("L1H3", "L1H3"), ("prev", "previous_token")):
@@ -84,3 +147,118 @@ def test_the_search_box_takes_heads_and_patterns(reader: Reader):
         page.keyboard.press("Enter")
         reader.ready()
         assert reader.heading().startswith(heading)
+    page.fill("input[type=search]", "9.9")
+    assert "No head or pattern" in page.inner_text("[role=listbox]")
+
+
+def test_the_theme_is_the_systems_until_the_reader_chooses(reader: Reader):
+    def ground() -> str:
+        return str(reader.page.evaluate("getComputedStyle(document.body).backgroundColor"))
+
+    light = ground()
+    reader.page.click(".theme")
+    reader.ready()
+    assert ground() != light
+    reader.page.click(".theme")
+    reader.ready()
+    assert ground() == light
+
+
+def test_figures_and_tables_are_saved(reader: Reader):
+    page = reader.page
+    with page.expect_download() as svg:
+        page.click("text=SVG >> nth=0")
+    drawn = ElementTree.fromstring(Path(svg.value.path()).read_text(encoding="utf-8"))
+    words = " ".join(drawn.itertext())
+    for said in ("bundled:stories", "sample stories", "split all", "0.1.0", "seed 0"):
+        assert said in words
+    with page.expect_download() as png:
+        page.click("text=PNG >> nth=0")
+    assert Path(png.value.path()).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    with page.expect_download() as table:
+        page.click("text=CSV >> nth=0")
+    assert table.value.suggested_filename == "all-heads-clearest-finding-first.csv"
+    rows = list(csv.reader(io.StringIO(Path(table.value.path()).read_text(encoding="utf-8-sig"))))
+    assert rows[0][:2] == ["Head", "Explained by"]
+    assert len(rows) == 1 + 12 + 2
+
+
+def test_a_hostile_run_injects_nothing(browser: Any, tmp_path: Path):
+    names = {name: "lexical" for name in HOSTILE if name.isprintable() and name.strip()}
+    names |= {"=1+1": "custom", "@sum": "lexical", EVIL: "lexical", "previous_token": "positional"}
+    evil_words = [word for word in EVIL.split(" ") if word]
+    made = [
+        make_run(
+            tmp_path / "survey", patterns=names, texts={EVIL: [*HOSTILE, *evil_words]},
+            notes=[EVIL], skipped={EVIL: EVIL},
+        ),
+        make_fit(tmp_path / "fit", relations=(EVIL, "distance == -1")),
+        make_discovery(tmp_path / "discover", EVIL),
+        make_replacement(tmp_path / "replace", EVIL),
+        make_hints(tmp_path / "hints", EVIL),
+        make_run(tmp_path / "other", name=EVIL, patterns=names),
+    ]  # fmt: skip
+    target = tmp_path / "report.html"
+    write_page(made, target)
+    reader = Reader(browser)
+    reader.open(target)
+    page = reader.page
+    shown = ""
+    for view in (
+        *VIEWS,
+        "1/heads",
+        "1/compare",
+        "0/head/%3Cimg%20src=x%3E",
+        "0/pattern/%00%3Cb%3E",
+    ):
+        reader.go(view)
+        page.wait_for_timeout(60)
+        shown += page.inner_text("main")
+        foreign = (
+            "img, iframe, object, embed, b, i:not([class]), [onerror], [onload], [onmouseover]"
+        )
+        assert page.evaluate(f"document.querySelectorAll(`{foreign}`).length") == 0, view
+        assert page.evaluate("document.querySelectorAll('script').length") == 2
+        assert page.evaluate("'hit' in window") is False
+    assert "<script>window.hit=1</script>" in shown
+    assert r"\u202eright\u202c\x1b[31m\x00" in shown
+    assert not any(character in shown for character in "\u202e\x1b\x00")
+    reader.go("0/patterns")
+    with page.expect_download() as table:
+        page.click("text=CSV >> nth=0")
+    rows = list(csv.reader(io.StringIO(Path(table.value.path()).read_text(encoding="utf-8-sig"))))
+    cells = {cell for row in rows for cell in row}
+    assert {"'=1+1", "'@sum"} <= cells
+    assert not any(cell[:1] in ("=", "@", "+") for cell in cells)
+    closed(reader)
+
+
+def test_a_notebook_shows_the_whole_report(browser: Any, runs: list[Run], tmp_path: Path):
+    host = tmp_path / "notebook.html"
+    host.write_text(f"<!doctype html><title>n</title>{frame(runs[:2])}", encoding="utf-8")
+    reader = Reader(browser)
+    reader.page.goto(f"file://{host}")
+    inside = reader.page.frame_locator("iframe")
+    inside.locator("[data-head='0.0']").click()
+    inside.locator("h1:has-text('L0H0')").wait_for()
+    inside.locator(".unit").first.wait_for()
+    inside.locator("a:has-text('Patterns')").click()
+    inside.locator("h1:has-text('Patterns')").wait_for()
+    assert reader.page.url == f"file://{host}"
+    closed(reader)
+
+
+def test_an_unfinished_run_says_what_is_missing(browser: Any, tmp_path: Path):
+    made = make_run(tmp_path / "half")
+    made.manifest |= {"complete": False, "tables": ["scores"]}
+    target = tmp_path / "report.html"
+    write_page([made], target)
+    reader = Reader(browser)
+    reader.open(target)
+    assert "Parts of these runs are missing" in reader.page.inner_text(".warning")
+    reader.go("0/head/0.0")
+    assert "No example text" in reader.page.inner_text("main")
+    reader.go("0/about")
+    assert "unfinished" in reader.page.inner_text("main")
+    assert "expected the table examples" in reader.page.inner_text(".missing")
+    closed(reader)

@@ -67,8 +67,10 @@ export function contrast(one, other) {
   return (high + 0.05) / (low + 0.05);
 }
 
-// Ink or surface, whichever stands out more.
+// Ink or surface, whichever stands out more; black or white where that is not enough (WCAG AA).
 export function textOn(color) {
+  const best = (pair) => pair.reduce((a, b) => (contrast(a, color) >= contrast(b, color) ? a : b));
   const { ink, surface: paper } = palette();
-  return contrast(ink, color) >= contrast(paper, color) ? ink : paper;
+  const found = best([ink, paper]);
+  return contrast(found, color) >= 4.5 ? found : best(['#000000', '#ffffff']);
 }

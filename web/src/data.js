@@ -45,6 +45,7 @@ class Subject {
     this.patternNamed = new Map(this.patterns.map((p, i) => [p.name, { ...p, index: i }]));
     this.metrics = this.survey?.about?.metrics ?? [];
     this.count = this.layers * this.heads;
+    this.names = Array.from({ length: this.count }, (_, i) => `${Math.floor(i / this.heads)}.${i % this.heads}`);
     this.block = memo((metric, view, split) => this.#block(metric, view, split));
     this.matrices = memo((source, id) => this.#matrices(source, id));
   }
@@ -57,9 +58,7 @@ class Subject {
 
   get(part, kind = 'survey') { return this[kind]?.[part] ?? null; }
 
-  headNames() {
-    return Array.from({ length: this.count }, (_, i) => `${Math.floor(i / this.heads)}.${i % this.heads}`);
-  }
+  headNames() { return this.names; }
 
   headIndex(name) {
     const [layer, head] = name.split('.').map(Number);
@@ -84,7 +83,7 @@ class Subject {
     const score = value('score');
     if (score === null) return null;
     const found = {
-      pattern: this.patterns[pattern].name, head: this.headNames()[head], score, low: value('low'), high: value('high'),
+      pattern: this.patterns[pattern].name, head: this.names[head], score, low: value('low'), high: value('high'),
       gain: value('gain'), gain_low: value('gain_low'), gain_high: value('gain_high'), coverage: value('coverage'),
       baseline: block.baseline[at] ? this.survey.scores.baselines[block.baseline[at] - 1] : null, texts: block.texts,
     };

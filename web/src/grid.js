@@ -17,7 +17,6 @@ export function headGrid(subject, cells, { label, room = 900, onfocus, onopen, c
   const step = width >= 20 ? 1 : 4;
   const svg = s('svg', {
     class: 'grid', width: size[0], height: size[1], viewBox: `0 0 ${size[0]} ${size[1]}`,
-    role: 'grid', 'aria-label': label, 'aria-rowcount': layers, 'aria-colcount': heads,
   },
   s('defs', null, s('pattern', { id: hatch, width: 6, height: 6, patternUnits: 'userSpaceOnUse', patternTransform: 'rotate(45)' },
     s('rect', { width: 6, height: 6, class: 'empty' }), s('line', { x1: 0, y1: 0, x2: 0, y2: 6, class: 'hatching' }))),
@@ -26,6 +25,8 @@ export function headGrid(subject, cells, { label, room = 900, onfocus, onopen, c
     Array.from({ length: heads }, (_, i) => (i % step ? null : axis(i, left + (i + 0.5) * width, 24, 'middle'))),
     Array.from({ length: layers }, (_, i) => axis(i, left - 7, top + (i + 0.5) * height + 4, 'end')),
     s('text', { transform: `translate(9 ${top + (layers * height) / 2}) rotate(-90)`, 'text-anchor': 'middle', class: 'tick' }, 'layer')));
+  const rows = s('g', { role: 'grid', 'aria-label': label, 'aria-rowcount': layers, 'aria-colcount': heads });
+  svg.append(rows);
   for (let layer = 0; layer < layers; layer += 1) {
     const row = s('g', { role: 'row' });
     for (let head = 0; head < heads; head += 1) {
@@ -38,7 +39,7 @@ export function headGrid(subject, cells, { label, room = 900, onfocus, onopen, c
           ? s('text', { x: x + width / 2, y: y + height / 2 + 3.5, 'text-anchor': 'middle', class: 'cell-name', fill: textOn(cell.fill), 'aria-hidden': true }, cut(cell.text, Math.floor(width / 5.9)))
           : null));
     }
-    svg.append(row);
+    rows.append(row);
   }
   roving(svg, '.cell', heads, Math.max(0, chosen ? subject.headIndex(chosen) : 0));
   const headOf = (event) => event.target.closest?.('.cell')?.dataset.head;

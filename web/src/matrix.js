@@ -71,7 +71,7 @@ export function scale(kind) {
   const stops = kind === 'difference' ? [-1, -0.25, 0, 0.25, 1] : [0, 0.05, 0.25, 0.5, 1];
   return h('div', { class: `scale ${kind}`, 'aria-hidden': true },
     kind === 'difference' ? h('span', null, 'only predicted') : h('span', null, 'attention 0'),
-    h('i'),
+    h('i', { class: 'ramp' }),
     kind === 'difference' ? h('span', null, 'only real') : h('span', null, '1'),
     h('small', null, kind === 'difference' ? '' : `${percent(stops[1])} is already visible: the scale is a square root`));
 }

@@ -61,7 +61,7 @@ function card(subject, head, cell) {
   const line = cell.line;
   const gain = formula?.scores?.gain_raw_iou;
   return [
-    h('h3', null, headLink2(subject, head)),
+    h('h2', null, headLink2(subject, head)),
     line ? h('p', null, patternLink(subject, line.pattern), h('br'), own(subject.patternNamed.get(line.pattern)?.sentence ?? '', { class: 'small' })) : h('p', { class: 'small' }, cell.sentence),
     h('dl', null,
       line ? [h('dt', null, 'Score'), h('dd', null, withRange(number(line.score), interval(line.low, line.high))),

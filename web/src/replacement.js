@@ -62,6 +62,7 @@ function one(subject, content) {
       { title: 'Change', number: true, cell: (p) => withRange(shown(p.increase), interval(p.low, p.high, 1, shown)), value: (p) => p.increase },
     ], document.curve, source, { limit: 12 }),
     single(subject, content, what, shown, source),
+    agreement(content, source),
     continuations(content),
   ];
 }
@@ -85,20 +86,29 @@ function single(subject, content, what, shown, source) {
 
 function continuations(content) {
   const texts = content.continuations;
-  if (!texts?.length) return section('What the altered model writes', note('This run kept no text of the altered model (only models that write text do).'));
-  return section('What the altered model writes', read('Both go on from the same beginning, each time with the likeliest token.'),
-    texts.map((text) => h('article', { class: 'pair' },
-      h('p', { class: 'prompt' }, own(text.prompt)),
-      h('div', { class: 'figures' },
-        h('div', null, h('h3', null, 'Unaltered'), h('blockquote', null, own(text.unaltered))),
-        text.altered.map((one) => h('div', null, h('h3', null, `${percent(one.fraction)} of the heads replaced (${one.heads})`), h('blockquote', null, marked(one.text, text.unaltered))))))));
+  if (!texts?.length) return section('What the altered model writes', note('This run kept no text of the altered model; only models that write text do.'));
+  const [{ prompt, unaltered }] = texts;
+  return section('What the altered model writes', read('Both go on from the same beginning, each time with the likeliest token; underlined from where they part.'),
+    h('p', { class: 'prompt' }, 'Beginning: ', own(prompt)),
+    h('h3', null, 'Unaltered'), h('blockquote', null, own(unaltered)),
+    h('div', { class: 'figures' }, texts.filter((one) => one.prompt === prompt).map((one) => h('div', null,
+      h('h3', null, `${named({ ...one, order: 'best_first' }).name}, ${percent(one.fraction)} of the heads (${one.heads})`),
+      h('blockquote', null, marked(one.altered, unaltered))))));
 }
 
-// Where two continuations part is marked.
+// Where a text parts from another it is marked from there on.
 function marked(text, other) {
   let same = 0;
   while (same < text.length && text[same] === other[same]) same += 1;
   return [own(text.slice(0, same)), same < text.length ? h('mark', null, own(text.slice(same))) : h('small', null, ' (the same)')];
+}
+
+function agreement(content, source) {
+  if (!content.agreement?.length) return null;
+  return section('How well programs and heads agree here', table('Mean IoU with the untouched heads on the measured texts', [
+    { title: 'Program', words: true, cell: (r) => named({ ...r, order: 'best_first' }).name, value: (r) => r.program },
+    { title: 'IoU', number: true, cell: (r) => number(r.iou), value: (r) => r.iou },
+  ], content.agreement, source));
 }
 
 export function replacementView(subject) {

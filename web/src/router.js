@@ -6,7 +6,7 @@ let current = '';
 let told = () => {};
 
 export const parse = (route) => route.split('/').map((part) => {
-  try { return decodeURIComponent(part); } catch { return part; }
+  try { return decodeURIComponent(part).replace(/\p{C}/gu, '·'); } catch { return part; }
 });
 
 export const route = (...parts) => parts.map((part) => encodeURIComponent(String(part))).join('/');

@@ -15,7 +15,7 @@ export function strip(units, rows, { onpick }) {
     const words = units.map((unit, i) => h(number === 0 ? 'button' : 'span', {
       class: 'unit', type: number === 0 ? 'button' : null, 'data-unit': i, 'aria-pressed': number === 0 ? 'false' : null,
     }, own(token(unit.label), { class: 'word' }), unit.tag ? h('small', { dir: 'ltr' }, unit.tag) : null));
-    return { ...row, words, node: h('div', { class: 'strip', role: 'group', 'aria-label': row.title }, h('p', { class: 'strip-title' }, row.title), h('div', { class: 'units' }, words)) };
+    return { ...row, words, node: h('div', { class: 'strip', role: 'group', 'aria-label': row.title }, h('p', { class: 'strip-title' }, row.title), h('div', number === 0 ? { class: 'units' } : { class: 'units', tabindex: 0, role: 'region', 'aria-label': `${row.title}, on the text` }, words)) };
   };
   const lines = rows.map(line);
   const weight = (row, i) => (toward === 'reads' ? row.values[at * n + i] : row.values[i * n + at]);
@@ -48,6 +48,8 @@ export function strip(units, rows, { onpick }) {
   const pick = (i) => { if (i !== at) { at = i; draw(); } };
   const units0 = lines[0].node.querySelector('.units');
   roving(units0, '.unit', 1);
+  // Long texts scroll: all lines together.
+  units0.addEventListener('scroll', () => lines.slice(1).forEach((row) => { row.node.querySelector('.units').scrollTop = units0.scrollTop; }));
   for (const row of lines) {
     row.node.addEventListener('pointerover', (event) => { const unit = event.target.closest('.unit'); if (unit) pick(Number(unit.dataset.unit)); });
   }

@@ -80,6 +80,12 @@ class Survey:
         write_page([self.run], target)
         return target
 
+    def _repr_html_(self) -> str:
+        """The report of the survey, as a notebook shows it."""
+        from headscribe.report.notebook import frame
+
+        return frame([self.run])
+
     def __repr__(self) -> str:
         model, texts = self.run.manifest["model"], self.run.manifest["corpus"]
         return (

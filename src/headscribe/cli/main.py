@@ -7,6 +7,7 @@ from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
 from headscribe.cli.decompose import decompose
 from headscribe.cli.demo import demo
+from headscribe.cli.diff import diff
 from headscribe.cli.discover import discover
 from headscribe.cli.doctor import doctor
 from headscribe.cli.fit import fit
@@ -36,6 +37,7 @@ app.command()(discover)
 app.command()(replace)
 app.command()(hints)
 app.command()(report)
+app.command()(diff)
 app.command()(doctor)
 app.command()(demo)
 app.add_typer(patterns_app, name="patterns")

@@ -16,8 +16,8 @@ def report(
     """Write runs as one HTML page that needs no network."""
     from pathlib import Path
 
+    from headscribe.report.opening import open_to_show
     from headscribe.report.page import write_page
-    from headscribe.results.run import Run
 
-    write_page([Run.open(run) for run in runs], Path(out))
+    write_page([open_to_show(run) for run in runs], Path(out))
     print(out)

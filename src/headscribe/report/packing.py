@@ -1,8 +1,8 @@
 """What a page carries: plain values with untrusted text made visible, arrays quantised and packed.
 
 Numbers of tables are 16-bit integers on a grid of 1/8192, so that -4 to 4 fits and an error is at
-most 0.00006; attention is its square root on 63 levels (15 where a text is long), which is what
-its colours show. Arrays are deflated, in base64; the browser unpacks them when it needs them.
+most 0.00006; attention is its square root on 63 levels (fewer where a text is long), which is
+what its colours show. Arrays are deflated, in base64; the browser unpacks them when it needs them.
 """
 
 import json
@@ -22,10 +22,11 @@ GRID = 8192
 MISSING = -32768
 """Stands for a number that is not there; no number is ever packed to it."""
 
-FINE, COARSE = 63, 15
-"""Levels of attention in texts of up to `LONG` tokens, and in longer ones."""
+LEVELS = ((128, 63), (256, 15))
+"""Levels of attention in texts of up to so many tokens."""
 
-LONG = 128
+COARSE = 7
+"""Levels in longer texts; attention below 0.5 % is no longer seen there."""
 
 MAX_TEXT = 200_000
 """Characters of one string of a run that a page shows; the rest is cut."""
@@ -74,7 +75,7 @@ def small_numbers(values: np.ndarray) -> Packed:
 
 def levels(length: int) -> int:
     """How many levels of attention a text of so many tokens is kept with."""
-    return FINE if length <= LONG else COARSE
+    return next((top for longest, top in LEVELS if length <= longest), COARSE)
 
 
 def attention(matrices: Sequence[Float[np.ndarray, "T T"]], length: int) -> bytes:
@@ -86,4 +87,4 @@ def attention(matrices: Sequence[Float[np.ndarray, "T T"]], length: int) -> byte
 
 def packed(content: bytes) -> Packed:
     """Bytes, deflated, in base64."""
-    return Packed(b64encode(zlib.compress(content, 9)).decode())
+    return Packed(b64encode(zlib.compress(content, 6)).decode())

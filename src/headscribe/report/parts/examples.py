@@ -8,7 +8,7 @@ from headscribe.report.packing import attention, levels, packed
 from headscribe.results.examples import Example, ExampleRow, read_examples
 from headscribe.results.run import Run
 
-BUDGET = 4_000_000
+BUDGET = 5_000_000
 """Characters of packed attention that the example texts of one run may take."""
 
 MAX_TOKENS = 2048
@@ -30,7 +30,7 @@ def texts(run: Run) -> dict[str, Any]:
     kept: dict[str, dict[str, Any]] = {}
     left, omitted = BUDGET, []
     for example in sorted(found, key=lambda one: len(one.labels)):
-        if len(example.labels) > MAX_TOKENS:
+        if omitted or len(example.labels) > MAX_TOKENS:
             omitted.append(example.text_id)
             continue
         one = _text(example)

@@ -43,4 +43,15 @@ def continuations(run: Run) -> list[dict[str, Any]] | None:
     return found[:MAX_TEXTS] if isinstance(found, list) else None
 
 
-PARTS = {"curve": curve, "single": single, "continuations": continuations}
+def agreement(run: Run) -> list[dict[str, Any]] | None:
+    """Mean IoU of each program with the untouched heads; None where it was not measured."""
+    found = run.manifest.get("agreement")
+    return found if isinstance(found, list) else None
+
+
+PARTS = {
+    "curve": curve,
+    "single": single,
+    "continuations": continuations,
+    "agreement": agreement,
+}

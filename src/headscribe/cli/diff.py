@@ -1,0 +1,33 @@
+"""`headscribe diff`."""
+
+from typing import Annotated
+
+import typer
+
+from headscribe.cli.options import JsonOption, MetricOption, SplitOption, ViewOption
+
+
+def diff(
+    first: Annotated[str, typer.Argument(metavar="RUN", help="One run.", show_default=False)],
+    second: Annotated[
+        str, typer.Argument(metavar="RUN", help="Another of its kind.", show_default=False)
+    ],
+    metric: MetricOption = "jsd",
+    view: ViewOption = "raw",
+    split: SplitOption = "all",
+    k: Annotated[int, typer.Option("-k", min=1, help="So many of the largest changes.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two surveys, fits or replacements: the largest changes first."""
+    from headscribe.results.comparison import as_json as written
+    from headscribe.results.comparison import compare
+    from headscribe.results.run import Run
+
+    one, other = Run.open(first), Run.open(second)
+    found = compare(one, other, metric=metric, view=view, split=split)
+    if as_json:
+        print(written(found, one, other))
+        return
+    from headscribe.report.changes import print_changes
+
+    print_changes(found, one, other, k)
