@@ -116,7 +116,8 @@ _SHELL = """<!doctype html>
 <style>{style}</style>
 </head>
 <body>
-<div id="app"><p class="opening">Opening the report …</p><noscript><p>This report is drawn by the script that it carries: allow scripts for \
+<div id="app"><p class="opening">Opening the report …</p>
+<noscript><p>This report is drawn by the script that it carries: allow scripts for \
 this file to read it. The tables lie in the run directories, as Parquet.</p></noscript></div>
 <script type="application/json" id="data">{document}</script>
 <script>{script}</script>

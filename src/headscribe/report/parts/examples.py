@@ -28,7 +28,8 @@ def texts(run: Run) -> dict[str, Any]:
     except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise RunError(f"examples: the table is damaged ({error})") from error
     kept: dict[str, dict[str, Any]] = {}
-    left, omitted = BUDGET, []
+    omitted: list[str] = []
+    left = BUDGET
     for example in sorted(found, key=lambda one: len(one.labels)):
         if omitted or len(example.labels) > MAX_TOKENS:
             omitted.append(example.text_id)
