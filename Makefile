@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: test lint types layers unit docs-check docs site assets demo wheel clean
+.PHONY: test lint types layers unit docs-check docs site assets demo bench wheel clean
 
 test: lint types layers docs-check unit site
 
@@ -45,6 +45,12 @@ assets:
 
 demo: $(VENV)/ready
 	$(BIN)/headscribe demo
+
+# PEER=path/to/python of an environment with transformer-lens measures that as well.
+bench: $(VENV)/ready
+	$(BIN)/python benchmarks/scoring.py --out benchmarks/results/scoring.md
+	$(BIN)/python benchmarks/peers.py --workers 0,1,2 $(if $(PEER),--peer-python $(PEER)) \
+		--out benchmarks/results/peers.md
 
 wheel: $(VENV)/ready
 	$(PIP) build

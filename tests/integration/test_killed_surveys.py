@@ -16,10 +16,11 @@ PROGRAM = """
 import os, signal, sys, threading
 from pathlib import Path
 import headscribe as hs
-from headscribe.api import survey
+from headscribe.api import checkpoint
+from headscribe.api.survey import survey
 from headscribe.models.recorded import Recording
 
-survey.STORE_EVERY = 0.0  # the state is on its way to the disk most of the time
+checkpoint.STORE_EVERY = 0.0  # the state is on its way to the disk most of the time
 folder, out, delay = sys.argv[1], sys.argv[2], float(sys.argv[3])
 started = []
 
@@ -28,7 +29,7 @@ def report(stage, done, total):
         started.append(threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)))
         started[0].start()
 
-survey.survey(
+survey(
     Recording(Path(folder)), out=out, token_budget=12, report=report, resume=os.path.exists(out)
 )
 for timer in started:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from headscribe.api.checkpoint import restored, run_stored
 from headscribe.api.choice import LIBRARY, Choice, choose_patterns
+from headscribe.api.cluster import run_on_ray
 from headscribe.api.inputs import CorpusLike, Inputs, Reporter, new_folder, open_inputs, silent
 from headscribe.api.library import Programs, library_patterns
-from headscribe.core.errors import UsageError
+from headscribe.core.errors import UsageError, unknown_name
 from headscribe.core.heads import HeadId
 from headscribe.results import queries
 from headscribe.results.run import Run
@@ -109,6 +110,8 @@ def survey(
     trust: bool = False,
     out: str | Path | None = None,
     resume: bool = False,
+    layers: Sequence[int] | None = None,
+    engine: str = "local",
     workers: int | None = None,
     report: Reporter = silent,
 ) -> Survey:
@@ -129,7 +132,10 @@ def survey(
         trust: run the library's Python programs in this process, without a sandbox.
         out: directory of the run; None: a new one under `runs/`.
         resume: go on with the unfinished run in `out`.
-        workers: processes that annotate while the model works; None: what the work is worth.
+        layers: the layers to score, counted from 0; None: all.
+        engine: `local`, or `ray` for the machines of a Ray cluster (extra `ray`).
+        workers: processes that annotate while the model works, with Ray workers that do both;
+            None: what the work is worth, with Ray as many as the cluster holds.
         report: hears of the progress.
 
     Raises:
@@ -137,20 +143,27 @@ def survey(
         RunError: NaN attention, memory, a disk that is full. What was stored stays.
     """
     started = time.monotonic()
+    if engine not in ("local", "ray"):
+        raise unknown_name("engine", engine, ["local", "ray"])
     inputs = open_inputs(model, texts, annotator, limit, max_tokens, report, later=True)
     causal = _any_causal(inputs.source)
     asked = patterns is not None and LIBRARY in patterns
+    if asked and engine == "ray":
+        raise UsageError("programs of the library run on this machine only: leave out engine ray")
     with library_patterns(library, trust) if asked else nullcontext(Programs()) as programs:
         choice = choose_patterns(patterns, inputs.provides, causal, programs)
-        engine = _engine(inputs, choice, seed, token_budget)
-        run, progress = _opened(inputs, choice, engine, out, resume)
+        made = _engine(inputs, choice, seed, token_budget, layers)
+        run, progress = _opened(inputs, choice, made, engine, out, resume)
         if run.complete:
             return Survey(run)
-        with inputs.completing(engine.order(progress), workers, report) as engine.complete:
-            run_stored(engine, progress, run, report)
-    _write_tables(engine, progress, run)
+        if engine == "ray":
+            progress = run_on_ray(made, inputs, run, workers, report)
+        else:
+            with inputs.completing(made.order(progress), workers, report) as made.complete:
+                run_stored(made, progress, run, report)
+    _write_tables(made, progress, run)
     run.finish(
-        failures=_failures(engine, progress),
+        failures=_failures(made, progress),
         seconds=round(time.monotonic() - started, 2),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -161,13 +174,20 @@ def _any_causal(source: "Model | Recording") -> bool:
     return any(source.visibility(layer).causal for layer in range(source.layers))
 
 
-def _engine(inputs: Inputs, choice: Choice, seed: int, token_budget: int) -> "Engine":
+def _engine(
+    inputs: Inputs,
+    choice: Choice,
+    seed: int,
+    token_budget: int,
+    layers: Sequence[int] | None,
+) -> "Engine":
     from headscribe.scoring.engine import Engine
 
-    return Engine(inputs.source, inputs.passages, choice.patterns, seed, token_budget)
+    source, passages = inputs.source, inputs.passages
+    return Engine(source, passages, choice.patterns, seed, token_budget, layers=layers)
 
 
-def _config(inputs: Inputs, choice: Choice, engine: "Engine") -> dict[str, Any]:
+def _config(inputs: Inputs, choice: Choice, engine: "Engine", kind: str) -> dict[str, Any]:
     """Everything that the numbers depend on; a run resumes only where all of it is equal."""
     return {
         "seed": engine.seed,
@@ -178,14 +198,21 @@ def _config(inputs: Inputs, choice: Choice, engine: "Engine") -> dict[str, Any]:
         "tokens": inputs.corpus["tokens"],
         "annotator": inputs.annotator,
         "patterns": choice.descriptions,
+        "layers": list(engine.chosen),
+        "engine": kind,
     }
 
 
 def _opened(
-    inputs: Inputs, choice: Choice, engine: "Engine", out: str | Path | None, resume: bool
+    inputs: Inputs,
+    choice: Choice,
+    engine: "Engine",
+    kind: str,
+    out: str | Path | None,
+    resume: bool,
 ) -> "tuple[Run, Progress]":
     """A new run, or the one to go on with."""
-    config = _config(inputs, choice, engine)
+    config = _config(inputs, choice, engine, kind)
     if resume:
         if out is None:
             raise UsageError("expected the directory of the run to resume (--out RUN)")
@@ -202,6 +229,7 @@ def _opened(
             "layers": inputs.source.layers,
             "heads": inputs.source.heads,
             "causal": _any_causal(inputs.source),
+            "surveyed": list(engine.chosen),
         },
         "corpus": inputs.corpus,
         "patterns": choice.descriptions,

@@ -54,7 +54,11 @@ AnnotatorOption = Annotated[
 SeedOption = Annotated[int, typer.Option("--seed", help="Decides splits and folds.")]
 DeviceOption = Annotated[
     str | None,
-    typer.Option("--device", help="cpu, cuda, mps. Default: the best.", show_default=False),
+    typer.Option(
+        "--device",
+        help="cpu, cuda, mps; auto: spread over all. Default: the best.",
+        show_default=False,
+    ),
 ]
 DtypeOption = Annotated[
     str | None,
@@ -91,12 +95,25 @@ LibraryOption = Annotated[
 ResumeOption = Annotated[
     bool, typer.Option("--resume", help="Go on with the unfinished run in --out.")
 ]
+LayersOption = Annotated[
+    str | None,
+    typer.Option(
+        "--layers",
+        metavar="LAYERS",
+        help="Some layers only: 0,5,11 or 0-3,11. Default: all.",
+        show_default=False,
+    ),
+]
+EngineOption = Annotated[
+    str, typer.Option("--engine", help="local, or ray: the machines of a Ray cluster.")
+]
 WorkersOption = Annotated[
     int | None,
     typer.Option(
         "--workers",
         min=0,
-        help="Processes that annotate while the model works. Default: what the work is worth.",
+        help="Processes that annotate beside the model; with ray, its workers. Default: as many as "
+        "the work is worth, with ray as the cluster holds.",
         show_default=False,
     ),
 ]

@@ -11,7 +11,9 @@ from headscribe.cli.options import (
     AnnotatorOption,
     DeviceOption,
     DtypeOption,
+    EngineOption,
     JsonOption,
+    LayersOption,
     LibraryOption,
     LimitOption,
     MaxTokensOption,
@@ -80,6 +82,8 @@ def survey(
     stack: StackOption = None,
     out: OutOption = None,
     resume: ResumeOption = False,
+    layers: LayersOption = None,
+    engine: EngineOption = "local",
     workers: WorkersOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -107,6 +111,8 @@ def survey(
             trust=trust,
             out=out,
             resume=resume,
+            layers=None if layers is None else layers_of(layers),
+            engine=engine,
             workers=workers,
             report=report,
         )
@@ -168,3 +174,19 @@ def source_of(
 
     corpus = read(text)
     return load(model, device=device, dtype=dtype, stack=stack), corpus
+
+
+def layers_of(text: str) -> list[int]:
+    """The layers of `0,5,11` or `0-3,11`.
+
+    Raises:
+        UsageError: something else.
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        numbers = [first, last] if dash else [first]
+        if not all(number.isdecimal() and len(number) <= 4 for number in numbers):
+            raise UsageError(f"expected layers such as 0,5,11 or 0-3, got {text[:40]!r}")
+        found += range(int(first), int(last or first) + 1)
+    return found

@@ -6,6 +6,8 @@ import json
 import torch
 from transformers import PreTrainedModel as HuggingFaceModel
 
+from headscribe.models.placement import weights
+
 _SAMPLES = 256
 
 
@@ -22,7 +24,7 @@ def fingerprint(hf: HuggingFaceModel, stack: str | None) -> str:
     for incidental in ("_name_or_path", "transformers_version", "torch_dtype", "dtype"):
         settings.pop(incidental, None)
     digest = hashlib.sha256(json.dumps([stack, settings], sort_keys=True, default=str).encode())
-    for name, tensor in sorted(hf.state_dict().items()):
+    for name, tensor in weights(hf):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         flat = tensor.detach().reshape(-1)
         step = max(1, len(flat) // _SAMPLES)

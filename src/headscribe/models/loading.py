@@ -26,7 +26,8 @@ from transformers.utils import logging as hf_logging
 
 from headscribe.core.assets import asset
 from headscribe.core.errors import RunError, UsageError, unknown_name
-from headscribe.models.model import Model
+from headscribe.models.model import Model, Origin
+from headscribe.models.placement import SPREAD, is_fixed
 from headscribe.models.support import Support, examine
 
 Source = str | Path | tuple[HuggingFaceModel, PreTrainedTokenizerBase]
@@ -52,9 +53,11 @@ def load(
     Args:
         source: a hub id, a folder, `bundled:stories` (a small storyteller inside this package),
             `bundled:minilm` (all-MiniLM-L6-v2, of the extra `demo`), or (model, tokenizer).
-        device: `cpu`, `cuda`, `mps`, ...; None: the best that there is (an object stays where it
-            is).
+        device: `cpu`, `cuda`, `mps`, ...; or, with accelerate installed, `auto`, `balanced`,
+            `balanced_low_0` or `sequential` to spread the model over all devices; None: the best
+            that there is (an object stays where it is, a quantised model where it was loaded).
         dtype: `float32`, `bfloat16`, ...; None: as stored, but float32 for half precision on a CPU.
+            Quantised weights and models that are spread over devices stay as they were loaded.
         stack: of an encoder-decoder model `encoder` (default) or `decoder`.
 
     Raises:
@@ -62,24 +65,25 @@ def load(
             cannot be surveyed.
         RunError: the hub cannot be reached, files are damaged, or memory does not suffice.
     """
-    name, hf, tokenizer = _open(source, _dtype(dtype))
+    name, hf, tokenizer = _open(source, _dtype(dtype), device)
     hf = _placed(hf, device, _dtype(dtype), keep=isinstance(source, tuple))
     hf.eval()
     support, layers = examine(hf, stack)
     if layers is None:
         raise UsageError(f"{name} ({support.architecture}): {'; '.join(support.notes)}")
-    return Model(name, hf, _fast(tokenizer, name), layers, support)
+    origin = Origin(source, {"device": device, "dtype": dtype, "stack": stack})
+    return Model(name, hf, _fast(tokenizer, name), layers, support, origin)
 
 
 def check(source: Source, *, device: str | None = None, stack: str | None = None) -> Support:
     """What can be done with a model, and why not more; models that are refused included."""
-    _, hf, _ = _open(source, None)
+    _, hf, _ = _open(source, None, device)
     hf = _placed(hf, device, None, keep=isinstance(source, tuple))
     return examine(hf.eval(), stack)[0]
 
 
 def _open(
-    source: Source, dtype: torch.dtype | None
+    source: Source, dtype: torch.dtype | None, device: str | None
 ) -> tuple[str, HuggingFaceModel, PreTrainedTokenizerBase]:
     """A model and its tokenizer, not yet moved anywhere."""
     if isinstance(source, tuple):
@@ -88,7 +92,11 @@ def _open(
     with _loading_errors(name):
         config = AutoConfig.from_pretrained(where, trust_remote_code=False)
         tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
-        hf = _weights(where, name, config, _automatic(config), dtype)
+        placed: dict[str, Any] = {"device_map": device} if device in SPREAD else {}
+        if device not in (None, *SPREAD) and hasattr(config, "quantization_config"):
+            placed = {"device_map": {"": device}}  # quantised weights cannot be moved later
+        options = {"dtype": "auto" if dtype is None else dtype, **placed}
+        hf = _weights(where, name, config, _automatic(config), options)
     return name, hf, tokenizer
 
 
@@ -97,7 +105,7 @@ def _weights(
     name: str,
     config: PretrainedConfig,
     automatic: Any,  # noqa: ANN401
-    dtype: torch.dtype | None,
+    options: dict[str, Any],
 ) -> HuggingFaceModel:
     """The model with its stored weights: without its prediction head where that is not stored.
 
@@ -109,12 +117,12 @@ def _weights(
             where,
             config=config,
             trust_remote_code=False,
-            dtype="auto" if dtype is None else dtype,
             output_loading_info=True,
+            **options,
         )
     lacking = sorted(key for key in found["missing_keys"] if "pooler" not in key)
     if lacking and automatic is not AutoModel:
-        return _weights(where, name, config, AutoModel, dtype)
+        return _weights(where, name, config, AutoModel, options)
     if lacking:
         raise RunError(f"the files of {name} lack {len(lacking)} weights, {lacking[0]} first")
     loaded: HuggingFaceModel = hf
@@ -200,7 +208,16 @@ def _placed(
     hf: HuggingFaceModel, device: str | None, dtype: torch.dtype | None, keep: bool
 ) -> HuggingFaceModel:
     """Move the model; `keep`: it stays where it is unless a device or dtype is asked for."""
-    if device is None and not keep:
+    if is_fixed(hf):
+        if keep and (device, dtype) != (None, None):
+            raise UsageError(
+                "this model is quantised or spread over devices and stays as it was loaded; leave "
+                "out device and dtype"
+            )
+        return hf
+    if device in SPREAD:
+        device = None  # `from_pretrained` has placed it
+    elif device is None and not keep:
         device = _best_device()
     if dtype is None and device == "cpu" and hf.dtype in _HALF:
         # Half precision is slow on a CPU, and its rounding depends on what shares the batch.
@@ -239,7 +256,7 @@ def _loading_errors(name: str) -> Iterator[None]:
         yield
     except SafetensorError as error:
         raise RunError(f"the weights of {name} are damaged: {error}") from error
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
         raise _loading_error(name, str(error)) from error
     finally:
         hub_logging.set_verbosity(hub)
@@ -259,6 +276,8 @@ def _loading_error(name: str, message: str) -> RunError | UsageError:
         return RunError(f"{name} does not fit into memory; a narrower dtype may help")
     if "trust_remote_code" in message:
         return UsageError(f"{name} needs its own code to run; code from the hub is never run")
+    if "accelerate" in message and "install" in message:
+        return UsageError(f"{name}: spreading a model needs accelerate; pip install accelerate")
     if "backend tokenizer" in message or "tokenizer.json" in message:
         return UsageError(f"{name} has no tokenizer that can be read; expected a tokenizer.json")
     if "valid model identifier" in message:

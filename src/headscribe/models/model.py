@@ -16,6 +16,7 @@ from headscribe.core.errors import RunError, UsageError
 from headscribe.core.visibility import Visibility
 from headscribe.models.calls import AttentionCall, Observer, Substitution, text_name
 from headscribe.models.fingerprint import fingerprint
+from headscribe.models.placement import device_of
 from headscribe.models.probe import eager_attentions, forward_arguments
 from headscribe.models.stack import Stack
 from headscribe.models.support import Support
@@ -25,6 +26,19 @@ from headscribe.text.passages import Encoding, Passage
 
 Kind = Literal["causal", "masked", "encoder"]
 """What a model predicts: the next token, hidden tokens, or nothing (plain encoders)."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a model was loaded from, by which another process loads the same.
+
+    Attributes:
+        source: what `load` takes.
+        options: `device`, `dtype` and `stack` as `load` was given them.
+    """
+
+    source: Any
+    options: dict[str, str | None]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -37,6 +51,7 @@ class Model:
         tokenizer: its tokenizer.
         stack: the self-attention layers that heads are numbered within.
         support: what can be done with the model, and why not more.
+        origin: what it was loaded from, if `load` did.
     """
 
     name: str
@@ -44,6 +59,7 @@ class Model:
     tokenizer: PreTrainedTokenizerFast
     stack: Stack
     support: Support
+    origin: Origin | None = None
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}, layers={self.layers}, heads={self.heads}, {self.kind})"
@@ -61,8 +77,11 @@ class Model:
     @property
     def device(self) -> torch.device:
         """Where the model runs."""
-        device: torch.device = self.hf.device
-        return device
+        return device_of(self.hf)
+
+    def device_of(self, layer: int) -> torch.device:
+        """Where a layer's attention is computed."""
+        return device_of(self.stack.modules[layer]) if self.stack.modules else self.device
 
     def visibility(self, layer: int) -> Visibility:
         """What the queries of a layer can see."""
@@ -134,8 +153,8 @@ class Model:
         mask = None
         if min(lengths) < max(lengths) and (self.stack.name == "decoder" or not self.is_causal):
             mask = torch.arange(max(lengths))[None, :] < torch.tensor(lengths)[:, None]
-            mask = mask.to(self.hf.device, torch.long)
-        return forward_arguments(self.stack, ids.to(self.hf.device), mask)
+            mask = mask.to(self.device, torch.long)
+        return forward_arguments(self.stack, ids.to(self.device), mask)
 
     def run(self, batch: Sequence[Passage | Encoding], observer: Observer) -> None:
         """Show `observer` every layer of the stack on a batch of texts, in one forward pass.
@@ -148,7 +167,7 @@ class Model:
             RunError: attention is NaN or infinite, or the batch does not fit into memory.
         """
         texts = tuple(batch)
-        lengths = torch.tensor([len(text) for text in texts], device=self.hf.device)
+        lengths = torch.tensor([len(text) for text in texts], device=self.device)
         inputs = self.inputs(texts)
         with torch.inference_mode(), _memory_errors(texts):
             if self.stack.modules:
@@ -182,7 +201,7 @@ class Model:
         if self.stack.name is not None:
             raise UsageError("predictions of encoder-decoder models are not supported")
         texts = tuple(batch)
-        lengths = torch.tensor([len(text) for text in texts], device=self.hf.device)
+        lengths = torch.tensor([len(text) for text in texts], device=self.device)
         inputs = self.inputs(texts)
         with torch.inference_mode(), _memory_errors(texts):
             places = torch.unique(lengths - 1) if last else None

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel as HuggingFaceModel
 from headscribe.core.errors import UsageError
 from headscribe.core.visibility import Visibility
 from headscribe.models.invocation import Invocation, eager_function
+from headscribe.models.placement import device_of
 from headscribe.models.stack import Stack, StackName
 from headscribe.models.tap import implementation, intercept
 
@@ -100,7 +101,7 @@ def _inputs(stack: Stack) -> dict[str, Any]:
     text = stack.hf.config.get_text_config()
     ids = [(11 * index + 7) % text.vocab_size for index in range(LENGTH + 1)]
     ids = [index for index in ids if index != getattr(text, "pad_token_id", None)][:LENGTH]
-    source = torch.tensor([ids], device=stack.hf.device)
+    source = torch.tensor([ids], device=device_of(stack.hf))
     inputs = forward_arguments(stack, source)
     if stack.name == "decoder":
         inputs["decoder_input_ids"] = source[:, :-2]

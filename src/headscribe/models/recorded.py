@@ -95,8 +95,7 @@ class Recording:
                 digest.update(path.read_bytes())
         return digest.hexdigest()
 
-    @property
-    def device(self) -> torch.device:
+    def device_of(self, layer: int) -> torch.device:
         """The CPU, where recordings are read."""
         return torch.device("cpu")
 

@@ -5,12 +5,14 @@
     layers.parquet, gate.parquet, containment.parquet, examples.parquet
     state.npz            sums of an unfinished run; part-*.npz finished parts of one; gone once it
                          is complete
+    parts/               sums by shard of an unfinished run on many machines
 
 Every file is written under a temporary name and renamed, so that a reader never meets half of one.
 """
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,11 @@ from headscribe.core.errors import RunError, UsageError
 
 SCHEMA = 1
 """Version of the layout; a run of a newer version is refused by name."""
+
+
+def _is_partial(path: Path) -> bool:
+    """Whether a file was on its way to being renamed."""
+    return path.name.startswith(".") and path.suffix == ".partial"
 
 
 @dataclass
@@ -50,7 +57,7 @@ class Run:
         path = Path(folder)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            occupied = any(path.iterdir())
+            occupied = any(not _is_partial(item) for item in path.iterdir())
         except OSError as error:
             raise UsageError(f"cannot make the folder {path}: {error.strerror}") from error
         if occupied:
@@ -119,6 +126,10 @@ class Run:
         (self.folder / "state.npz").unlink(missing_ok=True)
         for part in self.folder.glob("part-*.npz"):
             part.unlink()
+        shutil.rmtree(self.folder / "parts", ignore_errors=True)
+        for item in self.folder.iterdir():
+            if _is_partial(item):  # of a process that was killed while it wrote
+                item.unlink(missing_ok=True)
 
     def write_table(self, name: str, table: pa.Table) -> None:
         """Write a table and note it in the manifest."""
@@ -188,6 +199,29 @@ class Run:
         """
         return self._arrays(self.folder / f"part-{name}.npz")
 
+    def has_shard(self, name: str) -> bool:
+        """Whether the sums of a shard of an unfinished run are there."""
+        return (self.folder / "parts" / f"{name}.parquet").is_file()
+
+    def write_shard(self, name: str, table: pa.Table) -> None:
+        """Keep the sums of a shard of an unfinished run."""
+        (self.folder / "parts").mkdir(exist_ok=True)
+        self._replace(
+            f"parts/{name}.parquet", lambda path: pq.write_table(table, path, compression="zstd")
+        )
+
+    def shard(self, name: str) -> pa.Table:
+        """Read the sums of a shard.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        path = self.folder / "parts" / f"{name}.parquet"
+        try:
+            return pq.read_table(path)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise RunError(f"{path} is damaged: remove it and resume") from error
+
     def _replace(self, name: str, write: Any) -> None:  # noqa: ANN401
         """Write a file under a temporary name and rename it.
 
@@ -195,7 +229,7 @@ class Run:
             RunError: the disk is full or the folder cannot be written.
         """
         target = self.folder / name
-        temporary = self.folder / f".{name}.{os.getpid()}.partial"
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
         try:
             write(temporary)
             temporary.replace(target)

@@ -8,8 +8,8 @@ scored and calibrate; the others are scored with gains.
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from headscribe.scoring.baselines import Calibration, calibrate
 from headscribe.scoring.batch import BatchScorer
 from headscribe.scoring.containment import containment_sums
 from headscribe.scoring.examples import ExampleCollector, choose_examples
+from headscribe.scoring.layers import Enough, SomeLayers, Source, chosen_layers
 from headscribe.scoring.observer import LayerObserver, Observers
 from headscribe.scoring.plan import FIXED_BASELINES, BatchPlan, make_plan
 from headscribe.scoring.relation_accuracy import NEEDS as RELATION_NEEDS
@@ -35,33 +36,6 @@ _LOG = logging.getLogger("headscribe")
 
 CROSS_FIT_TEXTS = 400
 """Corpora of up to so many texts are cross-fitted; larger ones are split."""
-
-
-class Source(Protocol):
-    """A model or a recording: what shows the attention of texts, layer by layer."""
-
-    @property
-    def layers(self) -> int:
-        """Number of layers."""
-        ...
-
-    @property
-    def heads(self) -> int:
-        """Heads of every layer."""
-        ...
-
-    @property
-    def device(self) -> torch.device:
-        """Where the attention is shown."""
-        ...
-
-    def visibility(self, layer: int) -> Visibility:
-        """The keys that a query of the layer sees."""
-        ...
-
-    def run(self, batch: Sequence[Passage], observer: LayerObserver) -> None:
-        """Show the attention of every layer on a batch, layer by layer."""
-        ...
 
 
 @dataclass
@@ -116,6 +90,7 @@ class Engine:
         token_budget: padded tokens a batch.
         example_texts: number of texts whose attention is kept for the report.
         complete: gives passages that lack their words these, batch by batch.
+        layers: the layers to score, None for all; a pass ends after the last of them.
     """
 
     source: Source
@@ -125,14 +100,15 @@ class Engine:
     token_budget: int = 1024
     example_texts: int = 6
     complete: Callable[[Sequence[Passage]], Sequence[Passage]] = tuple
+    layers: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         names = [pattern.name for pattern in self.patterns]
         self.fixed = [names.index(name) for name in FIXED_BASELINES if name in names]
         self.cross = len(self.passages) <= CROSS_FIT_TEXTS
-        self._bucket = {p.text_id: bucket_of(p.group, self.seed) for p in self.passages}
-        self._examples = choose_examples(self.passages, self.example_texts)
-        self._plans: dict[tuple[tuple[str, ...], Visibility], BatchPlan] = {}
+        self.examples = choose_examples(self.passages, self.example_texts)
+        self.chosen = chosen_layers(self.layers, self.source.layers)
+        self._plans: dict[tuple[tuple[str, ...], Visibility, torch.device], BatchPlan] = {}
 
     def start(self) -> Progress:
         """The state before the first batch."""
@@ -145,11 +121,15 @@ class Engine:
         everything = tuple(self.passages)
         if self.cross:
             return Phase(everything, True, False, True), Phase(everything, False, True, False)
-        fit = tuple(p for p in everything if split_of(self._bucket[p.text_id]) == "fit")
-        rest = tuple(p for p in everything if split_of(self._bucket[p.text_id]) != "fit")
+        fit = tuple(p for p in everything if split_of(self._bucket(p)) == "fit")
+        rest = tuple(p for p in everything if split_of(self._bucket(p)) != "fit")
         return Phase(fit, True, True, True), Phase(rest, False, True, True)
 
-    def _batches(self, phase: Phase) -> list[tuple[Passage, ...]]:
+    def _bucket(self, passage: Passage) -> int:
+        return bucket_of(passage.group, self.seed)
+
+    def batches_of(self, phase: Phase) -> list[tuple[Passage, ...]]:
+        """The batches of a pass, in order; they depend on nothing but the texts and the budget."""
         # The order of the texts decides ties of length: it must not depend on the caller's.
         texts = sorted(phase.passages, key=lambda passage: passage.text_id)
         return [tuple(texts[i] for i in index) for index in batches(texts, self.token_budget)]
@@ -160,7 +140,7 @@ class Engine:
             batch
             for number, phase in enumerate(self.phases())
             if number >= progress.phase
-            for batch in self._batches(phase)[progress.batches * (number == progress.phase) :]
+            for batch in self.batches_of(phase)[progress.batches * (number == progress.phase) :]
         ]
         return [passage.text_id for batch in left for passage in batch]
 
@@ -186,7 +166,7 @@ class Engine:
             calibration = self.calibration(progress) if number == 1 else None
             before = sum(len(earlier.passages) for earlier in self.phases()[:number])
             done = 0
-            for index, batch in enumerate(self._batches(phase)):
+            for index, batch in enumerate(self.batches_of(phase)):
                 done += len(batch)
                 if index < progress.batches:
                     continue
@@ -194,6 +174,15 @@ class Engine:
                 after_batch(progress, before + done)
             if number == 0:
                 progress.phase, progress.batches = 1, 0
+
+    def part(
+        self, batches: Sequence[Sequence[Passage]], phase: Phase, calibration: Calibration | None
+    ) -> Progress:
+        """What some of the batches of a pass add up to."""
+        progress = self.start()
+        for index, batch in enumerate(batches):
+            self._run_batch(index, batch, phase, calibration, progress)
+        return progress
 
     def _run_batch(
         self,
@@ -244,29 +233,30 @@ class Engine:
         calibration: Calibration | None,
         progress: Progress,
     ) -> _Part:
-        buckets = np.array([self._bucket[p.text_id] for p in batch])
+        buckets = np.array([self._bucket(p) for p in batch])
         folds = np.array([fold_of(int(bucket), FOLDS) for bucket in buckets])
 
         def plan_of(layer: int) -> BatchPlan:
-            return self._plan(batch, self.source.visibility(layer))
+            return self._plan(batch, self.source.visibility(layer), self.source.device_of(layer))
 
         scorer = BatchScorer(
             progress.sums, plan_of, buckets, folds, self.fixed,
             phase.calibrate, calibration, phase.score,
         )  # fmt: skip
+        first = self.chosen[0]
         members: list[LayerObserver] = [scorer]
         collector, asker = None, None
-        wanted = {p.text_id for p in batch} & self._examples if phase.score else set()
+        wanted = {p.text_id for p in batch} & self.examples if phase.score else set()
         if wanted:
-            collector = ExampleCollector(plan_of(0), wanted)
+            collector = ExampleCollector(plan_of(first), wanted)
             members.append(collector)
         if phase.score and all(p.words.provides >= RELATION_NEEDS for p in batch):
-            causal = any(self.source.visibility(i).causal for i in range(self.source.layers))
+            causal = any(self.source.visibility(i).causal for i in self.chosen)
             asker = RelationObserver(progress.relations, batch, buckets, causal=causal)
             members.append(asker)
-        with torch.inference_mode():
-            self.source.run(batch, Observers(members))
-        return _Part(plan_of(0), scorer, collector, asker)
+        with torch.inference_mode(), suppress(Enough):
+            self.source.run(batch, SomeLayers(Observers(members), self.chosen, self.source.layers))
+        return _Part(plan_of(first), scorer, collector, asker)
 
     def _count(self, plan: BatchPlan, buckets: np.ndarray, sums: Accumulators) -> None:
         sums.containment += containment_sums(plan)
@@ -275,12 +265,14 @@ class Engine:
         counts = np.stack([np.ones_like(plan.lengths), plan.lengths, plan.lengths], axis=1)
         np.add.at(sums.seen, buckets, counts)
 
-    def _plan(self, batch: Sequence[Passage], visibility: Visibility) -> BatchPlan:
+    def _plan(
+        self, batch: Sequence[Passage], visibility: Visibility, device: torch.device
+    ) -> BatchPlan:
         """The plan of a batch; kept for the second pass where the texts are read twice."""
         texts = tuple(passage.text_id for passage in batch)
-        key = (texts, visibility)
+        key = (texts, visibility, device)
         if not self.cross:
             self._plans = {k: plan for k, plan in self._plans.items() if k[0] == texts}
         if key not in self._plans:
-            self._plans[key] = make_plan(self.patterns, batch, visibility, self.source.device)
+            self._plans[key] = make_plan(self.patterns, batch, visibility, device)
         return self._plans[key]

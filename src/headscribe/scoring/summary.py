@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import Bool, Float
 
 from headscribe.core.metrics import METRICS, VIEWS, MetricName, View
@@ -44,6 +45,7 @@ class Summary:
     layer_count: int
     heads: int
     cross: bool
+    chosen: Sequence[int]
 
     @classmethod
     def of(cls, engine: Engine, progress: Progress) -> "Summary":
@@ -56,6 +58,7 @@ class Summary:
             engine.source.layers,
             engine.source.heads,
             engine.cross,
+            engine.chosen,
         )
 
     def scores(self) -> pa.Table:
@@ -66,7 +69,7 @@ class Summary:
             for view in VIEWS
             for metric in METRICS
         ]
-        return pa.concat_tables(parts).combine_chunks()
+        return self._surveyed(pa.concat_tables(parts)).combine_chunks()
 
     def layers(self) -> pa.Table:
         """How well each layer is explained: the mean over its heads of their best pattern.
@@ -79,7 +82,7 @@ class Summary:
             self._layer(view, metric, layer)
             for view in VIEWS
             for metric in ("jsd", "iou")
-            for layer in [*range(self.layer_count), None]
+            for layer in [*self.chosen, None]
         ]
         return pa.Table.from_pylist(lines)
 
@@ -108,7 +111,7 @@ class Summary:
                         f"{state}_rows": total[s, p].astype(np.int64),
                     }  # fmt: skip
                 parts.append(_table(columns))
-        return pa.concat_tables(parts) if parts else pa.table({})
+        return self._surveyed(pa.concat_tables(parts)) if parts else pa.table({})
 
     def containment(self) -> pa.Table:
         """Pattern against pattern: rows that both cover, their overlap, mass of one in the other.
@@ -230,6 +233,13 @@ class Summary:
             "layer": layer, "metric": metric, "view": view, "score": _number(mean),
             "low": _number(low), "high": _number(high),
         }  # fmt: skip
+
+    def _surveyed(self, table: pa.Table) -> pa.Table:
+        """The rows of the layers that were looked at."""
+        if len(self.chosen) == self.layer_count:
+            return table
+        wanted = pa.array(self.chosen, pa.int32())
+        return table.filter(pc.is_in(table["layer"], value_set=wanted))
 
     def _head_columns(self) -> tuple[np.ndarray, np.ndarray]:
         layer = np.repeat(np.arange(self.layer_count), self.heads)

@@ -41,12 +41,13 @@ class Task:
         self,
         target: Float[np.ndarray, "N *any"],
         index: Int[np.ndarray, " n"],
-        values: Float[np.ndarray, "n *any"],
+        values: Float[np.ndarray, "n *any"] | Float[Tensor, "n *any"],
     ) -> None:
-        """Add `values[i]` to `target[index[i]]` at the end, one after the other."""
+        """Add `values[i]` to `target[index[i]]` at the end; tensors stay in place till then."""
 
         def run() -> None:
-            for place, value in zip(index, values, strict=True):
+            rows = values.cpu().numpy() if isinstance(values, Tensor) else values
+            for place, value in zip(index, rows, strict=True):
                 target[place] += value
 
         self.add_by(run)

@@ -48,7 +48,7 @@ class TensorScorer:
         self.calibrate, self.calibration, self.score = task.calibrate, task.calibration, task.score
         self._task = task
         self._cells: dict[int, ProfileCells] = {}
-        self._room: dict[View, Tensor] = {}
+        self._room: dict[tuple[View, torch.device], Tensor] = {}
 
     def observe(self, call: LayerAttention, plan: BatchPlan) -> None:
         """Score one layer.
@@ -86,8 +86,9 @@ class TensorScorer:
     ) -> None:
         entries = plan.views[view]
         table = entries.table if self.score else entries.baseline_table
-        rows = score_rows(attention, table, real, self._room.get(view))
-        self._room[view] = rows.values
+        room = view, attention.device
+        rows = score_rows(attention, table, real, self._room.get(room))
+        self._room[room] = rows.values
         overlap, jsd = at_slots(rows.overlap, table), at_slots(rows.jsd, table)
         weight, row_sum = rows_at_slots(real, entries)
         if self.calibrate:
@@ -143,7 +144,7 @@ class TensorScorer:
         number = len(channels)
         if tuple(channels) != SCORE_CHANNELS[:number]:
             raise AssertionError(f"expected the first of {SCORE_CHANNELS}, got {tuple(channels)}")
-        values = torch.stack(list(channels.values()), 1).cpu().numpy()  # B C P H
+        values = torch.stack(list(channels.values()), 1)  # B C P H
         heads = slice(first, first + values.shape[3])
         target = self.sums.scores[:, :number, VIEWS.index(view), :, heads]
         self._task.add(target, self.buckets, values)
@@ -158,7 +159,7 @@ class TensorScorer:
     ) -> None:
         over = safe(weight).unsqueeze(2)
         texts = (weight > 0).to(torch.float64).unsqueeze(2).expand_as(jsd)
-        values = torch.stack([texts, jsd / over, overlap / over], 1).transpose(2, 3).cpu().numpy()
+        values = torch.stack([texts, jsd / over, overlap / over], 1).transpose(2, 3)
         heads = slice(first, first + values.shape[4])
         target = self.sums.calibration[:, :, VIEWS.index(view), :, :, heads]
         self._task.add(target, self.folds, values)
@@ -175,9 +176,9 @@ class TensorScorer:
             class_sums(whole_rows(attention, piece), piece, fold[piece.text], FOLDS)
             for piece in cells.pieces()
         ]
-        total = torch.stack([total for total, _ in sums]).sum(0).cpu().numpy()
-        count = torch.stack([count for _, count in sums]).sum(0).cpu().numpy()
-        counted = np.broadcast_to(count[:, None], total.shape)
+        total = torch.stack([total for total, _ in sums]).sum(0)
+        count = torch.stack([count for _, count in sums]).sum(0)
+        counted = count[:, None].expand_as(total)
         every = np.arange(FOLDS)
         self._task.add(self.sums.profile_sum[:, heads], every, total)
         self._task.add(self.sums.profile_count[:, heads], every, counted)
@@ -195,7 +196,7 @@ class TensorScorer:
         states = torch.stack([on, off, absent], 1)  # B S P 1+2H
         rows = states[..., :1].expand(*states.shape[:3], heads)
         sink, last = states[..., 1 : heads + 1], states[..., heads + 1 :]
-        values = torch.stack([rows, sink, last], 2).cpu().numpy()  # B S G P H
+        values = torch.stack([rows, sink, last], 2)  # B S G P H
         assert values.shape[1:3] == (len(GATE_STATES), len(GATE_CHANNELS))
         target = self.sums.gate[:, :, :, :, first : first + heads]
         self._task.add(target, self.buckets, values)

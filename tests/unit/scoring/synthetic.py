@@ -94,8 +94,7 @@ class Made:
     seen: Visibility = FULL
     row_sum: float = 1.0
 
-    @property
-    def device(self) -> torch.device:
+    def device_of(self, layer: int) -> torch.device:
         return torch.device("cpu")
 
     def visibility(self, layer: int) -> Visibility:

@@ -1,0 +1,150 @@
+"""`kill -9` at random moments, then `--resume`: the tables of a run that was never interrupted?
+
+    python benchmarks/killed.py [--moments 20] [--engine local] [--seed 0] [--out FILE]
+
+A survey of the bundled storyteller, words by a small pipeline in an annotating process with an
+empty cache, sums stored after every batch. Each attempt runs in a process of its own, is killed at
+a moment between its first call and the end of an uninterrupted one, and resumed to the end. Every
+table must equal the uninterrupted run's byte by byte. Afterwards no process of it may be left.
+"""
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import spacy
+
+from headscribe.api.demo import sample_texts
+from headscribe.results.run import Run
+
+PROGRAM = """
+import os, signal, sys, threading, time
+from pathlib import Path
+import headscribe as hs
+from headscribe.api import checkpoint
+from headscribe.api.survey import survey
+
+checkpoint.STORE_EVERY = 0.0
+engine, pipeline, texts, out, delay = sys.argv[1:6]
+model = hs.load("bundled:stories", device="cpu")
+if float(delay) > 0:
+    threading.Timer(float(delay), os.kill, (os.getpid(), signal.SIGKILL)).start()
+started = time.perf_counter()
+survey(
+    model, texts, annotator=pipeline, out=out, engine=engine, workers=1, token_budget=256,
+    max_tokens=48, resume=os.path.exists(os.path.join(out, "run.json")),
+)
+print(time.perf_counter() - started, flush=True)
+os._exit(0)
+"""
+
+
+def attempt(folder: Path, engine: str, run: str, delay: float) -> float | None:
+    """Seconds of a survey, None if it was killed before its end."""
+    arguments = [engine, str(folder / "pipeline"), str(folder / "texts.txt"), str(folder / run)]
+    environment = os.environ | {"HEADSCRIBE_CACHE": str(folder / f"{run}-cache")}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments, str(delay)],
+        capture_output=True, text=True, check=False, env=environment,
+    )  # fmt: skip
+    if done.returncode == -signal.SIGKILL:
+        return None
+    if done.returncode != 0:
+        raise SystemExit(done.stderr)
+    return float(done.stdout)
+
+
+def stage(folder: Path) -> str:
+    """How far a killed run had come."""
+    if not (folder / "run.json").is_file():
+        return "before run.json"
+    run = Run.open(folder)
+    if run.complete:
+        return "complete"
+    if run.manifest["tables"]:
+        return "writing tables"
+    parts = len(list((folder / "parts").glob("*.parquet"))) if (folder / "parts").is_dir() else 0
+    return f"{parts} parts" if parts else "state" * (folder / "state.npz").is_file() or "no sums"
+
+
+def left_over(folder: Path) -> list[str]:
+    """Processes that still work on the folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+            if str(folder) in command and entry.name != str(os.getpid()):
+                found.append(f"{entry.name} {command[:120]}")
+    return found
+
+
+def prepare(folder: Path, texts: int) -> None:
+    """A pipeline that loads in a moment, and texts."""
+    nlp = spacy.blank("en")
+    nlp.add_pipe("sentencizer")
+    nlp.to_disk(folder / "pipeline")
+    lines = [" ".join(text.text.split()) for text in sample_texts()][:texts]
+    (folder / "texts.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Kill, resume, compare; print and keep the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--moments", type=int, default=20)
+    parser.add_argument("--engine", default="local")
+    parser.add_argument("--texts", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    moments, lines = random.Random(options.seed), []
+    with tempfile.TemporaryDirectory(prefix="killed-") as name:
+        folder = Path(name)
+        prepare(folder, options.texts)
+        whole = attempt(folder, options.engine, "whole", 0)
+        assert whole is not None
+        tables = Run.open(folder / "whole").manifest["tables"]
+        for number in range(options.moments):
+            run, delay = f"killed{number}", moments.uniform(0, whole)
+            ended = attempt(folder, options.engine, run, delay)
+            at = "not killed" if ended is not None else stage(folder / run)
+            attempt(folder, options.engine, run, 0)
+            wrong = [
+                table
+                for table in tables
+                if (folder / run / f"{table}.parquet").read_bytes()
+                != (folder / "whole" / f"{table}.parquet").read_bytes()
+            ]
+            if wrong:
+                raise SystemExit(f"killed after {delay:.2f} s ({at}): {', '.join(wrong)} differ")
+            lines.append(f"| {number + 1} | {delay:.2f} | {at} | equal |\n")
+            print(lines[-1].strip(), file=sys.stderr, flush=True)
+        time.sleep(2)
+        left = left_over(folder)
+        if left:
+            raise SystemExit(f"still running: {left}")
+    killed = sum("not killed" not in line for line in lines)
+    page = (
+        "# Killed and resumed\n\n"
+        f"`python benchmarks/killed.py --engine {options.engine} --moments {options.moments} "
+        f"--seed {options.seed}`: {killed} of {len(lines)} attempts were killed before their end; "
+        f"an uninterrupted survey took {whole:.1f} s. {len(tables)} tables compared byte by byte: "
+        f"{', '.join(tables)}. No process was left.\n\n"
+        "| attempt | killed after, s | how far it was | tables after resuming |\n"
+        "|---|---|---|---|\n"
+    ) + "".join(lines)
+    print(page)
+    if options.out:
+        options.out.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

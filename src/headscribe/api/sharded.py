@@ -1,0 +1,158 @@
+"""A survey in shards that others compute: what is handed out, and how it comes together again.
+
+The texts are batched here exactly as the local engine does, so that no number depends on the
+sharding; a shard is a run of batches. First all calibration shards, then, with the baselines that
+they give, the scoring shards. Every finished shard is a Parquet part in the run directory, written
+under a temporary name and renamed: a run that was stopped goes on with the shards that lack theirs.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from headscribe.api.inputs import Inputs, Reporter
+from headscribe.core.errors import RunError, UsageError
+from headscribe.results.run import Run
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from headscribe.scoring.engine import Engine, Progress
+    from headscribe.scoring.shards import Job
+    from headscribe.text.passages import Passage
+
+_LOG = logging.getLogger("headscribe")
+
+SHARDS_A_WORKER = 4
+"""Shards for each worker: enough to even out their speeds, few enough that sums stay few."""
+
+Computer = Callable[["Job", "list[dict[str, Any]]"], "Iterator[pa.Table]"]
+"""From a job and rows of shards to tables of their sums, in any order."""
+
+
+def run_sharded(
+    engine: "Engine", inputs: Inputs, run: Run, workers: int, compute: Computer, report: Reporter
+) -> "Progress":
+    """Have a survey computed shard by shard.
+
+    Raises:
+        UsageError: what a shard raised.
+        RunError: what a shard raised, a shard that is lost, or a full disk. Finished parts stay.
+    """
+    job = _job(engine, inputs)
+    progress = engine.start()
+    finished = _counted(engine.total_texts(), report)
+    for phase in engine.phases():
+        shards = _shards(run, progress.phase, engine.batches_of(phase), SHARDS_A_WORKER * workers)
+        now = replace(
+            job,
+            calibrate=phase.calibrate,
+            score=phase.score,
+            first_visit=phase.first_visit,
+            calibration=engine.calibration(progress) if progress.phase else None,
+        )
+        _finish(run, progress.phase, shards, partial(compute, now), finished)
+        for shard in range(len(shards)):
+            _add(progress, run, progress.phase, shard)
+        progress.phase += 1
+    return progress
+
+
+def _job(engine: "Engine", inputs: Inputs) -> "Job":
+    from headscribe.scoring.shards import Job, opening_of
+
+    later = inputs.later
+    return Job(
+        opening_of(inputs.source),
+        None if later is None else (later.name, later.fingerprint),
+        tuple(engine.patterns),
+        engine.seed,
+        engine.chosen,
+        frozenset(engine.examples),
+        calibrate=False,
+        score=False,
+        first_visit=False,
+        calibration=None,
+    )
+
+
+def _counted(total: int, report: Reporter) -> Callable[[int], None]:
+    """Reports how many texts are finished, given how many more are."""
+    done = 0
+
+    def finished(texts: int) -> None:
+        nonlocal done
+        done += texts
+        report("scoring", done, total)
+
+    return finished
+
+
+def _shards(
+    run: Run, phase: int, batches: Sequence[Sequence["Passage"]], number: int
+) -> "list[Sequence[Sequence[Passage]]]":
+    """The phase's batches in shards: as many as when the run was started."""
+    from headscribe.scoring.shards import shards_of
+
+    known: dict[str, int] = run.manifest.setdefault("shards", {})
+    number = known.setdefault(str(phase), number)
+    run.save()
+    return shards_of(batches, number)
+
+
+def _part(phase: int, shard: int) -> str:
+    return f"{phase}-{shard:05}"
+
+
+def _finish(
+    run: Run,
+    phase: int,
+    shards: "Sequence[Sequence[Sequence[Passage]]]",
+    compute: "Callable[[list[dict[str, Any]]], Iterator[pa.Table]]",
+    finished: Callable[[int], None],
+) -> None:
+    """Compute the parts of the shards that have none yet, and keep them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from headscribe.scoring.parts import complete, messages
+    from headscribe.scoring.shards import packed
+
+    texts = [sum(map(len, shard)) for shard in shards]
+    missing = [i for i in range(len(shards)) if not run.has_shard(_part(phase, i))]
+    finished(sum(texts) - sum(texts[i] for i in missing))
+    if not missing:
+        return
+    waiting: dict[int, list[pa.Table]] = {}
+    for table in compute([{"shard": i, "batches": packed(shards[i])} for i in missing]):
+        for kind, message in messages(table):
+            if kind != "said":
+                raise (UsageError if kind == "usage" else RunError)(message)
+            _LOG.warning("%s", message)
+        for shard in pc.unique(table["shard"]).to_pylist():
+            own = pc.equal(table["shard"], shard)
+            rows = table.filter(pc.and_not(own, pc.equal(table["name"], ".said")))
+            waiting.setdefault(shard, []).append(rows)
+            whole = pa.concat_tables(waiting[shard])
+            if len(whole) and complete(whole):
+                run.write_shard(_part(phase, shard), whole)
+                del waiting[shard]
+                finished(texts[shard])
+    lost = [i for i in missing if not run.has_shard(_part(phase, i))]
+    if lost:
+        raise RunError(f"{len(lost)} of {len(shards)} shards came back without sums; --resume")
+
+
+def _add(progress: "Progress", run: Run, phase: int, shard: int) -> None:
+    """Add a part; in the order of the shards, so that rounding does not depend on their speed."""
+    from headscribe.scoring.parts import arrays_from
+    from headscribe.scoring.state import progress_of
+
+    name = _part(phase, shard)
+    arrays = arrays_from(run.shard(name), run.folder / name)
+    found = progress_of(arrays, progress.relations.number_of_heads, run.folder / name)
+    progress.sums.add(found.sums)
+    progress.relations.add(found.relations)
+    progress.examples += found.examples

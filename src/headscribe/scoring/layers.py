@@ -1,0 +1,78 @@
+"""What shows attention layer by layer, and which of the layers are looked at."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from headscribe.core.errors import UsageError
+from headscribe.core.visibility import Visibility
+from headscribe.scoring.observer import LayerAttention, LayerObserver
+from headscribe.text.passages import Passage
+
+
+class Source(Protocol):
+    """A model or a recording: what shows the attention of texts, layer by layer."""
+
+    @property
+    def layers(self) -> int:
+        """Number of layers."""
+        ...
+
+    @property
+    def heads(self) -> int:
+        """Heads of every layer."""
+        ...
+
+    def device_of(self, layer: int) -> torch.device:
+        """Where the attention of a layer is shown."""
+        ...
+
+    def visibility(self, layer: int) -> Visibility:
+        """The keys that a query of the layer sees."""
+        ...
+
+    def run(self, batch: Sequence[Passage], observer: LayerObserver) -> None:
+        """Show the attention of every layer on a batch, layer by layer."""
+        ...
+
+
+def chosen_layers(asked: Sequence[int] | None, count: int) -> tuple[int, ...]:
+    """The layers that are asked for, in order; all `count` of them for None.
+
+    Raises:
+        UsageError: none, or one that does not exist.
+    """
+    if asked is None:
+        return tuple(range(count))
+    found = tuple(sorted(set(asked)))
+    if not found or found[0] < 0 or found[-1] >= count:
+        raise UsageError(
+            f"expected layers within 0 to {count - 1}, got {', '.join(map(str, found)) or 'none'}"
+        )
+    return found
+
+
+class Enough(Exception):  # noqa: N818  # no error: what follows is not needed
+    """Ends a forward pass after the last layer that is looked at."""
+
+
+@dataclass(frozen=True)
+class SomeLayers:
+    """Shows an observer some of the `count` layers, and ends the pass after the last of them."""
+
+    observer: LayerObserver
+    layers: tuple[int, ...]
+    count: int
+
+    def observe(self, call: LayerAttention) -> None:
+        """Show the layer if it is one of them.
+
+        Raises:
+            Enough: no later layer is one of them.
+        """
+        if call.layer in self.layers:
+            self.observer.observe(call)
+        if call.layer == self.layers[-1] < self.count - 1:
+            raise Enough
