@@ -93,6 +93,8 @@ def _positional() -> Iterator[str]:
     yield from (f"distance == {offset}" for offset in range(-8, 9))
     yield from (f"distance == {offset} and not query.is_special" for offset in (-2, -1, 0, 1, 2))
     yield from (f"distance == {offset} and not key.is_special" for offset in (-2, -1, 0, 1, 2))
+    inner = "not key.is_special and not query.is_special"
+    yield from (f"distance == {offset} and {inner}" for offset in (-2, -1, 1, 2))
     yield from (f"abs(distance) <= {size}" for size in (1, 2, 3, 4, 6, 8, 12))
     yield from (f"0 < distance <= {size}" for size in (2, 3, 5, 8))
     yield from (f"-{size} <= distance < 0" for size in (2, 3, 5, 8))
@@ -119,21 +121,23 @@ def _sinks() -> Iterator[str]:
     yield "query.is_special * log1p(key.index)"
 
 
-def _lexical() -> Iterator[str]:
+def _lexical(visibility: Visibility) -> Iterator[str]:
     yield "key.id == query.id and not key.is_special"
     for step in ("key.lower == query.lower", "key.word == query.word", "key.lemma == query.lemma"):
         yield step
         yield f"{step} and distance != 0"
         yield f"{step} and distance < 0"
         yield f"{step} and distance > 0"
+    # Where the key is the neighbour itself this says nothing of repetition.
+    before = "" if visibility.causal else " and distance != 1"
     yield from (
-        "key.prev.id == query.id",
-        "key.next.id == query.id",
-        "key.id == query.prev.id",
-        "key.id == query.next.id",
+        f"key.prev.id == query.id{before}",
+        "key.next.id == query.id and distance != -1",
+        "key.id == query.prev.id and distance != -1",
+        f"key.id == query.next.id{before}",
         "key.prev.id == query.prev.id and distance != 0",
         "key.next.id == query.next.id and distance != 0",
-        "key.prev.id == query.id and key.prev.prev.id == query.prev.id",
+        f"key.prev.id == query.id and key.prev.prev.id == query.prev.id{before}",
         "key.prev.prev.id == query.id and distance < 0",
     )
     yield "last(key.prev.id == query.id and distance < 0)"
@@ -203,7 +207,7 @@ def relation_pool(
     """
     pool: list[str] = []
     seen: set[str] = set()
-    for part in (_sinks(), _positional(), _lexical(), _syntactic(), _classes()):
+    for part in (_sinks(), _positional(), _lexical(visibility), _syntactic(), _classes()):
         for source in part:
             relation = parse(source)
             fits = relation.needs <= provides and relation.atoms <= MAX_ATOMS

@@ -3,8 +3,7 @@
 Terms are added one after the other: the score test of every relation in the pool, given the terms
 already chosen (`g^2 / 2h`, with `h` what is left of the relation's curvature after projecting out
 the chosen terms), plus terms grown from the residual; the weights are refitted after each. A few
-terms more than wanted are taken in, then the dispensable ones removed one at a time by the
-optimal-brain-surgeon criterion on the overlap.
+terms more than wanted are taken in; `fitting/pruning.py` lets go of the dispensable ones.
 """
 
 import warnings
@@ -18,7 +17,7 @@ from torch import Tensor
 from headscribe.fitting.features import Sample
 from headscribe.fitting.grown import Compound, Table, grow, tables
 from headscribe.fitting.pool import MAX_ATOMS
-from headscribe.fitting.solver import Fit, Rows, drop_costs, fit_weights, variances
+from headscribe.fitting.solver import Fit, Rows, fit_weights, variances
 from headscribe.relations import parse
 
 MAX_FORMULA_ATOMS = 36
@@ -33,8 +32,9 @@ GATES = (
     "key.head == query.word",
     "key.lower == query.lower and distance != 0",
     "key.prev.id == query.id",
+    "key.prev.id == query.id and distance != 1",
 )
-"""Relations that terms are grown within."""
+"""Relations that terms are grown within, where the pool has them."""
 
 _COLLINEAR = 1e-3
 _TIE = 1e-3
@@ -50,20 +50,22 @@ class Budget:
         terms: at most so many.
         extra: terms taken in beyond that, before the dispensable ones go.
         ridge: penalty on squared weights, in standard deviations of the features.
+        price: overlap that a term has to gain for each unit of its ink (`fitting/pruning.py`).
         grown: terms grown at a time; 0 for terms of the pool alone.
         grow_at: numbers of chosen terms at which terms are grown.
     """
 
     terms: int = 12
-    extra: int = 2
+    extra: int = 4
     ridge: float = 1e-4
+    price: float = 1e-3
     grown: int = 8
     grow_at: tuple[int, ...] = (2, 5, 8, 11, 16, 20)
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The terms of a head's formula, and their weights on the sample that chose them."""
+    """The terms that a head's formula may have, and their weights on the sample that chose them."""
 
     terms: tuple[Compound, ...]
     fit: Fit
@@ -162,12 +164,6 @@ class _State:
     atoms: list[int] = field(default_factory=list)
     features: Tensor = field(default_factory=lambda: torch.zeros(0))
 
-    def without(self, k: int) -> "_State":
-        keep = [i for i in range(len(self.terms)) if i != k]
-        return _State(
-            [self.terms[i] for i in keep], [self.atoms[i] for i in keep], self.features[:, keep]
-        )
-
     def with_term(self, term: Compound, atoms: int, column: Tensor) -> "_State":
         features = torch.cat([self.features, column[:, None]], dim=1)
         return _State([*self.terms, term], [*self.atoms, atoms], features)
@@ -220,7 +216,7 @@ def _first_best(score: Float[np.ndarray, " n"]) -> int:
 
 
 def choose_terms(design: Design, real: Float[Tensor, " N"], budget: Budget) -> Chosen:
-    """Choose the terms of one head's formula and fit their weights to the overlap.
+    """Choose the terms of one head's formula, a few more than wanted.
 
     Args:
         design: the pool over the sample.
@@ -269,27 +265,4 @@ def choose_terms(design: Design, real: Float[Tensor, " N"], budget: Budget) -> C
             steps=3,
             tolerance=1e-5,
         )
-    return _eliminated(design, real, budget, state, fit)
-
-
-def _eliminated(design: Design, real: Tensor, budget: Budget, state: _State, fit: Fit) -> Chosen:
-    """Fit to the overlap, dropping the least useful term until as few are left as wanted."""
-    while True:
-        fit = fit_weights(
-            design.rows,
-            state.features,
-            real,
-            "overlap",
-            start=fit.weights,
-            ridge=budget.ridge,
-            steps=3,
-            tolerance=1e-5,
-        )
-        over = len(state.terms) - budget.terms
-        if over <= 0:
-            return Chosen(tuple(state.terms), fit)
-        costs = drop_costs(design.rows, state.features, fit, real, "overlap", budget.ridge)
-        k = int(torch.argmin(costs))
-        state = state.without(k)
-        weights = torch.cat([fit.weights[:k], fit.weights[k + 1 :]])
-        fit = Fit(weights, fit.predicted, fit.objective)
+    return Chosen(tuple(state.terms), fit)

@@ -16,6 +16,7 @@ from headscribe.core.metrics import VIEWS
 from headscribe.fitting.features import Sample
 from headscribe.fitting.grown import Compound
 from headscribe.fitting.profile import Profile, cell_classes, profile_rows
+from headscribe.fitting.pruning import Pruner
 from headscribe.fitting.scores import Scorer
 from headscribe.fitting.selection import Budget, Design, choose_terms
 from headscribe.fitting.solver import Fit, Rows, fit_weights, gradient_and_curvature, variances
@@ -72,6 +73,18 @@ def selection_rows(sample: Sample, seed: int, limit: int = SELECTION_ROWS) -> Sa
     return sample.only(keep)
 
 
+def split_rows(sample: Sample, seed: int) -> tuple[Sample, Sample]:
+    """Rows to choose terms on, and as many others to prove them on; all rows for both if few."""
+    count = len(sample.lengths)
+    if count <= SELECTION_ROWS:
+        return sample, sample
+    order = np.random.default_rng(seed).permutation(count)
+    chosen, proving = np.zeros(count, bool), np.zeros(count, bool)
+    chosen[order[:SELECTION_ROWS]] = True
+    proving[order[-SELECTION_ROWS:]] = True
+    return sample.only(chosen), sample.only(proving)
+
+
 def features_of(
     terms: Sequence[Compound], sample: Sample, device: torch.device
 ) -> Float[Tensor, "N k"]:
@@ -83,25 +96,34 @@ def features_of(
 
 
 def choose_all(sample: Sample, budget: Budget, seed: int, device: torch.device) -> list[Fitted]:
-    """Choose the terms of every head and fit their weights on a sample."""
-    part = selection_rows(sample, seed)
+    """Choose the terms of every head and fit their weights on a sample.
+
+    Terms are chosen on some rows, have to prove their worth on others, and are weighed on all.
+    """
+    part, other = split_rows(sample, seed)
     design = Design(part, device, grown=budget.grown > 0)
     rows = Rows.of(sample.lengths, device)
+    pruner = Pruner(other, Rows.of(other.lengths, device), budget.price, budget.ridge)
 
     def work(head: int) -> Fitted:
         chosen = choose_terms(design, torch.from_numpy(part.attention[head]).to(device), budget)
-        fit = chosen.fit
-        if part is not sample:
+        terms, fit = pruner.prune(
+            chosen.terms,
+            chosen.fit.weights,
+            torch.from_numpy(other.attention[head]).to(device),
+            budget.terms,
+        )
+        if other is not sample:
             fit = fit_weights(
                 rows,
-                features_of(chosen.terms, sample, device),
+                features_of(terms, sample, device),
                 torch.from_numpy(sample.attention[head]).to(device),
                 "overlap",
                 start=fit.weights,
                 ridge=budget.ridge,
                 steps=FINAL_STEPS,
             )
-        return Fitted(chosen.terms, fit.weights.cpu().numpy())
+        return Fitted(terms, fit.weights.cpu().numpy())
 
     return for_all_heads(work, len(sample.attention))
 
