@@ -6,7 +6,8 @@ current formula, the term that holds on the cells `U` has the score `(sum_U e)^2
 up to what it shares with the terms already there. Both sums are additive over the values of an
 attribute, so they are tabled once for every pair of values (`tables`), and the best sets are found
 by turns: with one set held, the values of the other are sorted by `sum e / sum p (1 - p)`, of which
-the best set is a prefix (Fisher 1958; Breiman et al. 1984, section 4.2).
+the best set is a prefix (Fisher 1958; Breiman et al. 1984, section 4.2). Distances are taken as a
+range of neighbours: a reader makes nothing of -12, -7 and 3.
 """
 
 import json
@@ -215,6 +216,19 @@ def _best_set(
     return chosen, best
 
 
+def _best_range(
+    score: Float[np.ndarray, " a"], weight: Float[np.ndarray, " a"], floor: float
+) -> tuple[Bool[np.ndarray, " a"], float]:
+    """The run of neighbouring values that scores best; never the rest."""
+    total, mass = (np.concatenate([[0.0], np.cumsum(one[:-1])]) for one in (score, weight))
+    value = (total[None, :] - total[:, None]) ** 2 / (mass[None, :] - mass[:, None] + floor)
+    value = np.where(np.tri(len(total), k=MAX_MEMBERS, dtype=bool), np.triu(value, 1), 0)
+    start, end = np.unravel_index(int(np.argmax(value)), value.shape)
+    chosen = np.zeros(len(score), bool)
+    chosen[start:end] = value[start, end] > 0
+    return chosen, float(value[start, end])
+
+
 def _grow_one(
     table: Table, score: Float[np.ndarray, "a b"], weight: Float[np.ndarray, "a b"], floor: float
 ) -> list[tuple[float, Bool[np.ndarray, " a"], Bool[np.ndarray, " b"]]]:
@@ -222,7 +236,8 @@ def _grow_one(
     a, b = table.shape
     every = np.ones(b, bool)
     if table.second is None:
-        first, value = _best_set(score[:, 0], weight[:, 0], floor)
+        best = _best_range if table.first.name == "distance" else _best_set
+        first, value = best(score[:, 0], weight[:, 0], floor)
         return [(value, first, every)] if value > 0 else []
     starts = [every]
     if table.second.name == "distance":
@@ -238,7 +253,8 @@ def _grow_one(
                 break
             if turn == 0 and second.all():
                 found.append((value, first, second))
-            changed, value = _best_set(score[first].sum(0), weight[first].sum(0), floor)
+            best = _best_range if table.second.name == "distance" else _best_set
+            changed, value = best(score[first].sum(0), weight[first].sum(0), floor)
             if not changed.any() or (changed == second).all():
                 break
             second = changed

@@ -1,17 +1,18 @@
 """Letting go of what a formula does not need: terms, and conditions of terms.
 
-A formula costs ink: a term as much as it has comparisons and, for its literal sets, a tenth of that
+A formula costs ink: a term as much as it has comparisons and, for its literal sets, a fifth of that
 for every member. Whatever raises the smooth overlap by less than `price` for each unit of ink goes:
 a term goes altogether, or a simpler one takes its place (the same without one of its conditions).
 So collinear terms become one, and of two that do the same the plainer stays. What a move costs is
 foreseen from the Gauss-Newton model of all terms and their simpler forms together, where all other
 weights adapt (the optimal-brain-surgeon criterion; Hassibi and Stork, NeurIPS 1992), and the best
 move is then tried: the weights are refitted, and it is taken back if it cost more than it saves.
+At last the literal sets let go of members that do not gain their ink.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -35,17 +36,16 @@ from headscribe.relations.syntax import Logic, canonical
 _MEMBER = 0.2
 _STEPS = 3
 _TOLERANCE = 1e-5
-_COLLINEAR = 10.0  # variance inflation from which a term is tried though it seems to matter
-_SUSPECTS = 3
-_FAR = 100.0
+_HOPE = 10.0  # what is foreseen is mostly too much, by several times: the overlap has kinks
+_REFUSED = 3
 
 
-@lru_cache(maxsize=None)
+@cache
 def _atoms(source: str) -> int:
     return parse(source).atoms
 
 
-@lru_cache(maxsize=None)
+@cache
 def _less(relation: str) -> tuple[str, ...]:
     """A conjunction without some of its conditions."""
     expression = parse(relation).expression
@@ -60,7 +60,7 @@ def _less(relation: str) -> tuple[str, ...]:
 
 
 def ink(term: Compound) -> float:
-    """What a term costs a reader: comparisons, and a tenth for every member of a set of several."""
+    """What a term costs a reader: comparisons, and a fifth for every member of a set of several."""
     members = sum(len(values) for _, values in term.sets if len(values) > 1)
     return _atoms(term.source) + _MEMBER * members
 
@@ -87,7 +87,6 @@ class Move:
         saved: ink.
         cost: what the objective is foreseen to lose.
         weights: what the weights would be, of the terms that stay and then of the new one.
-        inflation: variance inflation of the term among the others.
     """
 
     term: int
@@ -95,7 +94,6 @@ class Move:
     saved: float
     cost: float
     weights: Float[np.ndarray, " n"]
-    inflation: float
 
 
 @dataclass
@@ -163,9 +161,8 @@ class Pruner:
         """Refit without the term and keep that, unless it costs more than it saves."""
         kept = [i for i in range(len(work.terms)) if i != move.term]
         terms, features = [work.terms[i] for i in kept], work.features[:, kept]
-        by = None
-        if move.by is not None:
-            by = list(work.columns)[move.by - len(work.terms)]
+        by = self._substitute(work, move)
+        if by is not None:
             terms.append(by)
             features = torch.cat([features, work.columns[by][:, None]], 1)
         fit = self._fit(features, real, torch.from_numpy(move.weights).to(real.device))
@@ -186,49 +183,32 @@ class Pruner:
             dropped += term.members - terms[k].members
         if not dropped:
             return
-        columns = [
-            work.features[:, k] if new == old else torch.from_numpy(new.column(self.sample)).to(real)
-            for k, (new, old) in enumerate(zip(terms, work.terms, strict=True))
-        ]
-        features = torch.stack(columns, 1)
+        features = work.features.clone()
+        for k, (new, old) in enumerate(zip(terms, work.terms, strict=True)):
+            if new != old:
+                features[:, k] = torch.from_numpy(new.column(self.sample)).to(real)
         fit = self._fit(features, real, work.fit.weights)
         if fit.objective - work.fit.objective <= self.price * _MEMBER * dropped:
             work.terms, work.features, work.fit = terms, features, fit
 
     def _best(self, work: _Working, real: Tensor, *, over: bool) -> Move | None:
-        """The move that is foreseen to save most beyond its cost; None where none is worth it."""
+        """The move that costs least for the ink that it saves; None where none may be worth it."""
         if not work.terms:
             return None
         self._extend(work, over=over)
-        moves = list(self._moves(work, real))
-        if over:
-            return min((m for m in moves if m.by is None), key=self._net)
-        names = list(work.columns)
-        open_moves = [
-            move
-            for move in moves
-            if (
-                work.terms[move.term],
-                None if move.by is None else names[move.by - len(work.terms)],
-            )
-            not in work.refused
-        ]
-        best = min(open_moves, key=self._net, default=None)
-        if best is not None and self._net(best) < 0:
+        moves = [move for move in self._moves(work, real) if over or self._open(work, move)]
+        best = min(moves, key=lambda move: move.cost / move.saved, default=None)
+        if best is None or over:
             return best
-        if len(work.refused) >= _SUSPECTS:
-            return None
-        suspects = [
-            move
-            for move in open_moves
-            if move.by is None
-            and move.inflation > _COLLINEAR
-            and move.cost < _FAR * self.price * move.saved
-        ]
-        return max(suspects, key=lambda move: move.inflation, default=None)
+        promising = best.cost <= _HOPE * self.price * best.saved
+        return best if promising and len(work.refused) < _REFUSED else None
 
-    def _net(self, move: Move) -> float:
-        return move.cost - self.price * move.saved
+    def _open(self, work: _Working, move: Move) -> bool:
+        return (work.terms[move.term], self._substitute(work, move)) not in work.refused
+
+    @staticmethod
+    def _substitute(work: _Working, move: Move) -> Compound | None:
+        return None if move.by is None else list(work.columns)[move.by - len(work.terms)]
 
     def _extend(self, work: _Working, *, over: bool) -> None:
         """Bring the columns of simpler forms up to the terms that are left."""
@@ -258,17 +238,15 @@ class Pruner:
         spread = variances(every).cpu().numpy()
         slope = gradient.cpu().numpy() + 2 * self.ridge * spread * weights
         bend = curvature.cpu().numpy() + 2 * self.ridge * np.diag(spread)
-        inverse = np.linalg.pinv(bend[:count, :count], hermitian=True)
-        inflation = np.diag(bend)[:count] * np.diag(inverse)
         place = {term: count + i for i, term in enumerate(work.columns)}
         for k, term in enumerate(work.terms):
             kept = [i for i in range(count) if i != k]
             shorter = [one for one in simpler(term, self.sample.position) if one in place]
-            for by in (None, *(place[one] for one in shorter)):
-                free = kept if by is None else [*kept, by]
-                spared = 0.0 if by is None else ink(list(work.columns)[by - count])
-                cost, moved = _without(slope, bend, weights, k, free)
-                yield Move(k, by, ink(term) - spared, cost, moved, float(inflation[k]))
+            yield Move(k, None, ink(term), *_without(slope, bend, weights, k, kept))
+            for one in shorter:
+                by, saved = place[one], ink(term) - ink(one)
+                if saved > 0:
+                    yield Move(k, by, saved, *_without(slope, bend, weights, k, [*kept, by]))
 
 
 def trimmed(
@@ -298,6 +276,9 @@ def trimmed(
             code = np.array([index[v] for v in sample.tokens[attribute][token[cell]]], np.int64)
         loss = np.bincount(code, cost, len(values))
         keep = loss >= price
+        if name == "distance":
+            inside = np.flatnonzero(keep)
+            keep[inside.min(initial=len(keep)) : inside.max(initial=-1) + 1] = True
         keep[int(np.argmax(loss))] = True
         sets.append((name, tuple(v for v, kept in zip(values, keep, strict=True) if kept)))
     return Compound(term.gate, tuple(sets))

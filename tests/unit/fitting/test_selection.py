@@ -7,8 +7,9 @@ from headscribe.fitting.atlas import collect
 from headscribe.fitting.formula import Formula, Term
 from headscribe.fitting.grown import Compound, _compound, tables
 from headscribe.fitting.pool import MAX_ATOMS, relation_pool
-from headscribe.fitting.selection import GATES, Budget, Design, _Projection, choose_terms
+from headscribe.fitting.selection import GATES, Budget, Design, _Projection
 from headscribe.fitting.solver import fit_weights
+from headscribe.fitting.stages import choose_all
 from headscribe.relations import parse
 from tests.oracles import fitting as oracle
 from tests.unit.fitting.passages import drawn, passage
@@ -109,11 +110,10 @@ def test_known_terms_come_back():
     items = [
         (p, np.stack([drawn(f, p, FULL, rng, 60.0) for f in formulas]), FULL) for p in passages
     ]
-    design = Design(collect(items), CPU, grown=False)
+    sample = collect(items)
     found = expected = hits = 0
-    for formula, real in zip(formulas, design.sample.attention, strict=True):
-        budget = Budget(terms=len(formula.terms), grown=0)
-        sources = {t.source for t in choose_terms(design, torch.from_numpy(real), budget).terms}
+    for fitted, formula in zip(choose_all(sample, Budget(), 0, CPU), formulas, strict=True):
+        sources = {term.source for term in fitted.terms}
         names = {parse(term.relation).source for term in formula.terms}
         found, expected = found + len(sources), expected + len(names)
         hits += len(sources & names)
@@ -129,8 +129,7 @@ def _formula(*terms):
 @pytest.mark.parametrize("terms", [3, 30])
 def test_formulas_stay_within_their_bounds(terms):
     sample, _ = sample_of(12, mass=3.0)
-    design = Design(sample, CPU)
-    chosen = choose_terms(design, torch.from_numpy(sample.attention[0]), Budget(terms=terms))
+    (chosen,) = choose_all(sample, Budget(terms=terms, price=0.0), 0, CPU)
     atoms = [parse(term.source).atoms for term in chosen.terms]
     assert len(atoms) <= terms
     assert max(atoms) <= MAX_ATOMS
