@@ -124,8 +124,8 @@ SAYS = {
     ),
     "recovery": (
         "Dirichlet rows around {formulas} known formulas on the recorded texts, {repetitions} "
-        "repetitions: precision of the terms {precision:.3f}, recall {recall:.3f}; {exact} formulas "
-        "come back without an error.\nWeights of terms that were chosen on one half of the texts, "
+        "repetitions: precision of the terms {precision:.3f}, recall {recall:.3f}; {exact} come\n"
+        "back without an error. Weights of terms that were chosen on one half of the texts, "
         "fitted by cross-entropy on the other half: the 95 % intervals cover {coverage:.1%} of "
         "{weights} true weights\n({least:.1%} to {most:.1%} by formula and term).\n"
     ),

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from headscribe.api.formulas import stored_formulas
 from headscribe.results.examples import read_examples
 from headscribe.results.run import Run
 from tests.integration.test_command_line import headscribe, wrong
@@ -138,6 +139,31 @@ def test_the_altered_model_talks(folder: Path) -> None:
     found = json.loads(done.stdout)
     assert all(text.startswith("Once upon a time") for text in found.values())
     assert found["unaltered"] != found["replaced"]
+
+
+def test_a_formula_is_edited_and_used_wherever_a_pattern_can(folder: Path) -> None:
+    """`formulas.txt` of a run: best head first; edited it is scored again, and replaces heads."""
+    written = (folder / "atlas" / "formulas.txt").read_text()
+    stored = stored_formulas(folder / "atlas")
+    assert list(stored) == list(stored_formulas(folder / "atlas" / "formulas.txt"))
+    head, formula = next(iter(stored.items()))
+    assert written.startswith(head.prose)
+    (folder / "edited.txt").write_text(f"mine\n   +9.0  key.is_bos\n\n{formula}\n")
+    assert "mine: ok" in headscribe("patterns", "check", "edited.txt", cwd=folder).stdout
+    done = headscribe(
+        "survey", "model", "--text", "test.jsonl", "--max-tokens", 32, "--annotator", "plain",
+        "--patterns", "next", "--pattern-file", "edited.txt", "--out", "again", "--json",
+        cwd=folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    best = {row["pattern"]: row["head"] for row in reversed(json.loads(done.stdout)["top"])}
+    assert {"mine", head.prose} <= set(best)
+    assert best[head.prose] == str(head), "of all heads a formula describes its own best"
+    told = headscribe(
+        "replace", "model", "--programs", "atlas/formulas.txt", "--generate", "Once", "--json",
+        cwd=folder,
+    )  # fmt: skip
+    assert json.loads(told.stdout)["replaced"].startswith("Once")
 
 
 def test_wrong_use(folder: Path) -> None:

@@ -1,6 +1,5 @@
 """A formula for every head: fitted, scored on unseen text, kept in a run directory."""
 
-import json
 import shutil
 import time
 from collections.abc import Sequence
@@ -11,16 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headscribe.api.choice import choose_patterns
+from headscribe.api.formulas import fit_run
 from headscribe.api.inputs import CorpusLike, Inputs, Reporter, open_inputs, silent
-from headscribe.core.errors import RunError, UsageError
+from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.results.run import Run
 
 if TYPE_CHECKING:
+    import torch
+
     from headscribe.fitting.atlas import Atlas
     from headscribe.fitting.examples import Examples
     from headscribe.fitting.features import Sample
-    from headscribe.fitting.formula import Formula
     from headscribe.models.loading import Source
     from headscribe.models.model import Model
     from headscribe.models.recorded import Recording
@@ -40,7 +41,9 @@ def fit(
     limit: int | None = None,
     max_tokens: int | None = None,
     look_ahead: bool | None = None,
+    threshold: float = 0.05,
     seed: int = 0,
+    device: str | None = None,
     out: str | Path | None = None,
     resume: bool = False,
     report: Reporter = silent,
@@ -57,7 +60,10 @@ def fit(
         max_tokens: cut every text to so many tokens.
         look_ahead: relations may read tokens after the query where the layer is causal; None: not
             in causal models, so that the formulas can replace their heads.
+        threshold: a label is a pattern that gains more than that, in IoU and in Jensen-Shannon
+            distance, on unseen texts.
         seed: deals texts to folds, chooses rows.
+        device: where weights are fitted: `cpu` or `cuda`; None: a GPU if there is one.
         out: directory of the run; None keeps nothing on disk.
         resume: go on with the unfinished run in `out`.
         report: hears of the progress.
@@ -76,13 +82,14 @@ def fit(
 
     if terms < 1:
         raise UsageError(f"expected at least 1 term a formula, got {terms}")
+    where = _device(device)
     started = time.monotonic()
     inputs = open_inputs(model, texts, annotator, limit, max_tokens, report)
     causal = any(inputs.source.visibility(i).causal for i in range(inputs.source.layers))
     ahead = not causal if look_ahead is None else look_ahead
     run = None
     if out is not None:
-        config = _config(inputs, terms, seed, ahead)
+        config = _config(inputs, terms, seed, ahead) | {"threshold": threshold}
         run = _resumed(out, config) if resume else _create(inputs, out, config)
     elif resume:
         raise UsageError("expected the directory of the run to resume (--out RUN)")
@@ -104,15 +111,34 @@ def fit(
         folds=FOLDS,
         test=unseen,
         seed=seed,
+        threshold=threshold,
+        device=where,
         progress=told,
         checkpoint=None if run is None else run.folder / STAGES,
     )
     report("comparing heads", 0, 1)
-    atlas = replace(atlas, findings=find(atlas.fitted, atlas.by_fold, sample, unseen, seed))
+    atlas = replace(
+        atlas, findings=find(atlas.fitted, atlas.by_fold, sample, unseen, seed, threshold)
+    )
     report("comparing heads", 1, 1)
     if run is not None:
         _write(run, atlas, examples, time.monotonic() - started)
     return atlas
+
+
+def _device(name: str | None) -> "torch.device":
+    """The device to fit on; a kind without sparse matrices in double precision gives the CPU."""
+    import torch
+
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"expected a device such as cpu or cuda, got {name!r}") from error
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError("expected a CUDA device, this machine has none: leave out --device")
+    return found if found.type == "cuda" else torch.device("cpu")
 
 
 def _sample(
@@ -176,45 +202,10 @@ def _write(run: Run, atlas: "Atlas", examples: "Examples", seconds: float) -> No
     for name, table in run_tables(atlas, atlas.findings).items():
         run.write_table(name, table)
     run.write_table("examples", examples.table(atlas.heads))
+    best = sorted(atlas.heads, key=lambda one: -one.scores["formula", "raw", "iou"].mean)
+    run.write_text("formulas.txt", "\n\n".join(map(str, best)) + "\n")
     run.finish(atlas=atlas.to_json(), seconds=round(seconds, 2))
     shutil.rmtree(run.folder / STAGES, ignore_errors=True)
-
-
-def stored_formulas(folder: str | Path) -> "dict[HeadId, Formula]":
-    """The formulas of a fit, by head, best explained first (IoU on texts that chose nothing).
-
-    Raises:
-        UsageError: the folder holds no finished fit.
-        RunError: a formula in it is damaged.
-    """
-    from headscribe.fitting.formula import Formula
-
-    run = _fit_run(folder)
-    rows = run.table("formulas").to_pylist()
-    rows.sort(key=lambda row: -(row["formula_raw_iou_mean"] or 0.0))
-    try:
-        return {
-            HeadId(row["layer"], row["head"]): Formula.from_json(json.loads(row["formula"]))
-            for row in rows
-        }
-    except json.JSONDecodeError as error:
-        raise RunError(f"{folder}: a stored formula is damaged ({error})") from error
-
-
-def stored_texts(folder: str | Path) -> int:
-    """How many texts the formulas of a fit were fitted on.
-
-    Raises:
-        UsageError: the folder holds no fit.
-    """
-    return int(_fit_run(folder).manifest["corpus"]["texts"])
-
-
-def _fit_run(folder: str | Path) -> Run:
-    run = Run.open(folder)
-    if run.manifest["kind"] != "fit":
-        raise UsageError(f"expected the run of a fit in {folder}, got a {run.manifest['kind']}")
-    return run
 
 
 def stored_mixtures(folder: str | Path) -> "dict[HeadId, list[dict[str, Any]]]":
@@ -227,7 +218,7 @@ def stored_mixtures(folder: str | Path) -> "dict[HeadId, list[dict[str, Any]]]":
     Raises:
         UsageError: the folder holds no finished fit with mixtures.
     """
-    run = _fit_run(folder)
+    run = fit_run(folder)
     found: dict[HeadId, list[dict[str, Any]]] = {}
     for row in run.table("mixtures").to_pylist():
         head = HeadId(row.pop("layer"), row.pop("head"))

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headscribe.api.fit import stored_formulas
+from headscribe.api.formulas import stored_formulas
 from headscribe.api.inputs import Reporter, silent
 from headscribe.api.replace import opened_model
 from headscribe.core.errors import UsageError, unknown_name

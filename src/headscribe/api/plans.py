@@ -1,5 +1,7 @@
 """What is to replace which head: formulas of a fit, a plan file, or programs given by head.
 
+Formulas are those of a run, or of a file such as its `formulas.txt`, edited perhaps.
+
 A plan file names one program a line, by head, in the order in which the heads are replaced:
 
     # layer.head: a catalogue pattern, a relation, a Python file, `zero`, `profile` or `mean`
@@ -13,7 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from headscribe.api.fit import stored_formulas
+from headscribe.api.formulas import holds_formulas, stored_formulas
 from headscribe.api.trying import pattern_of
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
@@ -57,7 +59,7 @@ def programs_of(
     """
     if isinstance(given, str | Path):
         path = Path(given)
-        if not path.is_file():
+        if not path.is_file() or holds_formulas(path):
             return dict(stored_formulas(path))
         listed = [(f"{path}, line {number}: ", head, said) for number, head, said in _lines(path)]
         folder = path.parent

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headscribe.api.fit import stored_texts
+from headscribe.api.formulas import stored_texts
 from headscribe.api.inputs import CorpusLike, Reporter, corpus, model_inputs, silent
 from headscribe.api.plans import Programs, programs_of
 from headscribe.core.errors import UsageError

@@ -38,6 +38,9 @@ def fit(
         ),
     ] = None,
     terms: Annotated[int, typer.Option("--terms", min=1, help="Terms a formula.")] = 12,
+    threshold: Annotated[
+        float, typer.Option("--threshold", min=0, help="What a label has to gain, in IoU and JSD.")
+    ] = 0.05,
     look_ahead: Annotated[
         bool | None,
         typer.Option(
@@ -69,6 +72,8 @@ def fit(
             source,
             texts,
             terms=terms,
+            threshold=threshold,
+            device=device,
             test=unseen,
             annotator=annotator,
             limit=limit,

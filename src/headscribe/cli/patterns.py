@@ -1,7 +1,6 @@
 """`headscribe patterns`: list, show, try, check."""
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -94,15 +93,15 @@ def try_relation(
 
 @app.command("check")
 def check_file(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A file of relations.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A file of relations or formulas.")],
     trust: Annotated[
         bool, typer.Option("--trust", help="Run a Python file that you wrote yourself.")
     ] = False,
 ) -> None:
     """Check a file of patterns: every relation is parsed, every name is free."""
-    from headscribe.patterns.files import load_patterns
+    from headscribe.api.formulas import patterns_of_file
 
-    found = load_patterns(Path(file), trust=trust)
+    found = patterns_of_file(file, trust=trust)
     if not found:
         raise UsageError(f"expected at least one pattern in {file}, got none")
     for pattern in found:

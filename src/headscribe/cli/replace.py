@@ -30,8 +30,9 @@ def replace(
         typer.Option(
             "--programs",
             metavar="RUN|FILE",
-            help="The run of a fit of this model, or a file of lines `LAYER.HEAD: PROGRAM`, where "
-            "PROGRAM is a pattern, a relation, a .py file, zero, profile or mean.",
+            help="The run of a fit, a file of formulas by head, or one of lines "
+            "`LAYER.HEAD: PROGRAM`, where PROGRAM is a pattern, a relation, a .py file, zero, "
+            "profile or mean.",
         ),
     ],
     text: TextOption = None,

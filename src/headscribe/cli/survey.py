@@ -2,7 +2,6 @@
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -62,7 +61,7 @@ def survey(
         typer.Option(
             "--pattern-file",
             metavar="FILE",
-            help="A file of relations, or with --trust a Python file, beside the others.",
+            help="A file of relations or formulas, or with --trust of Python, beside the others.",
             show_default=False,
         ),
     ] = None,
@@ -95,9 +94,9 @@ def survey(
     source, texts = source_of(model, text, recorded, device, dtype, stack)
     chosen = named_patterns(patterns, pattern or [])
     if pattern_file is not None:
-        from headscribe.patterns.files import load_patterns
+        from headscribe.api.formulas import patterns_of_file
 
-        chosen = [*(chosen or ["default"]), *load_patterns(Path(pattern_file), trust=trust)]
+        chosen = [*(chosen or ["default"]), *patterns_of_file(pattern_file, trust=trust)]
     with progress() as report:
         found = run_survey(
             source,

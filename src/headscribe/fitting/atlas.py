@@ -25,8 +25,8 @@ from headscribe.fitting.catalogue import best_pattern, pattern_iou
 from headscribe.fitting.checkpoint import Checkpoint
 from headscribe.fitting.features import Collector, Sample
 from headscribe.fitting.formula import Formula, Term
-from headscribe.fitting.heads import METRICS, Atlas, Estimate, HeadFormula, series
-from headscribe.fitting.labels import label_heads
+from headscribe.fitting.heads import ALL_METRICS, Atlas, Estimate, HeadFormula, series
+from headscribe.fitting.labels import THRESHOLD, label_heads
 from headscribe.fitting.pool import grown_attributes, relation_pool
 from headscribe.fitting.selection import Budget
 from headscribe.fitting.solver import Rows
@@ -100,6 +100,7 @@ def fit_heads(
     folds: int = 5,
     test: Sample | None = None,
     seed: int = 0,
+    threshold: float = THRESHOLD,
     device: torch.device | None = None,
     progress: Progress | None = None,
     checkpoint: Path | None = None,
@@ -113,6 +114,7 @@ def fit_heads(
         folds: number of folds, where there is no `test`.
         test: what `collect` made of texts to score, with the same pool.
         seed: deals groups to folds and chooses the rows that terms are chosen on.
+        threshold: what a label has to gain.
         device: where to compute; the CPU by default.
         progress: told of every stage.
         checkpoint: a folder to keep finished stages in; a killed fit goes on from them.
@@ -154,14 +156,18 @@ def fit_heads(
         heads, formulas, scored, group, budget, 0 if test is not None else folds, by_fold
     )
     atlas = replace(atlas, fitted=tuple(final))
-    return _with_patterns(atlas, sample, text_fold, seed) if sample.patterns else atlas
+    return _with_patterns(atlas, sample, text_fold, seed, threshold) if sample.patterns else atlas
 
 
 def _with_patterns(
-    atlas: Atlas, sample: Sample, text_fold: Int[np.ndarray, " texts"], seed: int
+    atlas: Atlas,
+    sample: Sample,
+    text_fold: Int[np.ndarray, " texts"],
+    seed: int,
+    threshold: float,
 ) -> Atlas:
     """Add labels and the best patterns of the catalogue, measured on the texts to fit."""
-    labels = label_heads(sample, seed)
+    labels = label_heads(sample, seed, threshold=threshold)
     best = best_pattern(pattern_iou(sample), sample.patterns, text_fold)
     group = number_groups(sample.groups)
     found = [
@@ -188,7 +194,7 @@ def _atlas(
             )
             for what in ("formula", "profile", "gain")
             for view in ("raw", "content")
-            for metric in METRICS
+            for metric in ALL_METRICS
         }
         found.append(HeadFormula(head, formulas[h], scores))
     return Atlas(tuple(found), budget.terms, folds, scored, group, tuple(by_fold))

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from headscribe.fitting.features import Sample
-from headscribe.fitting.labels import Label, label_heads
+from headscribe.fitting.labels import THRESHOLD, Label, label_heads
 from headscribe.fitting.mixture import Part, decompose
 from headscribe.fitting.similarity import (
     Cover,
@@ -52,6 +52,7 @@ def find(
     sample: Sample,
     test: Sample | None = None,
     seed: int = 0,
+    threshold: float = THRESHOLD,
 ) -> Findings:
     """Look at all heads of a fit together.
 
@@ -61,6 +62,7 @@ def find(
         sample: what they were fitted to, with predictions of patterns.
         test: the texts that were scored, if they were texts of their own.
         seed: as in `fit_heads`; halves are dealt apart from folds.
+        threshold: what a label has to gain.
     """
     if test is None:
         fold = np.array([fold_of(bucket_of(g, seed), len(by_fold)) for g in sample.groups])
@@ -74,7 +76,7 @@ def find(
         keep = half[sample.row_text] == side
         if not keep.any():
             return tuple(() for _ in sample.attention)
-        return label_heads(sample.only(keep), seed)
+        return label_heads(sample.only(keep), seed, threshold=threshold)
 
     return Findings(
         decompose(sample, seed=seed),

@@ -172,6 +172,30 @@ class Formula:
             raise UsageError("expected at least one term such as `+1.50  key.is_bos`, got none")
         return cls(title or "formula", tuple(terms))
 
+    @classmethod
+    def parse_all(cls, text: str) -> "tuple[Formula, ...]":
+        """Read several formulas, each under a line with its name.
+
+        Raises:
+            UsageError: as in `parse`, a name used twice, or a term above the first name.
+        """
+        blocks: list[list[str]] = []
+        for line in text.splitlines():
+            if not line.strip():
+                continue
+            if _TERM.fullmatch(line) is None:
+                blocks.append([line])
+            elif blocks:
+                blocks[-1].append(line)
+            else:
+                raise UsageError(f"expected a name above the first term, got {line.strip()!r}")
+        found = [cls.parse("\n".join(block)) for block in blocks]
+        names = [one.name for one in found]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise UsageError(f"expected every formula once, got {twice} twice")
+        return tuple(found)
+
     def to_json(self) -> dict[str, object]:
         """Everything that is known of it, weights in full precision."""
         return {"name": self.name, "terms": [asdict(term) for term in self.terms]}
@@ -197,3 +221,8 @@ class Formula:
         """The same relations with other weights; intervals and costs no longer apply."""
         fresh = [Term(t.relation, float(w)) for t, w in zip(self.terms, weights, strict=True)]
         return replace(self, terms=tuple(fresh))
+
+
+def are_formulas(text: str) -> bool:
+    """Whether a file's text holds formulas: some line is a signed weight and a relation."""
+    return any(_TERM.fullmatch(line) for line in text.splitlines())

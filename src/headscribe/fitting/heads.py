@@ -15,6 +15,9 @@ from headscribe.fitting.statistics import mean_interval
 
 METRICS = ("iou", "jsd")
 
+ALL_METRICS = (*METRICS, "overlap", "sae")
+"""The mean overlap `m` and `SAE = 2 (1 - m)` of a row follow from a text's IoU, `m / (2 - m)`."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -144,12 +147,15 @@ def series(
     by_text: Float[np.ndarray, "H 2 2 2 texts"], what: str, view: str, metric: str
 ) -> Float[np.ndarray, "H texts"]:
     """The scores of every head by text: of its `formula`, of its `profile`, or the `gain`."""
-    v, m = ("raw", "content").index(view), METRICS.index(metric)
+    v = ("raw", "content").index(view)
     if what == "gain":
-        sign = 1 if metric == "iou" else -1
-        difference: Float[np.ndarray, "H texts"] = by_text[:, 0, v, m] - by_text[:, 1, v, m]
-        return sign * difference
-    return by_text[:, ("formula", "profile").index(what), v, m]
+        one, two = (series(by_text, each, view, metric) for each in ("formula", "profile"))
+        return one - two if metric in ("iou", "overlap") else two - one
+    own = by_text[:, ("formula", "profile").index(what), v]
+    if metric in METRICS:
+        return own[:, METRICS.index(metric)]
+    overlap: Float[np.ndarray, "H texts"] = 2 * own[:, 0] / (1 + own[:, 0])
+    return overlap if metric == "overlap" else 2 - 2 * overlap
 
 
 def _summary(atlas: Atlas, what: str, metric: str) -> dict[str, float]:

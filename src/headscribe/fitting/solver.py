@@ -54,6 +54,8 @@ class Rows:
 
     def sums(self, values: Float[Tensor, "N *any"]) -> Float[Tensor, "R *any"]:
         """Add the cells of every row, always in the same order."""
+        if not values.numel():
+            return values.new_zeros((len(self.lengths), *values.shape[1:]))
         total: Tensor = torch.segment_reduce(values, "sum", lengths=self.lengths, unsafe=True)
         return total
 

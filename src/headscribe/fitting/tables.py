@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from headscribe.core.metrics import VIEWS
 from headscribe.fitting.findings import Findings
-from headscribe.fitting.heads import METRICS, Atlas, Estimate, HeadFormula, series
+from headscribe.fitting.heads import ALL_METRICS, Atlas, Estimate, HeadFormula, series
 from headscribe.fitting.labels import Label
 
 MATTERS = 0.05
@@ -104,7 +104,7 @@ def _layers(atlas: Atlas) -> Iterable[Row]:
         labelled = sum(bool(atlas.heads[i].labels) for i in places)
         for what in ("formula", "profile", "gain"):
             for view in VIEWS:
-                for metric in METRICS:
+                for metric in ALL_METRICS:
                     values = series(atlas.by_text[places], what, view, metric)
                     means = [atlas.heads[i].scores[what, view, metric].mean for i in places]
                     yield {

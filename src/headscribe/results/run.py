@@ -140,6 +140,10 @@ class Run:
             self.manifest["tables"].append(name)
         self.save()
 
+    def write_text(self, name: str, text: str) -> None:
+        """Write a file for people to read."""
+        self._replace(name, lambda path: path.write_text(text, encoding="utf-8"))
+
     def table(self, name: str) -> pa.Table:
         """Read a table.
 

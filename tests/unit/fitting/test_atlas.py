@@ -12,6 +12,7 @@ from headscribe.fitting.catalogue import pattern_iou
 from headscribe.fitting.features import Collector
 from headscribe.fitting.findings import find
 from headscribe.fitting.formula import Formula, Term
+from headscribe.fitting.heads import series
 from headscribe.fitting.labels import agreement, label_heads
 from headscribe.fitting.mixture import component_rows, decompose, distinct, mixture_weights
 from headscribe.fitting.profile import Profile, cell_classes, profile_rows
@@ -121,6 +122,11 @@ def test_scores_of_texts_of_their_own(sample):
     ]
     np.testing.assert_allclose(atlas.by_text[0, 0, 0, 0], [s["iou"] for s in scores], atol=1e-4)
     np.testing.assert_allclose(atlas.by_text[0, 0, 0, 1], [s["jsd"] for s in scores], atol=1e-4)
+    for metric in ("overlap", "sae"):
+        found = series(atlas.by_text, "formula", "raw", metric)[0]
+        np.testing.assert_allclose(found, [s[metric] for s in scores], atol=1e-4)
+    gain = atlas.heads[0].scores["gain", "raw", "sae"].mean
+    assert gain == pytest.approx(2 * atlas.heads[0].scores["gain", "raw", "overlap"].mean)
 
 
 def test_content_view_leaves_sinks_out(sample):
@@ -246,7 +252,7 @@ def test_one_formula_does_not_serve_two_kinds_of_head(sample, atlas):
     assert any("previous" in label.pattern for label in found.halves[0][0])
     tables = run_tables(atlas, found)
     assert {name: len(table) for name, table in tables.items() if name != "labels"} == {
-        "formulas": 2, "layers": 24, "mixtures": sum(map(len, found.mixtures)), "similarity": 1,
+        "formulas": 2, "layers": 48, "mixtures": sum(map(len, found.mixtures)), "similarity": 1,
         "dendrogram": 1, "covers": 6,
     }  # fmt: skip
     model = [row for row in tables["layers"].to_pylist() if row["layer"] is None]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from headscribe.core.errors import UsageError
 from headscribe.core.visibility import CAUSAL, FULL
-from headscribe.fitting.formula import Formula, Term
+from headscribe.fitting.formula import Formula, Term, are_formulas
 from headscribe.relations import Evaluator
 from tests.unit.fitting.passages import passage
 
@@ -96,3 +96,18 @@ def test_a_formula_has_36_comparisons_at_most():
     terms = tuple(Term(f"distance == {d} and key.is_bos and query.is_eos", 1.0) for d in range(13))
     with pytest.raises(UsageError, match="at most 36"):
         Formula("f", terms)
+
+
+def test_several_formulas_in_one_text():
+    text = "L0H1   IoU 0.5 on texts\n   +1.50  key.is_bos   -0.100\n\nmine\n  -2  distance > 0\n"
+    one, two = Formula.parse_all(text)
+    assert (one.name, one.terms) == ("L0H1", (Term("key.is_bos", 1.5),))
+    assert (two.name, two.terms) == ("mine", (Term("distance > 0", -2.0),))
+    assert are_formulas(text)
+    assert not are_formulas('# Mine.\nown: key.lower == "a" and distance == -1\n')
+    with pytest.raises(UsageError, match="a name above"):
+        Formula.parse_all("+1  key.is_bos")
+    with pytest.raises(UsageError, match="mine twice"):
+        Formula.parse_all("mine\n+1  key.is_bos\nmine\n+1  key.is_eos\n")
+    with pytest.raises(UsageError, match="at least one term"):
+        Formula.parse_all("mine\nyours\n+1  key.is_bos")
