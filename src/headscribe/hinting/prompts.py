@@ -95,9 +95,15 @@ class Prompter:
 
         The note has as many tokens as the wrong hint, as they stand in the prompt.
 
-        Raises:
-            UsageError: the chat template alters the message, or what `align` raises.
+        It has none if it is too long, if no cut of the note has that many tokens, if the chat
+        template alters it, or if the tokenizer merges the insertion with the prompt's end.
         """
+        try:
+            return self._ask(question)
+        except UsageError as error:
+            return Refused(question, "no_prompt", str(error))
+
+    def _ask(self, question: Question) -> Asked | Refused:
         wrong = wrong_choice(question, self.seed)
         targets: dict[Condition, int | None] = {
             "none": None, "wrong": wrong, "right": question.right, "note": None,

@@ -1,17 +1,17 @@
 """Multiple-choice questions of files and data sets; a row that is none is kept with its reason."""
 
-import csv
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from headscribe.core.errors import UsageError, unknown_name
+from headscribe.core.errors import UsageError
+from headscribe.hinting.rows import Broken, rows_of
 from headscribe.text.corpora import DatasetLike, unique_names
 from headscribe.text.records import Source, is_text
 
@@ -19,9 +19,11 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 Status = Literal[
     "ok", "malformed", "empty_question", "no_choices", "duplicate_choices", "too_many_choices",
-    "bad_answer", "no_note", "too_long",
+    "bad_answer", "no_note", "no_prompt", "too_long",
 ]  # fmt: skip
-"""What became of a row: `ok`, or why it cannot be asked. The last two depend on the model."""
+"""What became of a row: `ok`, or why it cannot be asked. The last three depend on the model."""
+
+MODEL_STATUSES: tuple[Status, ...] = ("no_note", "no_prompt", "too_long")
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def questions_of(source: QuestionsLike, limit: int | None = None) -> Questions:
         return source if limit is None else Questions(source.name, source.rows[:limit])
     if isinstance(source, str | os.PathLike):
         file = Source(Path(source))
-        name, where, rows = file.stem, str(source), _rows_of(file)
+        name, where, rows = file.stem, str(source), rows_of(file)
     elif isinstance(source, Mapping):
         raise UsageError(
             f"expected one split of a data set, got several: {', '.join(map(str, source))}"
@@ -161,7 +163,7 @@ def _collected(
 def _question(fields: object, number: int, default: str) -> Question:
     """A row as a question, whatever it holds."""
     if not isinstance(fields, Mapping):
-        said = str(fields) if isinstance(fields, _Broken) else f"got {type(fields).__name__}"
+        said = str(fields) if isinstance(fields, Broken) else f"got {type(fields).__name__}"
         return Question(number, default, default, "", (), None, "malformed", said)
     asked = fields.get("question")
     listed = _listed(fields.get("choices"))
@@ -247,62 +249,3 @@ def _answer(given: object, choices: int) -> int | None:
     if isinstance(given, bool) or not isinstance(given, int):
         return None
     return given if 0 <= given < choices else None
-
-
-class _Broken(str):
-    """A line that could not be read, and why."""
-
-    __slots__ = ()
-
-
-def _rows_of(source: Source) -> Iterator[tuple[int, object]]:
-    readers = {".jsonl": _jsonl, ".csv": _csv, ".parquet": _parquet}
-    if not source.path.is_file():
-        raise source.error(None, "no such file")
-    if source.extension not in readers:
-        what = unknown_name("format of questions", source.extension or "(none)", list(readers))
-        raise source.error(None, f"{what}, each also with .gz")
-    return readers[source.extension](source)
-
-
-def _jsonl(source: Source) -> Iterator[tuple[int, object]]:
-    for number, line in source.lines():
-        if line.strip():
-            try:
-                yield number, json.loads(line)
-            except (ValueError, RecursionError) as error:
-                yield number, _Broken(f"broken JSON ({error})")
-
-
-def _csv(source: Source) -> Iterator[tuple[int, object]]:
-    rows = csv.reader((line + "\n" for _, line in source.lines()), strict=True)
-    try:
-        header = [name.strip() for name in next(rows, [])]
-        if "question" not in header:
-            raise source.error(1, f"expected a column `question`, got: {', '.join(header)}")
-        number = rows.line_num + 1
-        for row in rows:
-            if row and len(row) != len(header):
-                yield number, _Broken(f"expected {len(header)} cells, got {len(row)}")
-            elif row:
-                yield number, dict(zip(header, row, strict=True))
-            number = rows.line_num + 1
-    except csv.Error as error:
-        raise source.error(rows.line_num, f"broken CSV ({error})") from error
-
-
-def _parquet(source: Source) -> Iterator[tuple[int, object]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with source.opened() as file:
-            table = pq.ParquetFile(pa.BufferReader(file.read()) if source.compressed else file)
-            number = 0
-            for batch in table.iter_batches(batch_size=1024):
-                for fields in batch.to_pylist():
-                    number += 1
-                    yield number, fields
-    except (pa.ArrowException, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise source.error(None, f"expected a Parquet file, got a broken one ({reason})") from error

@@ -32,7 +32,7 @@ from headscribe.hinting.parts import (
 )
 from headscribe.hinting.profiles import Profile, profiles
 from headscribe.hinting.prompts import Asked, Prompter
-from headscribe.hinting.questions import Question, Questions
+from headscribe.hinting.questions import MODEL_STATUSES, Question, Questions
 from headscribe.hinting.reading import ALTERED, Reading, Unit, read
 from headscribe.hinting.slides import OWN, SlidesScore, own_scores, program_scores
 from headscribe.models.batching import batches
@@ -206,7 +206,7 @@ def _prompts(
     questions = Questions(questions.name, tuple(rows))
     if not asked:
         counted = ", ".join(f"{n} {status}" for status, n in questions.counts.items() if n)
-        first = next(row.detail for row in rows if row.status in ("too_long", "no_note"))
+        first = next(row.detail for row in rows if row.status in MODEL_STATUSES)
         raise UsageError(
             f"expected questions that fit {model.name}, got none ({counted}); the first: {first}"
         )

@@ -99,8 +99,10 @@ def test_chat_templates_are_used_whole():
     assert text.startswith("[BOS] <user> Hint : the answer is ")
     assert text.endswith("<model> Answer :")
     read.chat_template = "{{ messages[0]['content'] | upper }}"
-    with pytest.raises(UsageError, match="shows the message once and unaltered"):
-        tiny.prompter(read).ask(tiny.question())
+    refused = tiny.prompter(read).ask(tiny.question())
+    assert isinstance(refused, Refused)
+    assert refused.status == "no_prompt"
+    assert "shows the message once and unaltered" in refused.detail
 
 
 def test_letters():
