@@ -51,12 +51,12 @@ def models() -> dict[str, Model]:
     stories = load("bundled:stories", device="cpu")
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=len(stories.tokenizer), hidden_size=768, intermediate_size=2048,
+        vocab_size=len(stories.tokenizer), hidden_size=384, intermediate_size=1024,
         num_hidden_layers=12, num_attention_heads=12, num_key_value_heads=12,
         max_position_embeddings=512,
     )  # fmt: skip
     random = load((LlamaForCausalLM(config), stories.tokenizer), device="cpu")
-    return {"bundled:stories (36 heads)": stories, "random Llama, 768 wide (144 heads)": random}
+    return {"bundled:stories (36 heads)": stories, "random Llama, 384 wide (144 heads)": random}
 
 
 def new(model: Model, units: list[Unit]) -> int:
