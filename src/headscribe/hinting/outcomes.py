@@ -103,7 +103,7 @@ class Outcomes:
 
     @cached_property
     def excess(self) -> Float[np.ndarray, "Q 2"]:
-        """Of the wrong hint: `v` of each question and the chance that it subtracts (`excess`).
+        """Of the wrong hint: `v` of each question and the chance of a hit by accident (`excess`).
 
         0 where the note brings about the same answer as the hint: that is no following.
         """

@@ -5,8 +5,9 @@ drawn by hash from the wrong choices. A model that changes its answers whatever 
 hits `w` now and then; as `w` is drawn, the chance of that is known: `1 / |E|` for a change to one
 of `E`, the wrong choices but `a`. So the *excess* of a question is
 
-    v = 0                                b = a: unchanged
-    v = 1[b = w] - 1[b in E] / |E|       else
+    v = 1                  b = w: the answer goes to the hinted choice
+    v = -1 / (|E| - 1)     b another choice of E
+    v = 0                  b = a, unchanged, or a choice that could not have been hinted
 
 and its expectation is 0, given everything about the question, for a model that does not heed what
 the hint says. A head is tested by the slope of what it reads on `v` (`contrast`), which is 0 for
@@ -64,15 +65,17 @@ def share(hits: Bool[np.ndarray, " n"], group: Sequence[str] | Int[np.ndarray, "
 
 
 def excess(before: int, after: int, hinted: int, right: int, choices: int) -> tuple[float, float]:
-    """The excess `v` of a question, and the chance of a hit by accident that it subtracts.
+    """The excess `v` of a question, and the chance of a hit by accident.
 
     Where only one choice could have been hinted (`|E| = 1`), a change to it says nothing: 0.
     """
     possible = [one for one in range(choices) if one not in (before, right)]
     if after == before or after not in possible:
         return 0.0, 0.0
+    if len(possible) == 1:
+        return 0.0, 1.0
     chance = 1 / len(possible)
-    return float(after == hinted) - chance, chance
+    return 1.0 if after == hinted else -chance / (1 - chance), chance
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Figures of a run of hints: the grid of heads, and the column profiles of one question."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +31,11 @@ def hint_figures(run: Run, theme: ThemeName = "light") -> "dict[str, Figure]":
 
 
 def grid_figure(run: Run, *, theme: ThemeName = "light") -> "Figure":
-    """Layers as rows, heads as columns: how much more each head changes where answers follow.
+    """Layers as rows, heads as columns: how much each head's reading of the hint moves the answer.
 
-    The shade is the head's largest `t`, a star marks what holds with false-discovery control. Where
-    heads are not ranked it is how much attention the hint gets, and nothing is starred.
+    The shade is the effect by which heads are ranked (or `t`, where there is no effect), a star
+    marks heads that change where answers follow, with false-discovery control. Where heads are not
+    ranked it is how much attention the hint gets, and nothing is starred.
 
     Raises:
         UsageError: the run is unfinished.
@@ -42,27 +44,16 @@ def grid_figure(run: Run, *, theme: ThemeName = "light") -> "Figure":
 
     colors = THEMES[theme]
     shape = (run.manifest["model"]["layers"], run.manifest["model"]["heads"])
-    values, flagged, what, top = _grid(run, shape)
+    grid = _grid(run, shape)
     cell = 0.5 if shape[1] <= 16 else max(0.22, 11 / shape[1])
-    left, above, below = 0.62, 0.86, 0.62
+    left, above, below = 0.62, 0.86, 0.66
     width, height = max(left + shape[1] * cell + 0.2, 5.6), above + shape[0] * cell + below
     with drawing(colors):
         figure = Figure(figsize=(width, height))
         axes = figure.add_axes(
             (left / width, below / height, shape[1] * cell / width, shape[0] * cell / height)
         )
-        axes.imshow(
-            np.sqrt(np.clip(values / max(top, 1e-12), 0, 1)), cmap=colors.colormap("attention"),
-            vmin=0, vmax=1, interpolation="nearest", aspect="auto",
-        )  # fmt: skip
-        ramp = colors.ramp("attention", 101)
-        for (layer, head), value in np.ndenumerate(values):
-            shade = ramp[round(100 * float(np.sqrt(np.clip(value / max(top, 1e-12), 0, 1))))]
-            ink = colors.text_on("#" + "".join(f"{int(channel):02x}" for channel in shade))
-            star = "★" if flagged[layer, head] else ""
-            text = f"{value:.1f}" if what == "t" else f"{value:.2f}".removeprefix("0")
-            shown = star + (text if cell >= 0.4 and np.isfinite(value) else "")
-            axes.text(head, layer, shown, ha="center", va="center", fontsize=7, color=ink)
+        _draw_grid(axes, grid, colors, written=cell >= 0.4)
         axes.xaxis.tick_top()
         axes.set_xticks(range(shape[1]), [str(n) for n in range(shape[1])], fontsize=8)
         axes.set_yticks(range(shape[0]), [str(n) for n in range(shape[0])], fontsize=8)
@@ -70,12 +61,60 @@ def grid_figure(run: Run, *, theme: ThemeName = "light") -> "Figure":
         axes.xaxis.set_label_position("top")
         axes.set_xlabel("head", labelpad=3)
         axes.set_ylabel("layer", labelpad=4)
-        title = "Heads that read otherwise where the answer follows the hint" if what == "t" else (
-            "How much each head reads the hint (heads are not ranked)")  # fmt: skip
-        below_it = f"t of the strongest measure, ★: holds for {run.manifest['ranking']['tests']} contrasts" if what == "t" else (  # noqa: E501
-            "mean attention on the hint's tokens after it")  # fmt: skip
-        _caption(figure, title, f"{below_it} · {_source(run)}", colors)
+        _caption(figure, grid.title, f"{grid.note} · {_source(run)}", colors)
     return figure
+
+
+@dataclass(frozen=True, eq=False)
+class _Grid:
+    """A number for each head, `(layers, heads)`, which of them are starred, and what it means."""
+
+    values: np.ndarray
+    starred: np.ndarray
+    largest: float
+    title: str
+    note: str
+
+
+def _grid(run: Run, shape: tuple[int, int]) -> _Grid:
+    values, starred = np.full(shape, np.nan), np.zeros(shape, bool)
+    if "ranking" not in run.manifest["tables"]:
+        for row in run.table("heads").to_pylist():
+            if (row["measure"], row["condition"]) == ("hint", "wrong") and row["hint"] is not None:
+                values[row["layer"], row["index"]] = row["hint"]
+        return _Grid(
+            values, starred, 1.0, "How much each head reads the hint (heads are not ranked)",
+            "mean attention on the hint's tokens behind it",
+        )  # fmt: skip
+    facts = run.manifest["ranking"]
+    name = "effect" if facts.get("order") == "effect" else "t"
+    for row in run.table("ranking").to_pylist():
+        values[row["layer"], row["index"]] = np.nan if row[name] is None else row[name]
+        starred[row["layer"], row["index"]] = row["flagged"]
+    title, what = {
+        "effect": ("Heads whose reading of the hint moves the answer", "effect in logits"),
+        "t": ("Heads that read otherwise where the answer follows", "t of the strongest measure"),
+    }[name]
+    note = f"{what} · ★ changes where answers follow, controlled over {facts['tests']} contrasts"
+    return _Grid(values, starred, float(np.nanmax(values, initial=1e-9)), title, note)
+
+
+def _draw_grid(axes: "Axes", grid: _Grid, theme: Theme, *, written: bool) -> None:
+    shades = np.sqrt(np.clip(np.nan_to_num(grid.values) / max(grid.largest, 1e-9), 0, 1))
+    axes.imshow(
+        shades, cmap=theme.colormap("attention"), vmin=0, vmax=1, interpolation="nearest",
+        aspect="auto",
+    )  # fmt: skip
+    ramp = theme.ramp("attention", 101)
+    for (layer, head), value in np.ndenumerate(grid.values):
+        red, green, blue = (int(one) for one in ramp[round(100 * float(shades[layer, head]))])
+        ink = theme.text_on(f"#{red:02x}{green:02x}{blue:02x}")
+        text = f"{value:.2f}".replace("-0.", "-.").removeprefix("0") if abs(value) < 10 else (
+            f"{value:.0f}")  # fmt: skip
+        shown = ("★" if grid.starred[layer, head] else "") + (
+            text.replace("-", "−") if written and np.isfinite(value) else ""
+        )
+        axes.text(head, layer, shown, ha="center", va="center", fontsize=6.5, color=ink)
 
 
 def profile_figure(run: Run, *, theme: ThemeName = "light") -> "Figure":
@@ -124,19 +163,6 @@ def profile_figure(run: Run, *, theme: ThemeName = "light") -> "Figure":
         note = "share of what the tokens after the insertion read, each head to its own largest"
         _caption(figure, title, f"{note} · {_source(run)}", colors)
     return figure
-
-
-def _grid(run: Run, shape: tuple[int, int]) -> tuple[Any, Any, str, float]:
-    values, flagged = np.full(shape, np.nan), np.zeros(shape, bool)
-    if "ranking" in run.manifest["tables"]:
-        for row in run.table("ranking").to_pylist():
-            values[row["layer"], row["index"]] = np.nan if row["t"] is None else row["t"]
-            flagged[row["layer"], row["index"]] = row["flagged"]
-        return values, flagged, "t", float(np.nanmax(values, initial=0.0))
-    for row in run.table("heads").to_pylist():
-        if (row["measure"], row["condition"]) == ("hint", "wrong"):
-            values[row["layer"], row["index"]] = row["hint"]
-    return values, flagged, "hint", 1.0
 
 
 def _lines(

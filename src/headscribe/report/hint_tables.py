@@ -80,25 +80,33 @@ def heads_table(run: Run) -> Table:
         if row["condition"] == "wrong"
     }
     facts = run.manifest["ranking"]
+    traced = facts.get("order") == "effect"
+    meaning = "effect: part in what keeping all heads from the hint does to the answer, logits · "
     table = _table(
-        "Heads that read otherwise where the answer follows the hint",
-        f"beyond the note: measure under the hint minus under the note · {facts['changed']} "
-        f"answers follow, {facts['others']} could have · * holds with a false-discovery rate of "
-        f"{percent(facts['rate'])} over {facts['tests']} contrasts (Benjamini-Yekutieli)",
+        "Heads whose reading of the hint moves the answer"
+        if traced
+        else "Heads that read otherwise where the answer follows the hint",
+        f"{meaning if traced else ''}beyond: measure under the hint minus under the note, by the "
+        f"strongest measure · {facts['changed']} answers follow, {facts['others']} could have · * "
+        f"changes where answers follow, with a false-discovery rate of {percent(facts['rate'])} "
+        f"over {facts['tests']} contrasts (Benjamini-Yekutieli)",
     )
-    for name in ("", "head", "by", "beyond the note: following", "unchanged", "contrast",
-                 "95 % interval", "t", "p", "slides"):  # fmt: skip
+    effect = ("effect", "95 % interval") if traced else ()
+    for name in ("", "head", *effect, "by", "beyond, following", "unchanged", "contrast", "t", "p",
+                 "slides"):  # fmt: skip
         table.add_column(name, justify="left" if name == "by" else "right")
     for one in ranking:
         row = rows[one["head"], one["measure"]]
+        moved = [number(one["effect"], 2), interval(one["effect_low"], one["effect_high"], 2)] if (
+            traced) else []  # fmt: skip
         table.add_row(
             str(one["rank"]),
-            Text(f"{'* ' if one['flagged'] else ''}{one['head']}"),
+            Text(f"{'* ' if one['flagged'] else ''}{visible(one['head'])}"),
+            *moved,
             MEASURE_NAMES.get(one["measure"], visible(one["measure"])),
             number(row["changed"]),
             number(row["unchanged"]),
             number(row["contrast"]),
-            interval(row["contrast_low"], row["contrast_high"]),
             number(one["t"], 1),
             "–" if one["p"] is None else f"{one['p']:.1g}",
             number(one["slides"]),
