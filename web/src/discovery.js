@@ -94,7 +94,7 @@ function storyView(subject, content, index, name) {
       ? [own(row?.statement ?? ''), gain ? `. Gain ${signed(gain[0])} IoU on test texts${interval(gain[1], gain[2]) ? ` (${interval(gain[1], gain[2])})` : ''}, over the formula.` : '']
       : own(story.reason ?? '')),
     h('p', null, 'See ', headLink(subject, name), ' as a whole.'),
-    story.program ? section('The program that stayed', program(story.program), story.looks_ahead ? note('It reads tokens behind the query: it explains, but cannot replace the head of a causal model.') : null) : null,
+    story.program ? section('The program that stayed', program(story.program), story.looks_ahead ? note('It reads tokens after the query: it explains, but cannot replace the head of a causal model.') : null) : null,
     section('Scores', scores(subject, content, story)),
     section('How it came about', h('ol', { class: 'attempts' }, story.attempts.map(attempt))),
     section('On a text', examples(subject, name, { source: `discovery/${index}` })),

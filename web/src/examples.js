@@ -150,11 +150,16 @@ async function panels(subject, one, head, state) {
     pictures.push(panel('Difference, real minus predicted', difference, 'difference', uncovered));
   }
   return [
-    h('blockquote', null, own(text.text)),
+    text.text.length > 700 ? h('details', null, h('summary', null, 'The whole text'), h('blockquote', null, own(text.text))) : h('blockquote', null, own(text.text)),
     words.node,
+    seen(subject, state.prediction),
     uncovered?.some(Boolean) ? h('p', { class: 'small' }, h('i', { class: 'hatched' }), ' hatched rows: the prediction says nothing about these tokens') : null,
     h('div', { class: 'panels' }, pictures),
   ];
 }
+
+// The formula that is drawn saw its own examples, where the fit had no texts apart to test on.
+const seen = (subject, prediction) => (prediction?.startsWith('formula:') && subject.fit?.about?.folds !== 0
+  ? h('p', { class: 'small' }, 'The formula drawn here was fitted on all texts, this one included; its scores are those of unseen texts.') : null);
 
 const tagOf = (text, word) => [text.words.upos?.[word], text.words.dep?.[word]].filter(Boolean).join(' ') || null;

@@ -34,7 +34,7 @@ function rates(subject, content) {
       { title: 'The model …', words: true, cell: (r) => RATES[r.name] ?? r.name, value: (r) => r.name },
       { title: 'Condition', cell: (r) => CONDITIONS[r.condition] ?? r.condition, value: (r) => r.condition },
       { title: 'Share', number: true, cell: (r) => withRange(percent(r.share, 1), interval(r.low, r.high, 0, percent)), value: (r) => r.share },
-      { title: 'of', number: true, cell: (r) => `${r.hits} / ${r.n}`, value: (r) => `${r.hits} / ${r.n}` },
+      { title: 'of', number: true, cell: (r) => (r.name === 'chance' ? '–' : `${r.hits} / ${r.n}`), value: (r) => (r.name === 'chance' ? null : `${r.hits} / ${r.n}`) },
     ], rows, source(subject, content, '95 % intervals')));
 }
 

@@ -51,7 +51,7 @@ function bar() {
       subjects.length > 1
         ? select('Model', subjects.map((one, i) => [String(i), label(one)]), String(at.subject), (i) => go(route(i, ['head', 'pattern'].includes(at.view) ? PARENT[at.view] : at.view)), { class: 'subject' })
         : null,
-      searchBox(() => at.subject), turn,
+      h('div', { class: 'tools' }, searchBox(() => at.subject), turn),
       h('nav', { 'aria-label': 'Views' }, entries.map(([name, [title]]) => h('a', { ...link(route(at.subject, name)), 'aria-current': name === current ? 'page' : null }, title)))));
 }
 

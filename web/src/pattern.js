@@ -9,7 +9,7 @@ import { headGrid } from './grid.js';
 import { figure, headLink, lacking, note, patternLink, provenance, read, section, table, withRange } from './parts.js';
 import { go, route } from './router.js';
 
-const AHEAD = { no: 'reads nothing behind the query', key: 'looks at later keys', yes: 'reads what comes after the query' };
+const AHEAD = { no: 'reads nothing after the query', key: 'looks at later keys', yes: 'reads what comes after the query' };
 
 export async function patternsView(subject) {
   if (!subject.patterns.length) return [h('h1', null, 'Patterns'), lacking(subject, ['about', 'scores'], 'No survey of this model is in the report, so no pattern was scored.')];

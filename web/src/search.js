@@ -37,7 +37,7 @@ export function searchBox(current) {
   let [found, at] = [[], 0];
   const list = h('ul', { id, role: 'listbox', 'aria-label': 'Results', hidden: true });
   const input = h('input', {
-    type: 'search', placeholder: 'Head 7.10 or a pattern', 'aria-label': 'Go to a head, such as 7.10, or a pattern',
+    type: 'search', placeholder: '7.10 or a pattern', 'aria-label': 'Go to a head, such as 7.10, or a pattern',
     role: 'combobox', 'aria-expanded': 'false', 'aria-controls': id, 'aria-autocomplete': 'list', autocomplete: 'off', spellcheck: 'false',
   });
   const show = () => {

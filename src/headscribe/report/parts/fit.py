@@ -100,7 +100,14 @@ def covers(run: Run) -> list[list[Any]]:
     ]  # fmt: skip
 
 
+def about(run: Run) -> dict[str, Any]:
+    """How many terms and folds; no folds where texts of their own were scored."""
+    atlas = run.manifest.get("atlas") or {}
+    return {"terms": atlas.get("terms"), "folds": atlas.get("folds")}
+
+
 PARTS = {
+    "about": about,
     "formulas": formulas,
     "layers": layers,
     "mixtures": mixtures,
