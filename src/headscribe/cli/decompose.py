@@ -36,6 +36,8 @@ def decompose(
         else:
             _print_patterns(edges)
         return
+    from headscribe.report.labels import visible
+
     identity = HeadId.parse(head)
     if identity not in mixtures:
         raise UsageError(f"head {identity} is not among the {len(mixtures)} heads of {run}")
@@ -46,7 +48,9 @@ def decompose(
     width = max(len(part["pattern"]) for part in parts)
     print(f"{identity.prose}   weight, and gain in IoU on unseen texts")
     for part in parts:
-        print(f"   {part['weight']:.2f}  {part['pattern']:<{width}}  {_gain(part)}".rstrip())
+        print(
+            f"   {part['weight']:.2f}  {visible(part['pattern']):<{width}}  {_gain(part)}".rstrip()
+        )
 
 
 def _gain(part: dict[str, Any]) -> str:
@@ -59,10 +63,12 @@ def _gain(part: dict[str, Any]) -> str:
 
 def _print_patterns(edges: list[dict[str, Any]], most: int = 8) -> None:
     """Every pattern with the heads that it is most of."""
+    from headscribe.report.labels import visible
+
     for pattern in sorted({edge["pattern"] for edge in edges}):
         mine = sorted(
             (edge for edge in edges if edge["pattern"] == pattern),
             key=lambda edge: -edge["weight"],
         )
         first = ", ".join(f"{edge['head']} {edge['weight']:.2f}" for edge in mine[:most])
-        print(f"{pattern}: {len(mine)} heads; {first}")
+        print(f"{visible(pattern)}: {len(mine)} heads; {first}")

@@ -127,7 +127,9 @@ def discover(
     if as_json:
         print(json.dumps(found.to_json(), ensure_ascii=False))
     else:
-        print(found)
+        from headscribe.report.labels import visible_lines
+
+        print(visible_lines(str(found)))
     assert found.run is not None
     for note in found.run.manifest["notes"]:
         print(note, file=sys.stderr)

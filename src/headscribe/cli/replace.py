@@ -104,7 +104,9 @@ def replace(
         if as_json:
             print(json.dumps({"unaltered": before, "replaced": after}, ensure_ascii=False))
         else:
-            print(f"unaltered: {before}\nreplaced:  {after}")
+            from headscribe.report.labels import visible_lines
+
+            print(f"unaltered: {visible_lines(before)}\nreplaced:  {visible_lines(after)}")
         return
     if not text or not fit_text:
         raise UsageError("expected --text PATH to measure on and --fit-text PATH for the controls")

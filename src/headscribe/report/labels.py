@@ -20,6 +20,11 @@ def visible(text: str) -> str:
     return "".join(_shown(character) for character in text)
 
 
+def visible_lines(text: str) -> str:
+    """Return `text` made visible line by line; its line breaks stay."""
+    return "\n".join(visible(line) for line in text.split("\n"))
+
+
 def shortened(text: str, width: int) -> str:
     """Cut `text` to at most `width` (at least 1) characters, the last one an ellipsis if it was."""
     return text if len(text) <= width else text[: width - 1] + ELLIPSIS

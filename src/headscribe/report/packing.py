@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from headscribe.report.labels import visible
+from headscribe.report.labels import visible_lines
 
 GRID = 8192
 """Steps of a packed number to the unit."""
@@ -43,7 +43,7 @@ def clean(value: Any) -> Any:  # noqa: ANN401
     if value is None or isinstance(value, (bool, Packed)):
         return value
     if isinstance(value, str):
-        return "\n".join(visible(line) for line in value[:MAX_TEXT].split("\n"))
+        return visible_lines(value[:MAX_TEXT])
     if isinstance(value, (int, np.integer)):
         return int(value)
     if isinstance(value, (float, np.floating)):

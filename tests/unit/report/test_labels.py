@@ -15,6 +15,7 @@ from headscribe.report.labels import (
     shortened,
     token_label,
     visible,
+    visible_lines,
 )
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=30)
@@ -73,3 +74,9 @@ def test_names_for_cells():
     assert short_name("next_token_only") == "next only"
     assert short_name("part_of_speech") == "part of speech"
     assert shortened("abcdef", 4) == "abc…"
+
+
+def test_lines_stay_and_nothing_else():
+    assert visible_lines("one\ntwo\x1b[2J\r\n\u202ethree") == (
+        "one\n" + r"two\x1b[2J\r" + "\n" + r"\u202ethree"
+    )
