@@ -19,7 +19,7 @@ export function aboutView(subject) {
       h('dl', { class: 'facts' },
         Object.entries(run.facts).map(([name, value]) => h('div', null, h('dt', null, name), h('dd', null, own(value)))),
         run.started ? h('div', null, h('dt', null, 'Made'), h('dd', null, own(String(run.started)), known(run.seconds) ? ` in ${count(Math.round(run.seconds))} s` : '')) : null,
-        Object.entries(run.settings).filter(([name]) => name !== 'seed').map(([name, value]) => h('div', null, h('dt', null, name.replaceAll('_', ' ')), h('dd', null, own(String(value)))))),
+        Object.entries(run.settings).filter(([name]) => !['seed', 'texts', 'tokens', 'fingerprint'].includes(name)).map(([name, value]) => h('div', null, h('dt', null, name.replaceAll('_', ' ')), h('dd', null, own(String(value)))))),
       block('Patterns that were not scored', reasons(run.skipped)),
       block('Patterns that failed on some texts', reasons(run.failures)),
       block('Texts that were left out', reasons(run.skippedTexts)),

@@ -29,7 +29,7 @@ function rates(subject, content) {
   return h('div', { class: 'figures' },
     figure('How often the model …', dots(main.map((r) => ({
       name: `${RATES[r.name]}, ${CONDITIONS[r.condition] ?? r.condition}`, y: r.share, low: r.name === 'chance' ? null : r.low, high: r.name === 'chance' ? null : r.high, css: r.condition === 'wrong' ? 'two' : 'one', mark: r.condition === 'wrong' ? 'square' : 'circle',
-    })), { width: room(620), left: room(620) < 600 ? 215 : 310, label: 'Rates', xTitle: 'share of the questions', format: (v) => percent(v), vertical: 0 }), source(subject, content, '95 % intervals')),
+    })), { width: Math.max(room(620), 520), left: 310, label: 'Rates', xTitle: 'share of the questions', format: (v) => percent(v), vertical: 0 }), source(subject, content, '95 % intervals')),
     table('Rates', [
       { title: 'The model …', words: true, cell: (r) => RATES[r.name] ?? r.name, value: (r) => r.name },
       { title: 'Condition', cell: (r) => CONDITIONS[r.condition] ?? r.condition, value: (r) => r.condition },

@@ -33,10 +33,10 @@ export async function patternsView(subject) {
 }
 
 function containment(subject, rows) {
-  const pairs = rows.filter(([a, b, share]) => a !== b && known(share) && share >= 0.5).sort((a, b) => b[2] - a[2]);
+  const pairs = rows.filter(([a, b, share]) => a !== b && b !== 'uniform' && known(share) && share >= 0.5).sort((a, b) => b[2] - a[2]);
   if (!pairs.length) return note('No pattern lies mostly on the keys of another.');
   return [
-    read('Patterns against each other, no head involved: a head that fits the first will seem to fit the second too.'),
+    read('Patterns against each other, no head involved: a head that fits the first will seem to fit the second too. (Everything lies on the keys of uniform, which is left out.)'),
     table('Patterns of which at least half lies on the keys of another', [
       { title: 'Pattern', words: true, cell: ([a]) => patternLink(subject, a), value: ([a]) => a },
       { title: 'lies on the keys of', words: true, cell: ([, b]) => patternLink(subject, b), value: ([, b]) => b },
