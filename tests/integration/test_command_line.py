@@ -66,6 +66,15 @@ def test_report_is_a_page(run: Path) -> None:
     assert "<!doctype html>" in (run.parent / "page.html").read_text()[:100].lower()
 
 
+def test_diff_of_a_run_and_itself(run: Path) -> None:
+    done = headscribe("diff", run, run, "--json", cwd=run.parent)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["kind"], found["by"]) == ("survey", "head")
+    assert {change["change"] for change in found["changes"]} == {0.0}
+    assert "largest changes" in headscribe("diff", run, run, cwd=run.parent).stdout
+
+
 def wrong(cwd: Path, *arguments: object, status: int = 2, stdout: bool = False) -> str:
     """Run something wrong: the exit status, nothing on stdout, one line on stderr."""
     done = headscribe(*arguments, cwd=cwd)

@@ -108,8 +108,14 @@ function layers(subject) {
     ], { width: room(560), xTitle: 'layer', yTitle: `${metric.toUpperCase()} (${metric === 'iou' ? 'higher' : 'lower'} is better)`, label: 'Layer summary of formulas' }),
     provenance(subject, 'fit', 'unseen texts', `view ${state.view}`)));
   }
+  const whole = (subject.get('layers') ?? []).find((row) => row.metric === state.metric && row.view === state.view && row.layer === null);
+  const model = (subject.get('layers', 'fit') ?? []).find((row) => row.metric === metric && row.view === state.view && row.layer === null && row.score === 'formula');
+  const all = [
+    whole ? `best patterns ${number(whole.score)} (${interval(whole.low, whole.high)})` : null,
+    model ? `formulas ${number(model.mean)} (${interval(model.low, model.high)})` : null,
+  ].filter(Boolean);
   if (!drawn.length) return lacking(subject, ['layers'], 'The runs hold no layer summary for this choice.');
-  return h('div', { class: 'figures' }, drawn);
+  return [all.length ? read(`All layers together: ${all.join(', ')}; ${state.metric.toUpperCase().replace('IOU', 'IoU')}, 95 % intervals.`) : null, h('div', { class: 'figures' }, drawn)];
 }
 
 function strongest(subject, found) {
