@@ -11,6 +11,8 @@ import pytest
 
 from headscribe.report.notebook import frame
 from headscribe.report.page import write_page
+from headscribe.report.reading import baselines, findings, lines
+from headscribe.results.queries import top
 from headscribe.results.run import Run
 from tests.integration.browser import Reader, chromium
 from tests.unit.report.synthetic import HOSTILE, make_run
@@ -121,6 +123,23 @@ def test_from_the_grid_to_a_head_to_its_text_by_keyboard(reader: Reader):
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     assert page.inner_text(".readout").startswith("it reads")
+
+
+def test_what_is_explained_is_what_python_finds(reader: Reader, runs: list[Run]):
+    found = findings(lines(runs[0]), baselines(runs[0]))
+    page = reader.page
+    assert page.inner_text(".headline strong") == f"{len(found)} of 12 heads"
+    filled = page.evaluate(
+        "[...document.querySelectorAll('.cell')].filter((c) => c.querySelector('.filled'))"
+        ".map((c) => c.getAttribute('aria-label'))"
+    )
+    assert len(filled) == len(found)
+    for head, line in found.items():
+        assert any(said.startswith(f"{head.prose}: {line.pattern}, gain +") for said in filled)
+    reader.go("0/pattern/previous_token")
+    best = top(runs[0], "previous_token", k=8)
+    starred = page.inner_text("table:has(caption:has-text('Heads closest')) tbody tr >> nth=0")
+    assert starred.split()[:3] == ["★", best[0].head, f"{best[0].score:.3f}"]
 
 
 def test_the_shades_of_a_text_are_its_attention(reader: Reader, runs: list[Run]):

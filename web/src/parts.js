@@ -82,7 +82,7 @@ export const patternLink = (subject, name) =>
     ? h('a', { ...link(`${subject.index}/pattern/${encodeURIComponent(name)}`), class: 'name', dir: 'ltr' }, name)
     : own(name, { class: 'name' });
 
-export const withRange = (value, range) => [value, range ? h('span', { class: 'range' }, range) : null];
+export const withRange = (value, range) => [value, range ? [' ', h('span', { class: 'range' }, range)] : null];
 
 // What a view would need and the runs do not hold.
 export function lacking(subject, what, how) {
