@@ -15,7 +15,7 @@ from headscribe.core.errors import RunError, UsageError
 from headscribe.report import packing
 from headscribe.report.document import document
 from headscribe.report.page import asset, colors, page, policy, write_page
-from headscribe.report.parts import examples
+from headscribe.report.parts import examples, survey
 from headscribe.results.run import Run
 from tests.unit.report.synthetic import HOSTILE, make_run
 from tests.unit.report.synthetic_fit import make_fit
@@ -74,6 +74,15 @@ def test_packed_scores_are_those_of_the_run(run: Run):
                 assert values[at] == packing.MISSING
             else:
                 assert values[at] / packing.GRID == pytest.approx(row[name], abs=6.2e-5)
+
+
+def test_a_large_model_shows_less_of_each_head(run: Run, monkeypatch):
+    monkeypatch.setattr(survey, "LARGE", 11)
+    found = document([run])["subjects"][0]["survey"]
+    assert [one["name"] for one in found["about"]["metrics"]] == ["jsd", "iou"]
+    assert set(found["scores"]["blocks"]) == {
+        f"{metric}|{view}|all" for metric in ("jsd", "iou") for view in ("raw", "content")
+    }
 
 
 def test_numbers_off_the_grid_are_marked_not_wrapped():

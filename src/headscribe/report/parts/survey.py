@@ -18,6 +18,9 @@ METRICS = ("jsd", "iou", "overlap", "sae", "mass", "hit")
 
 SPLITS = ("all", "test")
 
+LARGE = 2048
+"""Of models with more heads a page shows the first two metrics on all texts alone."""
+
 _VALUES = ("score", "low", "high", "gain", "gain_low", "gain_high", "coverage")
 _KEYS = ("pattern", "layer", "head", "metric", "view", "split", "baseline", "texts")
 
@@ -38,9 +41,15 @@ def patterns(run: Run) -> dict[str, Any]:
             "title": METRIC_TITLES.get(name, name),
             "higher": metric_named(name).higher_is_better,
         }
-        for name in METRICS
+        for name in _extent(run)[0]
     ]
     return {"patterns": described, "metrics": metrics}
+
+
+def _extent(run: Run) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Metrics and splits that a page of the run has room for."""
+    layers, heads = shape(run)
+    return (METRICS, SPLITS) if layers * heads <= LARGE else (METRICS[:2], SPLITS[:1])
 
 
 def scores(run: Run) -> dict[str, Any]:
@@ -60,9 +69,10 @@ def scores(run: Run) -> dict[str, Any]:
     values = {name: _floats(found, name) for name in _VALUES}
     texts = found["texts"].to_numpy()
     blocks = {}
-    for metric in METRICS:
+    metrics, splits = _extent(run)
+    for metric in metrics:
         for view in ("raw", "content"):
-            for split in SPLITS:
+            for split in splits:
                 chosen = _where(found, metric, view, split) & (place >= 0)
                 if not chosen.any():
                     continue
