@@ -62,6 +62,7 @@ export function estimates(series, { width = 620, height = 280, xTitle, yTitle, l
   const pad = xs.length > 1 ? (bands ? 0.03 : 0.6) * (bands ? xs.at(-1) - xs[0] : 1) : 1;
   const x = scaleLinear([xs[0] - pad, xs.at(-1) + pad], [margin.left, width - margin.right]);
   const y = scaleLinear([low, high], [height - margin.bottom, margin.top]).nice(5);
+  if (zero) y.domain([low, y.domain()[1]]); // an interval that ends a little below 0 takes no room of its own
   const shown = xTicks ?? (xs.length > 24 ? xs.filter((_, i) => i % 4 === 0) : xs);
   const clip = (v) => y(Math.max(y.domain()[0], Math.min(y.domain()[1], v)));
   return s('svg', { class: 'chart', width, height, viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': `${label}. ${described(drawn)}` },

@@ -157,8 +157,8 @@ export function overview(subject) {
       onfocus: pointed, onopen: (head) => go(route(subject.index, 'head', head)),
     });
     pointed(subject.headNames()[start]);
-    const redraw = (key) => (value) => { state[key] = value; draw(); };
-    const metrics = subject.metrics.filter((m) => ['jsd', 'iou', 'overlap', 'sae'].includes(m.name) && subject.has(m.name, state.view, state.split));
+    const redraw = (key) => (value) => { state[key] = value; if (state.color === 'formulas' && !['jsd', 'iou'].includes(state.metric)) state.metric = 'iou'; draw(); };
+    const metrics = subject.metrics.filter((m) => (mode === 'formulas' ? ['jsd', 'iou'] : ['jsd', 'iou', 'overlap', 'sae']).includes(m.name) && subject.has(m.name, state.view, state.split));
     const splits = ['all', 'test'].filter((split) => subject.has(state.metric, state.view, split));
     clear(body,
       found ? headline(subject, found) : null,
