@@ -1,4 +1,4 @@
-/*! headscribe report; built from web/, sources 9c1174affa3d64995bb4773b9ba02b16b52c6024418264aad805a376831f251a
+/*! headscribe report; built from web/, sources 71b2f8d34178c1ade739c80c6d231bafe8bc3ea8a540dae19def12071e017cfa
 
 d3-array:
 Copyright 2010-2026 Mike Bostock
