@@ -25,8 +25,8 @@ MISSING = -32768
 LEVELS = ((128, 63), (256, 15))
 """Levels of attention in texts of up to so many tokens."""
 
-COARSE = 7
-"""Levels in longer texts; attention below 0.5 % is no longer seen there."""
+COARSE = 5
+"""Levels in longer texts; attention below 1 % is no longer seen there."""
 
 MAX_TEXT = 200_000
 """Characters of one string of a run that a page shows; the rest is cut."""

@@ -127,6 +127,8 @@ def test_matrices_of_a_text_that_a_fit_and_a_survey_share_are_kept_once(run: Run
 
 def test_text_beyond_the_budget_is_left_out_and_named(run: Run, monkeypatch):
     monkeypatch.setattr(examples, "BUDGET", 10)
+    assert len(document([run])["subjects"][0]["survey"]["examples"]["texts"]) == 1
+    monkeypatch.setattr(examples, "ALONE", 10)
     found = document([run])["subjects"][0]["survey"]["examples"]
     assert found == {"texts": [], "omitted": ["stories:1"]}
 

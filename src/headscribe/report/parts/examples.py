@@ -11,6 +11,9 @@ from headscribe.results.run import Run
 BUDGET = 5_000_000
 """Characters of packed attention that the example texts of one run may take."""
 
+ALONE = 8_000_000
+"""The same for the shortest text, so that long texts of a large model are not all left out."""
+
 MAX_TOKENS = 2048
 """Longer texts are not drawn."""
 
@@ -38,7 +41,7 @@ def texts(run: Run) -> dict[str, Any]:
         if one is None:
             continue
         size = sum(len(pack["data"]) for pack in one["packs"])
-        if size > left:
+        if size > (left if kept else max(left, ALONE)):
             omitted.append(example.text_id)
             continue
         left -= size
