@@ -49,7 +49,7 @@ demo: $(VENV)/ready
 # PEER=path/to/python of an environment with transformer-lens measures that as well.
 bench: $(VENV)/ready
 	$(BIN)/python benchmarks/scoring.py --out benchmarks/results/scoring.md
-	$(BIN)/python benchmarks/peers.py --workers 0,1,2 $(if $(PEER),--peer-python $(PEER)) \
+	$(BIN)/python -m benchmarks.peers --workers 0,1,2 $(if $(PEER),--peer-python $(PEER)) \
 		--out benchmarks/results/peers.md
 
 wheel: $(VENV)/ready

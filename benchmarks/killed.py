@@ -1,6 +1,6 @@
 """`kill -9` at random moments, then `--resume`: the tables of a run that was never interrupted?
 
-    python benchmarks/killed.py [--moments 20] [--engine local] [--seed 0] [--out FILE]
+    python -m benchmarks.killed [--moments 20] [--engine local] [--seed 0] [--out FILE]
 
 A survey of the bundled storyteller, words by a small pipeline in an annotating process with an
 empty cache, sums stored after every batch. Each attempt runs in a process of its own, is killed at
@@ -134,7 +134,7 @@ def main() -> None:
     killed = sum("not killed" not in line for line in lines)
     page = (
         "# Killed and resumed\n\n"
-        f"`python benchmarks/killed.py --engine {options.engine} --moments {options.moments} "
+        f"`python -m benchmarks.killed --engine {options.engine} --moments {options.moments} "
         f"--seed {options.seed}`: {killed} of {len(lines)} attempts were killed before their end; "
         f"an uninterrupted survey took {whole:.1f} s. {len(tables)} tables compared byte by byte: "
         f"{', '.join(tables)}. No process was left.\n\n"

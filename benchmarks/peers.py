@@ -1,6 +1,6 @@
 """The same work as people did it by hand, and what TransformerLens can do of it, in one run.
 
-    python benchmarks/peers.py [--texts 1000] [--looped 8] [--peer-python PYTHON] [--out FILE]
+    python -m benchmarks.peers [--texts 1000] [--looped 8] [--peer-python PYTHON] [--out FILE]
 
 A model of BERT-base shape (12 layers of 12 heads) with random weights reads sentences of 24 tokens;
 20 patterns of the catalogue that need no tags are scored on all 144 heads.
@@ -217,7 +217,7 @@ def page(
     """The results as a page."""
     text = (
         "# The same work by peers\n\n"
-        f"`python benchmarks/peers.py --texts {options.texts} --looped {options.looped}`: "
+        f"`python -m benchmarks.peers --texts {options.texts} --looped {options.looped}`: "
         f"sentences of {TOKENS} tokens, {PATTERNS} patterns, 144 heads, BERT-base shape with "
         f"random weights, model time included. {machine()}. Medians of {options.rounds} rounds, "
         "in each of which all were measured one after the other; ratios are of the same round.\n\n"
