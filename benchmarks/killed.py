@@ -112,10 +112,16 @@ def main() -> None:
         whole = attempt(folder, options.engine, "whole", 0)
         assert whole is not None
         tables = Run.open(folder / "whole").manifest["tables"]
-        for number in range(options.moments):
-            run, delay = f"killed{number}", moments.uniform(0, whole)
+        # Compiled loops are in their cache now: this one tells how long a survey takes.
+        whole = attempt(folder, options.engine, "timed", 0) or whole
+        number = escaped = 0
+        while number < options.moments:
+            run, delay = f"killed{number + escaped}", moments.uniform(0, whole)
             ended = attempt(folder, options.engine, run, delay)
-            at = "not killed" if ended is not None else stage(folder / run)
+            if ended is not None:  # faster than the one that was timed
+                whole, escaped = min(whole, ended), escaped + 1
+                continue
+            number, at = number + 1, stage(folder / run)
             attempt(folder, options.engine, run, 0)
             wrong = [
                 table
@@ -125,18 +131,17 @@ def main() -> None:
             ]
             if wrong:
                 raise SystemExit(f"killed after {delay:.2f} s ({at}): {', '.join(wrong)} differ")
-            lines.append(f"| {number + 1} | {delay:.2f} | {at} | equal |\n")
+            lines.append(f"| {number} | {delay:.2f} | {at} | equal |\n")
             print(lines[-1].strip(), file=sys.stderr, flush=True)
         time.sleep(2)
         left = left_over(folder)
         if left:
             raise SystemExit(f"still running: {left}")
-    killed = sum("not killed" not in line for line in lines)
     page = (
         "# Killed and resumed\n\n"
         f"`python -m benchmarks.killed --engine {options.engine} --moments {options.moments} "
-        f"--seed {options.seed}`: {killed} of {len(lines)} attempts were killed before their end; "
-        f"an uninterrupted survey took {whole:.1f} s. {len(tables)} tables compared byte by byte: "
+        f"--seed {options.seed}`: {len(lines)} surveys were killed before their end; an "
+        f"uninterrupted one takes {whole:.1f} s. {len(tables)} tables compared byte by byte: "
         f"{', '.join(tables)}. No process was left.\n\n"
         "| attempt | killed after, s | how far it was | tables after resuming |\n"
         "|---|---|---|---|\n"

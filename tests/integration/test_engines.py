@@ -6,6 +6,7 @@ import signal
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,18 @@ from headscribe.api import cluster, sharded
 from headscribe.api import survey as survey_module
 from headscribe.api.survey import Survey, survey
 from headscribe.core.errors import RunError, UsageError
+from headscribe.core.metrics import VIEWS
 from headscribe.core.rows import Rows
 from headscribe.core.visibility import Visibility
 from headscribe.models.loading import load
 from headscribe.models.recorded import Recording, write_recording
+from headscribe.patterns.registry import registry
 from headscribe.scoring import engine as engine_module
+from headscribe.scoring.plan import sinks_of
 from headscribe.scoring.shards import Job, ShardScorer, shards_of
 from headscribe.text.passages import Passage
 from tests.integration.families import build
+from tests.oracles.survey import text_scores
 from tests.unit.models.tokenizers import word_tokenizer
 from tests.unit.scoring.synthetic import Made, passage
 
@@ -91,6 +96,42 @@ def test_the_sharding_does_not_matter(
     total = 40 if large else 80
     assert seen[-1] == ("scoring", total, total)
     assert [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
+
+
+@pytest.mark.parametrize("engine", ["local", "ray"])
+@pytest.mark.parametrize("token_budget", [1, 30, 1000])
+def test_corpus_means_equal_the_oracle(
+    recording: Recording, tmp_path: Path, monkeypatch, engine: str, token_budget: int
+) -> None:
+    """Loops in float64 over whole rows, text by text; the distance also by its square."""
+    sharded_survey(monkeypatch, 2)
+    names = ["next_token", "previous_token_only", "uniform"]
+    found = survey(
+        recording, patterns=names, out=tmp_path / "run", token_budget=token_budget, engine=engine
+    )
+    scores = {
+        (row["pattern"], row["layer"], row["head"], row["view"], row["metric"]): row["score"]
+        for row in found.run.table("scores").to_pylist()
+        if row["split"] == "all"
+    }
+    seen = recording.visibility(0)
+    lines: dict[tuple[str, int, int, str], list[dict[str, float]]] = {}
+    for text in recording.passages[:40]:
+        attention = recording.read(text)
+        for name, view in product(names, VIEWS):
+            rows, sinks = registry().get(name).predict(text, seen), sinks_of(text, seen)
+            for layer, head in product(range(recording.layers), range(recording.heads)):
+                one = text_scores(attention[layer, head], rows, sinks, view)
+                if one is not None:
+                    lines.setdefault((name, layer, head, view), []).append(one)
+    assert len(lines) == len(names) * len(VIEWS) * recording.layers * recording.heads
+    for key, each in lines.items():
+        for metric in ("jsd", "sae", "iou", "overlap", "mass", "hit"):
+            expected = float(np.mean([one[metric] for one in each]))
+            got = scores[(*key, metric)]
+            assert got == pytest.approx(expected, abs=1e-5), (key, metric)
+            if metric == "jsd":
+                assert got**2 == pytest.approx(expected**2, abs=1e-6), key
 
 
 def test_words_are_found_where_the_shard_is(tmp_path: Path, monkeypatch) -> None:
