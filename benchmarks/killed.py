@@ -4,7 +4,7 @@
 
 A survey of the bundled storyteller, words by a small pipeline in an annotating process with an
 empty cache, sums stored after every batch. Each attempt runs in a process of its own, is killed at
-a moment between its first call and the end of an uninterrupted one, and resumed to the end. Every
+a moment between its first text and the end of an uninterrupted one, and resumed to the end. Every
 table must equal the uninterrupted run's byte by byte. Afterwards no process of it may be left.
 """
 
@@ -32,15 +32,20 @@ from headscribe.api.survey import survey
 
 checkpoint.STORE_EVERY = 0.0
 engine, pipeline, texts, out, delay = sys.argv[1:6]
-model = hs.load("bundled:stories", device="cpu")
-if float(delay) > 0:
-    threading.Timer(float(delay), os.kill, (os.getpid(), signal.SIGKILL)).start()
-started = time.perf_counter()
+started = []
+
+def report(*_):
+    if not started:
+        started.append(time.perf_counter())
+        if float(delay) > 0:
+            threading.Timer(float(delay), os.kill, (os.getpid(), signal.SIGKILL)).start()
+
 survey(
-    model, texts, annotator=pipeline, out=out, engine=engine, workers=1, token_budget=256,
-    max_tokens=48, resume=os.path.exists(os.path.join(out, "run.json")),
+    hs.load("bundled:stories", device="cpu"), texts, annotator=pipeline, out=out, engine=engine,
+    workers=1, token_budget=256, max_tokens=48, report=report,
+    resume=os.path.exists(os.path.join(out, "run.json")),
 )
-print(time.perf_counter() - started, flush=True)
+print(time.perf_counter() - started[0], flush=True)
 os._exit(0)
 """
 

@@ -62,10 +62,10 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     sentences: list[str] = json.load(sys.stdin)
     model = model_of(sentences)
-    forward, detecting, tokens = [], [], 0
+    forward, detecting, processor, tokens = [], [], [], 0
     with torch.inference_mode():
         for number, sentence in enumerate([sentences[0], *sentences]):
-            started = time.perf_counter()
+            started, before = time.perf_counter(), time.process_time()
             _, cache = model.run_with_cache(sentence, remove_batch_dim=True)
             read = time.perf_counter()
             tokens = cache["pattern", 0].shape[-1]
@@ -76,6 +76,7 @@ def main() -> None:
             if number:  # the first warms up
                 forward.append(read - started)
                 detecting.append(time.perf_counter() - read)
+                processor.append(time.process_time() - before)
     print(
         json.dumps(
             {
@@ -84,6 +85,7 @@ def main() -> None:
                 "run_with_cache_s": median(forward),
                 "detect_head_s": median(detecting) / options.patterns,
                 "sentence_s": median(a + b for a, b in zip(forward, detecting, strict=True)),
+                "sentence_cpu_s": median(processor),
                 "transformer_lens": version("transformer-lens"),
                 "torch": torch.__version__,
                 "transformers": transformers.__version__,
