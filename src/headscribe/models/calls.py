@@ -58,6 +58,34 @@ class AttentionCall:
         """Whether somebody has asked for the probabilities."""
         return "weights" in self.__dict__
 
+    def rows(self, start: int, stop: int) -> Tensor:
+        """`probabilities` of the queries `start..stop - 1` alone; nothing is kept.
+
+        Only where `closed`.
+        """
+        return self._inputs.widened().rows(start, stop).float()
+
+    @property
+    def normalisers(self) -> Tensor | None:
+        """The logarithm of each row's sum of exponentials, shape `(B, H, Tq)`.
+
+        `p_ij = exp(score_ij - normaliser_i)`: single probabilities without the matrix. It comes
+        from the call of the fused kernel that also gives the layer's output; None where the layer
+        computes by other means.
+        """
+        return None if self._fused is None else self._fused[1]
+
+    @property
+    def output(self) -> Tensor | None:
+        """The layer's output if `normalisers` were asked for and are known, else None."""
+        fused = self.__dict__.get("_fused")
+        return None if fused is None else fused[0]
+
+    @cached_property
+    def _fused(self) -> tuple[Tensor, Tensor] | None:
+        known = self._invocation
+        return None if known is None else known.own_output_and_normalisers()
+
     @property
     def closed(self) -> bool:
         """Whether `query`, `key`, `mask` and what follows say all about the probabilities:

@@ -84,6 +84,49 @@ class Invocation:
         )[0]
         return output
 
+    def own_output_and_normalisers(self) -> tuple[Tensor, Tensor] | None:
+        """`own_output`, and the logarithm of each row's sum of exponentials, shape `(B, H, Tq)`.
+
+        Both come from one call of the fused kernel on the CPU; None where that is not what the
+        model computes with, or attention is more than `softmax(query @ key^T * scaling + mask)`.
+        """
+        extended = (self.softcap, self.sinks, self.position_bias, self.options.get("cache"))
+        square = self.query.shape[2] == self.key.shape[2]
+        same = self.query.shape[-1] == self.value.shape[-1]
+        if not (self.fused and square and same and self.query.device.type == "cpu"):
+            return None
+        if self.dropout or torch.is_grad_enabled() or any(part is not None for part in extended):
+            return None
+        output, normalisers = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+            self.query, self.key, self.value, 0.0, self.is_causal,
+            attn_mask=self.mask, scale=self.scaling,
+        )  # fmt: skip
+        return output.transpose(1, 2).contiguous(), normalisers
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """`weights` of the queries `start..stop - 1` alone, shape `(B, H, stop - start, Tk)`."""
+
+        def part(values: Tensor | None) -> Tensor | None:
+            whole = values is None or values.shape[-2] == 1
+            return values if whole or values is None else values[..., start:stop, :]
+
+        query = self.query[:, :, start:stop]
+        mask = part(self.mask)
+        if self.is_causal:
+            later = torch.arange(self.key.shape[2], device=query.device)
+            here = torch.arange(start, stop, device=query.device)[:, None]
+            hidden = torch.finfo(query.dtype).min
+            mask = torch.zeros(
+                (1, 1, len(here), len(later)), dtype=query.dtype, device=query.device
+            ).masked_fill_(later > here, hidden)
+        options = dict(self.options)
+        if self.position_bias is not None:
+            options["position_bias"] = part(self.position_bias)
+        return Invocation(
+            self.module, query, self.key, self.value, mask, self.scaling, self.dropout, options,
+            self.fused,
+        ).weights()  # fmt: skip
+
     def eager(self) -> tuple[Tensor, Tensor]:
         """Output and probabilities as the model's own eager function computes them."""
         function = eager_function(self.module)

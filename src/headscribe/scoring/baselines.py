@@ -12,6 +12,8 @@ from headscribe.scoring.accumulators import CALIBRATION_CHANNELS, FOLDS, Accumul
 EQUIVALENT = 1 - 1e-6
 """A baseline that overlaps a pattern's content rows to this degree is the pattern itself."""
 
+_DIGITS = 9
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -52,6 +54,8 @@ def calibrate(sums: Accumulators, fixed: list[int], *, cross: bool) -> Calibrati
     barred = _equivalent(sums, fixed)[None, None, :, :, None]
     jsd = np.where(barred, np.inf, jsd / np.maximum(texts, 1))
     overlap = np.where(barred, -np.inf, overlap / np.maximum(texts, 1))
+    # Baselines that are equal (where all their keys were sinks) stay so whatever was added first.
+    jsd, overlap = jsd.round(_DIGITS), overlap.round(_DIGITS)
     return Calibration(torch.from_numpy(profile), jsd.argmin(axis=2), overlap.argmax(axis=2))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Int
 
 from headscribe.scoring.accumulators import Accumulators
@@ -56,9 +57,14 @@ class BatchScorer:
             RunError: a real row holds NaN or infinity; names text, layer and head.
         """
         plan = self.plan_of(call.layer)
-        on_cpu = plan.views["raw"].device.type == "cpu"
-        (self._loops if on_cpu else self._tensors).observe(call, plan)
+        by_loops = runs_loops(plan.views["raw"].device)
+        (self._loops if by_loops else self._tensors).observe(call, plan)
 
     def commit(self) -> None:
         """Add what was observed to the sums; until then they do not know of the batch."""
         self._task.commit()
+
+
+def runs_loops(device: torch.device) -> bool:
+    """Whether compiled loops score what is on a device."""
+    return device.type == "cpu"

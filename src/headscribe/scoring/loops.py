@@ -4,18 +4,30 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
+from headscribe.models.calls import AttentionCall
 from headscribe.scoring.compiled.reading import read_rows
 from headscribe.scoring.compiled.texts import add_texts
-from headscribe.scoring.layer import Batch, Compared, LayerSums, SampledRows, score_layer
+from headscribe.scoring.layer import (
+    Batch,
+    Compared,
+    HeadValues,
+    LayerSums,
+    SampledRows,
+    score_layer,
+)
 from headscribe.scoring.observer import LayerAttention
 from headscribe.scoring.plan import LONG_TEXT, BatchPlan
 from headscribe.scoring.profile import CELL_CLASSES, profile_cells
+from headscribe.scoring.sparse import BlockValues, CellPlaces, CellValues
 from headscribe.scoring.task import Task, check_rows
 from headscribe.scoring.threads import share
 
 CELLS = CELL_CLASSES + 1
+
+WHOLE_TOKENS = 1024
+"""Texts of more tokens are computed a block of rows at a time, if not by cells."""
 
 
 class LoopScorer:
@@ -23,7 +35,9 @@ class LoopScorer:
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self._known: dict[int, tuple[Batch, DensePlaces]] = {}
+        self._batches: dict[int, Batch] = {}
+        self._dense: dict[int, DensePlaces] = {}
+        self._cells: dict[int, CellPlaces] = {}
 
     def observe(self, call: LayerAttention, plan: BatchPlan) -> None:
         """Score one layer.
@@ -32,9 +46,8 @@ class LoopScorer:
             RunError: a real row holds NaN or infinity; names text, layer and head.
         """
         task = self._task
-        attention = call.probabilities().contiguous().numpy()
-        batch, places = self._prepared(plan, attention.shape[1])
-        values = DenseValues(attention, places)
+        batch = self._batch(plan)
+        values = self._values(call, plan, batch)
         first = call.layer * values.heads
         found = score_layer(
             batch, values, CELLS, calibrate=task.calibrate, score=task.score,
@@ -43,11 +56,26 @@ class LoopScorer:
         check_rows(torch.from_numpy(found.total), plan, call.layer)
         self._keep(found, first, batch)
 
-    def _prepared(self, plan: BatchPlan, heads: int) -> "tuple[Batch, DensePlaces]":
-        if id(plan) not in self._known:
-            batch = batch_of(plan, self._task.folds, score=self._task.score)
-            self._known[id(plan)] = batch, DensePlaces.of(batch, plan, heads)
-        return self._known[id(plan)]
+    def _batch(self, plan: BatchPlan) -> Batch:
+        if id(plan) not in self._batches:
+            self._batches[id(plan)] = batch_of(plan, self._task.folds, score=self._task.score)
+        return self._batches[id(plan)]
+
+    def _values(self, call: LayerAttention, plan: BatchPlan, batch: Batch) -> HeadValues:
+        """The layer's probabilities: the whole matrix, or where all texts are long, cells of it."""
+        if isinstance(call, AttentionCall) and call.closed and batch.is_long.all():
+            if id(plan) not in self._cells:
+                self._cells[id(plan)] = CellPlaces.of(batch, plan)
+            places = self._cells[id(plan)]
+            normaliser = call.normalisers if places.pays(plan) else None
+            if normaliser is not None:
+                return CellValues.of(call, normaliser, batch, places)
+            if plan.width > WHOLE_TOKENS:
+                return BlockValues.of(call, batch, places, segments_of(plan))
+        attention = call.probabilities().contiguous().numpy()
+        if id(plan) not in self._dense:
+            self._dense[id(plan)] = DensePlaces.of(batch, plan, attention.shape[1])
+        return DenseValues(attention, self._dense[id(plan)])
 
     def _compared(self, first: int, heads: int) -> Compared | None:
         calibration = self._task.calibration
@@ -128,7 +156,7 @@ class DensePlaces:
         start = batch.sampled.query * plan.width + batch.sampled.text * between
         return cls(
             index.astype(np.uint32 if size < 2**32 else np.uint64), start, batch.lengths,
-            *_segments(plan.lengths, plan.sinks),
+            *segments_of(plan),
         )  # fmt: skip
 
 
@@ -157,7 +185,7 @@ class DenseValues:
     def read(self, head: int, real: Float[np.ndarray, "readings B*T"]) -> Float[np.ndarray, " n"]:
         """A head's values, and what is to be known of its rows."""
         places = self.places
-        read_rows(self.attention, head, places.lengths, places.segment_of, places.segments, real)
+        read_rows(self.attention, head, 0, places.lengths, places.segment_of, places.segments, real)
         return self.attention.reshape(-1)[head * self.attention.shape[2] ** 2 :]
 
 
@@ -179,12 +207,10 @@ def batch_of(plan: BatchPlan, folds: Int[np.ndarray, " B"], *, score: bool) -> B
     )
 
 
-def _segments(
-    lengths: Int[np.ndarray, " B"], sinks: Bool[np.ndarray, "B T"]
-) -> tuple[Int[np.ndarray, " B+1"], Int[np.ndarray, "n 3"]]:
-    """Runs of keys of one kind in each text."""
+def segments_of(plan: BatchPlan) -> tuple[Int[np.ndarray, " B+1"], Int[np.ndarray, "n 3"]]:
+    """Where each text's segments begin, and runs of keys of one kind: first, last + 1, sinks?"""
     offset, found = [0], []
-    for length, flags in zip(lengths.tolist(), sinks, strict=True):
+    for length, flags in zip(plan.lengths.tolist(), plan.sinks, strict=True):
         edges = np.flatnonzero(np.diff(flags[:length]))
         first = np.concatenate([[0], edges + 1])
         found.append(np.stack([first, np.append(edges + 1, length), flags[first]], axis=1))

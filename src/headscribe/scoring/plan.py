@@ -29,7 +29,7 @@ SAMPLED_ROWS = 64
 FIXED_BASELINES = ("uniform", "first_token", "last_token", "self", "previous", "next")
 """Names of the fixed baselines in the catalogue; each covers every row."""
 
-LONG_TEXT = 512
+LONG_TEXT = 256
 """In texts of more tokens than this hits are counted on the sampled rows only: elsewhere the
 largest entry of a row is not known, because the row never exists as a whole."""
 

@@ -13,8 +13,9 @@ READINGS = 7
 
 @reducing
 def read_rows(
-    attention: Float[np.ndarray, "B H T T"],
+    attention: Float[np.ndarray, "B H rows T"],
     head: int,
+    begin: int,
     lengths: Int[np.ndarray, " B"],
     segment_of: Int[np.ndarray, " B+1"],
     segments: Int[np.ndarray, "n 3"],
@@ -25,15 +26,16 @@ def read_rows(
     Args:
         attention: probabilities, float32.
         head: which head to read.
+        begin: the query of the first row.
         lengths: real tokens of each text.
         segment_of: where each text's segments begin.
         segments: runs of keys of one kind: first, last + 1, whether they are sinks.
         real: where the readings go; padded rows are left alone.
     """
-    width = attention.shape[2]
+    width = attention.shape[3]
     for b in range(len(lengths)):
-        for q in range(lengths[b]):
-            row = attention[b, head, q]
+        for i in range(min(attention.shape[2], lengths[b] - begin)):
+            row = attention[b, head, i]
             content, sink = np.float32(0), np.float32(0)
             peak, sink_peak = np.float32(0), np.float32(0)
             for s in range(segment_of[b], segment_of[b + 1]):
@@ -47,7 +49,7 @@ def read_rows(
                 else:
                     content += total
                     peak = max(peak, most)
-            f = b * width + q
+            f = b * width + begin + i
             real[TOTAL, f] = content + sink
             real[CONTENT, f] = content
             real[SCALE, f] = np.float32(1) / content if content > 0 else np.float32(1)

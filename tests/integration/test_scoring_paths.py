@@ -1,0 +1,226 @@
+"""Every way of scoring a layer against loops in float64: matrix, cells, blocks, tensors."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from headscribe.core.metrics import VIEWS
+from headscribe.core.visibility import Visibility
+from headscribe.models.calls import AttentionCall
+from headscribe.models.probe import forward_arguments
+from headscribe.models.support import examine
+from headscribe.models.tap import tap
+from headscribe.scoring import batch as batch_module
+from headscribe.scoring import loops, plan, sparse, tensors
+from headscribe.scoring.accumulators import SCORE_CHANNELS, Accumulators
+from headscribe.scoring.engine import Engine
+from headscribe.scoring.observer import LayerObserver
+from headscribe.scoring.plan import sampled_rows, sinks_of
+from headscribe.text.passages import Passage
+from tests.integration.families import FAMILIES, VOCABULARY, build
+from tests.oracles.metrics import text_metrics
+from tests.oracles.survey import content_view, text_scores
+from tests.unit.scoring.synthetic import baselines, passage, scattered
+
+PATTERNS = [*baselines(), scattered("some", 0.5), scattered("most", 0.9)]
+TEXTS = [passage("a", 41), passage("b", 37), passage("c", 33, special=False)]
+FUSED = ("bert", "llama", "mistral", "modernbert")
+OWN = ("gemma2", "gpt_oss")
+"""Families whose attention is more than the fused kernel computes."""
+
+
+class Asked:
+    """Remembers whether anybody wanted a whole matrix or the kernel's normalisers."""
+
+    def __init__(self, observer: LayerObserver) -> None:
+        self.observer = observer
+        self.whole, self.normalised = False, False
+
+    def observe(self, call: AttentionCall) -> None:
+        self.observer.observe(call)
+        self.whole |= call.computed
+        self.normalised |= call.output is not None
+
+
+@dataclass
+class Tapping:
+    """A random model as a source."""
+
+    family: str
+    seen: Asked | None = None
+
+    def __post_init__(self) -> None:
+        torch.manual_seed(1)
+        hf = build(self.family).eval()
+        for name, parameter in hf.named_parameters():
+            if self.family in FUSED and parameter.ndim > 1 and "embed" not in name:
+                parameter.data *= 2  # attention that is not nearly uniform
+        stack = examine(hf, None)[1]
+        assert stack is not None
+        self.stack = stack
+        self.layers, self.heads = stack.layers, stack.heads
+        self.device = torch.device("cpu")
+
+    def visibility(self, layer: int) -> Visibility:
+        return self.stack.visibility[layer]
+
+    def run(self, batch: Sequence[Passage], observer: LayerObserver) -> None:
+        lengths = torch.tensor([len(text) for text in batch])
+        real = torch.arange(int(lengths.max()))[None, :] < lengths[:, None]
+        ids = torch.zeros(real.shape, dtype=torch.long)
+        for b, text in enumerate(batch):
+            ids[b, : len(text)] = torch.from_numpy(text.ids) % (VOCABULARY - 3) + 3
+        self.seen = Asked(observer)
+        with torch.inference_mode(), tap(self, self.seen, batch=tuple(batch), lengths=lengths):
+            self.stack.body(**forward_arguments(self.stack, ids, real.long()))
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small texts are long, and few of their rows are sampled."""
+    monkeypatch.setattr(plan, "SAMPLED_ROWS", 9)
+    monkeypatch.setattr(sparse, "BLOCK_CELLS", 4 * 41 * 7)
+    for module in (loops, tensors):
+        monkeypatch.setattr(module, "LONG_TEXT", 20)
+
+
+def surveyed(
+    family: str, path: str, monkeypatch: pytest.MonkeyPatch, token_budget: int = 100
+) -> Accumulators:
+    with monkeypatch.context() as patch:
+        patch.setattr(sparse.CellPlaces, "pays", lambda *_: path == "cells")
+        patch.setattr(loops, "WHOLE_TOKENS", 1 if path == "blocks" else 10**9)
+        patch.setattr(batch_module, "runs_loops", lambda _: path != "tensors")
+        source = Tapping(family)
+        engine = Engine(source, TEXTS, PATTERNS, token_budget=token_budget, example_texts=0)
+        progress = engine.start()
+        engine.run(progress, lambda progress, texts: None)
+        assert source.seen is not None
+        assert source.seen.whole is (path in ("whole", "tensors")), "another path was taken"
+        assert source.seen.normalised is (path == "cells")
+    return progress.sums
+
+
+@pytest.mark.parametrize(
+    ("family", "path"),
+    [(f, p) for f in FUSED for p in ("whole", "cells", "blocks", "tensors")]
+    + [(f, p) for f in OWN for p in ("whole", "blocks")],
+)
+def test_equals_the_oracle(family: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sums = surveyed(family, path, monkeypatch)
+    names = ("jsd", "sae", "iou", "overlap", "mass", "hit")
+    source = Tapping(family)
+    number = source.layers * source.heads
+    expected = {(n, v, p): np.zeros(number) for n in names for v in VIEWS for p in (6, 7)}
+    texts = {key: np.zeros(number) for key in expected}
+    for text, layers in zip(TEXTS, _attention(family), strict=True):
+        for layer, heads in enumerate(layers):
+            seen = source.visibility(layer)
+            sinks = sinks_of(text, seen)
+            for p in (6, 7):
+                rows = PATTERNS[p].predict(text, seen)
+                for h, real in enumerate(heads):
+                    n = layer * len(heads) + h
+                    for view in VIEWS:
+                        found = text_scores(real, rows, sinks, view)
+                        hits = _sampled_hit(text, real, rows, sinks, view)
+                        for name in names:
+                            value = hits if name == "hit" else found and found[name]
+                            if value is not None:
+                                expected[name, view, p][n] += value
+                                texts[name, view, p][n] += 1
+    for (name, view, p), total in expected.items():
+        counted = "hit_texts" if name == "hit" else "texts"
+        ours, count = (_channel(sums, c, view)[p] for c in (name, counted))
+        np.testing.assert_array_equal(count, texts[name, view, p])
+        mean, reference = ours / np.maximum(count, 1), total / np.maximum(count, 1)
+        # A row that is exact up to rounding, 1e-7 on the square of the distance, is 3e-4 away: in
+        # texts of 40 rows that weighs ten times as much as in those that are long in earnest.
+        tolerance = 1e-5 if name == "jsd" else 1e-6
+        np.testing.assert_allclose(
+            mean, reference, rtol=0, atol=tolerance, err_msg=f"{name} {view}"
+        )
+
+
+@pytest.mark.parametrize("family", FUSED)
+@pytest.mark.parametrize("path", ["cells", "blocks", "tensors"])
+def test_all_sums_equal_those_of_the_whole_matrix(
+    family: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gains, the gate and what baselines are estimated from; and batches do not matter."""
+    whole = surveyed(family, "whole", monkeypatch).arrays()
+    found = surveyed(family, path, monkeypatch, token_budget=1).arrays()
+    for arrays in (whole, found):
+        scores = dict(zip(SCORE_CHANNELS, arrays.pop("scores").swapaxes(0, 1), strict=True))
+        for name, values in scores.items():
+            arrays[name] = values
+    for name, values in found.items():
+        by_row = name in ("gate", "rows", "sae_sum")  # sums over rows, not means
+        tolerance = 1e-4 if name.endswith("jsd") or name == "calibration" else 5e-6
+        tolerance = 5e-5 if by_row else tolerance
+        np.testing.assert_allclose(values, whole[name], rtol=2e-6, atol=tolerance, err_msg=name)
+
+
+def test_the_output_is_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call that gives the normalisers is the one that the layer makes anyway."""
+    source = Tapping("llama")
+
+    class Asks:
+        def observe(self, call: AttentionCall) -> None:
+            assert call.normalisers is not None
+
+    ids = torch.randint(3, VOCABULARY, (1, 50))
+    inputs = forward_arguments(source.stack, ids, torch.ones_like(ids))
+    with torch.inference_mode():
+        plain = source.stack.body(**inputs)[0]
+        with tap(source, Asks()):
+            seen = source.stack.body(**inputs)[0]
+    assert torch.equal(plain, seen)
+
+
+def _attention(family: str) -> list[list[np.ndarray]]:
+    """Attention of every text by layer, each `(H, T, T)`: float64 from the layer's own inputs."""
+    source = Tapping(family)
+    found = []
+    for text in TEXTS:
+        layers: list[np.ndarray] = []
+
+        class Keeps:
+            def observe(self, call: AttentionCall, layers: list[np.ndarray] = layers) -> None:
+                width = call.key.shape[2]
+                query, key = call.query[0].double(), call.key[0].double()
+                key = key.repeat_interleave(len(query) // len(key), 0)
+                scores = query @ key.transpose(1, 2) * call.scaling
+                if call.softcap is not None:
+                    scores = call.softcap * torch.tanh(scores / call.softcap)
+                if call.mask is not None:
+                    scores = scores + call.mask[0].double()
+                if call.is_causal:
+                    scores += torch.full(scores.shape[1:], -torch.inf).triu(1)
+                if call.sinks is not None:
+                    sinks = call.sinks.double()[:, None, None].expand(-1, scores.shape[1], 1)
+                    scores = torch.cat([scores, sinks], -1)
+                layers.append(scores.softmax(-1)[..., :width].numpy())
+
+        source.run([text], Keeps())
+        found.append(layers)
+    return found
+
+
+def _sampled_hit(text, real, rows, sinks, view):
+    predicted, covered, weight = rows.to_dense(), rows.covered, np.ones(len(real))
+    if view == "content":
+        real, predicted, covered, weight = content_view(real, predicted, sinks)
+    found = text_metrics(real, predicted, covered & sampled_rows(text), weight)
+    return None if found is None else found["hit"]
+
+
+def _channel(sums: Accumulators, name: str, view: str) -> np.ndarray:
+    return sums.scores[:, SCORE_CHANNELS.index(name), VIEWS.index(view)].sum(axis=0)
+
+
+def test_families_are_known() -> None:
+    assert {*FUSED, *OWN} <= FAMILIES.keys()
