@@ -1,14 +1,17 @@
 """What scoring costs beside the model's own forward pass, side by side in one run.
 
-    python benchmarks/scoring.py [--lengths 24,128,512,2048] [--rounds 5] [--out FILE]
+    python benchmarks/scoring.py [--rounds 5] [--quick] [--out FILE]
 
-A model of BERT-base shape with random weights reads random tokens, 768 to 1,024 a batch (one text
-where it is longer). A round times, one after the other, the plain fused (sdpa) forward pass and a
-survey's scoring pass with 20 and with 100 patterns: the fixed baselines, the profile, all metrics,
-both views, gains, the gate. Ratios are medians over rounds of survey over plain in the same round,
-so that other load on the machine weighs on both. Plans are made once a batch beforehand and timed
-on their own: a survey makes them once for all layers and passes. Memory is the peak of resident
-memory above what was resident before the pass, in a process of its own.
+Models of BERT-base and of Llama-3.2-1B shape with random weights read random tokens, 768 to 1,024 a
+batch (one text where it is longer). A round times, one after the other, the plain fused (sdpa)
+forward pass and a survey's scoring pass with 20 and with 100 patterns: the fixed baselines, the
+profile, all metrics, both views, gains, the gate. Ratios are medians over rounds of survey over
+plain in the same round, so that other load on the machine weighs on both. Plans are made once a
+batch beforehand and timed on their own: a survey makes them once for all layers and passes.
+
+Memory is the peak of resident memory above what was resident before, in a process of its own: of
+the plain pass, and of a survey's whole work on the batch, plan included. The line through the
+difference of the two by length is fitted over four lengths.
 """
 
 import argparse
@@ -19,7 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from statistics import median
 from zlib import crc32
@@ -28,7 +31,13 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 from headscribe.core.rows import Rows
 from headscribe.core.visibility import Visibility
@@ -45,6 +54,37 @@ from headscribe.text.passages import Encoding, Passage, Ragged, Words
 
 TOKENS = 1024
 PATTERNS = (20, 100)
+FITTED = (1024, 2048, 4096, 8192)
+"""Lengths that the line of memory goes through."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model and a length: `layers` are fewer than the model has where they take long."""
+
+    shape: str
+    layers: int
+    length: int
+    heads: int = 12
+
+
+CASES = (
+    Case("bert", 12, 24), Case("bert", 12, 128), Case("bert", 12, 512),
+    Case("bert", 4, 2048), Case("bert", 2, 8192),
+    Case("llama", 3, 128, 32), Case("llama", 3, 512, 32),
+    Case("llama", 2, 2048, 32), Case("llama", 1, 8192, 32),
+)  # fmt: skip
+QUICK = tuple(Case(case.shape, 1, case.length, case.heads) for case in CASES)
+RATES = tuple(
+    (case, number)
+    for case, numbers in (
+        (Case("bert", 4, 24), (6, 20, 50, 100)), (Case("bert", 4, 128), (6, 20, 50, 100)),
+        (Case("bert", 4, 128, 6), (20,)), (Case("bert", 4, 128, 24), (20,)),
+        (Case("bert", 4, 256), (20,)), (Case("bert", 4, 512), (20,)),
+    )
+    for number in numbers
+)  # fmt: skip
+"""Texts a second are measured for these numbers of patterns."""
 
 
 @dataclass(frozen=True)
@@ -71,19 +111,28 @@ class Random:
         )
 
 
-def bert(layers: int, context: int) -> Model:
-    """A BERT-base shape with random weights."""
+def model_of(case: Case) -> Model:
+    """A model of a shape with random weights and few words."""
     torch.manual_seed(0)
     vocabulary = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3}
     vocabulary |= {f"t{i}": i for i in range(4, 1000)}
-    config = BertConfig(
-        vocab_size=1000, num_hidden_layers=layers, max_position_embeddings=context, pad_token_id=0
-    )
+    context = max(512, case.length)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer(WordLevel(vocabulary, "[UNK]")),
         unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]",
     )  # fmt: skip
-    return load((BertModel(config).eval(), tokenizer))
+    if case.shape == "bert":
+        config = BertConfig(
+            vocab_size=1000, num_hidden_layers=case.layers, max_position_embeddings=context,
+            num_attention_heads=case.heads, pad_token_id=0,
+        )  # fmt: skip
+        return load((BertModel(config).eval(), tokenizer))
+    llama = LlamaConfig(
+        vocab_size=1000, hidden_size=2048, intermediate_size=8192, num_attention_heads=case.heads,
+        num_key_value_heads=8, head_dim=64, num_hidden_layers=case.layers, pad_token_id=0,
+        max_position_embeddings=context,
+    )  # fmt: skip
+    return load((LlamaForCausalLM(llama).eval(), tokenizer))
 
 
 def text(name: str, length: int) -> Passage:
@@ -126,11 +175,11 @@ def scorer_of(model: Model, batch: Sequence[Passage], number: int) -> tuple[Batc
 
 
 def jobs(
-    model: Model, batch: Sequence[Passage]
+    model: Model, batch: Sequence[Passage], numbers: Sequence[int]
 ) -> tuple[dict[str, Callable[[], None]], list[float]]:
     """The passes to compare, by name, and the seconds that the plans took."""
     inputs = model.inputs(batch)
-    made = [scorer_of(model, batch, number) for number in PATTERNS]
+    made = [scorer_of(model, batch, number) for number in numbers]
 
     def plain() -> None:
         with torch.inference_mode():
@@ -145,7 +194,7 @@ def jobs(
         return run
 
     found: dict[str, Callable[[], None]] = {"plain": plain}
-    for number, (scorer, _) in zip(PATTERNS, made, strict=True):
+    for number, (scorer, _) in zip(numbers, made, strict=True):
         found[str(number)] = survey(scorer)
     return found, [seconds for _, seconds in made]
 
@@ -162,34 +211,37 @@ def batch_of(length: int) -> list[Passage]:
     return [text(f"text{i}", length) for i in range(max(1, TOKENS // length))]
 
 
-def measure(length: int, layers: int, rounds: int) -> dict[str, object]:
-    """Medians and ratios at one length."""
-    model = bert(layers, max(512, length))
-    batch = batch_of(length)
-    work, plans = jobs(model, batch)
+def measure(case: Case, rounds: int, numbers: Sequence[int] = PATTERNS) -> dict[str, object]:
+    """Medians and ratios of one case."""
+    model, batch = model_of(case), batch_of(case.length)
+    work, plans = jobs(model, batch, numbers)
     for run in work.values():
         run()
     seconds: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(rounds):
         for name, run in work.items():
             seconds[name].append(timed(run))
-    line: dict[str, object] = {"texts": len(batch), "tokens": length, "layers": layers}
+    line: dict[str, object] = asdict(case) | {"texts": len(batch)}
     line["plain_s"] = median(seconds["plain"])
-    for number, plan in zip(PATTERNS, plans, strict=True):
+    for number, plan in zip(numbers, plans, strict=True):
         ratios = [s / p for s, p in zip(seconds[str(number)], seconds["plain"], strict=True)]
         line[f"ratio_{number}"] = median(ratios)
         line[f"low_{number}"], line[f"high_{number}"] = min(ratios), max(ratios)
         line[f"plan_{number}_s"] = plan
+        line[f"rate_{number}"] = len(batch) / median(seconds[str(number)])
+    line["rate"] = len(batch) / median(seconds["plain"])
     return line
 
 
-def peak(length: int, layers: int, name: str) -> float:
-    """MB of resident memory that one pass adds at its peak, model and plan aside."""
-    model = bert(layers, max(512, length))
-    work, _ = jobs(model, batch_of(length))
+def peak(case: Case, number: int) -> float:
+    """MB of resident memory that a plain pass (0) or a survey adds at its peak."""
+    model, batch = model_of(case), batch_of(case.length)
+    small = [text("small", 24)]
+    for run in jobs(model, small, (number,) if number else ())[0].values():
+        run()  # what is compiled or loaded once is no one's memory
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     before = resident("VmRSS")
-    work[name]()
+    jobs(model, batch, (number,) if number else ())[0][str(number or "plain")]()
     return (resident("VmHWM") - before) / 1024
 
 
@@ -199,61 +251,110 @@ def resident(field: str) -> int:
     return int(status.split(f"{field}:")[1].split()[0])
 
 
-def peak_apart(length: int, layers: int, name: str) -> float:
+def peak_apart(case: Case, number: int) -> float:
     """`peak` in a process of its own."""
-    command = [sys.executable, __file__, "--peak", f"{length},{layers},{name}"]
+    command = [sys.executable, __file__, "--peak", json.dumps([*astuple(case), number])]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(done.stdout)
+    return float(done.stdout.splitlines()[-1])
 
 
-def page(lines: Sequence[dict[str, object]]) -> str:
-    """The results as a table."""
+def fitted(shape: str, heads: int) -> str:
+    """How the memory above the plain pass grows with length, in words."""
+    cases = [Case(shape, 1, length, heads) for length in FITTED]
+    above = np.array([peak_apart(case, 20) - peak_apart(case, 0) for case in cases])
+    length = np.array(FITTED) / 1024
+    slope, start = np.polyfit(length, above, 1)
+    rest = above - (start + slope * length)
+    share = 1 - (rest**2).sum() / ((above - above.mean()) ** 2).sum()
+    found = ", ".join(f"{m:.0f} at {n:,}" for n, m in zip(FITTED, above, strict=True))
+    return (
+        f"{shape}, 20 patterns: MB above the plain pass {found} tokens; line {start:.0f} MB + "
+        f"{slope:.1f} MB per 1,024 tokens, R^2 {share:.3f}."
+    )
+
+
+def machine() -> str:
+    """The processor, cores and versions."""
     cpu = next(
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
          if line.startswith("model name")),
         platform.processor(),
     )  # fmt: skip
+    return (
+        f"{torch.get_num_threads()} threads of {cpu}, {os.cpu_count()} cores, torch "
+        f"{torch.__version__}, float32, random weights"
+    )
+
+
+def page(
+    lines: Sequence[dict[str, object]], rates: Sequence[dict[str, object]], fits: Sequence[str]
+) -> str:
+    """The results as a page."""
     head = (
         "# Scoring beside the plain forward pass\n\n"
-        f"`python benchmarks/scoring.py`, BERT-base shape, random weights, float32, "
-        f"{torch.get_num_threads()} threads of {cpu}, {os.cpu_count()} cores, torch "
-        f"{torch.__version__}. Medians over rounds of survey / plain in the same round (lowest and "
-        "highest round in brackets); load average at the end "
-        f"{os.getloadavg()[0]:.1f}. Memory: peak above what was resident before the pass, MB.\n\n"
-        "| texts x tokens | layers | plain s | 20 patterns | 100 patterns | plan of 20 / 100, s | "
-        "MB plain | MB 20 | MB 100 |\n|---|---|---|---|---|---|---|---|---|\n"
+        f"`{' '.join(['python', 'benchmarks/scoring.py', *sys.argv[1:]])}`: {machine()}. Medians "
+        "over rounds of survey / plain in the same round (lowest and highest round in brackets); "
+        f"load average at the end {os.getloadavg()[0]:.1f}. Memory: peak above what was resident "
+        "before, MB; that of a survey includes its plan.\n\n"
+        "| shape | texts x tokens | layers | plain s | 20 patterns | 100 patterns | "
+        "plan of 20 / 100, s | MB plain | MB 20 | MB 100 |\n|---|---|---|---|---|---|---|---|---|"
+        "---|\n"
     )
-    return head + "".join(
-        "| {texts} x {tokens} | {layers} | {plain_s:.2f} | {ratio_20:.2f} ({low_20:.2f}-"
+    body = "".join(
+        "| {shape} | {texts} x {length} | {layers} | {plain_s:.2f} | {ratio_20:.2f} ({low_20:.2f}-"
         "{high_20:.2f}) | {ratio_100:.2f} ({low_100:.2f}-{high_100:.2f}) | {plan_20_s:.2f} / "
-        "{plan_100_s:.2f} | {mb_plain:.0f} | {mb_20:.0f} | {mb_100:.0f} |\n".format(**line)
+        "{plan_100_s:.2f} | {mb_0:.0f} | {mb_20:.0f} | {mb_100:.0f} |\n".format(**line)
         for line in lines
     )
+    rated = "".join(
+        "| {length} | {heads} | {patterns} | {rate:.1f} | {rated:.1f} | {ratio:.2f} |\n".format(
+            **line
+        )
+        for line in rates
+    )
+    if rated:
+        rated = (
+            "\nTexts a second, BERT shape of 4 layers (width 768 whatever the heads):\n\n"
+            "| tokens | heads | patterns | plain | survey | ratio |\n|---|---|---|---|---|---|\n"
+        ) + rated
+    return head + body + rated + "".join(f"\n{line}\n" for line in fits)
 
 
 def main() -> None:
-    """Run, print and keep the table."""
+    """Run, print and keep the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lengths", default="24,128,512,2048")
-    parser.add_argument("--layers", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="one layer, no rates, no lines")
+    parser.add_argument("--only", help="shape:length, for instance bert:512")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peak:
-        length, layers, name = options.peak.split(",")
-        print(peak(int(length), int(layers), name))
+        *case, number = json.loads(options.peak)
+        print(peak(Case(*case), number))
         return
-    lines = []
-    for length in map(int, options.lengths.split(",")):
-        layers = options.layers if length <= 1024 else min(options.layers, 4)
-        line = measure(length, layers, options.rounds)
-        for name in ("plain", *map(str, PATTERNS)):
-            line[f"mb_{name}"] = peak_apart(length, layers, name)
+    lines, rates, fits = [], [], []
+    for case in QUICK if options.quick else CASES:
+        if options.only and options.only != f"{case.shape}:{case.length}":
+            continue
+        line = measure(case, options.rounds)
+        for number in (0, *PATTERNS):
+            line[f"mb_{number}"] = peak_apart(case, number)
         print(json.dumps(line), flush=True)
         lines.append(line)
+    if not (options.quick or options.only):
+        for case, number in RATES:
+            line = measure(case, options.rounds, (number,))
+            line |= {name: line[f"{key}_{number}"] for name, key in _RATED.items()}
+            rates.append(line | {"patterns": number})
+        fits = [fitted("bert", 12), fitted("llama", 32)]
+    text_of_page = page(lines, rates, fits)
+    print(text_of_page)
     if options.out:
-        options.out.write_text(page(lines))
+        options.out.write_text(text_of_page)
+
+
+_RATED = {"rated": "rate", "ratio": "ratio"}
 
 
 if __name__ == "__main__":

@@ -67,6 +67,9 @@ class Tapping:
     def visibility(self, layer: int) -> Visibility:
         return self.stack.visibility[layer]
 
+    def device_of(self, layer: int) -> torch.device:
+        return self.device
+
     def run(self, batch: Sequence[Passage], observer: LayerObserver) -> None:
         lengths = torch.tensor([len(text) for text in batch])
         real = torch.arange(int(lengths.max()))[None, :] < lengths[:, None]
