@@ -257,7 +257,9 @@ def _mask(*, dtype: torch.dtype = torch.float32, **arguments: Any) -> Tensor | N
 
 
 def _additive(visible: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 where visible, else the lowest number; what is the same along a dimension exists once."""
+    once = [slice(0, 1) if stride == 0 else slice(None) for stride in visible.stride()]
+    part = visible[tuple(once)]
     hidden = torch.finfo(dtype).min
-    return torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill_(
-        ~visible, hidden
-    )
+    mask = torch.zeros(part.shape, dtype=dtype, device=part.device).masked_fill_(~part, hidden)
+    return mask.expand(visible.shape)

@@ -5,6 +5,9 @@ from jaxtyping import Float
 
 from headscribe.scoring.plan import BatchPlan
 
+_CELLS = 1 << 15
+"""Cells that are compared at a time."""
+
 
 def containment_sums(plan: BatchPlan) -> Float[np.ndarray, "3 P P"]:
     """Compare the rows of every two patterns on the sampled content rows that both cover.
@@ -34,8 +37,10 @@ def containment_sums(plan: BatchPlan) -> Float[np.ndarray, "3 P P"]:
         flat = dense.reshape(patterns, -1)
         for p in range(patterns):
             # Only cells of the pattern's own support add to either sum.
-            cells = np.flatnonzero(flat[p])
-            own, others = flat[p, cells], flat[:, cells]
-            total[1, p] += np.minimum(own, others).sum(axis=1)
-            total[2, p] += (own * (others > 0)).sum(axis=1)
+            support = np.flatnonzero(flat[p])
+            for start in range(0, len(support), _CELLS):
+                cells = support[start : start + _CELLS]
+                own, others = flat[p, cells], flat[:, cells]
+                total[1, p] += np.minimum(own, others).sum(axis=1)
+                total[2, p] += (own * (others > 0)).sum(axis=1)
     return total

@@ -26,7 +26,9 @@ from headscribe.text.passages import Passage
 SAMPLED_ROWS = 64
 """Rows a text on which dense patterns and baselines are scored, chosen by hash."""
 
-FIXED_BASELINES = ("uniform", "first_token", "last_token", "self", "previous", "next")
+UNIFORM = "uniform"
+
+FIXED_BASELINES = (UNIFORM, "first_token", "last_token", "self", "previous", "next")
 """Names of the fixed baselines in the catalogue; each covers every row."""
 
 LONG_TEXT = 256
@@ -224,7 +226,8 @@ def predict(
         column = []
         for p, pattern in enumerate(patterns):
             try:
-                rows = pattern.predict(passage, visibility)
+                rows = _uniform_rows(pattern, passage, visibility)
+                rows = pattern.predict(passage, visibility) if rows is None else rows
             except HeadscribeError:
                 failed[p, b] = True
                 rows = Rows.empty(len(passage))
@@ -233,6 +236,20 @@ def predict(
             column.append(rows)
         columns.append(column)
     return tuple(zip(*columns, strict=True)), failed
+
+
+def _uniform_rows(pattern: Pattern, passage: Passage, visibility: Visibility) -> Rows | None:
+    """The sampled rows of the uniform baseline where it is dense, without its `T * T` entries."""
+    length = len(passage)
+    if pattern.name != UNIFORM or length <= SAMPLED_ROWS:
+        return None
+    first, last = visibility.first(length), visibility.last(length)
+    if (last - first + 1).sum() <= DENSE_ENTRIES_A_ROW * length:
+        return None
+    row = np.flatnonzero(sampled_rows(passage))
+    size = last[row] - first[row] + 1
+    step = np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size)
+    return Rows.from_cells(np.repeat(row, size), np.repeat(first[row], size) + step, length)
 
 
 def make_plan(

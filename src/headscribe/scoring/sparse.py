@@ -135,6 +135,12 @@ class CellValues:
             for part in (call.query, call.key)
         )
         mask = torch.zeros(0, 1, 1, 1) if call.mask is None else call.mask
+        # What is the same for all texts, heads or queries is handed over once.
+        once = [
+            slice(0, 1) if n and stride == 0 else slice(None)
+            for n, stride in zip(mask.shape[:-1], mask.stride(), strict=False)
+        ]
+        mask = mask[tuple(once)]
         total = torch.where(normaliser.isfinite(), 1.0, torch.nan)
         return cls(
             batch, places, query, key, normaliser.contiguous().numpy(),
