@@ -29,7 +29,7 @@ function rates(subject, content) {
   return h('div', { class: 'figures' },
     figure('How often the model …', dots(main.map((r) => ({
       name: `${RATES[r.name]}, ${CONDITIONS[r.condition] ?? r.condition}`, y: r.share, low: r.name === 'chance' ? null : r.low, high: r.name === 'chance' ? null : r.high, css: r.condition === 'wrong' ? 'two' : 'one', mark: r.condition === 'wrong' ? 'square' : 'circle',
-    })), { width: Math.max(room(620), 520), left: 310, label: 'Rates', xTitle: 'share of the questions', format: (v) => percent(v), vertical: 0 }), source(subject, content, '95 % intervals')),
+    })), { width: Math.max(room(560), 520), left: 290, label: 'Rates', xTitle: 'share of the questions', format: (v) => percent(v), vertical: 0 }), source(subject, content, '95 % intervals')),
     table('Rates', [
       { title: 'The model …', words: true, cell: (r) => RATES[r.name] ?? r.name, value: (r) => r.name },
       { title: 'Condition', cell: (r) => CONDITIONS[r.condition] ?? r.condition, value: (r) => r.condition },
@@ -89,6 +89,7 @@ function ranking(subject, content) {
       { title: 'Head', cell: (r) => headLink(subject, r.head), value: (r) => r.head },
       { title: 'Flagged', cell: (r) => (r.flagged ? '⚑ yes' : 'no'), value: (r) => (r.flagged ? 'yes' : 'no') },
       { title: 'Measure', words: true, cell: (r) => MEASURES[r.measure] ?? r.measure, value: (r) => r.measure },
+      ...(content.ranking.some((r) => known(r.effect)) ? [{ title: 'Effect on the answer (logits)', number: true, cell: (r) => withRange(signed(r.effect ?? NaN, 2), interval(r.effect_low, r.effect_high, 2)), value: (r) => r.effect }] : []),
       { title: 't', number: true, cell: (r) => number(r.t, 2), value: (r) => r.t },
       { title: 'p', number: true, cell: (r) => (known(r.p) && r.p < 0.001 ? '< 0.001' : number(r.p)), value: (r) => r.p },
     ], content.ranking, source(subject, content, 'wrong hint'), { limit: 10 }),

@@ -10,6 +10,7 @@ _HEADS = (
     "contrast", "contrast_low", "contrast_high", "t", "p", "flagged",
 )  # fmt: skip
 _RANKING = ("rank", "head", "measure", "t", "p", "flagged", "slides", "slides_n")
+_EFFECT = ("effect", "effect_low", "effect_high", "effect_p")
 MAX_TOKENS = 40_000
 """Positions of the column profile, of all heads and conditions, that a page keeps."""
 
@@ -39,10 +40,14 @@ def heads(run: Run) -> dict[str, Any]:
 
 
 def ranking(run: Run) -> list[dict[str, Any]] | None:
-    """The heads whose change goes with the answer's, best first; None where ranking is refused."""
+    """The heads whose change goes with the answer's, best first; None where ranking is refused.
+
+    With what each head does to the answer (`effect`, in logits) where that was measured.
+    """
     if "ranking" not in run.manifest.get("tables", []):
         return None
-    return rows(run, "ranking", _RANKING)
+    found = run.table("ranking").column_names
+    return rows(run, "ranking", (*_RANKING, *(name for name in _EFFECT if name in found)))
 
 
 def profile(run: Run) -> dict[str, Any] | None:
