@@ -52,7 +52,7 @@ export function estimates(series, { width = 620, height = 280, xTitle, yTitle, l
   const all = drawn.flatMap((one) => one.points);
   const key = legend(drawn, 52, width - 60);
   const ends = all.flatMap((p) => [p.y, p.low, p.high]).filter(known);
-  let [low, high] = [min(ends), max(ends)];
+  let [low, high] = ends.length ? [min(ends), max(ends)] : [0, 1];
   if (zero) low = Math.min(low, 0);
   if (yMax !== null) high = Math.min(high, yMax);
   if (low === high) { low -= 0.5; high += 0.5; }

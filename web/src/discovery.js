@@ -38,7 +38,7 @@ function overview(subject, content) {
       { title: 'Hypothesis, or why not', words: true, cell: (r) => own(r.statement || r.reason || ''), value: (r) => r.statement || r.reason },
       { title: 'Rounds', number: true, cell: (r) => r.rounds, value: (r) => r.rounds },
     ], content.heads, source(subject, content)),
-    content.tally?.left_out?.length ? h('details', null, h('summary', null, 'Known programs that could not run here'), h('ul', null, content.tally.left_out.map((one) => h('li', null, own(typeof one === 'string' ? one : Object.values(one).join(': ')))))) : null,
+    Array.isArray(content.tally?.left_out) && content.tally.left_out.length ? h('details', null, h('summary', null, 'Known programs that could not run here'), h('ul', null, content.tally.left_out.map((one) => h('li', null, own(typeof one === 'string' ? one : Object.values(one).join(': ')))))) : null,
   ];
 }
 
@@ -109,6 +109,7 @@ function storyView(subject, content, index, name) {
 
 export function discoveryView(subject, name) {
   const runs = subject.discovery ?? [];
+  if (!runs.length) return [h('h1', null, 'Discovery'), lacking(subject, [], 'No discovery of this model is in the report.')];
   if (name) {
     const index = Math.max(0, runs.findIndex((content) => content.stories?.[name]));
     return storyView(subject, runs[index], index, name);

@@ -1,7 +1,7 @@
 // Numbers and names as a reader sees them.
 
 export const number = (value, digits = 3) =>
-  !known(value) ? '–' : value.toFixed(digits).replace(/^-(?=0(\.0*)?$)/, '').replace('-', '−');
+  typeof value !== 'number' || !known(value) ? '–' : value.toFixed(digits).replace(/^-(?=0(\.0*)?$)/, '').replace('-', '−');
 
 export const signed = (value, digits = 3) => (value > 0 ? '+' : '') + number(value, digits);
 

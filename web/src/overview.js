@@ -143,7 +143,7 @@ export function overview(subject) {
     const found = await findingCells(subject);
     const formulas = formulaCells(subject);
     const mode = state.color === 'formulas' && formulas ? 'formulas' : found ? 'findings' : formulas ? 'formulas' : null;
-    if (!mode) {
+    if (!mode || !subject.count) {
       clear(body, lacking(subject, ['scores', 'about', 'formulas'], 'These runs hold neither a survey’s scores nor a fit’s formulas, so there is no grid of heads to draw.'));
       return;
     }

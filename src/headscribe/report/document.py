@@ -41,8 +41,8 @@ def document(runs: Sequence[Run]) -> dict[str, Any]:
     for run in runs:
         subject = _subject_of(run, subjects)
         content = _content(run, subject["missing"])
-        kind = run.manifest.get("kind")
-        name = KINDS[kind][0] if kind in KINDS else str(kind)
+        kind = _kind(run)
+        name = KINDS[kind][0] if kind in KINDS else kind
         if name in SINGLE:
             subject[name] = content
         else:
@@ -75,7 +75,7 @@ def _subject_of(run: Run, subjects: list[dict[str, Any]]) -> dict[str, Any]:
     """The subject that a run belongs to, a new one where there is none yet."""
     name = str(_mapping(run.manifest.get("model")).get("name", "a model that was not recorded"))
     fingerprint = _fingerprint(run)
-    kind = run.manifest.get("kind")
+    kind = _kind(run)
     for subject in subjects:
         known = subject["fingerprint"]
         same = fingerprint == known if fingerprint and known else name == subject["name"]
@@ -106,21 +106,32 @@ _HEX = re.compile(r"[0-9a-f]{16,64}")
 
 def _content(run: Run, missing: list[dict[str, str]]) -> dict[str, Any]:
     """What one run holds; what it lacks is added to `missing`."""
-    kind = run.manifest.get("kind")
+    kind = _kind(run)
     folder = run.folder.name
     content: dict[str, Any] = {"run": _about(run)}
     if kind not in KINDS:
-        missing.append(_lack(folder, str(kind), f"this version reads no run of kind {kind!r}"))
+        missing.append(_lack(folder, kind, f"this version reads no run of kind {kind!r}"))
         return content
     for name, build in KINDS[kind][1].items():
         try:
             content[name] = build(run)
         except HeadscribeError as error:
             missing.append(_lack(folder, name, str(error)))
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        except _ODD as error:
             why = f"expected what this version writes, got a value of {writer(run)} that it does "
             missing.append(_lack(folder, name, f"{why}not know ({type(error).__name__}: {error})"))
     return content
+
+
+def _kind(run: Run) -> str:
+    return str(run.manifest.get("kind"))
+
+
+_ODD = (
+    KeyError, TypeError, ValueError, AttributeError, IndexError, NotImplementedError,
+    RecursionError, OverflowError,
+)  # fmt: skip
+"""What values of a kind that no version writes lead to; Arrow's errors are among them."""
 
 
 def _lack(folder: str, part: str, why: str) -> dict[str, str]:
@@ -134,7 +145,7 @@ def _about(run: Run) -> dict[str, Any]:
     config = _mapping(manifest.get("config"))
     return {
         "folder": run.folder.name,
-        "kind": manifest.get("kind"),
+        "kind": _kind(run),
         "complete": run.complete,
         "damaged": manifest.get("damaged"),
         "facts": facts(run),

@@ -92,7 +92,7 @@ def _places(found: pa.Table, names: list[str], layers: int, heads: int) -> np.nd
     """Where in a patterns x heads matrix each row goes; -1 for what the run has not."""
     position = {name: i for i, name in enumerate(names)}
     pattern = np.array([position.get(name, -1) for name in found["pattern"].to_pylist()], np.int64)
-    layer, head = (found[name].to_numpy().astype(np.int64) for name in ("layer", "head"))
+    layer, head = (pc.cast(found[name], pa.int64()).to_numpy() for name in ("layer", "head"))
     sound = (pattern >= 0) & (layer >= 0) & (layer < layers) & (head >= 0) & (head < heads)
     return np.where(sound, (pattern * layers + layer) * heads + head, -1)
 
