@@ -123,10 +123,10 @@ SAYS = {
         "patterns; as recorded {as_recorded} do.\n"
     ),
     "recovery": (
-        "Dirichlet rows around {formulas} known formulas on the recorded texts, {repetitions} "
-        "repetitions: precision of the terms {precision:.3f}, recall {recall:.3f}; {exact} come\n"
-        "back without an error. Weights of terms that were chosen on one half of the texts, "
-        "fitted by cross-entropy on the other half: the 95 % intervals cover {coverage:.1%} of "
+        "Dirichlet rows around {formulas} known formulas on the recorded texts. Terms chosen on "
+        "one half of the texts, {choices} times:\nprecision {precision:.3f}, recall {recall:.3f}, "
+        "{exact} times without any error. Weights of these terms, fitted by cross-entropy to\n"
+        "{repetitions} draws on the other half: the 95 % intervals cover {coverage:.1%} of "
         "{weights} true weights\n({least:.1%} to {most:.1%} by formula and term).\n"
     ),
 }

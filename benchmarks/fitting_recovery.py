@@ -25,6 +25,9 @@ CPU = torch.device("cpu")
 MASS = 60.0
 """Concentration of the Dirichlet rows: how little they stray from the formula."""
 
+CHOSEN_FOR = 5
+"""Repetitions for which terms are chosen once."""
+
 TRUTHS = (
     {"key.is_special": 1.5, "distance == -1": 2.0, "key.word == query.head": 2.5},
     {"distance == 0": 2.0, "key.is_eos": 2.0, "key.head == query.head": 1.5},
@@ -85,7 +88,10 @@ def covered(
 
 
 def recovery(folder: Path, repetitions: int) -> None:
-    """Choose terms on one half of the texts, fit their weights on the other, count."""
+    """Choose terms on one half of the texts, fit their weights on the other, count.
+
+    The terms are chosen anew in every `CHOSEN_FOR`-th repetition of a formula.
+    """
     recording = Recording(folder)
     sample = collect(
         (passage, attention[:1], seen)
@@ -93,25 +99,26 @@ def recovery(folder: Path, repetitions: int) -> None:
     )
     half = np.array([fold_of(bucket_of(group, 0), 2) for group in sample.groups])
     sides = [sample.only((half == side)[sample.row_text]) for side in (0, 1)]
-    found = expected = hits = exact = 0
+    found = expected = hits = exact = choices = 0
+    chosen: dict[int, tuple[Compound, ...]] = {}
     inside: list[list[Float[np.ndarray, " k"]]] = [[] for _ in TRUTHS]
     for repetition in range(repetitions):
-        truth = TRUTHS[repetition % len(TRUTHS)]
-        rng = np.random.default_rng(repetition)
-        choosing, weighing = (redrawn(side, truth, rng) for side in sides)
-        (chosen,) = choose_all(choosing, Budget(), 0, CPU)
-        sources = {term.source for term in chosen.terms}
-        found, expected = found + len(sources), expected + len(truth)
-        hits, exact = hits + len(sources & set(truth)), exact + (sources == set(truth))
-        inside[repetition % len(TRUTHS)].append(covered(weighing, chosen.terms, truth))
-        if repetition % 10 == 9:
-            print(repetition + 1, hits / found, hits / expected, flush=True)
+        number, turn = repetition % len(TRUTHS), repetition // len(TRUTHS)
+        truth, rng = TRUTHS[number], np.random.default_rng(repetition)
+        if turn % CHOSEN_FOR == 0:
+            (fitted,) = choose_all(redrawn(sides[0], truth, rng), Budget(), 0, CPU)
+            chosen[number] = fitted.terms
+            sources = {term.source for term in fitted.terms}
+            found, expected = found + len(sources), expected + len(truth)
+            hits, exact = hits + len(sources & set(truth)), exact + (sources == set(truth))
+            choices += 1
+        inside[number].append(covered(redrawn(sides[1], truth, rng), chosen[number], truth))
     by_term = np.concatenate([np.nanmean(one, axis=0) for one in inside if one])
     every = np.concatenate([np.ravel(one) for one in inside if one])
     keep(
         {"set": "statistics", "program": "recovery", "repetitions": repetitions,
-         "formulas": len(TRUTHS), "precision": hits / found, "recall": hits / expected,
-         "exact": exact, "coverage": float(np.nanmean(every)),
+         "choices": choices, "formulas": len(TRUTHS), "precision": hits / found,
+         "recall": hits / expected, "exact": exact, "coverage": float(np.nanmean(every)),
          "weights": int((~np.isnan(every)).sum()), "least": float(by_term.min()),
          "most": float(by_term.max())}
     )  # fmt: skip
