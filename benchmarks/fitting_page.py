@@ -99,8 +99,7 @@ def _table(name: str, rows: list[Row]) -> Iterable[str]:
         yield _line(_cells(row))
     if fits:
         first = min(fits, key=_order)
-        yield f"\n{first['heads']} heads; {first['pool']} relations, evaluated in "
-        yield f"{first['pool_seconds']} s of processor time."
+        yield f"\n{first['heads']} heads; {first['pool']} relations in {first['pool_seconds']} s."
 
 
 def write_page() -> None:
