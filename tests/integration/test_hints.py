@@ -51,7 +51,7 @@ def test_a_model_at_chance_is_said_to_be_and_heads_are_not_ranked(mmlu, monkeypa
     assert run.manifest["kind"] == "hints"
     assert run.complete
     assert sorted(run.manifest["tables"]) == sorted(TABLES)
-    assert run.manifest["passes"] == {"observed": 48, "generated": 0, "causal": 0}
+    assert run.manifest["passes"] == {"observed": 48, "generated": 0, "traced": 0, "causal": 0}
     assert run.manifest["ranking"]["refused"] in run.manifest["messages"]
     heads = run.table("heads").to_pylist()
     assert len(heads) == 2 * 5 * 36

@@ -4,10 +4,14 @@ For every head and measure, `beyond` is the measure under the hint minus that un
 same question: what mere insertion does is taken off. It is contrasted over questions: does it grow
 where the answer follows a wrong hint (`statistics.slopes`)? Under the right hint, which is not
 drawn, changed and unchanged questions are described, not tested.
+
+What changes is not what matters: all heads above a copied letter read otherwise, and a head that
+carries it may read it always. So heads are flagged by contrasts, and ranked by their mean effect on
+the answers that followed (`effects`), where the model lets it be had, else by `t`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -60,7 +64,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Finding:
-    """A head's place in the ranking: by the largest `t` of its measures."""
+    """A head's place in the ranking.
+
+    Attributes:
+        rank: from 1; by `effect`, or by `t` where there is none.
+        head: the head.
+        measure: the measure with the largest `t`; a measure of what it reads.
+        t, p: of that measure.
+        flagged: whether a measure, or the effect, holds.
+        effect: mean effect of its reading of the hint on the answers that follow the hint, in
+            logits, with its 95 % interval; NaN where there is none.
+        effect_p: of the contrast of effects, one-sided.
+    """
 
     rank: int
     head: HeadId
@@ -68,6 +83,8 @@ class Finding:
     t: float
     p: float
     flagged: bool
+    effect: Interval
+    effect_p: float
 
 
 @dataclass(frozen=True)
@@ -82,7 +99,8 @@ class Ranking:
         follow: whether answers go to the hinted choice beyond accident.
         reference: what following is contrasted with: the questions that stay `unchanged`, or,
             where these are too few, the `note` on the same questions.
-        tests: hypotheses, heads times measures.
+        order: what ranks heads: their `effect`, or `t`.
+        tests: hypotheses, heads times measures, the effect among them.
         rate: the false-discovery rate.
         flagged: heads with a contrast that holds.
     """
@@ -93,6 +111,7 @@ class Ranking:
     others: int
     follow: Following
     reference: str
+    order: str
     tests: int
     rate: float
     flagged: int
@@ -107,21 +126,34 @@ class Comparison:
     findings: tuple[Finding, ...]
 
 
-def compare_heads(outcomes: Outcomes, values: Float[np.ndarray, "Q 3 M L H"]) -> Comparison:
+def compare_heads(
+    outcomes: Outcomes,
+    values: Float[np.ndarray, "Q 3 M L H"],
+    effects: Callable[[], Float[np.ndarray, "Q L H"]] | None = None,
+) -> Comparison:
     """Compare all heads over all questions.
 
     Args:
         outcomes: the answers.
         values: the measures of each question, as `reading.read` gives them.
+        effects: computes the effect of each head on each question (`effects`), 0 where the answer
+            stays the same, NaN where there is none; asked only where heads can be ranked. None:
+            there are none.
     """
     count, conditions, measures, layers, width = values.shape
     heads = [HeadId(layer, head) for layer in range(layers) for head in range(width)]
     flat = values.reshape(count, conditions, measures * len(heads))
     note = flat[:, ALTERED.index("note")]
-    ranking, tested = _ranking(outcomes, flat[:, ALTERED.index("wrong")] - note)
-    flags = np.zeros(measures * len(heads), bool)
+    beyond = flat[:, ALTERED.index("wrong")] - note
+    ranking, tested = _ranking(outcomes, beyond, 0 if effects is None else len(heads))
+    flags = np.zeros(ranking.tests, bool)
+    traced = None
     if ranking.refused is None:
-        flags = benjamini_yekutieli(tested.p, RATE)
+        p = tested.p
+        if effects is not None:
+            traced = _traced(outcomes, effects().reshape(count, len(heads)), ranking)
+            p = np.concatenate([p, traced.p])
+        flags = benjamini_yekutieli(p, RATE)
     table: list[Row] = []
     for condition in ALTERED[:2]:
         hint = flat[:, ALTERED.index(condition)]
@@ -129,27 +161,53 @@ def compare_heads(outcomes: Outcomes, values: Float[np.ndarray, "Q 3 M L H"]) ->
         nothing = np.zeros_like(flags)
         chosen = flags if condition == "wrong" else nothing
         table += _rows(outcomes, condition, heads, hint, note, one, chosen)
-    findings = () if ranking.refused is not None else _findings(heads, tested, flags)
+    findings = () if ranking.refused is not None else _findings(heads, tested, flags, traced)
     flagged = sum(one.flagged for one in findings)
-    done = Ranking(**{**ranking.__dict__, "flagged": flagged})
+    order = "t" if traced is None or np.isnan(traced.mean[0]).all() else "effect"
+    done = replace(ranking, flagged=flagged, order=order)
     return Comparison(tuple(table), done, findings)
 
 
-def _ranking(outcomes: Outcomes, beyond: Float[np.ndarray, "Q m"]) -> tuple[Ranking, Slopes]:
-    """Whether there is enough to rank heads on, and the contrast."""
-    tests = beyond.shape[1]
+@dataclass(frozen=True, eq=False)
+class _Traced:
+    """The effect of each head: mean over the questions that follow, and `p` of the contrast."""
+
+    mean: tuple[Float[np.ndarray, " h"], Float[np.ndarray, " h"], Float[np.ndarray, " h"]]
+    p: Float[np.ndarray, " h"]
+
+
+def _traced(outcomes: Outcomes, effects: Float[np.ndarray, "Q h"], ranking: Ranking) -> _Traced:
+    kept = outcomes.kept("wrong") & ~np.isnan(effects).any(1)
+    tested = _contrast(outcomes, effects, ranking.reference)
+    if not kept.any():
+        nothing = np.full(effects.shape[1], np.nan)
+        return _Traced((nothing, nothing, nothing), tested.p)
+    mean, low, high = mean_interval(
+        effects[kept].astype(float), np.unique(outcomes.group[kept], return_inverse=True)[1]
+    )
+    return _Traced((mean, low, high), tested.p)
+
+
+def _contrast(outcomes: Outcomes, values: Float[np.ndarray, "Q m"], reference: str) -> Slopes:
+    eligible = outcomes.eligible("wrong")
+    stratum = outcomes.hinted[eligible] if reference == "unchanged" else None
+    return slopes(values[eligible], outcomes.excess[eligible, 0], stratum, outcomes.group[eligible])
+
+
+def _ranking(
+    outcomes: Outcomes, beyond: Float[np.ndarray, "Q m"], more: int
+) -> tuple[Ranking, Slopes]:
+    """Whether there is enough to rank heads on, and the contrast; `more` tests will follow."""
+    tests = beyond.shape[1] + more
     enough = needed(tests)
     kept, eligible = outcomes.kept("wrong"), outcomes.eligible("wrong")
     others = int((eligible & ~kept).sum())
     follow = outcomes.following
     reference = "unchanged" if others >= enough else "note"
-    stratum = outcomes.hinted[eligible] if reference == "unchanged" else None
-    tested = slopes(
-        beyond[eligible], outcomes.excess[eligible, 0], stratum, outcomes.group[eligible]
-    )
+    tested = _contrast(outcomes, beyond, reference)
     ranking = Ranking(
         _refusal(outcomes, enough, tests), enough, int(kept.sum()), others, follow, reference,
-        tests, RATE, 0,
+        "t", tests, RATE, 0,
     )  # fmt: skip
     return ranking, tested
 
@@ -232,18 +290,25 @@ def _interval(found: Sequence[Float[np.ndarray, " m"]], at: int) -> Interval:
 
 
 def _findings(
-    heads: Sequence[HeadId], tested: Slopes, flags: Bool[np.ndarray, " m"]
+    heads: Sequence[HeadId],
+    tested: Slopes,
+    flags: Bool[np.ndarray, " m"],
+    traced: _Traced | None,
 ) -> tuple[Finding, ...]:
-    """Heads by the largest `t` of their measures; those without any come last."""
+    """Heads by mean effect, or by the largest `t` of their measures; those without come last."""
     t = np.where(np.isnan(tested.t), -np.inf, tested.t).reshape(len(MEASURES), len(heads))
     best = t.argmax(0)
     p = tested.p.reshape(t.shape)
-    flagged = np.any(flags.reshape(t.shape), axis=0).tolist()
-    order = sorted(range(len(heads)), key=lambda at: (-t[best[at], at], at))
+    flagged = np.any(flags.reshape(-1, len(heads)), axis=0).tolist()
+    nothing = np.full(len(heads), np.nan)
+    effect = (nothing, nothing, nothing) if traced is None else traced.mean
+    effect_p = nothing if traced is None else traced.p
+    first = np.where(np.isnan(effect[0]), -np.inf, effect[0])
+    order = sorted(range(len(heads)), key=lambda at: (-first[at], -t[best[at], at], at))
     return tuple(
         Finding(
             rank, heads[at], MEASURES[best[at]], float(t[best[at], at]), float(p[best[at], at]),
-            flagged[at],
+            flagged[at], _interval(effect, at), float(effect_p[at]),
         )
         for rank, at in enumerate(order, 1)
     )  # fmt: skip

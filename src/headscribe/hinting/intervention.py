@@ -79,7 +79,7 @@ class Intervention:
             shift = self._padding[target.text]
             row = torch.arange(total - queries, total, device=own.device) - shift
             key = torch.arange(total - keys, total, device=own.device) - shift
-            result[target.text] = _blocked(own[target.text], row, key, target.inserted)
+            result[target.text] = blocked(own[target.text], row, key, target.inserted)
             if target.source is not None and queries == total == keys:
                 self._restore(result, own, target)
         return result
@@ -100,7 +100,7 @@ class Intervention:
         altered_rows[:, rows[1]] = torch.where(mass > TINY, fresh, altered_rows[:, rows[1]])
 
 
-def _blocked(
+def blocked(
     own: Float[Tensor, "n Tq Tk"],
     row: Int[Tensor, " Tq"],
     key: Int[Tensor, " Tk"],

@@ -98,3 +98,14 @@ def unpack_readings(arrays: Mapping[str, np.ndarray], count: int) -> list[Readin
         )
         for at in range(count)
     ]
+
+
+def unpack_effects(arrays: Mapping[str, np.ndarray], count: int) -> np.ndarray:
+    """The effects of a part, `(count, L, H)`.
+
+    Raises:
+        RunError: the part is damaged.
+    """
+    if "effects" not in arrays or len(arrays["effects"]) != count:
+        raise RunError("a part of this run is damaged: remove it and start anew")
+    return np.asarray(arrays["effects"])

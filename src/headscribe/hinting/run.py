@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -20,6 +21,7 @@ from headscribe.hinting.conditions import (
     Position,
     Template,
 )
+from headscribe.hinting.effects import STEPS, pairs, traceable, traced
 from headscribe.hinting.letters import Letters
 from headscribe.hinting.measures import MEASURES
 from headscribe.hinting.outcomes import Outcomes
@@ -28,6 +30,7 @@ from headscribe.hinting.parts import (
     pack_answers,
     pack_readings,
     unpack_answers,
+    unpack_effects,
     unpack_readings,
 )
 from headscribe.hinting.profiles import Profile, profiles
@@ -41,6 +44,9 @@ from headscribe.replacement.plan import Program
 
 Told: TypeAlias = Callable[[str, int, int], None]
 """Hears of progress: what is being done, how much is done, how much there is."""
+
+KEPT = 4
+"""So many times fewer tokens a batch where gradients are kept."""
 
 PROFILED = 12
 """Heads whose column profiles of one question are kept."""
@@ -90,7 +96,7 @@ class Study:
         checks: the causal check; empty where heads are not ranked.
         example: the question whose profiles are kept.
         profiles: its column profiles.
-        passes: forward passes over texts: `observed`, `generated`, `causal`.
+        passes: forward passes over texts: `observed`, `generated`, `traced`, `causal`.
     """
 
     model: Model
@@ -158,10 +164,13 @@ def study(
     slides = own_scores(outcomes, values)
     if programs is not None:
         slides = program_scores(model, outcomes, units, programs)
+    effects = None
+    if traceable(model):
+        effects = partial(_effects, model, units, outcomes, letters, settings, parts, told)
+    comparison = compare_heads(outcomes, values, effects)
     found = Study(
         model, settings, questions, outcomes, units, values,
-        np.stack([one.rows for one in readings]), letters, compare_heads(outcomes, values), slides,
-        prediction,
+        np.stack([one.rows for one in readings]), letters, comparison, slides, prediction,
     )  # fmt: skip
     _describe(found)
     if settings.causal and found.comparison.findings:
@@ -172,6 +181,7 @@ def study(
     found.passes = {
         "observed": len(units) * len(CONDITIONS),
         "generated": 0 if letters is not None else len(units) * len(CONDITIONS),
+        "traced": 0 if effects is None or not comparison.findings else _traced_passes(outcomes),
         "causal": sum(one.n for one in found.checks if one.heads),
     }
     return found
@@ -265,6 +275,43 @@ def _readings(
         done += len(batch)
         told("reading", done, len(units))
     return [one for one in found if one is not None]
+
+
+def _effects(
+    model: Model,
+    units: Sequence[Unit],
+    outcomes: Outcomes,
+    letters: Letters | None,
+    settings: Settings,
+    parts: Parts,
+    told: Told,
+) -> Float[np.ndarray, "Q L H"]:
+    """The effect of each head on each answer that could follow the wrong hint, batch by batch.
+
+    0 where the answer stays the same; NaN where it cannot be had.
+    """
+    found = np.full((len(units), model.layers, model.heads), np.nan, np.float32)
+    found[outcomes.eligible("wrong") & ~outcomes.changed("wrong")] = 0
+    named = pairs(model.tokenizer, units, outcomes, letters)
+    asked = [(at, pair) for at, pair in enumerate(named) if pair is not None]
+    sizes = [units[at] for at, _ in asked]
+    done = 0
+    for number, batch in enumerate(batches(sizes, max(1, settings.token_budget // KEPT))):
+        name = f"traced-{number:06}"
+        stored = parts.read_part(name)
+        if stored is None:
+            chosen = [sizes[at] for at in batch]
+            stored = {"effects": traced(model, chosen, [asked[at][1] for at in batch])}
+            parts.write_part(name, stored)
+        found[[asked[at][0] for at in batch]] = unpack_effects(stored, len(batch))
+        done += len(batch)
+        told("tracing", done, len(asked))
+    return found
+
+
+def _traced_passes(outcomes: Outcomes) -> int:
+    """Passes with gradients: some for each answer that the wrong hint changes."""
+    return STEPS * int((outcomes.eligible("wrong") & outcomes.changed("wrong")).sum())
 
 
 def _scored(reading: Reading) -> dict[Condition, Answer]:

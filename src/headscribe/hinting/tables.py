@@ -111,13 +111,17 @@ def _heads(study: Study) -> pa.Table:
 
 def _ranking(study: Study) -> pa.Table:
     schema = {"rank": _WHOLE} | _HEAD | {"measure": _TEXT, "t": _REAL, "p": _REAL,
-              "flagged": _FLAG, "slides": _REAL, "slides_n": _WHOLE}  # fmt: skip
+              "flagged": _FLAG, "slides": _REAL, "slides_n": _WHOLE, "effect": _REAL,
+              "effect_low": _REAL, "effect_high": _REAL, "effect_p": _REAL}  # fmt: skip
     scores = {one.head: one for one in study.slides}
     rows = []
     for f in study.comparison.findings:
         score = scores.get(f.head)
         slides = (None, 0) if score is None else (score.score, score.n)
-        rows.append((f.rank, *_named(f.head), f.measure, f.t, f.p, f.flagged, *slides))
+        rows.append(
+            (f.rank, *_named(f.head), f.measure, f.t, f.p, f.flagged, *slides, *f.effect,
+             f.effect_p)
+        )  # fmt: skip
     return _table(schema, rows)
 
 

@@ -187,11 +187,13 @@ class Model:
         *,
         observer: Observer | None = None,
         last: bool = False,
+        gradients: bool = False,
     ) -> Tensor:
         """The model's predictions, shape `(B, T, V)`; what is padded on the right is undefined.
 
         Without a substitution or an observer the model runs untouched. With `last` only what it
-        predicts behind the last token of each text, shape `(B, V)`.
+        predicts behind the last token of each text, shape `(B, V)`. With `gradients` they can be
+        differentiated by what the substitution gives.
 
         Raises:
             UsageError: the model has no prediction head or two stacks, or its heads cannot be
@@ -203,7 +205,8 @@ class Model:
         texts = tuple(batch)
         lengths = torch.tensor([len(text) for text in texts], device=self.device)
         inputs = self.inputs(texts)
-        with torch.inference_mode(), _memory_errors(texts):
+        mode = torch.enable_grad() if gradients else torch.inference_mode()
+        with mode, _memory_errors(texts):
             places = torch.unique(lengths - 1) if last else None
             if places is not None and "logits_to_keep" in signature(self.hf.forward).parameters:
                 inputs["logits_to_keep"] = places
