@@ -2,10 +2,12 @@
 
     python benchmarks/replacement.py MODEL --fit TEXTS --test TEXTS [--tune] --out FOLDER
 
-Formulas of at most 12 terms are fitted on the first texts of `--fit`; heads are ordered by IoU on
-the texts that follow them; losses are measured on `--test`. Prints the table, writes the document
-of `headscribe replace --json` and the run into the folder; an interrupted run goes on when the
-command is given again.
+Formulas of at most 12 terms are fitted on the first texts of `--fit`, their weights then to the
+effect of each head's rows (`headscribe.replacement.effect`); heads are ordered by IoU on the texts
+that follow them; losses are measured on `--test`: formulas and profiles on all of it, the other
+controls on the first `--control-texts`, single heads on the first `--alone-texts`. Prints the
+tables, writes them and the runs into the folder; an interrupted run goes on when the command is
+given again.
 """
 
 import argparse
@@ -14,21 +16,26 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from headscribe.core.heads import HeadId
-from headscribe.fitting.atlas import Item, collect, fit_heads
-from headscribe.fitting.formula import Formula
+from headscribe.fitting.atlas import Item, collect
+from headscribe.fitting.formula import Formula, Term
 from headscribe.fitting.selection import Budget
+from headscribe.fitting.stages import Fitted, choose_all
 from headscribe.models.calls import AttentionCall
 from headscribe.models.loading import load
 from headscribe.models.model import Model
 from headscribe.replacement.agreement import agreement
 from headscribe.replacement.controls import Profile
 from headscribe.replacement.curves import Contender, Curves, curves
+from headscribe.replacement.effect import fitted_to_effect
 from headscribe.replacement.study import tuned, untuned
+from headscribe.replacement.tuning import Schedule
 from headscribe.results.run import Run
 from headscribe.text.alignment import align
 from headscribe.text.annotators import annotator
@@ -60,26 +67,51 @@ def items(model: Model, texts: Sequence[Passage]) -> Iterator[Item]:
 
 
 def formulas_of(
-    model: Model, fit: Sequence[Passage], select: Sequence[Passage], terms: int, path: Path
+    model: Model, fit: Sequence[Passage], given: argparse.Namespace
 ) -> dict[HeadId, Formula]:
-    """Fit the formulas, or read those of an earlier run."""
-    if path.is_file():
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        return {HeadId.parse(head): Formula.from_json(one) for head, one in stored.items()}
-    heads = [HeadId(layer, head) for layer in range(model.layers) for head in range(model.heads)]
-    look_ahead = not model.is_causal
-    sample, unseen = (
-        collect(items(model, texts), look_ahead=look_ahead) for texts in (fit, select)
-    )
-    atlas = fit_heads(
-        sample, heads, Budget(terms=terms), test=unseen, progress=lambda *at: print(*at)
-    )
-    found = {one.head: one.formula for one in atlas.heads}
-    text = json.dumps({str(head): one.to_json() for head, one in found.items()})
+    """Fit the formulas to the overlap, or read those of an earlier run."""
+    path = given.out / "formulas.json"
+    if not path.is_file():
+        heads = [
+            HeadId(layer, head) for layer in range(model.layers) for head in range(model.heads)
+        ]
+        sample = collect(
+            items(model, fit), look_ahead=not model.is_causal, rows_per_text=given.rows
+        )
+        budget = Budget(terms=given.terms, price=0.0)
+        chosen = choose_all(sample, budget, 0, torch.device("cpu"))
+        found = {
+            head: Formula(head.prose, tuple(map(Term, sources(one), one.weights.tolist())))
+            for head, one in zip(heads, chosen, strict=True)
+        }
+        write(path, found)
+    return stored(path)
+
+
+def sources(fitted: Fitted) -> list[str]:
+    return [term.source for term in fitted.terms]
+
+
+def weighed(
+    model: Model, formulas: dict[HeadId, Formula], fit: Sequence[Passage], given: argparse.Namespace
+) -> dict[HeadId, Formula]:
+    """Fit the weights to the effect of the heads' rows, or read those of an earlier run."""
+    path = given.out / "formulas-effect.json"
+    if not path.is_file():
+        write(path, fitted_to_effect(model, formulas, fit[: given.effect_texts]))
+    return stored(path)
+
+
+def write(path: Path, formulas: dict[HeadId, Formula]) -> None:
+    text = json.dumps({str(head): one.to_json() for head, one in formulas.items()})
     partial = path.with_suffix(f".{os.getpid()}.partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
-    return found
+
+
+def stored(path: Path) -> dict[HeadId, Formula]:
+    held = json.loads(path.read_text(encoding="utf-8"))
+    return {HeadId.parse(head): Formula.from_json(one) for head, one in held.items()}
 
 
 def table(result: Curves) -> Iterator[str]:
@@ -107,20 +139,29 @@ def correlations(
             yield f"Spearman of {program}'s effect of single heads with {name}: {shown}"
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("--fit", required=True, type=Path)
     parser.add_argument("--test", required=True, type=Path)
-    parser.add_argument("--fit-texts", type=int, default=60)
+    parser.add_argument("--fit-texts", type=int, default=400)
+    parser.add_argument("--rows", type=int, default=20, help="rows of each text to fit terms on")
+    parser.add_argument("--effect-texts", type=int, default=150)
     parser.add_argument("--select-texts", type=int, default=30)
     parser.add_argument("--test-texts", type=int, default=200)
+    parser.add_argument("--control-texts", type=int, default=60)
+    parser.add_argument("--alone-texts", type=int, default=14)
     parser.add_argument("--max-tokens", type=int, default=160)
     parser.add_argument("--terms", type=int, default=12)
     parser.add_argument("--annotator", default="plain")
     parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--steps", type=int, default=240)
     parser.add_argument("--out", required=True, type=Path)
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    given = arguments()
     started = time.monotonic()
     model = load(given.model)
     train = list(read(given.fit, limit=given.fit_texts + given.select_texts))
@@ -130,28 +171,44 @@ def main() -> None:
         model, list(read(given.test, limit=given.test_texts)), given.max_tokens, given.annotator
     )
     given.out.mkdir(parents=True, exist_ok=True)
-    formulas = formulas_of(model, fit, select, given.terms, given.out / "formulas.json")
+    overlapping = formulas_of(model, fit, given)
+    formulas = weighed(model, overlapping, fit, given)
     iou = agreement(model, formulas, select)
     order = sorted(iou, key=lambda head: -iou[head])
-    contenders = untuned(model, formulas, fit)
+    contenders = untuned(model, formulas, fit[:60], random_orders=2)
     profiles = {h: p for h, p in contenders[1].programs.items() if isinstance(p, Profile)}
     profile_iou = agreement(model, profiles, select)
-    result = measured(model, contenders, order, test, given.out / "untuned")
-    report = [*table(result), *correlations(result, iou, profile_iou)]
-    report.append(f"mean IoU on select: {np.mean(list(iou.values())):.3f}, "
-                  f"profile {np.mean(list(profile_iou.values())):.3f}")  # fmt: skip
-    documents = [result.document()]
+    before = agreement(model, overlapping, select)
+    print(f"mean IoU on select: {mean(iou):.3f}, weights fitted to the overlap alone "
+          f"{mean(before):.3f}, profile {mean(profile_iou):.3f}", flush=True)  # fmt: skip
+    documents = []
+
+    def measure(name: str, chosen: Sequence[Contender], texts: Sequence[Passage]) -> Curves:
+        result = measured(model, chosen, order, texts, given.out / name)
+        documents.append({"part": name, "texts": len(texts)} | result.document())
+        print(f"\n{name}, {len(texts)} texts", *table(result), sep="\n", flush=True)
+        return result
+
+    bare = [replace(one, alone=False, random_orders=0) for one in contenders]
+    measure("main", bare[:2], test)
+    others = [replace(one, alone=False) for one in contenders]
+    measure("controls", others, test[: given.control_texts])
+    alone = [replace(one, random_orders=0, fractions=()) for one in contenders if one.alone]
+    single = measure("alone", alone, test[: given.alone_texts])
+    print(*correlations(single, iou, profile_iou), sep="\n", flush=True)
     if given.tune:
-        better = tuned(model, formulas, fit, told=lambda *at: print(*at, file=sys.stderr, end="\r"))
-        result = measured(model, better, order, test, given.out / "tuned")
-        report += table(result)
-        documents.append(result.document())
+        schedule = Schedule(steps=given.steps)
+        better = tuned(model, formulas, fit, schedule, lambda *at: print(*at, file=sys.stderr))
+        measure("tuned", better, test)
         for one in better:
             after = agreement(model, one.programs, select)
-            report.append(f"{one.program} tuned: mean IoU {np.mean(list(after.values())):.3f}")
-    report.append(f"{time.monotonic() - started:.0f} seconds")
-    print("\n".join(report))
+            print(f"{one.program} tuned: mean IoU {mean(after):.3f}")
+    print(f"{time.monotonic() - started:.0f} seconds")
     (given.out / "replacement.json").write_text(json.dumps(documents, indent=1), encoding="utf-8")
+
+
+def mean(values: dict[HeadId, float]) -> float:
+    return float(np.mean(list(values.values())))
 
 
 def measured(

@@ -1,16 +1,33 @@
-"""The demonstration: two bundled models surveyed on bundled texts, with figures and a page."""
+"""The demonstration: two bundled models surveyed, explained and replaced on bundled texts."""
 
+import dataclasses
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from headscribe.api.fit import fit
 from headscribe.api.inputs import Reporter, silent
+from headscribe.api.replace import opened_model, replace
 from headscribe.api.survey import Survey, survey
 from headscribe.core.assets import asset
 from headscribe.core.errors import UsageError
+from headscribe.results.run import Run
 from headscribe.text.corpora import Corpus, read
 
+if TYPE_CHECKING:
+    from headscribe.models.model import Model
+
 MODELS = ("bundled:stories", "bundled:minilm")
+
+SHARES = (0.45, 0.65, 0.85)
+"""Formulas are fitted on the texts up to the first share, heads ordered by those up to the second,
+losses measured on those up to the third."""
+
+TERMS, TOKENS = 5, 64
+"""Small, so that the demonstration takes a minute."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +56,27 @@ def sample_texts() -> Corpus:
     return read(asset("samples") / "stories.jsonl")
 
 
-def demo(folder: str | Path = "headscribe-demo", report: Reporter = silent) -> Demo:
-    """Survey the bundled models on the sample texts; write figures and a page.
+def demo(
+    folder: str | Path = "headscribe-demo",
+    report: Reporter = silent,
+    *,
+    models: Sequence[str] = MODELS,
+    texts: Corpus | None = None,
+) -> Demo:
+    """Survey the bundled models, fit their heads, replace them; write figures and a page.
+
+    Formulas are fitted on the first part of the texts, heads ordered by the agreement on the
+    second, and the altered model is measured on the third.
+
+    Args:
+        folder: where everything goes.
+        report: hears of the progress.
+        models: what to look at.
+        texts: at least 15 texts; the sample texts by default.
 
     Raises:
-        UsageError: the folder is not empty, or the package of bundled:minilm is not installed.
+        UsageError: the folder is not empty, too few texts, or the package of bundled:minilm is not
+            installed.
     """
     from headscribe.report.page import write_page
 
@@ -51,25 +84,40 @@ def demo(folder: str | Path = "headscribe-demo", report: Reporter = silent) -> D
     target = Path(folder)
     if target.exists() and any(target.iterdir()):
         raise UsageError(f"{target} is not empty: give another --out, or remove it")
-    texts = sample_texts()
-    surveys = []
-    for name in MODELS:
+    texts = sample_texts() if texts is None else texts
+    if len(texts) < 15:
+        raise UsageError(f"expected at least 15 texts for a demonstration, got {len(texts)}")
+    surveys, runs = [], []
+    for name in models:
         short = name.removeprefix("bundled:")
 
         def said(task: str, done: int, total: int, short: str = short) -> None:
             report(f"{short}: {task}", done, total)
 
-        surveys.append(survey(name, texts, out=target / short, report=said))
+        loaded = opened_model(name)
+        surveys.append(survey(loaded, texts, out=target / short, report=said))
+        runs += [target / short, *_proved(loaded, texts, target, short, said)]
     page = target / "report.html"
-    write_page([found.run for found in surveys], page)
+    write_page([Run.open(run) for run in runs], page)
     figures = _figures(surveys, target / "figures", report)
-    return Demo(
-        target,
-        tuple(found.run.folder for found in surveys),
-        figures,
-        page,
-        round(time.monotonic() - started, 1),
+    return Demo(target, tuple(runs), figures, page, round(time.monotonic() - started, 1))
+
+
+def _proved(
+    model: "Model", texts: Corpus, target: Path, short: str, report: Reporter
+) -> tuple[Path, Path]:
+    """Fit a model's heads and replace them; the directories of both runs."""
+    ends = [round(share * len(texts)) for share in (0.0, *SHARES)]
+    fit_on, select, measured = (
+        dataclasses.replace(texts, texts=texts.texts[begin:end]) for begin, end in pairwise(ends)
     )
+    programs, replaced = target / f"{short}-fit", target / f"{short}-replaced"
+    fit(model, fit_on, terms=TERMS, test=select, max_tokens=TOKENS, out=programs, report=report)
+    replace(
+        model, programs, measured, fit_on, random_orders=1, alone=("formula",), max_tokens=TOKENS,
+        out=replaced, report=report,
+    )  # fmt: skip
+    return programs, replaced
 
 
 def _figures(surveys: list[Survey], folder: Path, report: Reporter) -> tuple[Path, ...]:

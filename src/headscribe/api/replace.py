@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from headscribe.text.passages import Passage
 
 FRACTIONS = (0.05, 0.10, 0.25, 0.50, 0.75, 1.00)
+ALONE = ("formula", "profile", "zero", "mean")
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ def replace(
     policy: RowPolicy = "exclude",
     tune: bool = False,
     random_orders: int = 3,
+    alone: Sequence[str] = ALONE,
     trust: bool = False,
     annotator: str | None = None,
     limit: int | None = None,
@@ -84,6 +86,7 @@ def replace(
             own, `sink`, `self` and `uniform` put a fixed one there.
         tune: also tune the weights, and controls likewise, by the altered model's own loss.
         random_orders: measure the programs in so many random orders of heads besides.
+        alone: the programs whose effect on each single head is measured too.
         trust: run Python programs of a plan in this process instead of the sandbox.
         annotator: as in `survey`.
         limit: at most so many texts to measure on.
@@ -120,6 +123,7 @@ def replace(
         "policy": policy,
         "tune": tune,
         "random_orders": random_orders,
+        "alone": list(alone),
         "seed": seed,
     }
     with ExitStack() as held:
@@ -127,7 +131,7 @@ def replace(
         _check(loaded, chosen, policy, measured.passages, tune)
         run = None if out is None else _run(out, config, resume)
         contenders = untuned(
-            loaded, chosen, fitted.passages, seed=seed, random_orders=random_orders
+            loaded, chosen, fitted.passages, seed=seed, random_orders=random_orders, alone=alone
         )
         if tune:
             contenders += _tuned(loaded, chosen, fitted.passages, run, report)

@@ -14,7 +14,7 @@ def demo(
     ] = "headscribe-demo",
     as_json: JsonOption = False,
 ) -> None:
-    """Survey the two bundled models on the sample texts; needs no network."""
+    """Survey two bundled models, explain and replace their heads; needs no network."""
     from headscribe.api.demo import demo as run_demo
     from headscribe.cli.progress import progress
 

@@ -14,6 +14,7 @@ from headscribe.core.errors import UsageError
 from headscribe.core.rows import Rows
 from headscribe.core.visibility import Visibility
 from headscribe.patterns.contract import Family
+from headscribe.patterns.relational import shared_evaluator
 from headscribe.relations import Evaluator, Relation, parse
 from headscribe.text.passages import Passage
 
@@ -118,7 +119,7 @@ class Formula:
             UsageError: the passage lacks a word field that a relation needs.
         """
         return Rows.from_dense(
-            self.attention(Evaluator(passage, visibility), len(passage), visibility)
+            self.attention(shared_evaluator(passage, visibility), len(passage), visibility)
         )
 
     def attention(self, evaluator: Evaluator, length: int, visibility: Visibility) -> Attention:

@@ -80,7 +80,7 @@ class RelationPattern:
         Raises:
             UsageError: the passage lacks a word field of `needs`, or a value is negative.
         """
-        cells = _evaluator(passage, visibility).cells(self.relation)
+        cells = shared_evaluator(passage, visibility).cells(self.relation)
         if self.lift != "all":
             cells = _one_subword(cells, passage, self.lift)
         if self.relation.is_boolean:
@@ -182,4 +182,5 @@ class _Latest:
         return made
 
 
-_evaluator = _Latest()
+shared_evaluator = _Latest()
+"""The evaluator of a passage, shared by all that ask about it in a row."""

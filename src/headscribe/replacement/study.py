@@ -24,6 +24,7 @@ def untuned(
     *,
     seed: int = 0,
     random_orders: int = 3,
+    alone: Sequence[str] = ("formula", "profile", "zero", "mean"),
 ) -> list[Contender]:
     """The programs, and as controls the profile, the best fixed pattern, other heads' programs,
     silence and the mean attention.
@@ -34,22 +35,31 @@ def untuned(
         fit: the texts that the controls are estimated on.
         seed: shuffles the programs.
         random_orders: in so many random orders the programs are measured besides.
+        alone: the contenders whose effect on each single head is measured.
 
     Raises:
         UsageError: what `estimate` raises.
     """
     controls = estimate(model, fit, baselines())
     heads = sorted(programs)
-    found = [
-        Contender("formula", programs, alone=True, random_orders=random_orders),
-        Contender("profile", {head: controls.profile[head] for head in heads}, alone=True),
-        Contender("fixed", {head: controls.fixed[head] for head in heads}),
-        Contender("zero", dict.fromkeys(heads, ZERO), alone=True),
-        Contender("mean", {head: controls.mean[head] for head in heads}, alone=True),
+    found: dict[str, Mapping[HeadId, Program]] = {
+        "formula": programs,
+        "profile": {head: controls.profile[head] for head in heads},
+        "fixed": {head: controls.fixed[head] for head in heads},
+        "shuffled": shuffled(programs, seed) if len(heads) > 1 else {},
+        "zero": dict.fromkeys(heads, ZERO),
+        "mean": {head: controls.mean[head] for head in heads},
+    }
+    return [
+        Contender(
+            name,
+            held,
+            alone=name in alone,
+            random_orders=random_orders if name == "formula" else 0,
+        )
+        for name, held in found.items()
+        if held
     ]
-    if len(heads) > 1:  # else there is nothing to shuffle
-        found.insert(3, Contender("shuffled", shuffled(programs, seed)))
-    return found
 
 
 def tuned(

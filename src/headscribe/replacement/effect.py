@@ -1,0 +1,274 @@
+"""Weights fitted to what a head's rows do to the model, not only to how they look.
+
+Two keys with equal values are the same to a layer. With `v_j` the values, an error of a row,
+`d = sum_j (p_j - a_j) v_j`, changes the loss to second order by `1/2 d^T G d`, where
+`G = E[g g^T]` over tokens, and `g` is the gradient of the loss in the head's output, with labels
+drawn from the untouched model's own predictions (the Fisher information; Amari, Neural Computation
+1998) and with the attention of all later layers held as it is. The weights `w` of a formula,
+`p = softmax(w . x)`, lower
+
+    share * (1 - overlap(p, a)) + mean(d^T G d) / mean(d0^T G d0) + ridge * |w|^2,
+
+`d0` being the error of uniform attention, by damped Gauss-Newton steps. Each head is fitted alone
+and to the untouched model: nothing here has seen an altered one.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from headscribe.core.errors import UsageError
+from headscribe.core.heads import HeadId
+from headscribe.fitting.atlas import Item, collect
+from headscribe.fitting.features import Sample
+from headscribe.fitting.formula import Formula
+from headscribe.fitting.solver import SMOOTHING
+from headscribe.models.calls import AttentionCall
+from headscribe.models.model import Model
+from headscribe.models.tap import tap
+from headscribe.text.passages import Passage
+
+_ATTEMPTS = 6
+_TINY = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Traced:
+    """What one pass over a text tells of every head, layers one after the other.
+
+    Attributes:
+        attention: `(H, T, T)`.
+        value: the values that each head reads, `(H, T, D)`.
+        pull: gradients of the loss in each head's output, `(S, H, T, D)`.
+    """
+
+    attention: Float[Tensor, "H T T"]
+    value: Float[Tensor, "H T D"]
+    pull: Float[Tensor, "S H T D"]
+
+
+class _Own:
+    """A substitution that puts every head's own rows in their place, to take gradients in them."""
+
+    def __init__(self, heads: int) -> None:
+        self._every = tuple(range(heads))
+        self.kept: list[tuple[Tensor, Tensor]] = []
+
+    def heads(self, layer: int) -> tuple[int, ...]:
+        return self._every
+
+    def rows(self, call: AttentionCall) -> Tensor:
+        own = call.probabilities().detach().clone().requires_grad_()
+        value = call.value.detach().float()
+        groups = len(self._every) // value.shape[1]
+        self.kept.append((own, value.repeat_interleave(groups, dim=1)))
+        return own
+
+
+def trace(model: Model, passage: Passage, draws: int, chooser: torch.Generator) -> Traced:
+    """Read a text once, and draw labels from the model's predictions so many times.
+
+    Encoders have no predictions: there the direction of each token's last hidden state takes their
+    place, projected on random vectors.
+    """
+    own = _Own(model.heads)
+    lengths = torch.tensor([len(passage)], device=model.device)
+    with tap(model, None, own, batch=(passage,), lengths=lengths):
+        if model.kind == "encoder":
+            state = model.stack.body(**model.inputs([passage]))[0][0].float()
+            found = torch.nn.functional.normalize(state, dim=-1)
+        else:
+            found = torch.log_softmax(model.hf(**model.inputs([passage])).logits[0].float(), -1)
+    rows = [row for row, _ in own.kept]
+    drawn = []
+    for _ in range(draws):
+        if model.kind == "encoder":
+            noise = torch.randn(found.shape, generator=chooser).to(found.device)
+            loss = (found * noise).sum()
+        else:
+            label = torch.multinomial(found.detach().exp().cpu(), 1, generator=chooser)
+            loss = -found.gather(1, label.to(found.device)).sum()
+        parts = torch.autograd.grad(loss, rows, retain_graph=True)
+        drawn.append(torch.cat([part[0] for part in parts]).cpu())
+    value = torch.cat([value[0] for _, value in own.kept]).cpu()
+    # The gradient in a row is `v_j . g`: least squares give `g` as far as the values span it.
+    pull = torch.stack(drawn) @ torch.linalg.pinv(value).transpose(1, 2)
+    return Traced(torch.cat([row[0].detach() for row in rows]).cpu(), value, pull)
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """The sampled rows of a head's texts, each as wide as the longest text.
+
+    Attributes:
+        visible: the keys of each row.
+        attention: the head's own.
+        value: the values in coordinates where the metric is the identity, scaled by uniform error.
+    """
+
+    visible: Bool[Tensor, "R T"]
+    attention: Float[Tensor, "R T"]
+    value: Float[Tensor, "R T D"]
+
+
+def fitted_to_effect(
+    model: Model,
+    formulas: Mapping[HeadId, Formula],
+    passages: Sequence[Passage],
+    *,
+    share: float = 1.0,
+    rows_per_text: int = 40,
+    draws: int = 3,
+    seed: int = 0,
+) -> dict[HeadId, Formula]:
+    """The same terms with weights fitted to the effect of each head's rows.
+
+    Args:
+        model: the untouched model.
+        formulas: the terms of each head, and the weights to begin with.
+        passages: the `fit` texts.
+        share: what the overlap counts, beside the effect.
+        rows_per_text: at most so many rows of every text.
+        draws: labels drawn for every token.
+        seed: chooses rows and labels.
+
+    Raises:
+        UsageError: there is no text.
+    """
+    if not passages:
+        raise UsageError("expected at least one text to fit weights to, got none")
+    chooser = torch.Generator().manual_seed(seed)
+    heads = sorted(formulas)
+    place = [head.layer * model.heads + head.head for head in heads]
+    traced: list[Traced] = []
+
+    def items() -> Iterator[Item]:
+        for passage in passages:
+            one = trace(model, passage, draws, chooser)
+            traced.append(Traced(one.attention[:0], one.value, one.pull))
+            yield passage, one.attention[place].numpy(), model.visibility(heads[0].layer)
+
+    pool = sorted({term.relation for head in heads for term in formulas[head].terms})
+    sample = collect(items(), pool=pool, rows_per_text=rows_per_text, seed=seed)
+    columns = _Columns(sample)
+    fitted = {}
+    for n, head in enumerate(heads):
+        terms = formulas[head].terms
+        start = torch.tensor([term.weight for term in terms])
+        if not terms:
+            fitted[head] = formulas[head]
+            continue
+        features = torch.stack([columns.dense(term.relation) for term in terms], dim=-1)
+        rows = _rows(columns, sample.attention[n], traced, place[n])
+        fitted[head] = formulas[head].with_weights(_fit(rows, features, start, share).tolist())
+    return fitted
+
+
+class _Columns:
+    """Cells laid end to end, as rows of equal width."""
+
+    def __init__(self, sample: Sample) -> None:
+        self.sample = sample
+        self.row = torch.from_numpy(sample.row)
+        begin = np.cumsum([0, *sample.lengths[:-1]])
+        self.place = torch.from_numpy(np.arange(len(sample.row)) - begin[sample.row])
+        self.shape = len(sample.lengths), int(sample.lengths.max())
+        self.key = self.filled(torch.from_numpy(sample.key_token))
+
+    def filled(self, cells: Tensor) -> Tensor:
+        full = cells.new_zeros(self.shape)
+        full[self.row, self.place] = cells
+        return full
+
+    def dense(self, relation: str) -> Float[Tensor, "R T"]:
+        column = self.sample.features.column(self.sample.position[relation], len(self.row))
+        return self.filled(torch.from_numpy(column))
+
+
+def _rows(
+    columns: _Columns, attention: Float[np.ndarray, " N"], traced: Sequence[Traced], head: int
+) -> _Rows:
+    pull = torch.cat([one.pull[:, head].flatten(0, 1) for one in traced]).double()
+    metric = pull.T @ pull / len(pull)
+    size = metric.shape[0]
+    metric += _TINY * float(metric.trace()) * torch.eye(size, dtype=torch.float64)
+    factor = torch.linalg.cholesky(metric + 1e-30 * torch.eye(size)).float()
+    value = (torch.cat([one.value[head] for one in traced]) @ factor)[columns.key]
+    visible = columns.filled(torch.ones(len(columns.row), dtype=torch.bool))
+    real = columns.filled(torch.from_numpy(attention))
+    even = visible / visible.sum(1, keepdim=True)
+    error = torch.einsum("rt,rtd->rd", even - real, value)
+    size_of_error = float((error**2).sum(1).mean())
+    scale = size_of_error**0.5 if size_of_error > 0 else 1.0
+    return _Rows(visible, real, value / scale)
+
+
+def _fit(
+    rows: _Rows,
+    features: Float[Tensor, "R T k"],
+    start: Float[Tensor, " k"],
+    share: float,
+    ridge: float = 1e-4,
+    steps: int = 15,
+    tolerance: float = 1e-6,
+) -> Float[Tensor, " k"]:
+    """Damped Gauss-Newton steps from the given weights; float64 weights in features' own units."""
+    count = rows.visible.sum()
+    held = features * rows.visible[..., None]
+    mean = held.sum((0, 1)) / count
+    spread = ((held**2).sum((0, 1)) / count - mean**2).clamp_min(1e-12).sqrt()
+    scaled = features / spread
+    weights = start.double() * spread.double()
+    predicted, value = _objective(rows, scaled, weights, share, ridge)
+    damping = 1e-6
+    for _ in range(steps):
+        gradient, curvature = _slope(rows, scaled, predicted, weights, share, ridge)
+        gained = 0.0
+        for _ in range(_ATTEMPTS):
+            damped = curvature + damping * torch.diag(torch.diagonal(curvature))
+            trial = weights - torch.linalg.solve(damped, gradient)
+            tried, tried_value = _objective(rows, scaled, trial, share, ridge)
+            if tried_value < value:
+                gained = value - tried_value
+                weights, predicted, value = trial, tried, tried_value
+                damping = max(damping / 10, 1e-8)
+                break
+            damping = max(damping * 100, 1e-3)
+        if gained < tolerance:
+            break
+    return weights / spread.double()
+
+
+def _objective(
+    rows: _Rows, features: Tensor, weights: Tensor, share: float, ridge: float
+) -> tuple[Float[Tensor, "R T"], float]:
+    logits = (features @ weights.to(features.dtype)).masked_fill(~rows.visible, -torch.inf)
+    predicted = torch.softmax(logits, dim=-1)
+    difference = predicted - rows.attention
+    error = torch.einsum("rt,rtd->rd", difference, rows.value)
+    apart = (torch.sqrt(difference**2 + SMOOTHING**2) - SMOOTHING).sum() / 2
+    total = ((error**2).sum() + share * apart) / len(error)
+    return predicted, float(total) + ridge * float(weights @ weights)
+
+
+def _slope(
+    rows: _Rows, features: Tensor, predicted: Tensor, weights: Tensor, share: float, ridge: float
+) -> tuple[Float[Tensor, " k"], Float[Tensor, "k k"]]:
+    """The objective's gradient, and its Gauss-Newton matrix, float64."""
+    size, count = features.shape[-1], len(predicted)
+    difference = predicted - rows.attention
+    moved = predicted[..., None] * (
+        features - torch.einsum("rt,rtk->rk", predicted, features)[:, None]
+    )
+    jacobian = torch.einsum("rtd,rtk->rdk", rows.value, moved).reshape(-1, size)
+    error = torch.einsum("rt,rtd->rd", difference, rows.value).reshape(-1)
+    inverse = share / 2 / torch.sqrt(difference**2 + SMOOTHING**2)
+    gradient = 2 * (jacobian.T @ error) + torch.einsum("rtk,rt->k", moved, difference * inverse)
+    bent = (moved * inverse.sqrt()[..., None]).reshape(-1, size)
+    curvature = 2 * (jacobian.T @ jacobian) + bent.T @ bent
+    penalty = 2 * ridge * torch.eye(size, dtype=torch.float64)
+    return gradient.double() / count + 2 * ridge * weights, curvature.double() / count + penalty
