@@ -3,7 +3,6 @@
 import json
 import os
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,13 +71,15 @@ class Ledger:
     An exchange is one line of JSON, written in one piece and flushed to disk before the answer is
     used. A prompt that was answered before is answered from the file. Before a call the most that
     it can cost is set aside: if that is more than is left, nothing is asked. Prompts are counted
-    as `neutral.count_tokens` does, answers at their longest.
+    as `neutral.count_tokens` does, answers at their longest. Once a prompt was given up after
+    `RETRIES`, others are asked once only until one is answered: a server that is away is not waited
+    for again with every head.
 
     Args:
         client: who answers.
         path: the file; made if need be, gone on from if it exists.
         limit: what the run may cost.
-        pause: waits before asking again.
+        pause: waits before asking again; by default until `stop`.
 
     Raises:
         UsageError: a limit in money, and a client whose prices are not known.
@@ -90,11 +91,13 @@ class Ledger:
         client: Client,
         path: Path,
         limit: Spending = Spending(),
-        pause: Callable[[float], None] = time.sleep,
+        pause: Callable[[float], object] | None = None,
     ) -> None:
         limit.check(client)
-        self._client, self._path, self._limit, self._pause = client, path, limit, pause
-        self._lock = threading.Lock()
+        self._client, self._path, self._limit = client, path, limit
+        self._lock, self._stopped = threading.Lock(), threading.Event()
+        self._pause = pause or self._stopped.wait
+        self._away = False
         self._reserved_usd, self._reserved_tokens = 0.0, 0
         self.spent = Spent()
         self._known: dict[str, Reply] = {}
@@ -136,6 +139,11 @@ class Ledger:
             self._count(reply)
         return reply
 
+    def stop(self) -> None:
+        """End all waits: the run is being interrupted."""
+        self._stopped.set()
+        self._client.stop()
+
     def _most(self, prompt: str) -> tuple[float, int]:
         """The most that a call can cost: dollars, tokens."""
         asked, answered = count_tokens(prompt), self._client.max_output_tokens
@@ -164,16 +172,22 @@ class Ledger:
 
     def _patiently(self, prompt: str) -> Reply:
         """Ask, and ask again after failures that may pass, with growing pauses."""
-        pause = FIRST_PAUSE
-        for left in reversed(range(RETRIES + 1)):
+        pause, tries = FIRST_PAUSE, 1 if self._away else RETRIES + 1
+        for left in reversed(range(tries)):
+            if self._stopped.is_set():
+                raise RunError("interrupted before there was an answer")
             try:
-                return self._client.ask(prompt)
+                reply = self._client.ask(prompt)
+                self._away = False
+                return reply
             except TransientError as error:
                 with self._lock:
                     self.spent.rate_limits += error.kind == "rate_limit"
                     self.spent.server_errors += error.kind != "rate_limit"
                 if not left:
-                    raise RunError(f"gave up after {RETRIES + 1} calls: {error}") from error
+                    self._away = True
+                    many = "1 call" if tries == 1 else f"{tries} calls"
+                    raise RunError(f"gave up after {many}: {error}") from error
                 asked = error.wait if error.wait is not None else pause
                 self._pause(min(max(asked, 0.0), LONGEST_PAUSE))
                 pause = min(pause * 2, LONGEST_PAUSE)

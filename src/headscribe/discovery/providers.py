@@ -9,8 +9,8 @@ enough.
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -73,6 +73,9 @@ class Provider:
     model: str
     max_output_tokens: int = 16_000
     seconds: float = 600.0
+    _calls: "dict[asyncio.Task[Any], asyncio.AbstractEventLoop]" = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @property
     def name(self) -> str:
@@ -107,11 +110,25 @@ class Provider:
             raise TransientError("server", self._without_key(str(error))) from None
         except exceptions.AgentRunError as error:
             raise RunError(f"{self.name}: {self._without_key(str(error))}") from None
+        except asyncio.CancelledError:
+            raise RunError(f"{self.name}: interrupted before there was an answer") from None
 
     def stop(self) -> None:
-        """Calls under way end by themselves, after `seconds` at the latest."""
+        """Cancel the calls under way in other threads."""
+        for task, loop in list(self._calls.items()):
+            with suppress(RuntimeError):  # it has ended in the meantime
+                loop.call_soon_threadsafe(task.cancel)
 
     async def _ask(self, prompt: str) -> Reply:
+        task = asyncio.current_task()
+        assert task is not None
+        self._calls[task] = asyncio.get_running_loop()
+        try:
+            return await self._answered(prompt)
+        finally:
+            del self._calls[task]
+
+    async def _answered(self, prompt: str) -> Reply:
         from pydantic_ai.direct import model_request
         from pydantic_ai.messages import ModelRequest
 

@@ -107,7 +107,7 @@ def discover(
     studies = study_heads(material, budget, scores)
     told("formulas", 1, 1)
     write_evidence(run, studies, settings.evidence_tokens)
-    stop = client.stop if client is not None else _nothing
+    stop = ledger.stop if ledger is not None else _nothing
     outcomes = _all_heads(run, studies, proposer, runner, settings, told, stop)
     tally = Tally.of(outcomes, ledger.spent if ledger is not None else Spent())
     grown = join_library(known, outcomes, material, proposer.name, runner)

@@ -1,5 +1,6 @@
 import json
 import threading
+import time
 
 import pytest
 
@@ -169,6 +170,31 @@ def test_it_gives_up_in_the_end_and_sets_nothing_aside(tmp_path):
         ledger.ask("A")
     assert not path.exists()
     assert ledger.ask("A").text == "ok"
+
+
+def test_a_server_that_is_away_is_not_waited_for_with_every_prompt(tmp_path):
+    pauses = []
+    down = TransientError("server", "down")
+    client = Queued(*[down] * (RETRIES + 1), down, "back", down, "again")
+    ledger = Ledger(client, tmp_path / "a.jsonl", pause=pauses.append)
+    with pytest.raises(RunError, match=f"gave up after {RETRIES + 1} calls"):
+        ledger.ask("A")
+    with pytest.raises(RunError, match="gave up after 1 call: down"):
+        ledger.ask("B")
+    assert len(pauses) == RETRIES
+    assert ledger.ask("B").text == "back"
+    assert ledger.ask("C").text == "again", "asked patiently once more"
+
+
+def test_a_pause_can_be_ended(tmp_path):
+    client = Queued(TransientError("rate_limit", "slow", wait=60.0), "never")
+    ledger = Ledger(client, tmp_path / "a.jsonl")
+    threading.Timer(0.1, ledger.stop).start()
+    started = time.monotonic()
+    with pytest.raises(RunError, match="interrupted"):
+        ledger.ask("A")
+    assert time.monotonic() - started < 30
+    assert client.stopped
 
 
 def test_specifications(tmp_path):

@@ -1,7 +1,9 @@
 """Providers against a server on this machine; needs the extra `llm`."""
 
 import json
+import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -132,6 +134,24 @@ def test_failures_are_typed_and_retried_in_one_place_only(server):
     assert len(asked) == 3
 
 
+def test_a_call_under_way_can_be_ended():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = client_of(f"compatible:http://127.0.0.1:{silent.getsockname()[1]}/v1#tiny")
+
+        def stop():
+            connection, _ = silent.accept()
+            client.stop()
+            connection.close()
+
+        thread = threading.Thread(target=stop)
+        thread.start()
+        started = time.monotonic()
+        with pytest.raises(RunError, match="interrupted"):
+            client.ask("A")
+        assert time.monotonic() - started < client.seconds / 10
+        thread.join()
+
+
 def test_keys_never_show(server, monkeypatch):
     url, queue, _ = server
     monkeypatch.setenv("HEADSCRIBE_API_KEY", "sk-secret")
@@ -154,3 +174,6 @@ def test_wrong_use(monkeypatch):
         client_of("openai:some-model")
     with pytest.raises(UsageError, match="compatible:URL#MODEL"):
         client_of("compatible:some-model")
+    with pytest.raises(UsageError, match="in the environment") as caught:
+        client_of("compatible:http://me:secret@localhost/v1#tiny")
+    assert "secret" not in str(caught.value)

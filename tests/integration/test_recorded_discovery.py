@@ -1,0 +1,82 @@
+"""The recorded discovery run of `docs/discovery-run.md`, replayed.
+
+`recorded/bert_discovery.jsonl.gz` holds the exchanges, `recorded/bert_discovery.json` what came of
+them. Prompts are matched as they are, else by their first line. Where formulas are fitted otherwise
+since the recording, prompts differ, and then outcomes are not compared; the test says so.
+"""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+import headscribe as hs
+from headscribe.discovery.clients import Replay, read_exchanges
+from headscribe.discovery.outcomes import Outcome
+from headscribe.discovery.proposals import ParseFailure, parse_proposal
+from headscribe.results.run import Run
+
+FIXTURE = Path(__file__).parent / "recorded"
+HEADS = ["8.10", "9.8"]
+
+
+@pytest.fixture(scope="module")
+def exchanges(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recorded") / "exchanges.jsonl"
+    path.write_bytes(gzip.decompress((FIXTURE / "bert_discovery.jsonl.gz").read_bytes()))
+    return path
+
+
+@pytest.fixture(scope="module")
+def recorded() -> dict[str, Outcome]:
+    stored = json.loads((FIXTURE / "bert_discovery.json").read_text(encoding="utf-8"))
+    return {one["head"]: Outcome.from_json(one) for one in stored}
+
+
+def test_every_recorded_answer_is_read(exchanges: Path, recorded: dict[str, Outcome]) -> None:
+    """One exchange a proposal, and the parser of today reads each of them."""
+    lines = read_exchanges(exchanges)
+    attempts = [attempt for one in recorded.values() for attempt in one.attempts]
+    assert len(recorded) >= 12
+    assert len(lines) == len(attempts)
+    codes = []
+    for line in lines:
+        found = parse_proposal(line["reply"])
+        assert not isinstance(found, ParseFailure), found
+        codes.append(found.code.model_dump(mode="json"))
+    for attempt in attempts:
+        assert attempt.code in codes
+    titles = {line["prompt"].partition("\n")[0] for line in lines}
+    assert len(titles) == len(lines), "first lines tell all prompts apart"
+
+
+def test_the_recorded_run_is_replayed(
+    exchanges: Path, recorded: dict[str, Outcome], shared_data: Path, tmp_path: Path
+) -> None:
+    replay = Replay(exchanges)
+    found = hs.discover(
+        hs.Recording(shared_data / "bert_sst2_attention"),
+        llm=replay,
+        heads=HEADS,
+        annotator="bundled:en",
+        library=tmp_path / "library.jsonl",
+        out=tmp_path / "run",
+    )
+    made = [attempt for one in found.outcomes for attempt in one.attempts]
+    assert [one.head for one in found.outcomes] == HEADS
+    assert found.tally.calls == len(made) >= len(HEADS)
+    assert (found.tally.stopped, found.tally.usd, found.tally.invalid) == (0, 0, {})
+    assert Run.open(tmp_path / "run").complete
+    for one in found.outcomes:
+        for attempt, before in zip(one.attempts, recorded[one.head].attempts, strict=False):
+            assert attempt.proposal == before.proposal
+    if replay.differing:
+        pytest.skip(
+            f"{replay.differing} of {len(made)} prompts differ from the recorded ones: formulas "
+            "are fitted otherwise since, so outcomes are not compared"
+        )
+    for one in found.outcomes:
+        expected = recorded[one.head]
+        assert [a.fate for a in one.attempts] == [a.fate for a in expected.attempts]
+        assert one.scores["test"] == pytest.approx(expected.scores["test"], abs=1e-4)
