@@ -1,19 +1,22 @@
 """What a sandboxed program costs: a clean program on passages of 32 tokens, from a warm parent.
 
-    python benchmarks/sandbox.py [--passages 100] [--repeats 20]
+    python benchmarks/sandbox.py [--passages 100] [--repeats 20] [--out FILE]
 
-Prints milliseconds of wall time per call, all in: encoding, fork, walls, program, reply, checks;
-beside them the same program run in this process without walls, and the start of the sandbox.
+Milliseconds of wall time per call, all in: encoding, fork, walls, program, reply, checks; beside
+them the same program run in this process without walls, and the start of the sandbox.
 """
 
 import argparse
+import os
+import platform
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
-from headscribe.sandbox import Outcome, Sandbox, Trusted
+from headscribe.sandbox import Outcome, Sandbox, Trusted, status
 from headscribe.text.alignment import align
 from headscribe.text.annotators import Plain
 from headscribe.text.corpora import Text
@@ -56,27 +59,59 @@ def milliseconds(call: Callable[[], Outcome], repeats: int) -> list[float]:
     return times
 
 
+def measured(passages: list[Passage], repeats: int) -> list[str]:
+    """The table, a line each."""
+    lines = ["| what | median | least | most |", "|---|---|---|---|"]
+    begun = time.perf_counter()
+    with Sandbox() as sandbox:
+        start = 1000 * (time.perf_counter() - begun)
+        lines.append(f"| start, with all walls tried | {start:.0f} ms | | |")
+        runs = {
+            f"sandbox, {len(passages)} passages": lambda: sandbox.run(PROGRAM, passages),
+            "sandbox, one passage": lambda: sandbox.run(PROGRAM, passages[:1]),
+            f"in process, no walls, {len(passages)} passages": lambda: Trusted().run(
+                PROGRAM, passages
+            ),
+        }
+        for name, call in runs.items():
+            times = milliseconds(call, repeats)
+            lines.append(
+                f"| {name} | {statistics.median(times):.1f} ms | {min(times):.1f} ms "
+                f"| {max(times):.1f} ms |"
+            )
+    return lines
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--passages", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--out", help="a file for the page")
     options = parser.parse_args()
     passages = [passage(seed, 32) for seed in range(options.passages)]
-    start = time.perf_counter()
-    with Sandbox() as sandbox:
-        print(f"start, with all walls tried  {1000 * (time.perf_counter() - start):7.1f} ms")
-        runs = {
-            "sandbox": lambda: sandbox.run(PROGRAM, passages),
-            "sandbox, one passage": lambda: sandbox.run(PROGRAM, passages[:1]),
-            "in process, no walls": lambda: Trusted().run(PROGRAM, passages),
-        }
-        for name, call in runs.items():
-            times = milliseconds(call, options.repeats)
-            print(
-                f"{name:28} {statistics.median(times):7.1f} ms median, {min(times):.1f} least, "
-                f"{max(times):.1f} most"
-            )
-    print(f"target for 100 passages of 32 tokens: less than {TARGET_MS:.0f} ms")
+    found = status()
+    load = os.getloadavg()[0]
+    text = "\n".join(
+        [
+            "# What a sandboxed program costs",
+            "",
+            "Written by `benchmarks/sandbox.py`. A program that loops over all pairs of tokens, on "
+            f"{options.passages} passages of 32 tokens, {options.repeats} calls each; wall time, "
+            "all in (encoding, fork, walls, program, reply, checks).",
+            "",
+            f"Sandbox: {'in force' if found.in_force else 'not in force'} ({found.reason}).  ",
+            f"{os.cpu_count()} cores, load before the start {load:.1f}, {platform.system()} "
+            f"{platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}.",
+            "",
+            *measured(passages, options.repeats),
+            "",
+            f"Target for 100 passages of 32 tokens: less than {TARGET_MS:.0f} ms.",
+            "",
+        ]
+    )
+    print(text)
+    if options.out:
+        Path(options.out).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

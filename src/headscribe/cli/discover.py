@@ -135,6 +135,7 @@ def discover(
         print(note, file=sys.stderr)
     print(f"run: {found.run.folder}", file=sys.stderr if as_json else sys.stdout)
     if found.tally.stopped:
+        print(f"{found.tally.stopped} heads are unfinished: go on with --resume", file=sys.stderr)
         raise typer.Exit(1)
 
 
