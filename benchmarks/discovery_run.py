@@ -70,7 +70,8 @@ def introduction(model: Discovery, offline: Discovery) -> list[str]:
         f"`{config['annotator']['name']}`. Examined are the {len(model.outcomes)} heads that their "
         "formulas explain least (mean IoU on `fit`, least first): "
         f"{', '.join(one.head for one in model.outcomes)}. At most {config['rounds']} rounds a "
-        f"head; a formula has at most {config['terms']} terms.",
+        f"head; a formula has at most {config['terms']} terms. Texts by split: "
+        f"{', '.join(f'{split} {count}' for split, count in run['splits'].items())}.",
         "",
         "```",
         command(model, "exchange:FOLDER"),

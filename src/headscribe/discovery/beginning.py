@@ -16,6 +16,7 @@ from headscribe.discovery.study import Study, study_heads
 from headscribe.fitting.selection import Budget
 from headscribe.results.run import Run
 from headscribe.sandbox import Runner
+from headscribe.text.splits import SPLITS
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much is done, how much there is."""
@@ -112,6 +113,7 @@ def same_texts(run: Run, material: Material) -> None:
     fingerprint = digest.hexdigest()
     if run.manifest.setdefault("texts", fingerprint) != fingerprint:
         raise UsageError(f"{run.folder} holds a run on other texts: give another --out")
+    run.manifest["splits"] = {split: len(material.texts(split)) for split in SPLITS}
     run.save()
 
 

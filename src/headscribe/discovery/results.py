@@ -60,8 +60,9 @@ class Discovery:
         facts = run.manifest
         try:
             tally = Tally(**facts["tally"])
-            examined, left_out = list(facts["examined"]), tuple(facts["left_out"])
-        except (KeyError, TypeError) as error:
+            examined = [HeadId.parse(head) for head in facts["examined"]]
+            left_out = tuple(facts["left_out"])
+        except (KeyError, TypeError, AttributeError, UsageError) as error:
             raise RunError(f"{run.folder / 'run.json'}: damaged ({error})") from error
         outcomes = [read_outcome(run.folder / "heads" / f"{head}.json") for head in examined]
         found = tuple(one for one in outcomes if one is not None)

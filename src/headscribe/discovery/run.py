@@ -102,6 +102,8 @@ def discover(
         seed=settings.seed,
     )
     same_texts(run, material)
+    if run.complete:
+        return Discovery.open(run.folder)
     scores, left_out = library_scores(known, material, runner)
     told("formulas", 0, 1)
     studies = study_heads(material, budget, scores)
@@ -114,10 +116,10 @@ def discover(
     found = Discovery(outcomes, tally, grown, left_out, run)
     spent = run.manifest.get("seconds", 0.0) + time.monotonic() - started
     run.manifest["seconds"] = round(spent, 2)
-    write_results(run, found, studies, items, all_heads, runner)
     if join is not None and any(one.program is not None for one in outcomes):
         now = Library.read(join) if join.is_file() else Library()
         join_library(now, outcomes, material, proposer.name, runner).write(join)
+    write_results(run, found, studies, items, all_heads, runner)
     return found
 
 

@@ -40,6 +40,8 @@ def test_the_offline_search_end_to_end(offline):
     run = Run.open(folder)
     assert run.complete
     assert run.manifest["tally"]["accepted"] == result.tally.accepted
+    assert sum(run.manifest["splits"].values()) == 100
+    assert min(run.manifest["splits"].values()) > 0
     rows = {(row["layer"], row["head"]): row for row in run.table("discoveries").to_pylist()}
     assert rows[0, 1]["status"] == "accepted"
     scored = run.table("all_heads").to_pylist()
