@@ -1,6 +1,6 @@
 """One layer's attention scored head by head with the compiled loops."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -151,9 +151,9 @@ def score_layer(
         np.zeros((heads, FOLDS, cells)) if calibrate else None,
     )
 
-    def work(start: int, stop: int) -> None:
+    def work(mine: Iterator[int]) -> None:
         room = _Room.of(batch)
-        for head in range(start, stop):
+        for head in mine:
             _score_head(batch, values, head, compared, found, room)
 
     share(heads, work)

@@ -1,5 +1,6 @@
 """A layer's attention scored with compiled loops, on the CPU."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,8 +123,9 @@ class _Addition:
         flat = self.target.reshape(shape[0], shape[1], -1, shape[-1])
         values = self.values.reshape(*self.values.shape[:3], -1)
 
-        def work(start: int, stop: int) -> None:
-            add_texts(flat, self.first, self.buckets, values, start, stop)
+        def work(channels: Iterator[int]) -> None:
+            for channel in channels:
+                add_texts(flat, self.first, self.buckets, values, channel)
 
         share(values.shape[2], work)
 

@@ -7,6 +7,7 @@ from queries and keys. Elsewhere (soft caps, sinks inside the softmax, position 
 is computed a block of rows at a time.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -207,8 +208,8 @@ class BlockValues:
         for begin in range(0, width, step):
             block = call.rows(begin, min(begin + step, width)).float().contiguous().numpy()
 
-            def work(start: int, stop: int, begin: int = begin, block: np.ndarray = block) -> None:
-                for head in range(start, stop):
+            def work(mine: Iterator[int], begin: int = begin, block: np.ndarray = block) -> None:
+                for head in mine:
                     read_rows(block, head, begin, batch.lengths, *segments, real[head])
                     take_cells(
                         block, head, begin, batch.lengths, places.row_of, len(places.whole),

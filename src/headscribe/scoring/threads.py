@@ -1,23 +1,24 @@
 """The same work on every processor core that torch uses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
-from itertools import pairwise
 
 import torch
 
 
-def share(number: int, work: Callable[[int, int], None]) -> None:
-    """Call `work(start, stop)` for parts of `range(number)`, one a core, and wait for all of them.
+def share(number: int, work: Callable[[Iterator[int]], None]) -> None:
+    """Call `work(items)` on every core with one iterator over `range(number)`, and wait for all.
 
-    `work` must release the interpreter's lock to gain anything. What it raises is raised here.
+    Each takes the next item when it is done with one: a core that is slow, as torch's own threads
+    wait busily for a while, takes fewer. `work` must release the interpreter's lock to gain
+    anything. What it raises is raised here.
     """
-    parts = max(1, min(torch.get_num_threads(), number))
-    edges = [number * part // parts for part in range(parts + 1)]
-    waiting = [_pool(parts - 1).submit(work, start, stop) for start, stop in pairwise(edges[1:])]
+    workers = max(1, min(torch.get_num_threads(), number))
+    items = iter(range(number))  # taking the next one is a single step of the interpreter
+    waiting = [_pool(workers - 1).submit(work, items) for _ in range(workers - 1)]
     try:
-        work(edges[0], edges[1])
+        work(items)
     finally:
         wait(waiting)
     for future in waiting:

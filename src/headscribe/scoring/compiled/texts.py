@@ -170,15 +170,10 @@ def add_texts(
     first: int,
     bucket: Int[np.ndarray, " B"],
     values: Float[np.ndarray, "H B C M"],
-    start: int,
-    stop: int,
+    channel: int,
 ) -> None:
-    """Add what is kept of each text to its bucket's sums of the heads from `first` on.
-
-    Only the channels from `start` to `stop`.
-    """
+    """Add one channel of each text to its bucket's sums of the heads from `first` on."""
     for b in range(len(bucket)):
-        for c in range(start, stop):
-            for m in range(values.shape[3]):
-                for h in range(values.shape[0]):
-                    target[bucket[b], c, m, first + h] += values[h, b, c, m]
+        for m in range(values.shape[3]):
+            for h in range(values.shape[0]):
+                target[bucket[b], channel, m, first + h] += values[h, b, channel, m]
