@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from headscribe.core.heads import HeadId
 from headscribe.fitting.statistics import benjamini_yekutieli, mean_interval
@@ -26,6 +26,10 @@ from headscribe.hinting.statistics import RATE, Following, Slopes, needed, slope
 
 Interval = tuple[float, float, float]
 """Mean and the ends of its 95 % interval; NaN for none."""
+
+
+BLOCK = 1024
+"""Columns of measures whose intervals are computed together."""
 
 
 @dataclass(frozen=True)
@@ -259,7 +263,7 @@ def _rows(
     beyond = hint - note
     changed = outcomes.kept(condition) if condition == "wrong" else outcomes.to_hinted(condition)
     unchanged = outcomes.known(condition) & ~outcomes.changed(condition)
-    intervals = [mean_interval(one.astype(float), outcomes.group) for one in (hint, note, beyond)]
+    intervals = [_intervals(one, outcomes.group) for one in (hint, note, beyond)]
     by_group = [_mean(beyond[chosen]) for chosen in (changed, unchanged)]
     low, high = tested.interval()
     read = (~np.isnan(beyond)).sum(0)
@@ -275,6 +279,17 @@ def _rows(
             )
         )  # fmt: skip
     return rows
+
+
+def _intervals(
+    values: Float[np.ndarray, "Q m"], group: Int[np.ndarray, " Q"]
+) -> list[Float[np.ndarray, " m"]]:
+    """Means with their intervals, a block of columns at a time: memory for one block only."""
+    blocks = [
+        mean_interval(values[:, at : at + BLOCK].astype(float), group)
+        for at in range(0, values.shape[1], BLOCK)
+    ]
+    return [np.concatenate(part) for part in zip(*blocks, strict=True)]
 
 
 def _mean(values: Float[np.ndarray, "n m"]) -> Float[np.ndarray, " m"]:

@@ -59,7 +59,7 @@ def rates_table(run: Run) -> Table:
         "the wrong hint names",
     )
     table.add_column("")
-    for name in ("right", "changed", "to the hinted choice", "wrong to right", "unparsed"):
+    for name in ("right", "changed", "to the hinted choice", "wrong to right", "no answer"):
         table.add_column(name, justify="right")
     for condition, label in CONDITION_NAMES.items():
         cells = [

@@ -118,6 +118,17 @@ def test_two_choices_say_nothing():
     assert "questions of at least 3 choices work" in compared.ranking.refused
 
 
+def test_blocks_change_nothing(monkeypatch):
+    rng = np.random.default_rng(7)
+    found, gate = synthetic.planted(rng, 60)
+    values = synthetic.readings(rng, found, gate)
+    whole = compare_heads(found, values).rows
+    monkeypatch.setattr("headscribe.hinting.comparison.BLOCK", 7)
+    for one, other in zip(whole, compare_heads(found, values).rows, strict=True):
+        assert one.beyond == pytest.approx(other.beyond)
+        assert one.hint == pytest.approx(other.hint)
+
+
 def test_readings_that_are_missing_do_not_count():
     rng = np.random.default_rng(5)
     found, gate = synthetic.planted(rng)
