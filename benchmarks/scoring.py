@@ -71,7 +71,7 @@ class Case:
 CASES = (
     Case("bert", 12, 24), Case("bert", 12, 128), Case("bert", 12, 512),
     Case("bert", 4, 2048), Case("bert", 2, 8192),
-    Case("llama", 3, 128, 32), Case("llama", 3, 512, 32),
+    Case("llama", 2, 128, 32), Case("llama", 2, 512, 32),
     Case("llama", 2, 2048, 32), Case("llama", 1, 8192, 32),
 )  # fmt: skip
 QUICK = tuple(Case(case.shape, 1, case.length, case.heads) for case in CASES)
@@ -303,7 +303,9 @@ def page(
     body = "".join(
         "| {shape} | {texts} x {length} | {layers} | {plain_s:.2f} | {ratio_20:.2f} ({low_20:.2f}-"
         "{high_20:.2f}) | {ratio_100:.2f} ({low_100:.2f}-{high_100:.2f}) | {plan_20_s:.2f} / "
-        "{plan_100_s:.2f} | {mb_0:.0f} | {mb_20:.0f} | {mb_100:.0f} |\n".format(**line)
+        "{plan_100_s:.2f} | {mb_0} | {mb_20} | {mb_100} |\n".format(
+            **{f"mb_{number}": "" for number in (0, *PATTERNS)} | line
+        )
         for line in lines
     )
     rated = "".join(
@@ -333,25 +335,40 @@ def main() -> None:
         *case, number = json.loads(options.peak)
         print(peak(Case(*case), number))
         return
-    lines, rates, fits = [], [], []
-    for case in QUICK if options.quick else CASES:
-        if options.only and options.only != f"{case.shape}:{case.length}":
-            continue
-        line = measure(case, options.rounds)
+    lines: list[dict[str, object]] = []
+    rates: list[dict[str, object]] = []
+    fits: list[str] = []
+
+    def keep() -> None:
+        if options.out:
+            options.out.write_text(page(lines, rates, fits))
+
+    cases = [
+        case
+        for case in (QUICK if options.quick else CASES)
+        if options.only in (None, f"{case.shape}:{case.length}")
+    ]
+    whole = not (options.quick or options.only)
+    # Times first, while the machine is quiet; what is known is on disk at any moment.
+    for case in cases:
+        lines.append(
+            measure(case, options.rounds if case.length < 2048 else min(options.rounds, 3))
+        )
+        print(json.dumps(lines[-1]), flush=True)
+        keep()
+    for case, number in RATES if whole else ():
+        line = measure(case, options.rounds, (number,))
+        line |= {name: line[f"{key}_{number}"] for name, key in _RATED.items()}
+        rates.append(line | {"patterns": number})
+        keep()
+    for case, line in zip(cases, lines, strict=True):
         for number in (0, *PATTERNS):
-            line[f"mb_{number}"] = peak_apart(case, number)
-        print(json.dumps(line), flush=True)
-        lines.append(line)
-    if not (options.quick or options.only):
-        for case, number in RATES:
-            line = measure(case, options.rounds, (number,))
-            line |= {name: line[f"{key}_{number}"] for name, key in _RATED.items()}
-            rates.append(line | {"patterns": number})
-        fits = [fitted("bert", 12), fitted("llama", 32)]
-    text_of_page = page(lines, rates, fits)
-    print(text_of_page)
-    if options.out:
-        options.out.write_text(text_of_page)
+            line[f"mb_{number}"] = f"{peak_apart(case, number):.0f}"
+        keep()
+    if whole:
+        fits.append(fitted("bert", 12))
+    print(page(lines, rates, fits))
+    keep()
 
 
 _RATED = {"rated": "rate", "ratio": "ratio"}

@@ -1,7 +1,8 @@
 """One layer's attention scored head by head with the compiled loops."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -76,6 +77,7 @@ class Batch:
         fold: the fold of each text.
         content: 1 where a token counts in the content view, else 0, `(B, T)`.
         patterns: number of patterns.
+        rooms: memory that cores use again in every layer.
     """
 
     layout: Layout
@@ -85,6 +87,7 @@ class Batch:
     fold: Int[np.ndarray, " B"]
     content: Float[np.ndarray, "B T"]
     patterns: int
+    rooms: deque["_Room"] = field(default_factory=deque)
 
 
 @dataclass(frozen=True)
@@ -152,9 +155,13 @@ def score_layer(
     )
 
     def work(mine: Iterator[int]) -> None:
-        room = _Room.of(batch)
+        try:
+            room = batch.rooms.pop()
+        except IndexError:
+            room = _Room.of(batch)
         for head in mine:
             _score_head(batch, values, head, compared, found, room)
+        batch.rooms.append(room)
 
     share(heads, work)
     return found
