@@ -45,7 +45,7 @@ survey(
     workers=1, token_budget=256, max_tokens=48, report=report,
     resume=os.path.exists(os.path.join(out, "run.json")),
 )
-print(time.perf_counter() - started[0], flush=True)
+print(time.perf_counter() - started[0] if started else 0.0, flush=True)
 os._exit(0)
 """
 
