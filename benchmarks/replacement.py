@@ -23,10 +23,11 @@ import numpy as np
 import torch
 
 from headscribe.core.heads import HeadId
+from headscribe.fitting import stages
 from headscribe.fitting.atlas import Item, collect
 from headscribe.fitting.formula import Formula, Term
 from headscribe.fitting.selection import Budget
-from headscribe.fitting.stages import Fitted, choose_all
+from headscribe.fitting.stages import Fitted
 from headscribe.models.calls import AttentionCall
 from headscribe.models.loading import load
 from headscribe.models.model import Model
@@ -78,8 +79,9 @@ def formulas_of(
         sample = collect(
             items(model, fit), look_ahead=not model.is_causal, rows_per_text=given.rows
         )
-        budget = Budget(terms=given.terms, price=0.0)
-        chosen = choose_all(sample, budget, 0, torch.device("cpu"))
+        budget = Budget(terms=given.terms, extra=6, price=0.0, grow_at=(2, 4, 6, 8, 10, 12, 14, 16))
+        stages.SELECTION_ROWS = given.selection_rows
+        chosen = stages.choose_all(sample, budget, 0, torch.device("cpu"))
         found = {
             head: Formula(head.prose, tuple(map(Term, sources(one), one.weights.tolist())))
             for head, one in zip(heads, chosen, strict=True)
@@ -144,9 +146,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("model")
     parser.add_argument("--fit", required=True, type=Path)
     parser.add_argument("--test", required=True, type=Path)
-    parser.add_argument("--fit-texts", type=int, default=400)
-    parser.add_argument("--rows", type=int, default=20, help="rows of each text to fit terms on")
-    parser.add_argument("--effect-texts", type=int, default=150)
+    parser.add_argument("--fit-texts", type=int, default=200)
+    parser.add_argument("--rows", type=int, default=24, help="rows of each text to fit on")
+    parser.add_argument("--selection-rows", type=int, default=2400, help="to choose terms on")
+    parser.add_argument("--effect-texts", type=int, default=100)
     parser.add_argument("--select-texts", type=int, default=30)
     parser.add_argument("--test-texts", type=int, default=200)
     parser.add_argument("--control-texts", type=int, default=60)
