@@ -78,9 +78,11 @@ def introduction(model: Discovery, offline: Discovery) -> list[str]:
         command(offline, "offline"),
         "```",
         "",
-        "The first run was answered through files by a large language model that saw the prompts "
-        f"and nothing else: {len(exchanges)} prompts of {min(asked):,} to {max(asked):,} "
-        "characters. The second is the offline search. Splits, formulas and rivals are the same.",
+        "The first run was answered through files by a large language model from what the prompts "
+        f"show: {len(exchanges)} prompts of {min(asked):,} to {max(asked):,} characters, read in "
+        "part through a script that condenses them. It knew beforehand that an earlier offline "
+        "search had found nothing for these heads. The second is the offline search. Splits, "
+        "formulas and rivals are the same.",
         "",
     ]
 
