@@ -1,8 +1,18 @@
 """Fixtures of all tests."""
 
+import signal
 from pathlib import Path
 
 import pytest
+
+
+def pytest_configure() -> None:
+    """Let commands that the tests start be interrupted, also where a shell started us ignoring it.
+
+    What is ignored is inherited: in the background of a shell Ctrl-C would never arrive.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -125,7 +125,10 @@ def test_by_hand_interrupted_resumed_and_replayed(here: Path) -> None:
             assert running.poll() is None
             time.sleep(0.05)
         running.send_signal(signal.SIGINT)
-        _, said = running.communicate(timeout=60)
+        try:
+            _, said = running.communicate(timeout=60)
+        finally:
+            running.kill()  # leaving the block waits for its end
     assert running.returncode == 130
     assert "head 4.0 | round 1: put the answer to" in said
     assert said.splitlines()[-1] == "headscribe: interrupted; --resume goes on with a run"
