@@ -35,8 +35,8 @@ from headscribe.replacement.agreement import agreement
 from headscribe.replacement.controls import Profile
 from headscribe.replacement.curves import Contender, Curves, curves
 from headscribe.replacement.effect import fitted_to_effect
-from headscribe.replacement.study import tuned, untuned
-from headscribe.replacement.tuning import Schedule
+from headscribe.replacement.study import beginnings, untuned
+from headscribe.replacement.tuning import Schedule, tune
 from headscribe.results.run import Run
 from headscribe.text.alignment import align
 from headscribe.text.annotators import annotator
@@ -104,6 +104,27 @@ def weighed(
     return stored(path)
 
 
+def bettered(
+    model: Model,
+    formulas: dict[HeadId, Formula],
+    texts: Sequence[Passage],
+    given: argparse.Namespace,
+) -> list[Contender]:
+    """Tune formulas and controls, or read those of an earlier run."""
+    schedule, found = Schedule(steps=given.steps), []
+    for name, start in beginnings(model, formulas, texts, schedule.seed).items():
+        path = given.out / f"tuned-{name}.json"
+        if not path.is_file():
+            began = time.monotonic()
+
+            def told(*at: object, name: str = name, began: float = began) -> None:
+                print("tuning", name, *at, f"{time.monotonic() - began:.0f} s", file=sys.stderr)
+
+            write(path, tune(model, start, texts, schedule, told))
+        found.append(Contender(name, stored(path), tuned=True, fractions=(1.0,)))
+    return found
+
+
 def write(path: Path, formulas: dict[HeadId, Formula]) -> None:
     text = json.dumps({str(head): one.to_json() for head, one in formulas.items()})
     partial = path.with_suffix(f".{os.getpid()}.partial")
@@ -158,7 +179,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--terms", type=int, default=12)
     parser.add_argument("--annotator", default="plain")
     parser.add_argument("--tune", action="store_true")
-    parser.add_argument("--steps", type=int, default=240)
+    parser.add_argument("--tune-texts", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=Schedule().steps)
     parser.add_argument("--out", required=True, type=Path)
     return parser.parse_args()
 
@@ -167,9 +189,13 @@ def main() -> None:
     given = arguments()
     started = time.monotonic()
     model = load(given.model)
-    train = list(read(given.fit, limit=given.fit_texts + given.select_texts))
+    more = max(0, given.tune_texts - given.fit_texts) if given.tune else 0
+    start = given.fit_texts + given.select_texts
+    train = list(read(given.fit, limit=start + more))
     read_all = passages(model, train, given.max_tokens, given.annotator)
-    fit, select = read_all[: given.fit_texts], read_all[given.fit_texts :]
+    fit, select, further = (
+        read_all[: given.fit_texts], read_all[given.fit_texts : start], read_all[start:]
+    )  # fmt: skip
     test = passages(
         model, list(read(given.test, limit=given.test_texts)), given.max_tokens, given.annotator
     )
@@ -200,8 +226,7 @@ def main() -> None:
     single = measure("alone", alone, test[: given.alone_texts])
     print(*correlations(single, iou, profile_iou), sep="\n", flush=True)
     if given.tune:
-        schedule = Schedule(steps=given.steps)
-        better = tuned(model, formulas, fit, schedule, lambda *at: print(*at, file=sys.stderr))
+        better = bettered(model, formulas, fit + further, given)
         measure("tuned", better, test)
         for one in better:
             after = agreement(model, one.programs, select)

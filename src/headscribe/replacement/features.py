@@ -23,7 +23,7 @@ class Column:
     """The entries of one relation on one passage.
 
     Attributes:
-        cell: flat index `query * T + key`, int32, shape `(n,)`.
+        cell: flat index `query * T + key`, int16 where that holds it, else int32, shape `(n,)`.
         value: the value of each entry, float32; None where all are 1.
     """
 
@@ -33,13 +33,13 @@ class Column:
     @property
     def bytes(self) -> int:
         """Size in memory."""
-        return 4 * len(self.cell) * (1 if self.value is None else 2)
+        return self.cell.nbytes + (0 if self.value is None else self.value.nbytes)
 
 
 class FeatureCache:
     """The relations' entries on the passages lately asked for, within a budget of bytes."""
 
-    def __init__(self, budget: int = 512 << 20) -> None:
+    def __init__(self, budget: int = 1 << 30) -> None:
         self._budget = budget
         self._size = 0
         self._kept: OrderedDict[tuple[int, Visibility], tuple[dict[str, Column], Passage]] = (
@@ -55,10 +55,11 @@ class FeatureCache:
             self._kept.move_to_end(key)
             return self._kept[key][0]
         evaluator = Evaluator(passage, visibility)
+        narrow = np.int16 if len(passage) ** 2 <= np.iinfo(np.int16).max else np.int32
         found = {}
         for source, relation in relations.items():
             cells = evaluator.cells(relation)
-            flat = torch.from_numpy((cells.query * len(passage) + cells.key).astype(np.int32))
+            flat = torch.from_numpy((cells.query * len(passage) + cells.key).astype(narrow))
             value = None if relation.is_boolean else torch.from_numpy(cells.value).float()
             found[source] = Column(flat, value)
         self._kept[key] = (found, passage)
@@ -67,6 +68,15 @@ class FeatureCache:
             _, (dropped, _) = self._kept.popitem(last=False)
             self._size -= sum(column.bytes for column in dropped.values())
         return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Layout:
+    """A layer's terms, head by head: their relations, the heads' places, the weights' places."""
+
+    sources: list[str]
+    head: Int[Tensor, " k"]
+    span: slice
 
 
 class Tunable:
@@ -137,33 +147,28 @@ class Tunable:
     def _logits(
         self, passage: Passage, visibility: Visibility, layer: int, weights: Tensor
     ) -> Float[Tensor, "n T T"]:
-        """Weights by head and relation times the relations' values by cell."""
+        """Each term's weight times its value, added up by head and cell."""
         columns = self._cache.columns(self._relations, passage, visibility)
-        length, (relations, head, relation, term) = len(passage), self._layouts[layer]
-        matrix = weights.new_zeros((len(self._heads[layer]), len(relations)))
-        matrix = matrix.index_put((head, relation), weights[term], accumulate=True)
-        values = torch.zeros((len(relations), length * length))
-        flat = values.view(-1)
-        for k, source in enumerate(relations):
-            column = columns[source]
-            cell = column.cell.long() + k * length * length
-            flat[cell] = 1.0 if column.value is None else column.value
-        logits = matrix @ values.to(weights.device)
-        return logits.reshape(-1, length, length)
+        area, layout = len(passage) ** 2, self._layouts[layer]
+        held = [columns[source] for source in layout.sources]
+        count = torch.tensor([len(column.cell) for column in held])
+        cell = torch.cat([column.cell for column in held]).long()
+        cell += torch.repeat_interleave(layout.head * area, count)
+        entry = torch.repeat_interleave(weights[layout.span], count.to(weights.device))
+        if any(column.value is not None for column in held):
+            values = [torch.ones(len(c.cell)) if c.value is None else c.value for c in held]
+            entry = entry * torch.cat(values).to(weights.device)
+        flat = weights.new_zeros(len(self._heads[layer]) * area)
+        logits = flat.index_add(0, cell.to(weights.device), entry)
+        return logits.reshape(-1, len(passage), len(passage))
 
-    def _layout(self, layer: int) -> tuple[list[str], Tensor, Tensor, Tensor]:
-        """A layer's relations, and for each of its terms the head, the relation and the weight."""
+    def _layout(self, layer: int) -> _Layout:
         heads = [HeadId(layer, head) for head in self._heads[layer]]
-        listed = [t.relation for head in heads for t in self._formulas[head].terms]
-        relations = list(dict.fromkeys(listed))
-        place = {source: k for k, source in enumerate(relations)}
+        sources = [t.relation for head in heads for t in self._formulas[head].terms]
         rows = [n for n, head in enumerate(heads) for _ in self._formulas[head].terms]
-        terms = [k for h in heads for k in range(self._span[h].start, self._span[h].stop)]
-        columns = [place[source] for source in listed]
-        head, relation, term = (
-            torch.tensor(one, dtype=torch.long) for one in (rows, columns, terms)
-        )
-        return relations, head, relation, term
+        start = self._span[heads[0]].start if heads else 0
+        span = slice(start, start + len(sources))
+        return _Layout(sources, torch.tensor(rows, dtype=torch.long), span)
 
     def _scales(self, sample: Sequence[Passage]) -> Float[Tensor, " k"]:
         square = dict.fromkeys(self._relations, 0.0)

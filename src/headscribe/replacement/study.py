@@ -84,16 +84,8 @@ def tuned(
     Raises:
         UsageError: what `tune` raises.
     """
-    provides = frozenset.intersection(*(passage.words.provides for passage in fit))
-    causal = any(model.visibility(head.layer).causal for head in formulas)
-    seen = model.visibility(min(formulas).layer)
-    pool = relation_pool(provides, seen, look_ahead=not causal)
     found = []
-    for name, start in (
-        ("formula", formulas),
-        ("random_terms", random_terms(formulas, pool, schedule.seed)),
-        ("offsets", offset_terms(model, formulas)),
-    ):
+    for name, start in beginnings(model, formulas, fit, schedule.seed).items():
 
         def said(step: int, steps: int, _: float, name: str = name) -> None:
             if told is not None:
@@ -102,3 +94,18 @@ def tuned(
         programs = tune(model, start, fit, schedule, said)
         found.append(Contender(name, programs, tuned=True, fractions=(1.0,)))
     return found
+
+
+def beginnings(
+    model: Model, formulas: Mapping[HeadId, Formula], fit: Sequence[Passage], seed: int
+) -> dict[str, Mapping[HeadId, Formula]]:
+    """What `tuned` tunes: the formulas, as many random terms, as many offsets."""
+    provides = frozenset.intersection(*(passage.words.provides for passage in fit))
+    causal = any(model.visibility(head.layer).causal for head in formulas)
+    seen = model.visibility(min(formulas).layer)
+    pool = relation_pool(provides, seen, look_ahead=not causal)
+    return {
+        "formula": formulas,
+        "random_terms": random_terms(formulas, pool, seed),
+        "offsets": offset_terms(model, formulas),
+    }

@@ -4,6 +4,7 @@ Tuning serves the loss, not the explanation: the IoU with the untouched heads us
 results are reported apart, beside those of as many random terms and of offsets alone.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -33,14 +34,23 @@ class Schedule:
     Attributes:
         steps: number of steps.
         texts: texts a step.
-        rate: Adam's learning rate at the first step; it falls to 0 in a straight line.
+        rate: Adam's learning rate at its highest: it rises over the first 20th of the steps and
+            falls to 0 along a cosine.
+        distilled: the share of the divergence from the untouched model's predictions in the loss;
+            the rest is the loss of the tokens themselves.
         seed: chooses the texts of every step, and random terms.
     """
 
-    steps: int = 240
+    steps: int = 300
     texts: int = 8
-    rate: float = 0.03
+    rate: float = 0.15
+    distilled: float = 0.5
     seed: int = 0
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of a step, counted from 0."""
+        warm = min(1.0, (step + 1) / max(1, self.steps // 20))
+        return self.rate * warm * (1 + math.cos(math.pi * step / self.steps)) / 2
 
 
 def tune(
@@ -52,8 +62,9 @@ def tune(
 ) -> dict[HeadId, Formula]:
     """Tune the weights of formulas that are all in the model at once; the terms stay.
 
-    The loss is the altered model's own: of the next token; of a masked token, one a text and
-    step; for encoders 1 minus the cosine of the last hidden states with the untouched model's.
+    The loss, with `s = schedule.distilled`, is `s KL(untouched || altered) + (1 - s) loss`, of the
+    next token; of a masked token, one a text and step; for encoders 1 minus the cosine of the last
+    hidden states with the untouched model's.
 
     Args:
         model: the model; its weights are not changed.
@@ -72,16 +83,17 @@ def tune(
     Plan(dict(formulas)).check(model)
     usable = [passage for passage in passages if len(passage) > 1]
     tunable = Tunable(formulas, model, usable[: schedule.texts])
-    optimiser = torch.optim.Adam([tunable.weights], lr=schedule.rate)
+    optimiser = torch.optim.Adam([tunable.weights], lr=schedule.rate, betas=(0.9, 0.99))
     chooser = np.random.default_rng(schedule.seed)
     waiting: list[int] = []
     for step in range(schedule.steps):
         for group in optimiser.param_groups:
-            group["lr"] = schedule.rate * (1 - step / schedule.steps)
+            group["lr"] = schedule.rate_at(step)
         while len(waiting) < schedule.texts:
             waiting += chooser.permutation(len(usable)).tolist()
         chosen, waiting = waiting[: schedule.texts], waiting[schedule.texts :]
-        loss = _loss(model, [usable[index] for index in chosen], tunable, chooser)
+        texts = [usable[index] for index in chosen]
+        loss = _loss(model, texts, tunable, chooser, schedule.distilled)
         (tunable.weights.grad,) = torch.autograd.grad(loss, tunable.weights)
         optimiser.step()
         if progress is not None:
@@ -90,44 +102,56 @@ def tune(
 
 
 def _loss(
-    model: Model, texts: Sequence[Passage], tunable: Tunable, chooser: np.random.Generator
+    model: Model,
+    texts: Sequence[Passage],
+    tunable: Tunable,
+    chooser: np.random.Generator,
+    distilled: float,
 ) -> Tensor:
     if model.kind == "masked":
-        return _masked_loss(model, texts, tunable, chooser)
-    lengths = torch.tensor([len(text) for text in texts], device=model.hf.device)
+        texts, target, at = _masked(model, texts, chooser)
     inputs = model.inputs(texts)
+    lengths = torch.tensor([len(text) for text in texts], device=model.hf.device)
     real = torch.arange(int(lengths.max()), device=lengths.device)[None] < lengths[:, None]
-    if model.kind == "encoder":
-        with torch.no_grad():
-            before = model.stack.body(**inputs)[0]
-        with tap(model, None, tunable, batch=tuple(texts), lengths=lengths):
-            after = model.stack.body(**inputs)[0]
-        return 1 - torch.cosine_similarity(before, after, dim=-1)[real].mean()
+    if model.kind == "causal":
+        text, query = torch.nonzero(real[:, 1:]).T
+        target, at = inputs["input_ids"][text, query + 1], (text, query)
+
+    def found() -> Tensor:
+        if model.kind == "encoder":
+            states: Tensor = model.stack.body(**inputs)[0]
+            return states[real]
+        return torch.log_softmax(model.hf(**inputs).logits[at].float(), dim=-1)
+
+    with torch.no_grad():
+        before = found()
     with tap(model, None, tunable, batch=tuple(texts), lengths=lengths):
-        logits = model.hf(**inputs).logits
-    log = torch.log_softmax(logits[:, :-1].float(), dim=-1)
-    target = inputs["input_ids"][:, 1:]
-    losses = -log.gather(2, target[..., None])[..., 0]
-    return losses[real[:, 1:]].mean()
+        after = found()
+    if model.kind == "encoder":
+        return 1 - torch.cosine_similarity(before, after, dim=-1).mean()
+    apart = (before.exp() * (before - after)).sum(-1).mean()
+    return distilled * apart - (1 - distilled) * after.gather(1, target[:, None]).mean()
 
 
-def _masked_loss(
-    model: Model, texts: Sequence[Passage], tunable: Tunable, chooser: np.random.Generator
-) -> Tensor:
+def _masked(
+    model: Model, texts: Sequence[Passage], chooser: np.random.Generator
+) -> tuple[list[Passage], Tensor, tuple[Tensor, Tensor]]:
+    """The texts with one token each masked, those tokens, and where they are."""
     mask = model.tokenizer.mask_token_id
     if mask is None:
         raise UsageError(f"{model.name}: expected a tokenizer with a mask token, it has none")
-    at = [int(chooser.choice(masked_positions(text, None))) for text in texts]
-    copies = tuple(
-        masked(text, place, mask, str(model.tokenizer.mask_token))
-        for text, place in zip(texts, at, strict=True)
+    place = [int(chooser.choice(masked_positions(text, None))) for text in texts]
+    copies = [
+        masked(text, at, mask, str(model.tokenizer.mask_token))
+        for text, at in zip(texts, place, strict=True)
+    ]
+    target = torch.tensor([int(text.ids[at]) for text, at in zip(texts, place, strict=True)])
+    device = model.hf.device
+    return (
+        copies,
+        target.to(device),
+        (torch.arange(len(texts), device=device), torch.tensor(place, device=device)),
     )
-    lengths = torch.tensor([len(text) for text in texts], device=model.hf.device)
-    with tap(model, None, tunable, batch=copies, lengths=lengths):
-        logits = model.hf(**model.inputs(copies)).logits
-    log = torch.log_softmax(logits.float(), dim=-1)
-    found = [log[b, place, int(texts[b].ids[place])] for b, place in enumerate(at)]
-    return -torch.stack(found).mean()
 
 
 def random_terms(

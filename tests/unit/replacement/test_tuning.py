@@ -84,6 +84,31 @@ def test_tuning_lowers_the_loss_and_changes_weights_alone(family):
     assert [str(f) for f in again.values()] == [str(f) for f in tuned.values()]
 
 
+def test_the_loss_mixes_divergence_and_tokens():
+    """Against the measurement's own sums over the altered and the untouched model."""
+    model = tiny("llama")
+    texts = passages(model)
+    formulas = _formulas(model)
+    found = collect(model, texts, dict(measure(model, [Plan(formulas)], texts)), 1)
+    tokens = found.tokens.sum()
+    loss, apart = found.loss[0].sum() / tokens, found.shift[0].sum() / tokens
+    assert apart > 1e-3
+    for share in (0.0, 0.3, 1.0):
+        schedule = Schedule(steps=1, texts=len(texts), distilled=share)
+        told = []
+        tune(model, formulas, texts, schedule, lambda *step: told.append(step[2]))  # noqa: B023
+        assert told == pytest.approx([share * apart + (1 - share) * loss], rel=1e-4)
+
+
+def test_the_rate_rises_and_falls_to_nothing():
+    rates = [Schedule(steps=200, rate=0.1).rate_at(step) for step in range(200)]
+    assert rates[0] == pytest.approx(0.01)
+    assert rates.index(max(rates)) == 9
+    assert rates[100] == pytest.approx(0.05)
+    assert 0 < rates[-1] < 1e-4
+    assert Schedule(steps=1, rate=0.1).rate_at(0) == pytest.approx(0.1)
+
+
 def test_the_gradient_is_that_of_finite_differences():
     model = tiny("llama")
     texts = passages(model)
