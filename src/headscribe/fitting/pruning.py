@@ -192,11 +192,16 @@ class Pruner:
             work.terms, work.features, work.fit = terms, features, fit
 
     def _best(self, work: _Working, real: Tensor, *, over: bool) -> Move | None:
-        """The move that costs least for the ink that it saves; None where none may be worth it."""
+        """The move that costs least for the ink that it saves; None where none may be worth it.
+
+        The last term may become simpler but stays: a formula says something.
+        """
         if not work.terms:
             return None
         self._extend(work, over=over)
         moves = [move for move in self._moves(work, real) if over or self._open(work, move)]
+        if len(work.terms) == 1:
+            moves = [move for move in moves if move.by is not None]
         best = min(moves, key=lambda move: move.cost / move.saved, default=None)
         if best is None or over:
             return best

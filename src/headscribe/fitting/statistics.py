@@ -97,9 +97,11 @@ def sandwich(
     not know that the terms were chosen.
 
     Returns:
-        The covariance, float64; None where the Hessian is not positive definite or there is
-        only one group.
+        The covariance, float64; None where the Hessian is not positive definite, or there is no
+        weight or only one group.
     """
+    if not len(weights):
+        return None
     count = len(rows.lengths)
     spread = variances(features)
     penalty = 2 * ridge * torch.diag(spread)
