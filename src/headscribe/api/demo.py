@@ -26,6 +26,9 @@ SHARES = (0.45, 0.65, 0.85)
 """Formulas are fitted on the texts up to the first share, heads ordered by those up to the second,
 losses measured on those up to the third."""
 
+SURVEYED = 96
+"""Tokens of a text that the surveys read: the report of everything stays below 5 MB."""
+
 TERMS, TOKENS = 5, 64
 """Small, so that the demonstration takes a minute."""
 
@@ -95,7 +98,7 @@ def demo(
             report(f"{short}: {task}", done, total)
 
         loaded = opened_model(name)
-        surveys.append(survey(loaded, texts, out=target / short, report=said))
+        surveys.append(survey(loaded, texts, max_tokens=SURVEYED, out=target / short, report=said))
         runs += [target / short, *_proved(loaded, texts, target, short, said)]
     page = target / "report.html"
     write_page([Run.open(run) for run in runs], page)
