@@ -42,19 +42,15 @@ def settings_page() -> str:
     return "\n".join([*lines, ""])
 
 
-def _section(settings: type) -> list[str]:
+def _section(settings: Any) -> list[str]:  # noqa: ANN401
     said = cleandoc(settings.__doc__ or "")
     summary = said.split("\n", 1)[0]
     sentences = attributes(said)
     rows = [
-        f"| `{one.name}` | `{one.default!r}` | {sentences[one.name]} |" for one in _fields(settings)
+        f"| `{one.name}` | `{one.default!r}` | {sentences[one.name]} |" for one in fields(settings)
     ]
     name = f"{settings.__module__}.{settings.__qualname__}"
     return [f"### `{name}`", "", summary, "", "| name | default | what |", "|---|---|---|", *rows]
-
-
-def _fields(settings: Any) -> Any:  # noqa: ANN401
-    return fields(settings)
 
 
 def attributes(docstring: str) -> dict[str, str]:
