@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from headscribe.core.metrics import VIEWS
+from headscribe.core.rows import Rows
 from headscribe.core.visibility import Visibility
 from headscribe.models.calls import AttentionCall
 from headscribe.models.probe import forward_arguments
@@ -23,7 +24,7 @@ from headscribe.text.passages import Passage
 from tests.integration.families import FAMILIES, VOCABULARY, build
 from tests.oracles.metrics import text_metrics
 from tests.oracles.survey import content_view, text_scores
-from tests.unit.scoring.synthetic import baselines, passage, scattered
+from tests.unit.scoring.synthetic import Fixed, baselines, passage, scattered
 
 PATTERNS = [*baselines(), scattered("some", 0.5), scattered("most", 0.9)]
 TEXTS = [passage("a", 41), passage("b", 37), passage("c", 33, special=False)]
@@ -91,14 +92,19 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def surveyed(
-    family: str, path: str, monkeypatch: pytest.MonkeyPatch, token_budget: int = 100
+    family: str,
+    path: str,
+    monkeypatch: pytest.MonkeyPatch,
+    token_budget: int = 100,
+    texts: Sequence[Passage] = TEXTS,
+    patterns: Sequence[Fixed] = PATTERNS,
 ) -> Accumulators:
     with monkeypatch.context() as patch:
         patch.setattr(sparse.CellPlaces, "pays", lambda *_: path == "cells")
         patch.setattr(loops, "WHOLE_TOKENS", 1 if path == "blocks" else 10**9)
         patch.setattr(batch_module, "runs_loops", lambda _: path != "tensors")
         source = Tapping(family)
-        engine = Engine(source, TEXTS, PATTERNS, token_budget=token_budget, example_texts=0)
+        engine = Engine(source, texts, patterns, token_budget=token_budget, example_texts=0)
         progress = engine.start()
         engine.run(progress, lambda progress, texts: None)
         assert source.seen is not None
@@ -114,17 +120,69 @@ def surveyed(
 )
 def test_equals_the_oracle(family: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     sums = surveyed(family, path, monkeypatch)
+    for (name, view, p), (reference, texts) in oracle(family, TEXTS, PATTERNS).items():
+        mean = checked_mean(sums, name, view, p, texts)
+        # A row that is exact up to rounding, 1e-7 on the square of the distance, is 3e-4 away: in
+        # texts of 40 rows that weighs ten times as much as in those that are long in earnest.
+        tolerance = 1e-5 if name == "jsd" else 1e-6
+        np.testing.assert_allclose(
+            mean, reference, rtol=0, atol=tolerance, err_msg=f"{name} {view}"
+        )
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "modernbert"])
+@pytest.mark.parametrize("path", ["whole", "cells"])
+def test_the_squared_distances_of_rows_equal_the_oracle(
+    family: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row by row to 1e-5, and their mean to 1e-6, in a text long enough for cells.
+
+    By the square: a distance of 0 is 3e-4 away after rounding of 1e-7 on its square.
+    """
+    monkeypatch.undo()
+    text = passage("long", 300)
+    rows = [*range(0, 300, 13), 1, 2, 298, 299]
+    some = [*baselines(), *(one_row(row) for row in rows)]
+    sums = surveyed(family, path, monkeypatch, texts=[text], patterns=some)
+    expected = oracle(family, [text], some)
+    for view in VIEWS:
+        squares = []
+        for (name, of, p), (reference, number) in expected.items():
+            if (name, of) == ("jsd", view) and number.all():
+                squares.append((checked_mean(sums, name, view, p, number) ** 2, reference**2))
+        assert len(squares) >= len(rows) - 3, "all but sinks, and rows that see nothing else"
+        found, exact = np.array(squares).swapaxes(0, 1)
+        np.testing.assert_allclose(found, exact, rtol=0, atol=1e-5, err_msg=view)
+        np.testing.assert_allclose(found.mean(0), exact.mean(0), rtol=0, atol=1e-6, err_msg=view)
+
+
+def one_row(row: int) -> Fixed:
+    """Up to five random keys of one row."""
+
+    def rows(passage: Passage, visibility: Visibility) -> Rows:
+        first, last = (int(f(len(passage))[row]) for f in (visibility.first, visibility.last))
+        key = np.random.default_rng(row).integers(first, last + 1, 5)
+        return Rows.from_cells(np.full(5, row), key, len(passage))
+
+    return Fixed(f"row {row}", rows)
+
+
+def oracle(
+    family: str, passages: Sequence[Passage], patterns: Sequence[Fixed]
+) -> dict[tuple[str, str, int], tuple[np.ndarray, np.ndarray]]:
+    """Means over texts and their number, `(heads,)` each, by metric, view and pattern."""
     names = ("jsd", "sae", "iou", "overlap", "mass", "hit")
     source = Tapping(family)
     number = source.layers * source.heads
-    expected = {(n, v, p): np.zeros(number) for n in names for v in VIEWS for p in (6, 7)}
-    texts = {key: np.zeros(number) for key in expected}
-    for text, layers in zip(TEXTS, _attention(family), strict=True):
+    of = range(len(baselines()), len(patterns))
+    total = {(n, v, p): np.zeros(number) for n in names for v in VIEWS for p in of}
+    texts = {key: np.zeros(number) for key in total}
+    for text, layers in zip(passages, _attention(family, passages), strict=True):
         for layer, heads in enumerate(layers):
             seen = source.visibility(layer)
             sinks = sinks_of(text, seen)
-            for p in (6, 7):
-                rows = PATTERNS[p].predict(text, seen)
+            for p in of:
+                rows = patterns[p].predict(text, seen)
                 for h, real in enumerate(heads):
                     n = layer * len(heads) + h
                     for view in VIEWS:
@@ -133,19 +191,17 @@ def test_equals_the_oracle(family: str, path: str, monkeypatch: pytest.MonkeyPat
                         for name in names:
                             value = hits if name == "hit" else found and found[name]
                             if value is not None:
-                                expected[name, view, p][n] += value
+                                total[name, view, p][n] += value
                                 texts[name, view, p][n] += 1
-    for (name, view, p), total in expected.items():
-        counted = "hit_texts" if name == "hit" else "texts"
-        ours, count = (_channel(sums, c, view)[p] for c in (name, counted))
-        np.testing.assert_array_equal(count, texts[name, view, p])
-        mean, reference = ours / np.maximum(count, 1), total / np.maximum(count, 1)
-        # A row that is exact up to rounding, 1e-7 on the square of the distance, is 3e-4 away: in
-        # texts of 40 rows that weighs ten times as much as in those that are long in earnest.
-        tolerance = 1e-5 if name == "jsd" else 1e-6
-        np.testing.assert_allclose(
-            mean, reference, rtol=0, atol=tolerance, err_msg=f"{name} {view}"
-        )
+    return {key: (total[key] / np.maximum(texts[key], 1), texts[key]) for key in total}
+
+
+def checked_mean(sums: Accumulators, name: str, view: str, p: int, texts: np.ndarray) -> np.ndarray:
+    """The engine's mean over as many texts as the oracle found."""
+    counted = "hit_texts" if name == "hit" else "texts"
+    ours, count = (_channel(sums, c, view)[p] for c in (name, counted))
+    np.testing.assert_array_equal(count, texts)
+    return ours / np.maximum(count, 1)
 
 
 @pytest.mark.parametrize("family", FUSED)
@@ -167,6 +223,23 @@ def test_all_sums_equal_those_of_the_whole_matrix(
         np.testing.assert_allclose(values, whole[name], rtol=2e-6, atol=tolerance, err_msg=name)
 
 
+def test_nothing_is_computed_behind_the_last_attention() -> None:
+    """The last layer's feed-forward part is not run, and the model is whole afterwards."""
+    source = Tapping("llama")
+    after: list[str] = []
+    parts = [layer.mlp for layer in source.stack.root.layers]  # type: ignore[union-attr]
+    for number, part in enumerate(parts):
+        part.register_forward_hook(lambda *_, name=f"mlp {number}": after.append(name))
+    engine = Engine(source, TEXTS[:1], PATTERNS, example_texts=0)
+    engine.run(engine.start(), lambda progress, texts: None)
+    before_last = [f"mlp {number}" for number in range(len(parts) - 1)]
+    assert after == before_last * 2, "calibrated, then scored"
+    ids = torch.randint(3, VOCABULARY, (1, 9))
+    with torch.inference_mode():
+        source.stack.body(**forward_arguments(source.stack, ids, torch.ones_like(ids)))
+    assert after[-1] == f"mlp {len(parts) - 1}"
+
+
 def test_the_output_is_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """The call that gives the normalisers is the one that the layer makes anyway."""
     source = Tapping("llama")
@@ -184,11 +257,11 @@ def test_the_output_is_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.equal(plain, seen)
 
 
-def _attention(family: str) -> list[list[np.ndarray]]:
+def _attention(family: str, passages: Sequence[Passage]) -> list[list[np.ndarray]]:
     """Attention of every text by layer, each `(H, T, T)`: float64 from the layer's own inputs."""
     source = Tapping(family)
     found = []
-    for text in TEXTS:
+    for text in passages:
         layers: list[np.ndarray] = []
 
         class Keeps:

@@ -255,7 +255,7 @@ class Engine:
             asker = RelationObserver(progress.relations, batch, buckets, causal=causal)
             members.append(asker)
         with torch.inference_mode(), suppress(Enough):
-            self.source.run(batch, SomeLayers(Observers(members), self.chosen, self.source.layers))
+            self.source.run(batch, SomeLayers(Observers(members), self.chosen))
         return _Part(plan_of(first), scorer, collector, asker)
 
     def _count(self, plan: BatchPlan, buckets: np.ndarray, sums: Accumulators) -> None:

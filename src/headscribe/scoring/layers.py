@@ -60,11 +60,14 @@ class Enough(Exception):  # noqa: N818  # no error: what follows is not needed
 
 @dataclass(frozen=True)
 class SomeLayers:
-    """Shows an observer some of the `count` layers, and ends the pass after the last of them."""
+    """Shows an observer some layers, and ends the pass once the last of them was seen.
+
+    Of the last layer of a model nothing but its attention is computed, then: a survey of all
+    layers can cost less than a whole forward pass.
+    """
 
     observer: LayerObserver
     layers: tuple[int, ...]
-    count: int
 
     def observe(self, call: LayerAttention) -> None:
         """Show the layer if it is one of them.
@@ -74,5 +77,5 @@ class SomeLayers:
         """
         if call.layer in self.layers:
             self.observer.observe(call)
-        if call.layer == self.layers[-1] < self.count - 1:
+        if call.layer == self.layers[-1]:
             raise Enough
