@@ -49,7 +49,7 @@ from headscribe.models.loading import load
 from headscribe.models.model import Model
 from headscribe.patterns.contract import Pattern
 from headscribe.patterns.registry import registry
-from headscribe.scoring.plan import FIXED_BASELINES
+from headscribe.scoring.predictions import FIXED_BASELINES
 from headscribe.text.corpora import from_strings
 from headscribe.text.passages import Passage
 

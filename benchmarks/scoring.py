@@ -5,13 +5,15 @@
 Models of BERT-base and of Llama-3.2-1B shape with random weights read random tokens, 768 to 1,024 a
 batch (one text where it is longer). A round times, one after the other, the plain fused (sdpa)
 forward pass and a survey's scoring pass with 20 and with 100 patterns: the fixed baselines, the
-profile, all metrics, both views, gains, the gate. Ratios are medians over rounds of survey over
-plain in the same round, so that other load on the machine weighs on both. Plans are made once a
-batch beforehand and timed on their own: a survey makes them once for all layers and passes.
+profile, all metrics, both views, gains, the gate. As in a survey the pass ends at the last layer's
+attention; where a model has fewer layers than its shape says, it goes on to the end. Ratios are
+medians over rounds of survey over plain in the same round, so that other load on the machine weighs
+on both. Plans are made once a batch beforehand and timed on their own: a survey makes them once for
+all layers and passes.
 
 Memory is the peak of resident memory above what was resident before, in a process of its own: of
-the plain pass, and of a survey's whole work on the batch, plan included. The line through the
-difference of the two by length is fitted over four lengths.
+the plain pass, and of all that a survey does with the batch, plan and containment of patterns
+included. The line through the difference of the two by length is fitted over four lengths.
 """
 
 import argparse
@@ -22,6 +24,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from statistics import median
@@ -49,7 +52,9 @@ from headscribe.scoring.accumulators import FOLDS
 from headscribe.scoring.baselines import Calibration
 from headscribe.scoring.batch import BatchScorer
 from headscribe.scoring.engine import Engine
-from headscribe.scoring.plan import FIXED_BASELINES, make_plan
+from headscribe.scoring.layers import Enough, SomeLayers
+from headscribe.scoring.plan import make_plan
+from headscribe.scoring.predictions import FIXED_BASELINES
 from headscribe.text.passages import Encoding, Passage, Ragged, Words
 
 TOKENS = 1024
@@ -66,6 +71,11 @@ class Case:
     layers: int
     length: int
     heads: int = 12
+
+    @property
+    def whole(self) -> bool:
+        """Whether all layers of the model are there."""
+        return self.layers == {"bert": 12, "llama": 16}[self.shape]
 
 
 CASES = (
@@ -175,7 +185,7 @@ def scorer_of(model: Model, batch: Sequence[Passage], number: int) -> tuple[Batc
 
 
 def jobs(
-    model: Model, batch: Sequence[Passage], numbers: Sequence[int]
+    model: Model, batch: Sequence[Passage], numbers: Sequence[int], *, whole: bool = False
 ) -> tuple[dict[str, Callable[[], None]], list[float]]:
     """The passes to compare, by name, and the seconds that the plans took."""
     inputs = model.inputs(batch)
@@ -187,8 +197,9 @@ def jobs(
 
     def survey(scorer: BatchScorer) -> Callable[[], None]:
         def run() -> None:
-            with torch.inference_mode():
-                model.run(batch, scorer)
+            observer = SomeLayers(scorer, tuple(range(model.layers))) if whole else scorer
+            with torch.inference_mode(), suppress(Enough):
+                model.run(batch, observer)
             scorer.commit()
 
         return run
@@ -214,7 +225,7 @@ def batch_of(length: int) -> list[Passage]:
 def measure(case: Case, rounds: int, numbers: Sequence[int] = PATTERNS) -> dict[str, object]:
     """Medians and ratios of one case."""
     model, batch = model_of(case), batch_of(case.length)
-    work, plans = jobs(model, batch, numbers)
+    work, plans = jobs(model, batch, numbers, whole=case.whole)
     for run in work.values():
         run()
     seconds: dict[str, list[float]] = {name: [] for name in work}
@@ -234,14 +245,21 @@ def measure(case: Case, rounds: int, numbers: Sequence[int] = PATTERNS) -> dict[
 
 
 def peak(case: Case, number: int) -> float:
-    """MB of resident memory that a plain pass (0) or a survey adds at its peak."""
+    """MB of resident memory that a plain pass (0) or a survey's pass adds at its peak."""
     model, batch = model_of(case), batch_of(case.length)
-    small = [text("small", 24)]
-    for run in jobs(model, small, (number,) if number else ())[0].values():
-        run()  # what is compiled or loaded once is no one's memory
+    patterns = patterns_of(number or len(FIXED_BASELINES))
+
+    def run(texts: Sequence[Passage]) -> None:
+        if not number:
+            jobs(model, texts, ())[0]["plain"]()
+            return
+        engine = Engine(model, texts, patterns)
+        engine.part([texts], engine.phases()[1], engine.calibration(engine.start()))
+
+    run([text("small", 24)])  # what is compiled or loaded once is no one's memory
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     before = resident("VmRSS")
-    jobs(model, batch, (number,) if number else ())[0][str(number or "plain")]()
+    run(batch)
     return (resident("VmHWM") - before) / 1024
 
 
@@ -287,12 +305,15 @@ def machine() -> str:
 
 
 def page(
-    lines: Sequence[dict[str, object]], rates: Sequence[dict[str, object]], fits: Sequence[str]
+    rounds: int,
+    lines: Sequence[dict[str, object]],
+    rates: Sequence[dict[str, object]],
+    fits: Sequence[str],
 ) -> str:
     """The results as a page."""
     head = (
         "# Scoring beside the plain forward pass\n\n"
-        f"`{' '.join(['python', 'benchmarks/scoring.py', *sys.argv[1:]])}`: {machine()}. Medians "
+        f"`python benchmarks/scoring.py --rounds {rounds}`: {machine()}. Medians "
         "over rounds of survey / plain in the same round (lowest and highest round in brackets); "
         f"load average at the end {os.getloadavg()[0]:.1f}. Memory: peak above what was resident "
         "before, MB; that of a survey includes its plan.\n\n"
@@ -341,7 +362,7 @@ def main() -> None:
 
     def keep() -> None:
         if options.out:
-            options.out.write_text(page(lines, rates, fits))
+            options.out.write_text(page(options.rounds, lines, rates, fits))
 
     cases = [
         case
@@ -367,7 +388,7 @@ def main() -> None:
         keep()
     if whole:
         fits.append(fitted("bert", 12))
-    print(page(lines, rates, fits))
+    print(page(options.rounds, lines, rates, fits))
     keep()
 
 

@@ -25,7 +25,7 @@ from headscribe.models.loading import load
 from headscribe.models.recorded import Recording, write_recording
 from headscribe.patterns.registry import registry
 from headscribe.scoring import engine as engine_module
-from headscribe.scoring.plan import sinks_of
+from headscribe.scoring.predictions import sinks_of
 from headscribe.scoring.shards import Job, ShardScorer, shards_of
 from headscribe.text.passages import Passage
 from tests.integration.families import build

@@ -15,16 +15,19 @@ from headscribe.models.probe import forward_arguments
 from headscribe.models.support import examine
 from headscribe.models.tap import tap
 from headscribe.scoring import batch as batch_module
-from headscribe.scoring import loops, plan, sparse, tensors
+from headscribe.scoring import loops, predictions, relation_accuracy, sparse, tensors
 from headscribe.scoring.accumulators import SCORE_CHANNELS, Accumulators
 from headscribe.scoring.engine import Engine
+from headscribe.scoring.examples import choose_examples
 from headscribe.scoring.observer import LayerObserver
-from headscribe.scoring.plan import sampled_rows, sinks_of
+from headscribe.scoring.predictions import sampled_rows, sinks_of
+from headscribe.scoring.relation_accuracy import RelationObserver, RelationSums
 from headscribe.text.passages import Passage
 from tests.integration.families import FAMILIES, VOCABULARY, build
 from tests.oracles.metrics import text_metrics
 from tests.oracles.survey import content_view, text_scores
 from tests.unit.scoring.synthetic import Fixed, baselines, passage, scattered
+from tests.unit.scoring.test_relation_accuracy import parsed
 
 PATTERNS = [*baselines(), scattered("some", 0.5), scattered("most", 0.9)]
 TEXTS = [passage("a", 41), passage("b", 37), passage("c", 33, special=False)]
@@ -85,7 +88,7 @@ class Tapping:
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small texts are long, and few of their rows are sampled."""
-    monkeypatch.setattr(plan, "SAMPLED_ROWS", 9)
+    monkeypatch.setattr(predictions, "SAMPLED_ROWS", 9)
     monkeypatch.setattr(sparse, "BLOCK_CELLS", 4 * 41 * 7)
     for module in (loops, tensors):
         monkeypatch.setattr(module, "LONG_TEXT", 20)
@@ -221,6 +224,41 @@ def test_all_sums_equal_those_of_the_whole_matrix(
         tolerance = 1e-4 if name.endswith("jsd") or name == "calibration" else 5e-6
         tolerance = 5e-5 if by_row else tolerance
         np.testing.assert_allclose(values, whole[name], rtol=2e-6, atol=tolerance, err_msg=name)
+
+
+@pytest.mark.parametrize("family", ["bert", "llama"])
+def test_relations_are_asked_of_blocks_of_rows(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of long texts the matrix never exists; the answers are those of the whole."""
+    texts = [parsed(f"text{i}", i) for i in range(6)]
+
+    def asked() -> tuple[dict[str, np.ndarray], bool]:
+        source, sums = Tapping(family), RelationSums(12)
+        causal = source.visibility(0).causal
+        observer = RelationObserver(sums, texts, np.arange(6), causal=causal)
+        source.run(texts, observer)
+        observer.commit()
+        assert source.seen is not None
+        return sums.arrays(), source.seen.whole
+
+    whole, computed = asked()
+    assert computed
+    assert sum(values.sum() for name, values in whole.items() if "/heads/" in name) > 0
+    monkeypatch.setattr(relation_accuracy, "WHOLE_TOKENS", 1)
+    for cells in (1, 6 * 4 * 20 * 3):  # one instance at a time, or some
+        monkeypatch.setattr(relation_accuracy, "BLOCK_CELLS", cells)
+        blocks, computed = asked()
+        assert not computed
+        for name, values in whole.items():
+            np.testing.assert_array_equal(blocks[name], values, err_msg=name)
+
+
+def test_long_texts_are_no_examples() -> None:
+    """Their matrices would be kept whole."""
+    texts = [passage("long", 300), passage("middle", 200), passage("legible", 40)]
+    assert choose_examples(texts, 1) == {"legible"}
+    assert choose_examples(texts, 6) == {"legible", "middle"}
 
 
 def test_nothing_is_computed_behind_the_last_attention() -> None:

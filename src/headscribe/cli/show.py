@@ -46,7 +46,9 @@ def show(
     if text_id is not None and text_id not in examples:
         raise unknown_name("example text of this run", text_id, list(examples))
     if not examples or not scores:
-        raise UsageError(f"{run} holds no example texts or no scores")
+        raise UsageError(
+            f"{run} holds no scores, or no example texts (none of more than 256 tokens is kept)"
+        )
     names = queries.pattern_names(opened)
     if pattern is not None and pattern not in names:
         raise unknown_name("pattern of this run", pattern, names)

@@ -18,7 +18,7 @@ from headscribe.models.calls import AttentionCall
 from headscribe.models.model import Model
 from headscribe.patterns.contract import Family, Pattern
 from headscribe.replacement.plan import Program
-from headscribe.scoring.plan import sinks_of
+from headscribe.scoring.predictions import sinks_of
 from headscribe.scoring.profile import CELL_CLASSES, class_sums, predicted_rows, profile_cells
 from headscribe.text.passages import Passage
 

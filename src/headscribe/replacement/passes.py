@@ -13,7 +13,7 @@ from headscribe.models.batching import batches
 from headscribe.models.model import Model
 from headscribe.models.tap import tap
 from headscribe.replacement.apply import Substituted
-from headscribe.scoring.plan import content_digest
+from headscribe.scoring.predictions import content_digest
 from headscribe.text.passages import Encoding, Passage, Words
 
 HIDDEN = "\ufffd"

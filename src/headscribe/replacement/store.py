@@ -12,7 +12,7 @@ from headscribe.replacement.passes import Reading
 from headscribe.replacement.plan import Plan
 from headscribe.replacement.rows import dense_rows
 from headscribe.results.run import Run
-from headscribe.scoring.plan import content_digest
+from headscribe.scoring.predictions import content_digest
 from headscribe.text.passages import Passage
 
 SAVE_EVERY = 5.0

@@ -26,7 +26,8 @@ from headscribe.scoring.containment import containment_sums
 from headscribe.scoring.examples import ExampleCollector, choose_examples
 from headscribe.scoring.layers import Enough, SomeLayers, Source, chosen_layers
 from headscribe.scoring.observer import LayerObserver, Observers
-from headscribe.scoring.plan import FIXED_BASELINES, BatchPlan, make_plan
+from headscribe.scoring.plan import BatchPlan, make_plan
+from headscribe.scoring.predictions import FIXED_BASELINES
 from headscribe.scoring.relation_accuracy import NEEDS as RELATION_NEEDS
 from headscribe.scoring.relation_accuracy import RelationObserver, RelationSums
 from headscribe.text.passages import Passage
@@ -36,6 +37,11 @@ _LOG = logging.getLogger("headscribe")
 
 CROSS_FIT_TEXTS = 400
 """Corpora of up to so many texts are cross-fitted; larger ones are split."""
+
+KEPT_ENTRIES = 1 << 22
+"""Plans are kept for the second pass while they predict no more than so many cells: 200 MB."""
+
+_PlanKey = tuple[tuple[str, ...], Visibility, torch.device]
 
 
 @dataclass
@@ -108,7 +114,9 @@ class Engine:
         self.cross = len(self.passages) <= CROSS_FIT_TEXTS
         self.examples = choose_examples(self.passages, self.example_texts)
         self.chosen = chosen_layers(self.layers, self.source.layers)
-        self._plans: dict[tuple[tuple[str, ...], Visibility, torch.device], BatchPlan] = {}
+        self._texts: tuple[str, ...] = ()
+        self._plans: dict[_PlanKey, BatchPlan] = {}
+        self._kept: dict[_PlanKey, BatchPlan] = {}
 
     def start(self) -> Progress:
         """The state before the first batch."""
@@ -270,9 +278,13 @@ class Engine:
     ) -> BatchPlan:
         """The plan of a batch; kept for the second pass where the texts are read twice."""
         texts = tuple(passage.text_id for passage in batch)
+        if texts != self._texts:
+            self._texts, self._plans = texts, {}
         key = (texts, visibility, device)
-        if not self.cross:
-            self._plans = {k: plan for k, plan in self._plans.items() if k[0] == texts}
         if key not in self._plans:
-            self._plans[key] = make_plan(self.patterns, batch, visibility, device)
+            known = self._kept.get(key)
+            self._plans[key] = known or make_plan(self.patterns, batch, visibility, device)
+            held = sum(plan.size for plan in self._kept.values())
+            if self.cross and held + self._plans[key].size <= KEPT_ENTRIES:
+                self._kept[key] = self._plans[key]
         return self._plans[key]

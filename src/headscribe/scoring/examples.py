@@ -4,20 +4,25 @@ from collections.abc import Sequence
 
 from headscribe.results.examples import ExampleRow
 from headscribe.scoring.observer import LayerAttention
-from headscribe.scoring.plan import BatchPlan, content_digest
+from headscribe.scoring.plan import BatchPlan
+from headscribe.scoring.predictions import content_digest
 from headscribe.text.passages import Passage
 
 LEGIBLE = range(8, 65)
 """Lengths at which a matrix can be read; texts of such lengths are preferred as examples."""
 
+LONGEST = 256
+"""Longer texts are no examples: their matrices, by the square of the length, are never kept."""
+
 
 def choose_examples(passages: Sequence[Passage], number: int) -> set[str]:
-    """Pick texts by a hash of their content, legible ones first."""
+    """Pick texts by a hash of their content, legible ones first, none of more than `LONGEST`."""
 
     def order(passage: Passage) -> tuple[bool, bytes]:
         return len(passage) not in LEGIBLE, content_digest(passage)
 
-    return {passage.text_id for passage in sorted(passages, key=order)[:number]}
+    short = [passage for passage in passages if len(passage) <= LONGEST]
+    return {passage.text_id for passage in sorted(short, key=order)[:number]}
 
 
 class ExampleCollector:

@@ -84,10 +84,16 @@ class _Found:
     size: Int[np.ndarray, " R"]
     pair: Int[np.ndarray, " R"]
 
+    @property
+    def qlogq(self) -> Float[np.ndarray, " R"]:
+        """Sum of `q log2 q` of each row."""
+        weight = self.entries.weight
+        return np.add.reduceat(weight * np.log2(weight), self.start) if len(weight) else weight
+
     @classmethod
     def of(cls, entries: Entries, batch: int, width: int) -> "_Found":
-        flat = entries.text * width + entries.query
-        row = entries.pattern * (batch * width) + flat
+        flat = entries.flat(width)
+        row = entries.pattern.astype(np.int64) * (batch * width) + flat
         start = np.flatnonzero(np.diff(row, prepend=-1))
         size = np.diff(start, append=len(row))
         return cls(entries, row[start], flat[start], start, size, row[start] // width)
@@ -119,11 +125,16 @@ def lay_out(
     start = np.concatenate([found[0].start, found[1].start + len(entries[0].key)])
     chosen, where, group = _distinct(hashes, mode, flat, size, pair, width)
     query, size, start = flat[chosen], size[chosen], start[chosen]
+    key = np.concatenate([part.entries.key for part in found])
+    weight = np.concatenate([part.entries.weight for part in found], dtype=np.float32)
     groups, entry, source, owner = _groups(group, start, size)
-    key = np.concatenate([part.key for part in entries])
-    weight = np.concatenate([part.weight for part in entries])
-    qlogq = np.concatenate([[0.0], np.cumsum(weight * np.log2(weight))])
-    real = source >= 0
+    place = query[owner]
+    place *= width
+    place += key[source]
+    place[source < 0] = 0
+    predicted = weight[source]
+    predicted[source < 0] = 0
+    qlogq = np.concatenate([part.qlogq for part in found]).astype(np.float32)
     sampled = np.zeros(batch * width, bool)
     text, slot = np.nonzero(slots >= 0)
     sampled[text * width + slots[text, slot]] = True
@@ -139,12 +150,12 @@ def lay_out(
     ]
     return Layout(
         query,
-        (qlogq[start + size] - qlogq[start]).astype(np.float32),
+        qlogq[chosen],
         size,
         entry,
         groups,
-        np.where(real, query[owner] * width + key[source], 0),
-        np.where(real, weight[source], 0.0).astype(np.float32),
+        place,
+        predicted,
         (size / admissible[1].ravel()[query]).astype(np.float32),
         lists,
         np.stack(counts),

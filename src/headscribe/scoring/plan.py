@@ -3,9 +3,8 @@
 A plan is made once a batch and used in every layer.
 """
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,30 +12,18 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from headscribe.core.errors import HeadscribeError
 from headscribe.core.metrics import View
 from headscribe.core.rows import Rows
 from headscribe.core.visibility import Visibility
 from headscribe.patterns.contract import Pattern
-from headscribe.sandbox import SandboxedProgram
 from headscribe.scoring.layout import Layout, Lists, lay_out, slot_lists
+from headscribe.scoring.predictions import FIXED_BASELINES, predict, sampled_rows, sinks_of
 from headscribe.scoring.tables import Entries, RowTable, row_table
 from headscribe.text.passages import Passage
-
-SAMPLED_ROWS = 64
-"""Rows a text on which dense patterns and baselines are scored, chosen by hash."""
-
-UNIFORM = "uniform"
-
-FIXED_BASELINES = (UNIFORM, "first_token", "last_token", "self", "previous", "next")
-"""Names of the fixed baselines in the catalogue; each covers every row."""
 
 LONG_TEXT = 256
 """In texts of more tokens than this hits are counted on the sampled rows only: elsewhere the
 largest entry of a row is not known, because the row never exists as a whole."""
-
-DENSE_ENTRIES_A_ROW = 32
-"""A pattern with more entries a row than this is dense: scored on sampled rows only."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +36,9 @@ class ViewPlan:
         covered: the rows that each pattern covers, `(P, B, T)`.
         slots: the sampled queries of each text, `(B, S)`; -1 for none.
         fixed: which patterns are the fixed baselines.
-        entries: the entries; the weights of each row sum to 1.
         admissible: keys that count and that each query sees, `(B, T)`.
         device: where the tables are used.
+        read: gives the entries.
     """
 
     view: View
@@ -59,9 +46,18 @@ class ViewPlan:
     covered: Bool[np.ndarray, "P B T"]
     slots: Int[np.ndarray, "B S"]
     fixed: Int[np.ndarray, " K"]
-    entries: Entries
     admissible: Int[np.ndarray, "B T"]
     device: torch.device
+    read: Callable[[], Entries]
+
+    @cached_property
+    def entries(self) -> Entries:
+        """The entries; the weights of each row sum to 1."""
+        return self.read()
+
+    def forget_entries(self) -> None:
+        """Make room: long texts have millions, which are read anew if they are asked for again."""
+        self.__dict__.pop("entries", None)
 
     @cached_property
     def table(self) -> RowTable:
@@ -147,11 +143,19 @@ class BatchPlan:
     views: dict[View, ViewPlan]
 
     @cached_property
+    def size(self) -> int:
+        """Cells that are predicted, of all patterns and texts."""
+        return sum(len(rows.key) for line in self.predictions for rows in line)
+
+    @cached_property
     def layout(self) -> Layout:
         """All rows, for the compiled loops."""
         raw, content = self.views["raw"], self.views["content"]
         entries = raw.entries, content.entries
-        return self._lay_out(entries)
+        laid_out = self._lay_out(entries)
+        for view in self.views.values():
+            view.forget_entries()
+        return laid_out
 
     @cached_property
     def baseline_layout(self) -> Layout:
@@ -179,79 +183,6 @@ class BatchPlan:
         return torch.from_numpy(flags.astype(np.float32)).to(content.device)
 
 
-def sinks_of(passage: Passage, visibility: Visibility) -> Bool[np.ndarray, " T"]:
-    """The keys that soak up attention: special tokens, and position 0 in causal models."""
-    sinks: Bool[np.ndarray, " T"] = passage.is_special.copy()
-    if visibility.causal and len(sinks):
-        sinks[0] = True
-    return sinks
-
-
-def sampled_rows(passage: Passage) -> Bool[np.ndarray, " T"]:
-    """At most `SAMPLED_ROWS` rows of a text, chosen by a hash of its identity; all if it is short.
-
-    The choice depends on nothing but the tokens, so that it is the same in every batch, in every
-    order of the texts, and on every machine.
-    """
-    length = len(passage)
-    flags = np.ones(length, bool)
-    if length > SAMPLED_ROWS:
-        seed = int.from_bytes(content_digest(passage), "big")
-        order = np.random.default_rng(seed).permutation(length)
-        flags[order[SAMPLED_ROWS:]] = False
-    return flags
-
-
-def content_digest(passage: Passage) -> bytes:
-    """16 bytes that depend on the tokens and characters of a text, not on its name."""
-    content = "\0".join((passage.text, *passage.tokens))
-    return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-def predict(
-    patterns: Sequence[Pattern], passages: Sequence[Passage], visibility: Visibility
-) -> tuple[tuple[tuple[Rows, ...], ...], Bool[np.ndarray, "P B"]]:
-    """Ask every pattern about every passage; a pattern that fails on a text covers none of it.
-
-    Returns:
-        The predictions `[pattern][text]`, and which failed, shape `(P, B)`.
-    """
-    failed = np.zeros((len(patterns), len(passages)), bool)
-    for pattern in patterns:
-        if isinstance(pattern, SandboxedProgram):
-            pattern.prepare(passages)  # one process for all, instead of one a text
-    columns: list[list[Rows]] = []
-    # Text by text: the patterns share what they evaluate on a passage.
-    for b, passage in enumerate(passages):
-        column = []
-        for p, pattern in enumerate(patterns):
-            try:
-                rows = _uniform_rows(pattern, passage, visibility)
-                rows = pattern.predict(passage, visibility) if rows is None else rows
-            except HeadscribeError:
-                failed[p, b] = True
-                rows = Rows.empty(len(passage))
-            if len(rows.key) > DENSE_ENTRIES_A_ROW * len(passage):
-                rows = rows.only(sampled_rows(passage))
-            column.append(rows)
-        columns.append(column)
-    return tuple(zip(*columns, strict=True)), failed
-
-
-def _uniform_rows(pattern: Pattern, passage: Passage, visibility: Visibility) -> Rows | None:
-    """The sampled rows of the uniform baseline where it is dense, without its `T * T` entries."""
-    length = len(passage)
-    if pattern.name != UNIFORM or length <= SAMPLED_ROWS:
-        return None
-    first, last = visibility.first(length), visibility.last(length)
-    if (last - first + 1).sum() <= DENSE_ENTRIES_A_ROW * length:
-        return None
-    row = np.flatnonzero(sampled_rows(passage))
-    size = last[row] - first[row] + 1
-    step = np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size)
-    return Rows.from_cells(np.repeat(row, size), np.repeat(first[row], size) + step, length)
-
-
 def make_plan(
     patterns: Sequence[Pattern],
     passages: Sequence[Passage],
@@ -269,13 +200,14 @@ def make_plan(
         sinks[b, : lengths[b]] = sinks_of(passage, visibility)
         real[b, : lengths[b]] = True
     slots = _slots(sampled)
-    entries = _flatten(predictions, width)
     fixed = np.array(
         [p for p, pattern in enumerate(patterns) if pattern.name in FIXED_BASELINES], np.int64
     )
     views: dict[View, ViewPlan] = {
-        "raw": _view_plan("raw", entries, real, slots, fixed, visibility, device),
-        "content": _view_plan("content", entries, real & ~sinks, slots, fixed, visibility, device),
+        "raw": _view_plan("raw", predictions, real, slots, fixed, visibility, device),
+        "content": _view_plan(
+            "content", predictions, real & ~sinks, slots, fixed, visibility, device
+        ),
     }
     return BatchPlan(
         tuple(passages), visibility, lengths, width, predictions, failed, sampled, sinks, views
@@ -290,59 +222,73 @@ def _slots(sampled: Bool[np.ndarray, "B T"]) -> Int[np.ndarray, "B S"]:
     return slots
 
 
-def _flatten(predictions: tuple[tuple[Rows, ...], ...], width: int) -> Entries:
-    columns: list[list[np.ndarray]] = [[], [], [], [], []]
-    for p, line in enumerate(predictions):
-        for b, rows in enumerate(line):
-            count = len(rows.key)
-            for column, values in zip(
-                columns,
-                (np.full(count, p), np.full(count, b), rows.query, rows.key, rows.weight),
-                strict=True,
-            ):
-                column.append(values)
-    pattern, text, query, key, weight = (np.concatenate(column) for column in columns)
-    return Entries(len(predictions), pattern, text, query, key, weight.astype(np.float64))
+def _flatten(predictions: tuple[tuple[Rows, ...], ...]) -> Entries:
+    lines = [rows for line in predictions for rows in line]
+    texts = len(predictions[0])
+    pair = np.repeat(np.arange(len(lines), dtype=np.int32), [len(rows.key) for rows in lines])
+    size = np.concatenate([np.diff(rows.query_ptr) for rows in lines])
+    query = np.concatenate([np.arange(rows.length, dtype=np.int32) for rows in lines])
+    key = np.concatenate([rows.key for rows in lines], dtype=np.int32, casting="same_kind")
+    weight = np.concatenate([rows.weight for rows in lines], dtype=np.float64)
+    place = pair // texts, pair % texts
+    return Entries(len(predictions), *place, np.repeat(query, size), key, weight)
 
 
 def _view_plan(
     view: View,
-    entries: Entries,
+    predictions: tuple[tuple[Rows, ...], ...],
     counts: Bool[np.ndarray, "B T"],
     slots: Int[np.ndarray, "B S"],
     fixed: Int[np.ndarray, " K"],
     visibility: Visibility,
     device: torch.device,
 ) -> ViewPlan:
-    batch, width = counts.shape
-    shape = (entries.patterns, batch, width)
+    def read() -> Entries:
+        return _view_entries(_flatten(predictions), counts, fixed)
+
+    entries = read()
+    covered = np.zeros((len(predictions), *counts.shape), bool)
+    covered[entries.pattern, entries.text, entries.query] = True
+    admissible = np.maximum(_admissible(counts, visibility), 1)
+    plan = ViewPlan(view, counts, covered, slots, fixed, admissible, device, read)
+    plan.__dict__["entries"] = entries  # known already
+    return plan
+
+
+def _view_entries(
+    entries: Entries, counts: Bool[np.ndarray, "B T"], fixed: Int[np.ndarray, " K"]
+) -> Entries:
+    """The entries that count, rows summing to 1 again."""
     kept = entries.where(counts[entries.text, entries.query] & counts[entries.text, entries.key])
+    shape = (entries.patterns, *counts.shape)
     row = np.ravel_multi_index((kept.pattern, kept.text, kept.query), shape)
-    covered = np.zeros(entries.patterns * batch * width, bool)
-    covered[row] = True
     # A baseline covers every row: where all its keys are sinks it falls back to the query itself.
-    spoken = np.zeros_like(covered)
-    spoken[np.ravel_multi_index((entries.pattern, entries.text, entries.query), shape)] = True
-    is_fixed = np.isin(np.arange(entries.patterns), fixed)[:, None, None]
-    lost = np.flatnonzero((spoken & ~covered).reshape(shape) & is_fixed & counts[None])
-    key, weight = kept.key, kept.weight
-    if len(lost):
-        order = np.argsort(np.concatenate([row, lost]), kind="stable")
-        row = np.concatenate([row, lost])[order]
-        key = np.concatenate([key, lost % width])[order]
-        weight = np.concatenate([weight, np.ones(len(lost))])[order]
-        covered[lost] = True
-    weight = weight / np.bincount(row, weight, minlength=1)[row]
-    pattern, text, query = np.unravel_index(row, shape)
-    return ViewPlan(
-        view,
-        counts,
-        covered.reshape(shape),
-        slots,
-        fixed,
-        Entries(entries.patterns, pattern, text, query, key, weight),
-        np.maximum(_admissible(counts, visibility), 1),
-        device,
+    lost = np.zeros(shape, bool)
+    lost[entries.pattern, entries.text, entries.query] = True
+    lost.reshape(-1)[row] = False
+    lost &= counts & np.isin(np.arange(entries.patterns), fixed)[:, None, None]
+    place = np.flatnonzero(lost)
+    if len(place):
+        kept = _with_self(kept, row, place, shape)
+        row = np.sort(np.concatenate([row, place]), kind="stable")
+    weight = kept.weight / np.bincount(row, kept.weight, minlength=1)[row]
+    return replace(kept, weight=weight)
+
+
+def _with_self(
+    entries: Entries,
+    row: Int[np.ndarray, " N"],
+    lost: Int[np.ndarray, " n"],
+    shape: tuple[int, int, int],
+) -> Entries:
+    """The entries, which stand in `row`, and in the `lost` rows all weight on the query itself."""
+    order = np.argsort(np.concatenate([row, lost]), kind="stable")
+    pattern, text, query = np.unravel_index(lost, shape)
+    added = pattern, text, query, query, np.ones(len(lost))
+    held = entries.pattern, entries.text, entries.query, entries.key, entries.weight
+    return Entries(
+        entries.patterns,
+        *(np.append(a, b.astype(a.dtype))[order] for a, b in zip(held, added, strict=True)),
     )
 
 

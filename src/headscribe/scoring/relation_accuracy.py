@@ -10,7 +10,7 @@ Special tokens and the query word itself are no candidates. A relation is asked 
 In causal layers only instances whose target comes before the query count.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Literal, get_args
@@ -21,7 +21,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from headscribe.models.calls import AttentionCall
 from headscribe.scoring.observer import LayerAttention
+from headscribe.scoring.sparse import BLOCK_CELLS
 from headscribe.scoring.statistics import ratio
 from headscribe.text.passages import Passage
 from headscribe.text.splits import BUCKETS
@@ -31,6 +33,9 @@ OFFSETS = tuple(offset for offset in range(-5, 6) if offset)
 """The fixed offsets in words that a head has to beat."""
 
 NEEDS = frozenset({"dep", "head"})
+
+WHOLE_TOKENS = 1024
+"""Texts of more tokens are read some rows at a time."""
 
 
 @dataclass
@@ -125,35 +130,56 @@ class Questions:
 
     Attributes:
         key: (relation, direction) of each instance.
-        query: the query word, `(I,)`; `answers`: which words are right, `(I, W)`.
+        query: the query word, `(I,)`; `answers`: the words that are right, filled up with -1,
+            `(I, most)`.
+        word: the word of each token, -1 for none, `(T,)`; `words`: their number.
     """
 
     key: tuple[tuple[str, str], ...]
     query: Int[np.ndarray, " I"]
-    answers: Bool[np.ndarray, "I W"]
+    answers: Int[np.ndarray, "I most"]
+    word: Int[np.ndarray, " T"]
+    words: int
+    causal: bool
 
+    @property
+    def alive(self) -> Bool[np.ndarray, " W"]:
+        """The words with tokens: any of them, but for the query itself, may be chosen."""
+        flags = np.zeros(self.words, bool)
+        flags[self.word[self.word >= 0]] = True
+        return flags
 
-def questions_of(passage: Passage, candidates: Bool[np.ndarray, "W W"]) -> Questions:
-    """The instances of every relation in a text, those without a candidate answer left out."""
-    words = passage.words
-    assert words.dep is not None
-    assert words.head is not None
-    answers: dict[tuple[tuple[str, str], int], list[int]] = {}
-    for dependent, (relation, head) in enumerate(zip(words.dep, words.head.tolist(), strict=True)):
-        if head < 0 or relation in ("", "root", "punct"):
-            continue
-        for direction in get_args(Direction):
-            query, answer = (dependent, head) if direction == "to_head" else (head, dependent)
-            if candidates[query, answer]:
-                answers.setdefault(((relation, direction), query), []).append(answer)
-    right = np.zeros((len(answers), len(words)), bool)
-    for i, found in enumerate(answers.values()):
-        right[i, found] = True
-    return Questions(
-        tuple(key for key, _ in answers),
-        np.array([query for _, query in answers], np.int64),
-        right,
-    )
+    @classmethod
+    def of(cls, passage: Passage, *, causal: bool) -> "Questions":
+        """The instances of every relation in a text, those without a candidate answer left out."""
+        words = passage.words
+        assert words.dep is not None
+        assert words.head is not None
+        alive = np.zeros(len(words), bool)
+        alive[passage.word[passage.word >= 0]] = True
+        found: dict[tuple[tuple[str, str], int], list[int]] = {}
+        for dependent, (relation, head) in enumerate(
+            zip(words.dep, words.head.tolist(), strict=True)
+        ):
+            if head in (-1, dependent) or relation in ("", "root", "punct"):
+                continue
+            for direction in get_args(Direction):
+                query, answer = (dependent, head) if direction == "to_head" else (head, dependent)
+                if alive[query] and alive[answer] and not (causal and answer > query):
+                    found.setdefault(((relation, direction), query), []).append(answer)
+        answers = np.full((len(found), max(map(len, found.values()), default=0)), -1)
+        for i, right in enumerate(found.values()):
+            answers[i, : len(right)] = right
+        query = np.array([query for _, query in found], np.int64)
+        key = tuple(key for key, _ in found)
+        return cls(key, query, answers, passage.word, len(words), causal)
+
+    def hits(
+        self, asked: Int[np.ndarray, " n"], chosen: Int[np.ndarray, "*any n"]
+    ) -> Bool[np.ndarray, "*any n"]:
+        """Whether the chosen words answer the instances asked."""
+        right: Bool[np.ndarray, "*any n"] = (chosen[..., None] == self.answers[asked]).any(axis=-1)
+        return right
 
 
 class RelationObserver:
@@ -168,30 +194,23 @@ class RelationObserver:
         causal: bool,
     ) -> None:
         self._sums = sums
-        self._lengths = [len(passage) for passage in passages]
         self._buckets = buckets
-        self._word = [passage.word for passage in passages]
-        self._allowed = [_candidates(passage, causal) for passage in passages]
-        self._asked = [
-            questions_of(passage, allowed)
-            for passage, allowed in zip(passages, self._allowed, strict=True)
-        ]
+        self._asked = [Questions.of(passage, causal=causal) for passage in passages]
         self._pending: list[tuple[int, int, Bool[np.ndarray, "H I"]]] = []
 
     def observe(self, call: LayerAttention) -> None:
         """Ask one layer."""
-        attention = call.probabilities()
-        first = call.layer * attention.shape[1]
         for b, questions in enumerate(self._asked):
             if not len(questions.query):
                 continue
-            real = attention[b, :, : self._lengths[b], : self._lengths[b]]
-            words = _between_words(real, self._word[b], len(self._allowed[b]))
-            words = words[:, torch.from_numpy(questions.query).to(words.device)]
-            allowed = self._allowed[b][questions.query]
-            strongest = np.where(allowed, words.cpu().numpy(), -1.0).argmax(axis=2)  # H I
-            hit = questions.answers[np.arange(len(questions.query)), strongest]
-            self._pending.append((b, first, hit))
+            parts, asked = [], []
+            for some, tokens, real in _query_rows(call, b, questions):
+                words = _between_words(real, tokens, questions)
+                asked.append(some)
+                parts.append(questions.hits(some, _strongest(words, some, questions)))
+            hit = np.zeros((len(parts[0]), len(questions.query)), bool)
+            hit[:, np.concatenate(asked)] = np.concatenate(parts, axis=1)
+            self._pending.append((b, call.layer * len(hit), hit))
 
     def commit(self) -> None:
         """Add what was observed; until then the sums do not know of the batch."""
@@ -202,32 +221,63 @@ class RelationObserver:
             for key, hits in by_key.items():
                 self._sums.at(key)[1][self._buckets[b], first : first + len(hits)] += hits
         self._pending.clear()
-        for b, questions in enumerate(self._asked):
+        for bucket, questions in zip(self._buckets, self._asked, strict=True):
+            every = np.arange(len(questions.query))
+            places = questions.query + np.array(OFFSETS)[:, None]
+            right = questions.hits(every, np.where(places < 0, questions.words, places))
             for i, key in enumerate(questions.key):
                 instances, _, offsets = self._sums.at(key)
-                instances[self._buckets[b]] += 1
-                for k, offset in enumerate(OFFSETS):
-                    place = questions.query[i] + offset
-                    if 0 <= place < questions.answers.shape[1]:
-                        offsets[self._buckets[b], k] += questions.answers[i, place]
+                instances[bucket] += 1
+                offsets[bucket] += right[:, i]
 
 
-def _candidates(passage: Passage, causal: bool) -> Bool[np.ndarray, "W W"]:
-    """The words that each word may choose: those with tokens, itself aside."""
-    alive = np.zeros(len(passage.words), bool)
-    alive[passage.word[passage.word >= 0]] = True
-    pairs: Bool[np.ndarray, "W W"] = alive[:, None] & alive[None, :]
-    np.fill_diagonal(pairs, False)
-    return np.tril(pairs) if causal else pairs
+def _query_rows(
+    call: LayerAttention, text: int, questions: Questions
+) -> Iterator[tuple[Int[np.ndarray, " n"], Int[np.ndarray, " t"], Float[Tensor, "H t T"]]]:
+    """Instances of a text, the tokens of their query words, and these tokens' attention.
+
+    All at once; in texts of more than `WHOLE_TOKENS` some at a time, so that the matrix never
+    exists as a whole.
+    """
+    length = len(questions.word)
+    order = np.argsort(questions.query, kind="stable")
+    if not (isinstance(call, AttentionCall) and call.closed and length > WHOLE_TOKENS):
+        tokens = np.flatnonzero(np.isin(questions.word, questions.query))
+        yield order, tokens, call.probabilities()[text][:, torch.from_numpy(tokens), :length]
+        return
+    texts, heads = call.query.shape[:2]
+    step = max(1, BLOCK_CELLS // (texts * heads * length))
+    for begin in range(0, len(order), step):
+        some = order[begin : begin + step]
+        tokens = np.flatnonzero(np.isin(questions.word, questions.query[some]))
+        first = int(tokens[0])
+        rows = call.rows(first, int(tokens[-1]) + 1)[text]
+        yield some, tokens, rows[:, torch.from_numpy(tokens - first), :length]
 
 
 def _between_words(
-    real: Float[Tensor, "H T T"], word: Int[np.ndarray, " T"], words: int
-) -> Float[Tensor, "H W W"]:
-    """Attention of each word, the mean over its tokens, to each word, the sum over its tokens."""
+    real: Float[Tensor, "H t T"], tokens: Int[np.ndarray, " t"], questions: Questions
+) -> Float[np.ndarray, "H w W"]:
+    """Attention of the tokens' words, the mean over each one's, to each word, the sum over its."""
+    _, row = np.unique(questions.word[tokens], return_inverse=True)
     # What belongs to no word goes to one word more.
-    place = torch.from_numpy(np.where(word < 0, words, word)).to(real.device)
-    heads, length = real.shape[:2]
-    rows = real.new_zeros((heads, words + 1, length)).index_add_(1, place, real)
-    rows /= torch.bincount(place, minlength=words + 1).clamp_min(1)[:, None]
-    return real.new_zeros((heads, words + 1, words + 1)).index_add_(2, place, rows)[:, :-1, :-1]
+    key = np.where(questions.word < 0, questions.words, questions.word)
+    row_of, key_of = (torch.from_numpy(place).to(real.device) for place in (row, key))
+    heads, _, length = real.shape
+    rows = real.new_zeros((heads, int(row.max()) + 1, length)).index_add_(1, row_of, real)
+    rows /= torch.bincount(row_of)[:, None]
+    words = real.new_zeros((heads, rows.shape[1], questions.words + 1))
+    return words.index_add_(2, key_of, rows)[..., :-1].cpu().numpy()
+
+
+def _strongest(
+    words: Float[np.ndarray, "H w W"], asked: Int[np.ndarray, " n"], questions: Questions
+) -> Int[np.ndarray, "H n"]:
+    """The word to which each query attends most, among those that it may choose."""
+    query, row = np.unique(questions.query[asked], return_inverse=True)
+    allowed = np.tile(questions.alive, (len(query), 1))
+    allowed[np.arange(len(query)), query] = False
+    if questions.causal:
+        allowed &= np.arange(questions.words) <= query[:, None]
+    chosen: Int[np.ndarray, "H w"] = np.where(allowed, words, -1.0).argmax(axis=2)
+    return chosen[:, row]

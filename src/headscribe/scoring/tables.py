@@ -22,7 +22,10 @@ BAG_ROWS = 64
 
 @dataclass(frozen=True)
 class Entries:
-    """Entries of all patterns on a batch, in order of (pattern, text, query, key)."""
+    """Entries of all patterns on a batch, in order of (pattern, text, query, key).
+
+    Indices are of 32 bits: of long texts there are millions, kept as long as the batch is.
+    """
 
     patterns: int
     pattern: Int[np.ndarray, " N"]
@@ -31,8 +34,14 @@ class Entries:
     key: Int[np.ndarray, " N"]
     weight: Float[np.ndarray, " N"]
 
+    def flat(self, width: int) -> Int[np.ndarray, " N"]:
+        """The query of each entry in the batch, `text * width + query`, 64 bits."""
+        return self.text.astype(np.int64) * width + self.query
+
     def where(self, keep: Bool[np.ndarray, " N"]) -> "Entries":
         """The marked entries."""
+        if keep.all():
+            return self
         columns = (self.pattern, self.text, self.query, self.key, self.weight)
         return Entries(self.patterns, *(column[keep] for column in columns))
 
@@ -130,8 +139,8 @@ def row_table(
         device: where the table is used.
     """
     batch = len(slots)
-    flat = entries.text * width + entries.query
-    row = entries.pattern * (batch * width) + flat
+    flat = entries.flat(width)
+    row = entries.pattern.astype(np.int64) * (batch * width) + flat
     start = np.flatnonzero(np.diff(row, prepend=-1))
     size = np.diff(start, append=len(row))
     hashes = row_hashes(entries, flat[start], start)
@@ -177,9 +186,11 @@ def row_hashes(
 def _mix(values: np.ndarray) -> np.ndarray:
     """The finaliser of splitmix64 (Steele, Lea and Flood, 2014)."""
     values = values + np.uint64(0x9E3779B97F4A7C15)
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        values ^= values >> np.uint64(shift)
+        values *= np.uint64(factor)
+    values ^= values >> np.uint64(31)
+    return values
 
 
 def _bags(
@@ -232,12 +243,13 @@ def _block(
     index = np.where(real, start + step, start)
     weight = np.where(real, entries.weight[index], 0.0)
     weight_plogp = weight * np.log2(np.where(real, weight, 1.0))
+    cell = entries.query[index].astype(np.int64) * width + entries.key[index]
     keep = None if real.all() else torch.from_numpy(real.astype(np.float32)).to(device)
     return Block(
         begin,
         begin + len(size),
-        torch.from_numpy(entries.text[start]).to(device),
-        torch.from_numpy(entries.query[index] * width + entries.key[index]).to(device),
+        torch.from_numpy(entries.text[start].astype(np.int64)).to(device),
+        torch.from_numpy(cell).to(device),
         torch.from_numpy(weight.astype(np.float32)).to(device),
         torch.from_numpy(weight_plogp.astype(np.float32)).to(device),
         keep,

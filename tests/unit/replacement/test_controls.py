@@ -6,7 +6,7 @@ import pytest
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.replacement.controls import MeanAttention, Profile, estimate, shuffled
-from headscribe.scoring.plan import sinks_of
+from headscribe.scoring.predictions import sinks_of
 from headscribe.scoring.profile import KEY_CLASSES, OFFSET_CLASSES, offset_class
 from tests.unit.replacement.tiny import FIXED, Handmade, every_head, passages, tiny
 

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
 from headscribe.core.metrics import VIEWS
 from headscribe.core.visibility import CAUSAL, FULL, Visibility
 from headscribe.models.model import OutOfMemoryError
+from headscribe.scoring import containment as containment_module
 from headscribe.scoring import engine as engine_module
 from headscribe.scoring.accumulators import (
     CALIBRATION_CHANNELS,
@@ -16,7 +18,7 @@ from headscribe.scoring.accumulators import (
     Accumulators,
 )
 from headscribe.scoring.engine import Engine
-from headscribe.scoring.plan import SAMPLED_ROWS, sampled_rows, sinks_of
+from headscribe.scoring.predictions import SAMPLED_ROWS, sampled_rows, sinks_of
 from headscribe.text.splits import bucket_of, fold_of, split_of
 from tests.oracles.containment import containment
 from tests.oracles.metrics import text_metrics
@@ -188,6 +190,20 @@ def test_a_batch_beyond_memory_is_halved_and_said(caplog: pytest.LogCaptureFixtu
         surveyed(Small(), texts=[passage("long", 30)])
 
 
+def test_plans_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without room for any plan the second pass makes them anew: the same sums."""
+    kept_engine, kept = surveyed(Made())
+    assert kept_engine._kept.keys() == {
+        (tuple(p.text_id for p in batch), FULL, torch.device("cpu"))
+        for batch in kept_engine.batches_of(kept_engine.phases()[0])
+    }
+    monkeypatch.setattr(engine_module, "KEPT_ENTRIES", 0)
+    engine, sums = surveyed(Made())
+    assert not engine._kept
+    for name, values in kept.arrays().items():
+        np.testing.assert_array_equal(sums.arrays()[name], values)
+
+
 def test_parts_add_up() -> None:
     """Sums of two halves are the sums of the whole, where no baseline depends on the others."""
     whole, first, second = (
@@ -250,7 +266,9 @@ def test_long_texts_are_sampled_by_hash() -> None:
     assert engine.cross
 
 
-def test_containment_equals_the_oracle() -> None:
+@pytest.mark.parametrize("cells", [1, 100, 1 << 22])
+def test_containment_equals_the_oracle(monkeypatch: pytest.MonkeyPatch, cells: int) -> None:
+    monkeypatch.setattr(containment_module, "_DENSE_CELLS", cells)
     _, sums = surveyed(Made())
     for a, one in enumerate(PATTERNS[:7]):
         for b, other in enumerate(PATTERNS[:7]):

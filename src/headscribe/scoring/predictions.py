@@ -1,0 +1,98 @@
+"""What every pattern says of passages, and which rows and keys count for what."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool
+
+from headscribe.core.errors import HeadscribeError
+from headscribe.core.rows import Rows
+from headscribe.core.visibility import Visibility
+from headscribe.patterns.contract import Pattern
+from headscribe.sandbox import SandboxedProgram
+from headscribe.text.passages import Passage
+
+SAMPLED_ROWS = 64
+"""Rows a text on which dense patterns and baselines are scored, chosen by hash."""
+
+UNIFORM = "uniform"
+
+FIXED_BASELINES = (UNIFORM, "first_token", "last_token", "self", "previous", "next")
+"""Names of the fixed baselines in the catalogue; each covers every row."""
+
+DENSE_ENTRIES_A_ROW = 32
+"""A pattern with more entries a row than this is dense: scored on sampled rows only."""
+
+
+def sinks_of(passage: Passage, visibility: Visibility) -> Bool[np.ndarray, " T"]:
+    """The keys that soak up attention: special tokens, and position 0 in causal models."""
+    sinks: Bool[np.ndarray, " T"] = passage.is_special.copy()
+    if visibility.causal and len(sinks):
+        sinks[0] = True
+    return sinks
+
+
+def sampled_rows(passage: Passage) -> Bool[np.ndarray, " T"]:
+    """At most `SAMPLED_ROWS` rows of a text, chosen by a hash of its identity; all if it is short.
+
+    The choice depends on nothing but the tokens, so that it is the same in every batch, in every
+    order of the texts, and on every machine.
+    """
+    length = len(passage)
+    flags = np.ones(length, bool)
+    if length > SAMPLED_ROWS:
+        seed = int.from_bytes(content_digest(passage), "big")
+        order = np.random.default_rng(seed).permutation(length)
+        flags[order[SAMPLED_ROWS:]] = False
+    return flags
+
+
+def content_digest(passage: Passage) -> bytes:
+    """16 bytes that depend on the tokens and characters of a text, not on its name."""
+    content = "\0".join((passage.text, *passage.tokens))
+    return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def predict(
+    patterns: Sequence[Pattern], passages: Sequence[Passage], visibility: Visibility
+) -> tuple[tuple[tuple[Rows, ...], ...], Bool[np.ndarray, "P B"]]:
+    """Ask every pattern about every passage; a pattern that fails on a text covers none of it.
+
+    Returns:
+        The predictions `[pattern][text]`, and which failed, shape `(P, B)`.
+    """
+    failed = np.zeros((len(patterns), len(passages)), bool)
+    for pattern in patterns:
+        if isinstance(pattern, SandboxedProgram):
+            pattern.prepare(passages)  # one process for all, instead of one a text
+    columns: list[list[Rows]] = []
+    # Text by text: the patterns share what they evaluate on a passage.
+    for b, passage in enumerate(passages):
+        column = []
+        for p, pattern in enumerate(patterns):
+            try:
+                rows = _uniform_rows(pattern, passage, visibility)
+                rows = pattern.predict(passage, visibility) if rows is None else rows
+            except HeadscribeError:
+                failed[p, b] = True
+                rows = Rows.empty(len(passage))
+            if len(rows.key) > DENSE_ENTRIES_A_ROW * len(passage):
+                rows = rows.only(sampled_rows(passage))
+            column.append(rows)
+        columns.append(column)
+    return tuple(zip(*columns, strict=True)), failed
+
+
+def _uniform_rows(pattern: Pattern, passage: Passage, visibility: Visibility) -> Rows | None:
+    """The sampled rows of the uniform baseline where it is dense, without its `T * T` entries."""
+    length = len(passage)
+    if pattern.name != UNIFORM or length <= SAMPLED_ROWS:
+        return None
+    first, last = visibility.first(length), visibility.last(length)
+    if (last - first + 1).sum() <= DENSE_ENTRIES_A_ROW * length:
+        return None
+    row = np.flatnonzero(sampled_rows(passage))
+    size = last[row] - first[row] + 1
+    step = np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size)
+    return Rows.from_cells(np.repeat(row, size), np.repeat(first[row], size) + step, length)
