@@ -60,6 +60,7 @@ def collect(
     rows_per_text: int = 64,
     seed: int = 0,
     pool: Sequence[str] | None = None,
+    attributes: Sequence[str] | None = None,
     patterns: Sequence[Pattern] = (),
 ) -> Sample:
     """Evaluate the pool of relations on sampled rows of all passages.
@@ -70,6 +71,7 @@ def collect(
         rows_per_text: at most so many rows of every text.
         seed: chooses the rows.
         pool: the relations; generated from the grammar by default.
+        attributes: token attributes whose literal sets may be grown; by what the texts provide.
         patterns: patterns whose predictions to keep, for labels and mixtures; those that need
             word fields that the texts do not have are left out.
     """
@@ -80,7 +82,8 @@ def collect(
     provides, visibility = first[0].words.provides, first[2]
     if pool is None:
         pool = relation_pool(provides, visibility, look_ahead=look_ahead)
-    attributes = grown_attributes(provides, visibility, look_ahead=look_ahead)
+    if attributes is None:
+        attributes = grown_attributes(provides, visibility, look_ahead=look_ahead)
     able = [
         pattern
         for pattern in patterns

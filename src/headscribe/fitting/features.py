@@ -278,7 +278,7 @@ def _attribute(passage: Passage, name: str) -> Shaped[np.ndarray, " T"]:
         listed = [None if np.isnan(v) else int(v) for v in values.astype(np.float64)]
     else:
         listed = list(values)
-    if steps == "prev":
+    for _ in filter(None, steps.split(".")):
         listed = [None, *listed[:-1]]
     column = np.empty(len(listed), object)
     column[:] = listed

@@ -14,68 +14,18 @@ import json
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from headscribe.fitting.features import Sample
+from headscribe.fitting.sorting import Table, axes
 
 MAX_MEMBERS = 20
 """Members of a literal set, at most."""
 
-_VALUES = 120
-_REACH = 12
 _ROUNDS = 4
 _SHRINK = 1e-3
 _ENOUGH = 0.97
 _SIMPLER = 0.95
-
-
-@dataclass(frozen=True)
-class Axis:
-    """A way to sort cells by the value of one attribute of one token, or by distance.
-
-    Attributes:
-        name: the expression, `key.lower`.
-        values: its values; the last code, `len(values)`, stands for all others.
-        code: the code of each cell, shape `(N,)`.
-    """
-
-    name: str
-    values: tuple[str | int, ...]
-    code: Int[np.ndarray, " N"]
-
-
-@dataclass(frozen=True)
-class Table:
-    """The cells of a gate (all cells without one), sorted by the values of one or two axes."""
-
-    gate: str
-    cells: Int[np.ndarray, " n"] | None
-    first: Axis
-    second: Axis | None
-    code: Int[np.ndarray, " n"]
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Values of both axes, the rest of each included."""
-        return len(self.first.values) + 1, 1 if self.second is None else len(self.second.values) + 1
-
-    def sums(self, weight: Float[np.ndarray, " N"]) -> Float[np.ndarray, "a b"]:
-        """Add `weight` over the cells of each pair of values."""
-        if self.cells is not None:
-            weight = weight[self.cells]
-        a, b = self.shape
-        return np.bincount(self.code, weight, a * b).reshape(a, b)
-
-    def column(
-        self, first: Bool[np.ndarray, " a"], second: Bool[np.ndarray, " b"], cells: int
-    ) -> Float[np.ndarray, " N"]:
-        """The term with these values of each axis, over all cells, float32."""
-        held = (first[:, None] & second[None, :]).ravel()[self.code].astype(np.float32)
-        if self.cells is None:
-            return held
-        full = np.zeros(cells, np.float32)
-        full[self.cells] = held
-        return full
 
 
 @dataclass(frozen=True)
@@ -142,43 +92,15 @@ def _holds(sample: Sample, name: str, values: frozenset[str | int]) -> Bool[np.n
     return cells
 
 
-def _axes(sample: Sample) -> dict[str, Axis]:
-    """The axes of a sample; only values that stand in several groups are told apart."""
-    groups = sorted(set(sample.groups))
-    number = {group: i for i, group in enumerate(groups)}
-    least = max(3, len(groups) // 40)
-    text = np.array([number[group] for group in sample.groups])[sample.row_text]
-    token_text = np.full(len(next(iter(sample.tokens.values()))), -1)
-    token_text[sample.key_token] = text[sample.row]
-    axes: dict[str, Axis] = {}
-    for name, column in sample.tokens.items():
-        seen: dict[str | int, set[int]] = {}
-        for value, where in zip(column, token_text, strict=True):
-            if value is not None and where >= 0:
-                seen.setdefault(value, set()).add(int(where))
-        common = sorted(seen, key=lambda value: (-len(seen[value]), str(value)))
-        values = tuple(v for v in common if len(seen[v]) >= least)[:_VALUES]
-        index = {value: i for i, value in enumerate(values)}
-        code = np.array([index.get(value, len(values)) for value in column])
-        axes[f"key.{name}"] = Axis(f"key.{name}", values, code[sample.key_token])
-        axes[f"query.{name}"] = Axis(f"query.{name}", values, code[sample.row_token][sample.row])
-    distance = sample.distance
-    low, high = max(-_REACH, int(distance.min())), min(_REACH, int(distance.max()))
-    near = (distance >= low) & (distance <= high)
-    code = np.where(near, distance - low, high - low + 1)
-    axes["distance"] = Axis("distance", tuple(range(low, high + 1)), code)
-    return axes
-
-
 def tables(sample: Sample, gates: tuple[str, ...]) -> tuple[Table, ...]:
     """The tables of a sample: pairs of axes over all cells, single axes over gates of the pool."""
-    axes = _axes(sample)
+    by_name = axes(sample)
     tokens = list(sample.tokens)
     pairs = [(f"{side}.{name}", "distance") for name in tokens for side in ("key", "query")]
     pairs += [(f"query.{a}", f"key.{b}") for a in tokens for b in tokens if a != b or a != "lower"]
     found = []
     for one, two in pairs:
-        first, second = axes[one], axes[two]
+        first, second = by_name[one], by_name[two]
         code = first.code * (len(second.values) + 1) + second.code
         found.append(Table("", None, first, second, code))
     for gate in gates:
@@ -189,12 +111,12 @@ def tables(sample: Sample, gates: tuple[str, ...]) -> tuple[Table, ...]:
         cells = sample.features.cell[span].astype(np.int64)
         if not len(cells):
             continue
-        for axis in axes.values():
+        for axis in by_name.values():
             found.append(Table(gate, cells, axis, None, axis.code[cells]))
     return tuple(found)
 
 
-def _best_set(
+def best_set(
     score: Float[np.ndarray, " a"], weight: Float[np.ndarray, " a"], floor: float
 ) -> tuple[Bool[np.ndarray, " a"], float]:
     """The values whose union scores best; at most `MAX_MEMBERS`, never the rest."""
@@ -216,7 +138,7 @@ def _best_set(
     return chosen, best
 
 
-def _best_range(
+def best_range(
     score: Float[np.ndarray, " a"], weight: Float[np.ndarray, " a"], floor: float
 ) -> tuple[Bool[np.ndarray, " a"], float]:
     """The run of neighbouring values that scores best; never the rest."""
@@ -236,7 +158,7 @@ def _grow_one(
     a, b = table.shape
     every = np.ones(b, bool)
     if table.second is None:
-        best = _best_range if table.first.name == "distance" else _best_set
+        best = best_range if table.first.name == "distance" else best_set
         first, value = best(score[:, 0], weight[:, 0], floor)
         return [(value, first, every)] if value > 0 else []
     starts = [every]
@@ -248,12 +170,12 @@ def _grow_one(
     for second in starts:
         first, value = np.zeros(a, bool), 0.0
         for turn in range(_ROUNDS):
-            first, value = _best_set(score[:, second].sum(1), weight[:, second].sum(1), floor)
+            first, value = best_set(score[:, second].sum(1), weight[:, second].sum(1), floor)
             if not first.any():
                 break
             if turn == 0 and second.all():
                 found.append((value, first, second))
-            best = _best_range if table.second.name == "distance" else _best_set
+            best = best_range if table.second.name == "distance" else best_set
             changed, value = best(score[first].sum(0), weight[first].sum(0), floor)
             if not changed.any() or (changed == second).all():
                 break

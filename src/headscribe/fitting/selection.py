@@ -15,9 +15,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from headscribe.fitting.features import Sample
-from headscribe.fitting.grown import Compound, Table, grow, tables
+from headscribe.fitting.grown import Compound, grow, tables
 from headscribe.fitting.pool import MAX_ATOMS
 from headscribe.fitting.solver import Fit, Rows, fit_weights, variances
+from headscribe.fitting.sorting import Table
 from headscribe.relations import parse
 
 MAX_FORMULA_ATOMS = 36
@@ -117,7 +118,7 @@ class Design:
         self.tables: tuple[Table, ...] = tables(sample, GATES) if grown else ()
 
     def scores(
-        self, predicted: Float[Tensor, " N"], real: Float[Tensor, " N"], chosen: "_Projection"
+        self, predicted: Float[Tensor, " N"], real: Float[Tensor, " N"], chosen: "Projection"
     ) -> Float[Tensor, " K"]:
         """The score-test statistic of every relation of the pool, given the chosen terms."""
         count = len(self.rows.lengths)
@@ -130,7 +131,7 @@ class Design:
 
 
 @dataclass(frozen=True)
-class _Projection:
+class Projection:
     """What the chosen terms already explain, at the current weights."""
 
     jacobian: Float[Tensor, "N k"]
@@ -138,7 +139,8 @@ class _Projection:
     ridge: float
 
     @classmethod
-    def of(cls, rows: Rows, features: Tensor, predicted: Tensor, ridge: float) -> "_Projection":
+    def of(cls, rows: Rows, features: Tensor, predicted: Tensor, ridge: float) -> "Projection":
+        """Of the features of the chosen terms, with the rows that they predict."""
         centred = rows.centred(features, predicted)
         jacobian = predicted[:, None] * centred
         variance = variances(features)
@@ -184,7 +186,7 @@ class _Candidates:
         return 1 - _PER_ATOM * (np.array(self.atoms) - 1) - _PER_MEMBER * members
 
     def scores(
-        self, rows: Rows, predicted: Tensor, real: Tensor, chosen: _Projection
+        self, rows: Rows, predicted: Tensor, real: Tensor, chosen: Projection
     ) -> Float[Tensor, " n"]:
         count = len(rows.lengths)
         columns = self.columns
@@ -235,7 +237,7 @@ def choose_terms(design: Design, real: Float[Tensor, " N"], budget: Budget) -> C
     while len(state.terms) < wanted:
         if budget.grown and len(state.terms) in budget.grow_at:
             grown.add(design, fit.predicted, real, budget.grown)
-        chosen = _Projection.of(rows, state.features, fit.predicted, budget.ridge)
+        chosen = Projection.of(rows, state.features, fit.predicted, budget.ridge)
         score = design.scores(fit.predicted, real, chosen).cpu().numpy() * design.worth
         other = grown.scores(rows, fit.predicted, real, chosen).cpu().numpy() * grown.worth
         allowed = min(MAX_ATOMS, MAX_FORMULA_ATOMS - sum(state.atoms))

@@ -25,79 +25,16 @@ from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.fitting.atlas import Item, collect
 from headscribe.fitting.features import Sample
-from headscribe.fitting.formula import Formula
+from headscribe.fitting.formula import Formula, Term
 from headscribe.fitting.solver import SMOOTHING
-from headscribe.models.calls import AttentionCall
+from headscribe.fitting.stages import for_all_heads
 from headscribe.models.model import Model
-from headscribe.models.tap import tap
+from headscribe.replacement.trace import Traced, trace
 from headscribe.text.passages import Passage
 
 _ATTEMPTS = 6
 _TINY = 1e-9
-
-
-@dataclass(frozen=True, eq=False)
-class Traced:
-    """What one pass over a text tells of every head, layers one after the other.
-
-    Attributes:
-        attention: `(H, T, T)`.
-        value: the values that each head reads, `(H, T, D)`.
-        pull: gradients of the loss in each head's output, `(S, H, T, D)`.
-    """
-
-    attention: Float[Tensor, "H T T"]
-    value: Float[Tensor, "H T D"]
-    pull: Float[Tensor, "S H T D"]
-
-
-class _Own:
-    """A substitution that puts every head's own rows in their place, to take gradients in them."""
-
-    def __init__(self, heads: int) -> None:
-        self._every = tuple(range(heads))
-        self.kept: list[tuple[Tensor, Tensor]] = []
-
-    def heads(self, layer: int) -> tuple[int, ...]:
-        return self._every
-
-    def rows(self, call: AttentionCall) -> Tensor:
-        own = call.probabilities().detach().clone().requires_grad_()
-        value = call.value.detach().float()
-        groups = len(self._every) // value.shape[1]
-        self.kept.append((own, value.repeat_interleave(groups, dim=1)))
-        return own
-
-
-def trace(model: Model, passage: Passage, draws: int, chooser: torch.Generator) -> Traced:
-    """Read a text once, and draw labels from the model's predictions so many times.
-
-    Encoders have no predictions: there the direction of each token's last hidden state takes their
-    place, projected on random vectors.
-    """
-    own = _Own(model.heads)
-    lengths = torch.tensor([len(passage)], device=model.device)
-    with tap(model, None, own, batch=(passage,), lengths=lengths):
-        if model.kind == "encoder":
-            state = model.stack.body(**model.inputs([passage]))[0][0].float()
-            found = torch.nn.functional.normalize(state, dim=-1)
-        else:
-            found = torch.log_softmax(model.hf(**model.inputs([passage])).logits[0].float(), -1)
-    rows = [row for row, _ in own.kept]
-    drawn = []
-    for _ in range(draws):
-        if model.kind == "encoder":
-            noise = torch.randn(found.shape, generator=chooser).to(found.device)
-            loss = (found * noise).sum()
-        else:
-            label = torch.multinomial(found.detach().exp().cpu(), 1, generator=chooser)
-            loss = -found.gather(1, label.to(found.device)).sum()
-        parts = torch.autograd.grad(loss, rows, retain_graph=True)
-        drawn.append(torch.cat([part[0] for part in parts]).cpu())
-    value = torch.cat([value[0] for _, value in own.kept]).cpu()
-    # The gradient in a row is `v_j . g`: least squares give `g` as far as the values span it.
-    pull = torch.stack(drawn) @ torch.linalg.pinv(value).transpose(1, 2)
-    return Traced(torch.cat([row[0].detach() for row in rows]).cpu(), value, pull)
+_RIDGE = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,21 +54,24 @@ class _Rows:
 
 def fitted_to_effect(
     model: Model,
-    formulas: Mapping[HeadId, Formula],
+    candidates: Mapping[HeadId, Sequence[Term]],
     passages: Sequence[Passage],
     *,
     share: float = 1.0,
+    terms: int = 12,
     rows_per_text: int = 40,
     draws: int = 3,
     seed: int = 0,
 ) -> dict[HeadId, Formula]:
-    """The same terms with weights fitted to the effect of each head's rows.
+    """Formulas of the best of some terms, with weights fitted to the effect of each head's rows.
 
     Args:
         model: the untouched model.
-        formulas: the terms of each head, and the weights to begin with.
+        candidates: terms for each head, with weights to begin with.
         passages: the `fit` texts.
         share: what the overlap counts, beside the effect.
+        terms: at most so many stay. While there are more, those go that cost the objective least
+            (`w^2 / 2 [H^-1]_kk`; Hassibi and Stork, NeurIPS 1992), and the others are refitted.
         rows_per_text: at most so many rows of every text.
         draws: labels drawn for every token.
         seed: chooses rows and labels.
@@ -142,7 +82,7 @@ def fitted_to_effect(
     if not passages:
         raise UsageError("expected at least one text to fit weights to, got none")
     chooser = torch.Generator().manual_seed(seed)
-    heads = sorted(formulas)
+    heads = sorted(candidates)
     place = [head.layer * model.heads + head.head for head in heads]
     traced: list[Traced] = []
 
@@ -152,20 +92,62 @@ def fitted_to_effect(
             traced.append(Traced(one.attention[:0], one.value, one.pull))
             yield passage, one.attention[place].numpy(), model.visibility(heads[0].layer)
 
-    pool = sorted({term.relation for head in heads for term in formulas[head].terms})
+    pool = sorted({term.relation for head in heads for term in candidates[head]})
     sample = collect(items(), pool=pool, rows_per_text=rows_per_text, seed=seed)
     columns = _Columns(sample)
-    fitted = {}
-    for n, head in enumerate(heads):
-        terms = formulas[head].terms
-        start = torch.tensor([term.weight for term in terms])
-        if not terms:
-            fitted[head] = formulas[head]
-            continue
-        features = torch.stack([columns.dense(term.relation) for term in terms], dim=-1)
+
+    def work(n: int) -> Formula:
+        head, given = heads[n], candidates[heads[n]]
+        if not given:
+            return Formula(head.prose, ())
+        start = torch.tensor([term.weight for term in given])
+        features = torch.stack([columns.dense(term.relation) for term in given], dim=-1)
         rows = _rows(columns, sample.attention[n], traced, place[n])
-        fitted[head] = formulas[head].with_weights(_fit(rows, features, start, share).tolist())
-    return fitted
+        kept, weights = _eliminated(rows, features, start, share, terms)
+        chosen = (given[k].relation for k in kept)
+        return Formula(head.prose, tuple(map(Term, chosen, weights.tolist())))
+
+    return dict(zip(heads, for_all_heads(work, len(heads)), strict=True))
+
+
+def _eliminated(
+    rows: _Rows,
+    features: Float[Tensor, "R T k"],
+    start: Float[Tensor, " k"],
+    share: float,
+    limit: int,
+) -> tuple[list[int], Float[Tensor, " n"]]:
+    """The terms that stay, and their weights: a third of the surplus goes at a time."""
+    kept = list(range(features.shape[-1]))
+    weights = _fit(rows, features, start, share, steps=15 if len(kept) <= limit else 6)
+    while len(kept) > limit:
+        going = max(1, (len(kept) - limit) // 3)
+        costs = _drop_costs(rows, features, weights, share)
+        stay = sorted(
+            torch.argsort(costs, descending=True, stable=True)[: len(kept) - going].tolist()
+        )
+        features, weights = features[..., stay], weights[stay]
+        kept = [kept[k] for k in stay]
+        weights = _fit(rows, features, weights, share, steps=15 if len(kept) <= limit else 4)
+    return kept, weights
+
+
+def _drop_costs(
+    rows: _Rows, features: Tensor, weights: Tensor, share: float
+) -> Float[Tensor, " k"]:
+    spread = _spread(rows, features)
+    scaled, at = features / spread, weights * spread.double()
+    predicted, _ = _objective(rows, scaled, at, share, _RIDGE)
+    _, curvature = _slope(rows, scaled, predicted, at, share, _RIDGE)
+    return at**2 / torch.diagonal(torch.linalg.inv(curvature)) / 2
+
+
+def _spread(rows: _Rows, features: Float[Tensor, "R T k"]) -> Float[Tensor, " k"]:
+    """The standard deviation of each feature over the visible cells."""
+    count = rows.visible.sum()
+    held = features * rows.visible[..., None]
+    mean = held.sum((0, 1)) / count
+    return ((held**2).sum((0, 1)) / count - mean**2).clamp_min(1e-12).sqrt()
 
 
 class _Columns:
@@ -212,15 +194,12 @@ def _fit(
     features: Float[Tensor, "R T k"],
     start: Float[Tensor, " k"],
     share: float,
-    ridge: float = 1e-4,
+    ridge: float = _RIDGE,
     steps: int = 15,
     tolerance: float = 1e-6,
 ) -> Float[Tensor, " k"]:
     """Damped Gauss-Newton steps from the given weights; float64 weights in features' own units."""
-    count = rows.visible.sum()
-    held = features * rows.visible[..., None]
-    mean = held.sum((0, 1)) / count
-    spread = ((held**2).sum((0, 1)) / count - mean**2).clamp_min(1e-12).sqrt()
+    spread = _spread(rows, features)
     scaled = features / spread
     weights = start.double() * spread.double()
     predicted, value = _objective(rows, scaled, weights, share, ridge)

@@ -6,16 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from headscribe.core.heads import HeadId
 from headscribe.core.visibility import Visibility
-from headscribe.fitting.formula import Formula
+from headscribe.fitting.formula import Term
 from headscribe.models.calls import AttentionCall
 from headscribe.models.model import Model
 from headscribe.relations import Evaluator, Relation
 from headscribe.text.passages import Passage
+
+MEMORY = 1 << 30
+"""Bytes that features are kept in."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,11 +27,12 @@ class Column:
 
     Attributes:
         cell: flat index `query * T + key`, int16 where that holds it, else int32, shape `(n,)`.
-        value: the value of each entry, float32; None where all are 1.
+        value: the value of each entry, int8 where all are small whole numbers, else float32; None
+            where all are 1.
     """
 
     cell: Int[Tensor, " n"]
-    value: Float[Tensor, " n"] | None
+    value: Shaped[Tensor, " n"] | None
 
     @property
     def bytes(self) -> int:
@@ -39,7 +43,7 @@ class Column:
 class FeatureCache:
     """The relations' entries on the passages lately asked for, within a budget of bytes."""
 
-    def __init__(self, budget: int = 1 << 30) -> None:
+    def __init__(self, budget: int = MEMORY) -> None:
         self._budget = budget
         self._size = 0
         self._kept: OrderedDict[tuple[int, Visibility], tuple[dict[str, Column], Passage]] = (
@@ -60,14 +64,18 @@ class FeatureCache:
         for source, relation in relations.items():
             cells = evaluator.cells(relation)
             flat = torch.from_numpy((cells.query * len(passage) + cells.key).astype(narrow))
-            value = None if relation.is_boolean else torch.from_numpy(cells.value).float()
-            found[source] = Column(flat, value)
+            found[source] = Column(flat, None if relation.is_boolean else _small(cells.value))
         self._kept[key] = (found, passage)
         self._size += sum(column.bytes for column in found.values())
         while self._size > self._budget and len(self._kept) > 1:
             _, (dropped, _) = self._kept.popitem(last=False)
             self._size -= sum(column.bytes for column in dropped.values())
         return found
+
+
+def _small(value: Shaped[np.ndarray, " n"]) -> Shaped[Tensor, " n"]:
+    small = value.astype(np.int8)
+    return torch.from_numpy(small) if (small == value).all() else torch.from_numpy(value).float()
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,42 +93,51 @@ class Tunable:
     Attributes:
         weights: all terms' weights, head by head, in units in which no feature is large: a term's
             weight times `scale`.
+        by_text: the weights once for every text of a batch, `(B, k)`, to take gradients text by
+            text; None where the texts share `weights`.
+        span: the places of a head's weights.
         scale: the largest of 1 and the root mean square of the term's feature over its entries.
 
     Args:
-        formulas: one for every head that is replaced.
+        terms: those of the formula of every head that is replaced.
         model: the model.
         sample: passages to measure the features' scale on.
+        cache: features of at least these terms.
     """
 
     def __init__(
-        self, formulas: Mapping[HeadId, Formula], model: Model, sample: Sequence[Passage]
+        self,
+        terms: Mapping[HeadId, Sequence[Term]],
+        model: Model,
+        sample: Sequence[Passage],
+        cache: FeatureCache | None = None,
     ) -> None:
-        self._formulas = dict(sorted(formulas.items()))
+        self._terms = {head: tuple(own) for head, own in sorted(terms.items())}
         self._model = model
         self._heads = [
-            tuple(head.head for head in self._formulas if head.layer == layer)
+            tuple(head.head for head in self._terms if head.layer == layer)
             for layer in range(model.layers)
         ]
         self._relations = {
-            term.relation: term.parsed for f in self._formulas.values() for term in f.terms
+            term.relation: term.parsed for own in self._terms.values() for term in own
         }
-        self._cache = FeatureCache()
-        ends = np.cumsum([0, *(len(f.terms) for f in self._formulas.values())])
-        self._span = {
-            head: slice(int(ends[k]), int(ends[k + 1])) for k, head in enumerate(self._formulas)
+        self._cache = FeatureCache() if cache is None else cache
+        ends = np.cumsum([0, *(len(own) for own in self._terms.values())])
+        self.span = {
+            head: slice(int(ends[k]), int(ends[k + 1])) for k, head in enumerate(self._terms)
         }
         self._layouts = [self._layout(layer) for layer in range(model.layers)]
-        raw = torch.tensor([t.weight for f in self._formulas.values() for t in f.terms])
+        raw = torch.tensor([t.weight for own in self._terms.values() for t in own])
         self.scale = self._scales(sample)
         self.weights = (raw.float() * self.scale).requires_grad_()
+        self.by_text: Float[Tensor, "B k"] | None = None
 
-    def formulas(self) -> dict[HeadId, Formula]:
-        """The formulas with the weights as they are now."""
+    def terms(self) -> dict[HeadId, tuple[Term, ...]]:
+        """The terms with the weights as they are now."""
         raw = (self.weights.detach() / self.scale).tolist()
         return {
-            head: formula.with_weights(raw[self._span[head]])
-            for head, formula in self._formulas.items()
+            head: tuple(Term(t.relation, w) for t, w in zip(own, raw[self.span[head]], strict=True))
+            for head, own in self._terms.items()
         }
 
     def heads(self, layer: int) -> tuple[int, ...]:
@@ -132,11 +149,12 @@ class Tunable:
         width = call.key.shape[2]
         visibility = self._model.visibility(call.layer)
         visible = torch.from_numpy(visibility.dense(width)).to(call.query.device)
-        weights = (self.weights / self.scale).to(call.query.device)
+        shared = self.weights.expand(len(call.batch), -1) if self.by_text is None else self.by_text
+        weights = (shared / self.scale).to(call.query.device)
         made = []
-        for passage in call.batch:
+        for passage, own in zip(call.batch, weights, strict=True):
             assert isinstance(passage, Passage)
-            logits = self._logits(passage, visibility, call.layer, weights)
+            logits = self._logits(passage, visibility, call.layer, own)
             length = len(passage)
             hidden = ~visible[:length, :length]
             rows = torch.softmax(logits.masked_fill(hidden, -torch.inf), dim=-1)
@@ -156,7 +174,7 @@ class Tunable:
         cell += torch.repeat_interleave(layout.head * area, count)
         entry = torch.repeat_interleave(weights[layout.span], count.to(weights.device))
         if any(column.value is not None for column in held):
-            values = [torch.ones(len(c.cell)) if c.value is None else c.value for c in held]
+            values = [torch.ones(len(c.cell)) if c.value is None else c.value.float() for c in held]
             entry = entry * torch.cat(values).to(weights.device)
         flat = weights.new_zeros(len(self._heads[layer]) * area)
         logits = flat.index_add(0, cell.to(weights.device), entry)
@@ -164,9 +182,9 @@ class Tunable:
 
     def _layout(self, layer: int) -> _Layout:
         heads = [HeadId(layer, head) for head in self._heads[layer]]
-        sources = [t.relation for head in heads for t in self._formulas[head].terms]
-        rows = [n for n, head in enumerate(heads) for _ in self._formulas[head].terms]
-        start = self._span[heads[0]].start if heads else 0
+        sources = [t.relation for head in heads for t in self._terms[head]]
+        rows = [n for n, head in enumerate(heads) for _ in self._terms[head]]
+        start = self.span[heads[0]].start if heads else 0
         span = slice(start, start + len(sources))
         return _Layout(sources, torch.tensor(rows, dtype=torch.long), span)
 
@@ -174,11 +192,11 @@ class Tunable:
         square = dict.fromkeys(self._relations, 0.0)
         count = dict.fromkeys(self._relations, 0)
         for passage in sample:
-            for seen in {self._model.visibility(head.layer) for head in self._formulas}:
+            for seen in {self._model.visibility(head.layer) for head in self._terms}:
                 found = self._cache.columns(self._relations, passage, seen)
                 for source, column in found.items():
                     if column.value is not None:
                         square[source] += float((column.value.double() ** 2).sum())
                         count[source] += len(column.value)
         scale = {s: max(1.0, (square[s] / max(count[s], 1)) ** 0.5) for s in self._relations}
-        return torch.tensor([scale[t.relation] for f in self._formulas.values() for t in f.terms])
+        return torch.tensor([scale[t.relation] for own in self._terms.values() for t in own])

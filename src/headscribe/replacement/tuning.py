@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from headscribe.core.errors import UsageError
@@ -82,23 +83,62 @@ def tune(
         )
     Plan(dict(formulas)).check(model)
     usable = [passage for passage in passages if len(passage) > 1]
-    tunable = Tunable(formulas, model, usable[: schedule.texts])
+    terms = {head: formula.terms for head, formula in formulas.items()}
+    tunable = Tunable(terms, model, usable[: schedule.texts])
+    descend(model, tunable, usable, schedule, progress)
+    found = tunable.terms()
+    return {
+        head: one.with_weights([t.weight for t in found[head]]) for head, one in formulas.items()
+    }
+
+
+def descend(
+    model: Model,
+    tunable: Tunable,
+    texts: Sequence[Passage],
+    schedule: Schedule,
+    progress: Progress | None = None,
+    watched: int = 0,
+) -> Float[Tensor, "n k"]:
+    """Tune the weights in place, by Adam.
+
+    Args:
+        model: the model.
+        tunable: terms and weights.
+        texts: texts of more than one token.
+        schedule: steps, texts a step, learning rate.
+        progress: told of every step.
+        watched: in so many last steps gradients are taken text by text.
+
+    Returns:
+        Those gradients, each text's share of the mean over its step, of `tunable.weights`.
+    """
     optimiser = torch.optim.Adam([tunable.weights], lr=schedule.rate, betas=(0.9, 0.99))
     chooser = np.random.default_rng(schedule.seed)
     waiting: list[int] = []
+    seen = [tunable.weights.new_zeros((0, len(tunable.weights)))]
     for step in range(schedule.steps):
         for group in optimiser.param_groups:
             group["lr"] = schedule.rate_at(step)
         while len(waiting) < schedule.texts:
-            waiting += chooser.permutation(len(usable)).tolist()
+            waiting += chooser.permutation(len(texts)).tolist()
         chosen, waiting = waiting[: schedule.texts], waiting[schedule.texts :]
-        texts = [usable[index] for index in chosen]
-        loss = _loss(model, texts, tunable, chooser, schedule.distilled)
-        (tunable.weights.grad,) = torch.autograd.grad(loss, tunable.weights)
+        batch = [texts[index] for index in chosen]
+        shared = tunable.weights
+        if step >= schedule.steps - watched:
+            each = shared.detach().expand(len(batch), -1).clone().requires_grad_()
+            tunable.by_text = shared = each
+        loss = _loss(model, batch, tunable, chooser, schedule.distilled)
+        (slope,) = torch.autograd.grad(loss, shared)
+        tunable.by_text = None
+        if slope.dim() == 2:
+            seen.append(slope)
+            slope = slope.sum(0)
+        tunable.weights.grad = slope
         optimiser.step()
         if progress is not None:
             progress(step + 1, schedule.steps, float(loss.detach()))
-    return tunable.formulas()
+    return torch.cat(seen)
 
 
 def _loss(

@@ -7,7 +7,7 @@ from headscribe.fitting.atlas import collect
 from headscribe.fitting.formula import Formula, Term
 from headscribe.fitting.grown import Compound, _compound, tables
 from headscribe.fitting.pool import MAX_ATOMS, relation_pool
-from headscribe.fitting.selection import GATES, Budget, Design, _Projection
+from headscribe.fitting.selection import GATES, Budget, Design, Projection
 from headscribe.fitting.solver import fit_weights
 from headscribe.fitting.stages import choose_all
 from headscribe.relations import parse
@@ -52,7 +52,7 @@ def test_scores_of_the_pool_agree_with_the_oracle():
     real = torch.from_numpy(sample.attention[0])
     chosen = torch.from_numpy(columns[:, :2])
     fit = fit_weights(design.rows, chosen, real, "cross_entropy", ridge=0.0, tolerance=1e-9)
-    projection = _Projection.of(design.rows, chosen, fit.predicted, 0.0)
+    projection = Projection.of(design.rows, chosen, fit.predicted, 0.0)
     score = design.scores(fit.predicted, real, projection).numpy()
     targets = per_row(sample, sample.attention[0])
     for k in (2, 3):
@@ -68,7 +68,7 @@ def test_what_is_chosen_already_or_collinear_scores_nothing():
     chosen = torch.from_numpy(sample.features.column(0, design.cells))[:, None]
     real = torch.from_numpy(sample.attention[0])
     fit = fit_weights(design.rows, chosen, real, "cross_entropy")
-    projection = _Projection.of(design.rows, chosen, fit.predicted, 0.0)
+    projection = Projection.of(design.rows, chosen, fit.predicted, 0.0)
     score = design.scores(fit.predicted, real, projection)
     assert score[0] == 0
     assert score[1] == 0

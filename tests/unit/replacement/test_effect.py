@@ -6,9 +6,18 @@ import torch
 
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
-from headscribe.fitting.formula import Formula, Term
+from headscribe.fitting.formula import Term
 from headscribe.models.tap import tap
-from headscribe.replacement.effect import _fit, _objective, _Rows, _slope, fitted_to_effect, trace
+from headscribe.replacement.effect import (
+    _drop_costs,
+    _eliminated,
+    _fit,
+    _objective,
+    _Rows,
+    _slope,
+    fitted_to_effect,
+)
+from headscribe.replacement.trace import trace
 from tests.unit.replacement.tiny import passages, tiny
 
 
@@ -111,9 +120,7 @@ def test_terms_stay_and_the_effect_shrinks(family):
     model = tiny(family)
     texts = passages(model)
     terms = (Term("distance == 0", 0.0), Term("key.id == query.id", 0.0), Term("key.index", 0.0))
-    formulas = {HeadId(1, h): Formula(f"f{h}", terms) for h in (0, 2)} | {
-        HeadId(0, 0): Formula("none", ())
-    }
+    formulas = {HeadId(1, 0): terms, HeadId(1, 2): terms, HeadId(0, 0): ()}
     found = fitted_to_effect(model, formulas, texts, draws=2)
     assert set(found) == set(formulas)
     assert found[HeadId(0, 0)].terms == ()
@@ -124,3 +131,29 @@ def test_terms_stay_and_the_effect_shrinks(family):
     assert again == found
     with pytest.raises(UsageError, match="at least one text"):
         fitted_to_effect(model, formulas, [])
+
+
+def test_the_terms_that_made_the_attention_stay():
+    rows, features = made_rows(2)
+    logits = features[..., 1] * 0.8 - features[..., 2] * 1.2
+    attention = torch.softmax(logits.masked_fill(~rows.visible, -torch.inf), -1)
+    more = torch.cat([features, torch.randn(5, 6, 2, generator=torch.manual_seed(0))], -1)
+    made = _Rows(rows.visible, attention, rows.value)
+    kept, weights = _eliminated(made, more, torch.zeros(5), 1.0, 2)
+    assert kept == [1, 2]
+    assert weights.tolist() == pytest.approx([0.8, -1.2], abs=0.02)
+
+
+def test_what_dropping_costs_is_what_a_refit_finds():
+    """For small weights the effect is a quadratic, and the forecast exact."""
+    rows, features = made_rows(3)
+    small = torch.softmax(0.05 * features.sum(-1).masked_fill(~rows.visible, -torch.inf), -1)
+    rows = _Rows(rows.visible, small, rows.value)
+    weights = _fit(rows, features, torch.zeros(3), 0.0)
+    base = _objective(rows, features, weights, 0.0, 0.0)[1]
+    costs = _drop_costs(rows, features, weights, 0.0)
+    for k in range(3):
+        rest = [i for i in range(3) if i != k]
+        refitted = _fit(rows, features[..., rest], torch.zeros(2), 0.0)
+        lost = _objective(rows, features[..., rest], refitted, 0.0, 0.0)[1] - base
+        assert float(costs[k]) == pytest.approx(lost, rel=0.3)

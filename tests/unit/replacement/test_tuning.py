@@ -37,7 +37,7 @@ def test_tunable_rows_are_those_of_the_formulas(family):
     model = tiny(family)
     texts = passages(model)
     formulas = _formulas(model)
-    tunable = Tunable(formulas, model, texts)
+    tunable = Tunable({head: f.terms for head, f in formulas.items()}, model, texts)
     assert tunable.heads(1) == (0, 2, 3)
     lengths = torch.tensor([len(text) for text in texts])
     with tap(model, None, tunable, batch=tuple(texts), lengths=lengths), torch.no_grad():
@@ -45,8 +45,8 @@ def test_tunable_rows_are_those_of_the_formulas(family):
     hard = model.logits(texts, Substituted(Plan(formulas), model))
     for text, passage in enumerate(texts):
         assert torch.allclose(soft[text, : len(passage)], hard[text, : len(passage)], atol=1e-4)
-    for head, formula in tunable.formulas().items():
-        for ours, theirs in zip(formula.terms, formulas[head].terms, strict=True):
+    for head, terms in tunable.terms().items():
+        for ours, theirs in zip(terms, formulas[head].terms, strict=True):
             assert ours.weight == pytest.approx(theirs.weight, rel=1e-5)
 
 
@@ -112,7 +112,7 @@ def test_the_rate_rises_and_falls_to_nothing():
 def test_the_gradient_is_that_of_finite_differences():
     model = tiny("llama")
     texts = passages(model)
-    tunable = Tunable(_formulas(model), model, texts)
+    tunable = Tunable({h: f.terms for h, f in _formulas(model).items()}, model, texts)
     lengths = torch.tensor([len(text) for text in texts])
 
     def loss():
