@@ -2,12 +2,15 @@
 
     python benchmarks/replacement.py MODEL --fit TEXTS --test TEXTS [--tune] --out FOLDER
 
-Formulas of at most 12 terms are fitted on the first texts of `--fit`, their weights then to the
-effect of each head's rows (`headscribe.replacement.effect`); heads are ordered by IoU on the texts
-that follow them; losses are measured on `--test`: formulas and profiles on all of it, the other
-controls on the first `--control-texts`, single heads on the first `--alone-texts`. Prints the
-tables, writes them and the runs into the folder; an interrupted run goes on when the command is
-given again.
+Candidate terms of every head are chosen on the first texts of `--fit` by its attention
+(`headscribe.fitting.candidates`); at most 12 of them stay and are weighed by the effect of the
+head's rows, each head alone in the untouched model (`headscribe.replacement.effect`). With `--tune`
+the weights are tuned with all heads replaced, and, as a contender of its own, the candidates are
+narrowed down in the altered model and then tuned (`headscribe.replacement.narrowing`). Heads are
+ordered by IoU on the texts that follow those of the fit; losses are measured on `--test`: formulas
+and profiles on all of it, the other controls on the first `--control-texts`, single heads on the
+first `--alone-texts`. Prints the tables, writes them and the runs into the folder; an interrupted
+run goes on when the command is given again.
 """
 
 import argparse
@@ -15,19 +18,17 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from headscribe.core.heads import HeadId
-from headscribe.fitting import stages
 from headscribe.fitting.atlas import Item, collect
+from headscribe.fitting.candidates import Breadth, candidates
 from headscribe.fitting.formula import Formula, Term
-from headscribe.fitting.selection import Budget
-from headscribe.fitting.stages import Fitted
+from headscribe.fitting.wide import ATTRIBUTES, wide_pool
 from headscribe.models.calls import AttentionCall
 from headscribe.models.loading import load
 from headscribe.models.model import Model
@@ -35,6 +36,7 @@ from headscribe.replacement.agreement import agreement
 from headscribe.replacement.controls import Profile
 from headscribe.replacement.curves import Contender, Curves, curves
 from headscribe.replacement.effect import fitted_to_effect
+from headscribe.replacement.narrowing import Narrowing, narrowed
 from headscribe.replacement.study import beginnings, untuned
 from headscribe.replacement.tuning import Schedule, tune
 from headscribe.results.run import Run
@@ -67,66 +69,92 @@ def items(model: Model, texts: Sequence[Passage]) -> Iterator[Item]:
         yield passage, np.concatenate(recorder.layers), model.visibility(0)
 
 
-def formulas_of(
+def candidates_of(
     model: Model, fit: Sequence[Passage], given: argparse.Namespace
+) -> dict[HeadId, tuple[Term, ...]]:
+    """Choose candidate terms by the heads' attention, or read those of an earlier run."""
+    path = given.out / "candidates.json"
+    if not path.is_file():
+        seen, causal = model.visibility(0), model.is_causal
+        pool = wide_pool(fit[0].words.provides, seen, look_ahead=not causal)
+        sample = collect(
+            items(model, fit), pool=pool, attributes=ATTRIBUTES, rows_per_text=given.rows
+        )
+        every = range(model.layers * model.heads)
+        heads = [str(HeadId(k // model.heads, k % model.heads)) for k in every]
+        found = candidates(sample, Breadth(terms=given.candidates))
+        text = {
+            h: [(t.relation, t.weight) for t in one] for h, one in zip(heads, found, strict=True)
+        }
+        save(path, text)
+    held = json.loads(path.read_text(encoding="utf-8"))
+    return {HeadId.parse(head): tuple(Term(*one) for one in terms) for head, terms in held.items()}
+
+
+def formulas_of(
+    model: Model,
+    terms: dict[HeadId, tuple[Term, ...]],
+    fit: Sequence[Passage],
+    given: argparse.Namespace,
 ) -> dict[HeadId, Formula]:
-    """Fit the formulas to the overlap, or read those of an earlier run."""
+    """Fit formulas to the effect of the heads' rows, or read those of an earlier run."""
     path = given.out / "formulas.json"
     if not path.is_file():
-        heads = [
-            HeadId(layer, head) for layer in range(model.layers) for head in range(model.heads)
-        ]
-        sample = collect(
-            items(model, fit), look_ahead=not model.is_causal, rows_per_text=given.rows
+        texts = fit[: given.effect_texts]
+        found = fitted_to_effect(
+            model, terms, texts, terms=given.terms, rows_per_text=given.effect_rows
         )
-        budget = Budget(terms=given.terms, extra=6, price=0.0, grow_at=(2, 4, 6, 8, 10, 12, 14, 16))
-        stages.SELECTION_ROWS = given.selection_rows
-        chosen = stages.choose_all(sample, budget, 0, torch.device("cpu"))
-        found = {
-            head: Formula(head.prose, tuple(map(Term, sources(one), one.weights.tolist())))
-            for head, one in zip(heads, chosen, strict=True)
-        }
         write(path, found)
     return stored(path)
 
 
-def sources(fitted: Fitted) -> list[str]:
-    return [term.source for term in fitted.terms]
-
-
-def weighed(
-    model: Model, formulas: dict[HeadId, Formula], fit: Sequence[Passage], given: argparse.Namespace
+def narrowed_of(
+    model: Model,
+    terms: dict[HeadId, tuple[Term, ...]],
+    fit: Sequence[Passage],
+    given: argparse.Namespace,
 ) -> dict[HeadId, Formula]:
-    """Fit the weights to the effect of the heads' rows, or read those of an earlier run."""
-    path = given.out / "formulas-effect.json"
+    """Choose terms in the altered model, or read those of an earlier run."""
+    path = given.out / "narrowed.json"
     if not path.is_file():
-        write(path, fitted_to_effect(model, formulas, fit[: given.effect_texts]))
+        turns = Narrowing(terms=given.terms)
+        write(
+            path, narrowed(model, terms, fit[: given.narrow_texts], turns, progress=told("terms"))
+        )
     return stored(path)
+
+
+def told(name: str) -> Callable[[int, int, float], None]:
+    began = time.monotonic()
+
+    def say(*at: object) -> None:
+        print(name, *at, f"{time.monotonic() - began:.0f} s", file=sys.stderr)
+
+    return say
 
 
 def bettered(
     model: Model,
-    formulas: dict[HeadId, Formula],
+    starts: Mapping[str, Mapping[HeadId, Formula]],
     texts: Sequence[Passage],
     given: argparse.Namespace,
 ) -> list[Contender]:
     """Tune formulas and controls, or read those of an earlier run."""
     schedule, found = Schedule(steps=given.steps), []
-    for name, start in beginnings(model, formulas, texts, schedule.seed).items():
+    for name, start in starts.items():
         path = given.out / f"tuned-{name}.json"
         if not path.is_file():
-            began = time.monotonic()
-
-            def told(*at: object, name: str = name, began: float = began) -> None:
-                print("tuning", name, *at, f"{time.monotonic() - began:.0f} s", file=sys.stderr)
-
-            write(path, tune(model, start, texts, schedule, told))
+            write(path, tune(model, start, texts, schedule, told(f"tuning {name}")))
         found.append(Contender(name, stored(path), tuned=True, fractions=(1.0,)))
     return found
 
 
-def write(path: Path, formulas: dict[HeadId, Formula]) -> None:
-    text = json.dumps({str(head): one.to_json() for head, one in formulas.items()})
+def write(path: Path, formulas: Mapping[HeadId, Formula]) -> None:
+    save(path, {str(head): one.to_json() for head, one in formulas.items()})
+
+
+def save(path: Path, document: object) -> None:
+    text = json.dumps(document)
     partial = path.with_suffix(f".{os.getpid()}.partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
@@ -167,11 +195,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("model")
     parser.add_argument("--fit", required=True, type=Path)
     parser.add_argument("--test", required=True, type=Path)
-    parser.add_argument("--fit-texts", type=int, default=200)
-    parser.add_argument("--rows", type=int, default=24, help="rows of each text to fit on")
-    parser.add_argument("--selection-rows", type=int, default=2400, help="to choose terms on")
+    parser.add_argument("--fit-texts", type=int, default=320)
+    parser.add_argument("--rows", type=int, default=16, help="rows of each text to choose terms on")
+    parser.add_argument("--candidates", type=int, default=36, help="candidate terms a head")
     parser.add_argument("--effect-texts", type=int, default=100)
-    parser.add_argument("--select-texts", type=int, default=30)
+    parser.add_argument("--effect-rows", type=int, default=28, help="rows of each of them")
+    parser.add_argument("--narrow-texts", type=int, default=160)
+    parser.add_argument("--select-texts", type=int, default=100)
     parser.add_argument("--test-texts", type=int, default=200)
     parser.add_argument("--control-texts", type=int, default=60)
     parser.add_argument("--alone-texts", type=int, default=14)
@@ -200,16 +230,16 @@ def main() -> None:
         model, list(read(given.test, limit=given.test_texts)), given.max_tokens, given.annotator
     )
     given.out.mkdir(parents=True, exist_ok=True)
-    overlapping = formulas_of(model, fit, given)
-    formulas = weighed(model, overlapping, fit, given)
+    terms = candidates_of(model, fit, given)
+    formulas = formulas_of(model, terms, fit, given)
     iou = agreement(model, formulas, select)
     order = sorted(iou, key=lambda head: -iou[head])
     contenders = untuned(model, formulas, fit[:60], random_orders=2)
     profiles = {h: p for h, p in contenders[1].programs.items() if isinstance(p, Profile)}
     profile_iou = agreement(model, profiles, select)
-    before = agreement(model, overlapping, select)
-    print(f"mean IoU on select: {mean(iou):.3f}, weights fitted to the overlap alone "
-          f"{mean(before):.3f}, profile {mean(profile_iou):.3f}", flush=True)  # fmt: skip
+    size = np.mean([[len(one.terms), one.atoms] for one in formulas.values()], axis=0)
+    print(f"mean IoU on select: {mean(iou):.3f}, profile {mean(profile_iou):.3f}; "
+          f"{size[0]:.1f} terms and {size[1]:.1f} atoms a head", flush=True)  # fmt: skip
     documents = []
 
     def measure(name: str, chosen: Sequence[Contender], texts: Sequence[Passage]) -> Curves:
@@ -226,11 +256,15 @@ def main() -> None:
     single = measure("alone", alone, test[: given.alone_texts])
     print(*correlations(single, iou, profile_iou), sep="\n", flush=True)
     if given.tune:
-        better = bettered(model, formulas, fit + further, given)
+        starts = beginnings(model, formulas, fit + further, Schedule().seed)
+        starts["narrowed"] = narrowed_of(model, terms, fit, given)
+        better = bettered(model, starts, fit + further, given)
         measure("tuned", better, test)
         for one in better:
-            after = agreement(model, one.programs, select)
-            print(f"{one.program} tuned: mean IoU {mean(after):.3f}")
+            before, after = (
+                agreement(model, p, select) for p in (starts[one.program], one.programs)
+            )
+            print(f"{one.program}: mean IoU {mean(before):.3f}, tuned {mean(after):.3f}")
     print(f"{time.monotonic() - started:.0f} seconds")
     (given.out / "replacement.json").write_text(json.dumps(documents, indent=1), encoding="utf-8")
 
