@@ -30,7 +30,7 @@ import headscribe as hs
 from headscribe.api import checkpoint
 from headscribe.api.survey import survey
 
-checkpoint.STORE_EVERY = 0.0
+checkpoint.STORE_EVERY, checkpoint.STORE_SHARE = 0.0, 1e9
 engine, pipeline, texts, out, delay = sys.argv[1:6]
 started = []
 

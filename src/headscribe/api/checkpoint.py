@@ -11,20 +11,25 @@ if TYPE_CHECKING:
     from headscribe.scoring.engine import Engine, Progress
 
 STORE_EVERY = 10.0
-"""Seconds between two stores of an unfinished survey's sums."""
+"""Least seconds between two stores of an unfinished survey's sums."""
+
+STORE_SHARE = 0.01
+"""The share of a survey's time that stores may take: large sums are stored less often."""
 
 
 def run_stored(engine: "Engine", progress: "Progress", run: Run, report: Reporter) -> None:
     """Run to the end; store the sums now and then, and when something stops the run."""
     total = engine.total_texts()
-    last = time.monotonic()
+    due = time.monotonic() + STORE_EVERY
 
     def after_batch(now: "Progress", done: int) -> None:
-        nonlocal last
+        nonlocal due
         report("scoring", done, total)
-        if time.monotonic() - last > STORE_EVERY:
+        began = time.monotonic()
+        if began > due:
             _store(run, now)
-            last = time.monotonic()
+            ended = time.monotonic()
+            due = ended + max(STORE_EVERY, (ended - began) / STORE_SHARE)
 
     try:
         engine.run(progress, after_batch)
