@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from headscribe.core.memory import give_back
 from headscribe.core.metrics import View
 from headscribe.core.rows import Rows
 from headscribe.core.visibility import Visibility
@@ -24,6 +25,8 @@ from headscribe.text.passages import Passage
 LONG_TEXT = 256
 """In texts of more tokens than this hits are counted on the sampled rows only: elsewhere the
 largest entry of a row is not known, because the row never exists as a whole."""
+
+_MANY = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,8 @@ class BatchPlan:
         laid_out = self._lay_out(entries)
         for view in self.views.values():
             view.forget_entries()
+        if self.size > _MANY:
+            give_back()
         return laid_out
 
     @cached_property

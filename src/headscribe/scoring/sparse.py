@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from headscribe.core.memory import give_back
 from headscribe.models.calls import AttentionCall
 from headscribe.scoring.compiled.cells import find_cells, read_cells, take_cells
 from headscribe.scoring.compiled.reading import READINGS, read_rows
@@ -25,6 +26,8 @@ BLOCK_CELLS = 1 << 23
 """Cells of a block of rows of all heads: 32 MB."""
 
 FIRST_ROWS = 16
+
+_PLACED = 1 << 18
 
 CELL_COST = 2.0
 """What a single cell costs, in cells of the matrix. Measured: `docs/decisions/scoring.md`."""
@@ -86,21 +89,28 @@ class CellPlaces:
             query = b * width + np.arange(length)
             keys = np.append(length - 1, sink[sink_of[b] : sink_of[b + 1]])
             special[query, : len(keys)] = query[:, None] * width + keys
-        entries = np.where(batch.layout.weight > 0, batch.layout.place, -1)
-        cells = np.unique(np.concatenate([entries, special.ravel()]))
-        cells = cells[cells >= 0]
+        predicted = batch.layout.place[batch.layout.weight > 0]
+        cells = np.unique(np.append(predicted, special[special >= 0]))
         cells = cells[row_of[cells // width] < 0]
         offset = np.searchsorted(cells, np.arange(number * width + 1) * width)
 
-        def place(cell: Int[np.ndarray, "*any"]) -> Int[np.ndarray, "*any"]:
-            known = np.maximum(cell, 0)
-            row, column = row_of[known // width], known % width
-            single = len(whole) * width + np.searchsorted(cells, known)
-            return np.where(row >= 0, row * width + column, single) * (cell >= 0)
+        def place(cell: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+            row, column = row_of[cell // width], cell % width
+            single = len(whole) * width + np.searchsorted(cells, cell)
+            return np.where(row >= 0, row * width + column, single)
 
+        # Of long texts there are millions: some at a time.
+        index = np.zeros(len(batch.layout.place), np.uint32)
+        for begin in range(0, len(index), _PLACED):
+            part = slice(begin, begin + _PLACED)
+            real = batch.layout.weight[part] > 0
+            index[part][real] = place(batch.layout.place[part][real])
+        special_at = np.where(special >= 0, place(np.maximum(special, 0)), 0)
+        if len(index) > _PLACED:
+            give_back()
         return cls(
-            place(entries).astype(np.uint32), row_of[batch.sampled.query] * width, whole, row_of,
-            offset, cells % width, place(special), sink_of, sink,
+            index, row_of[batch.sampled.query] * width, whole, row_of,
+            offset, cells % width, special_at, sink_of, sink,
         )  # fmt: skip
 
 
