@@ -1,7 +1,7 @@
 """Published programs for heads, on the same heads and texts as everything else here.
 
-    python benchmarks/published_programs.py PROGRAMS.py --recorded FOLDER
-    python benchmarks/published_programs.py PROGRAMS.py MODEL --text FILE [--limit 60]
+    python benchmarks/published_programs.py PROGRAMS.py --recorded FOLDER [--limit N]
+    python benchmarks/published_programs.py PROGRAMS.py MODEL --text FILE [--limit N]
 
 PROGRAMS.py holds functions `(sentence, tokenizer) -> (name, matrix)`; it is not part of this
 project. Each becomes a program of its own, with the definitions of the file that it uses, and runs
@@ -320,13 +320,14 @@ def main() -> None:
     parser.add_argument("model", nargs="?")
     parser.add_argument("--recorded", type=Path)
     parser.add_argument("--text")
-    parser.add_argument("--limit", type=int, default=60)
+    parser.add_argument("--limit", type=int, help="default: 60 texts of a file, all recorded ones")
     given = parser.parse_args()
     source = given.programs.read_text(encoding="utf-8")
     if given.recorded is not None:
-        inputs = open_inputs(Recording(given.recorded), None, None, None, None, silent)
+        inputs = open_inputs(Recording(given.recorded), None, None, given.limit, None, silent)
     else:
-        inputs = open_inputs(given.model, given.text, "plain", given.limit, MAX_TOKENS, silent)
+        limit = 60 if given.limit is None else given.limit
+        inputs = open_inputs(given.model, given.text, "plain", limit, MAX_TOKENS, silent)
     with Sandbox(Limits(call_seconds=600.0)) as sandbox:
         for line in run(inputs, source, sandbox):
             print(json.dumps(line), flush=True)
