@@ -9,7 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headscribe.api.formulas import stored_texts
+from headscribe.api.effect import EFFECT, TEXTS, effect_formulas
+from headscribe.api.formulas import stored_formulas, stored_texts
 from headscribe.api.inputs import CorpusLike, Reporter, corpus, model_inputs, silent
 from headscribe.api.plans import Programs, programs_of
 from headscribe.core.errors import UsageError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from headscribe.text.passages import Passage
 
 FRACTIONS = (0.05, 0.10, 0.25, 0.50, 0.75, 1.00)
+FORMULAS = "formulas.txt"
 ALONE = ("formula", "profile", "zero", "mean")
 
 
@@ -77,7 +79,8 @@ def replace(
     Args:
         model: what `headscribe.load` takes or gives.
         programs: the run of a fit, a plan file (see `headscribe.api.plans`), or programs by head,
-            best explained first.
+            best explained first; or `effect`: formulas that are fitted to stand in the heads'
+            places, see `headscribe.api.effect`. A run keeps them as `formulas.txt`.
         texts: texts to measure on, none of which the programs were fitted on.
         fit_texts: texts that the controls are estimated on, and that tuning reads; as many as the
             fit itself used.
@@ -114,7 +117,7 @@ def replace(
         )
         for given in (corpus(texts, limit), corpus(fit_texts, used))
     )  # fmt: skip
-    config = {
+    config: dict[str, object] = {
         "model": loaded.fingerprint,
         "corpus": measured.corpus["fingerprint"],
         "fit_corpus": fitted.corpus["fingerprint"],
@@ -126,10 +129,18 @@ def replace(
         "alone": list(alone),
         "seed": seed,
     }
+    if programs == EFFECT:
+        config["programs"] = EFFECT
     with ExitStack() as held:
-        chosen = programs_of(programs, loaded, fitted.passages, held, trust=trust)
+        run = None
+        if programs == EFFECT:
+            run = None if out is None else _run(out, config, resume)
+            chosen = _effect(loaded, fitted.passages, seed, run, report)
+        else:
+            chosen = programs_of(programs, loaded, fitted.passages, held, trust=trust)
         _check(loaded, chosen, policy, measured.passages, tune)
-        run = None if out is None else _run(out, config, resume)
+        if run is None and out is not None:
+            run = _run(out, config, resume)
         contenders = untuned(
             loaded, chosen, fitted.passages, seed=seed, random_orders=random_orders, alone=alone
         )
@@ -156,10 +167,25 @@ def replace(
 
 
 def _texts_of(programs: Programs) -> int | None:
-    """How many texts the fit used; None for other plans."""
+    """How many texts the fit used, or is to use; None for other plans."""
+    if programs == EFFECT:
+        return TEXTS
     if not isinstance(programs, str | Path) or Path(programs).is_file():
         return None
     return stored_texts(programs)
+
+
+def _effect(
+    model: "Model", fit: "Sequence[Passage]", seed: int, run: Run | None, report: Reporter
+) -> "dict[HeadId, Program]":
+    """Formulas fitted to the heads' effect, as the run's file has them, with weights as written."""
+    if run is None:
+        return dict(effect_formulas(model, fit, seed=seed, report=report))
+    path = run.folder / FORMULAS
+    if not path.is_file():
+        found = effect_formulas(model, fit, seed=seed, report=report)
+        run.write_text(FORMULAS, "\n\n".join(map(str, found.values())) + "\n")
+    return dict(stored_formulas(path))
 
 
 def _check(
@@ -251,6 +277,11 @@ def talk(
     from headscribe.replacement.curves import count_of
     from headscribe.replacement.plan import Plan
 
+    if programs == EFFECT:
+        raise UsageError(
+            f"expected programs to talk with, got {EFFECT}: replace with them first, then give "
+            f"RUN/{FORMULAS}"
+        )
     loaded = opened_model(model)
     fit = None if fit_texts is None else model_inputs(loaded, corpus(fit_texts)).passages
     with ExitStack() as held:

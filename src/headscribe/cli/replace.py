@@ -29,10 +29,10 @@ def replace(
         str,
         typer.Option(
             "--programs",
-            metavar="RUN|FILE",
+            metavar="RUN|FILE|effect",
             help="The run of a fit, a file of formulas by head, or one of lines "
             "`LAYER.HEAD: PROGRAM`, where PROGRAM is a pattern, a relation, a .py file, zero, "
-            "profile or mean.",
+            "profile or mean; or effect: formulas fitted to do what the heads do.",
         ),
     ],
     text: TextOption = None,
@@ -41,7 +41,7 @@ def replace(
         typer.Option(
             "--fit-text",
             metavar="PATH",
-            help="Texts that the controls are estimated on, and that --tune reads.",
+            help="Texts that the controls are estimated on, effect is fitted on, --tune reads.",
             show_default=False,
         ),
     ] = None,

@@ -5,7 +5,7 @@ the conditional score test of `fitting/selection.py`, none of them nearly the sa
 same turn; after each turn the weights are refitted by cross-entropy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +43,10 @@ class Breadth:
 
 
 def candidates(
-    sample: Sample, breadth: Breadth = Breadth(), device: torch.device | None = None
+    sample: Sample,
+    breadth: Breadth = Breadth(),
+    device: torch.device | None = None,
+    told: Callable[[int, int], None] | None = None,
 ) -> list[tuple[Term, ...]]:
     """Candidate terms of every head with the weights of their joint fit, best first.
 
@@ -51,6 +54,7 @@ def candidates(
         sample: rows of the `fit` texts, with the wide pool and its attributes.
         breadth: how many, and how they are found.
         device: where to compute; the CPU by default.
+        told: hears how many heads are done, and of how many.
     """
     device = device or torch.device("cpu")
     design = Design(sample, device, grown=False)
@@ -60,7 +64,7 @@ def candidates(
         real = torch.from_numpy(sample.attention[head]).to(device)
         return _of_head(design, growth, real, breadth)
 
-    return for_all_heads(work, len(sample.attention))
+    return for_all_heads(work, len(sample.attention), told)
 
 
 def _of_head(

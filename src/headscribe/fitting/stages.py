@@ -56,11 +56,21 @@ def one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def for_all_heads(work: Callable[[int], Result], heads: int) -> list[Result]:
-    """Do the work of every head, several at a time, results in the order of the heads."""
+def for_all_heads(
+    work: Callable[[int], Result], heads: int, told: Callable[[int, int], None] | None = None
+) -> list[Result]:
+    """Do the work of every head, several at a time, results in the order of the heads.
+
+    `told` hears how many heads are done, and of how many.
+    """
     workers = min(len(os.sched_getaffinity(0)), heads)
+    found = []
     with one_torch_thread(), ThreadPoolExecutor(max(workers, 1)) as executor:
-        return list(executor.map(work, range(heads)))
+        for result in executor.map(work, range(heads)):
+            found.append(result)
+            if told is not None:
+                told(len(found), heads)
+    return found
 
 
 def selection_rows(sample: Sample, seed: int, limit: int = SELECTION_ROWS) -> Sample:

@@ -13,7 +13,7 @@ drawn from the untouched model's own predictions (the Fisher information; Amari,
 and to the untouched model: nothing here has seen an altered one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +62,7 @@ def fitted_to_effect(
     rows_per_text: int = 40,
     draws: int = 3,
     seed: int = 0,
+    told: Callable[[int, int], None] | None = None,
 ) -> dict[HeadId, Formula]:
     """Formulas of the best of some terms, with weights fitted to the effect of each head's rows.
 
@@ -75,6 +76,7 @@ def fitted_to_effect(
         rows_per_text: at most so many rows of every text.
         draws: labels drawn for every token.
         seed: chooses rows and labels.
+        told: hears how many heads are done, and of how many.
 
     Raises:
         UsageError: there is no text.
@@ -107,7 +109,7 @@ def fitted_to_effect(
         chosen = (given[k].relation for k in kept)
         return Formula(head.prose, tuple(map(Term, chosen, weights.tolist())))
 
-    return dict(zip(heads, for_all_heads(work, len(heads)), strict=True))
+    return dict(zip(heads, for_all_heads(work, len(heads), told), strict=True))
 
 
 def _eliminated(

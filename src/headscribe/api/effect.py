@@ -1,0 +1,97 @@
+"""Formulas that are made to stand in a head's place, fitted on the spot.
+
+The formulas of a `fit` are made to be read and to agree with a head's attention. These are made to
+do what the head does: many candidate terms are chosen by its attention, and of these the ones stay
+that its effect on the untouched model needs, see `headscribe.replacement.effect`. They keep within
+the bounds of every formula.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from headscribe.api.inputs import Reporter, silent
+from headscribe.core.errors import UsageError
+from headscribe.core.heads import HeadId
+from headscribe.text.splits import bucket_of, split_of
+
+if TYPE_CHECKING:
+    from headscribe.fitting.formula import Formula
+    from headscribe.models.model import Model
+    from headscribe.text.passages import Passage
+
+EFFECT = "effect"
+"""What `replace` is given in place of programs."""
+
+TEXTS = 420
+"""At most so many texts are read."""
+
+ATTENTION_TEXTS, ATTENTION_ROWS = 320, 16
+"""Texts, and rows of each, that candidates are chosen on."""
+
+EFFECT_TEXTS, EFFECT_ROWS = 100, 28
+"""Texts, and rows of each, that the effect is measured on."""
+
+CANDIDATES = 36
+
+
+def effect_formulas(
+    model: "Model",
+    passages: "Sequence[Passage]",
+    *,
+    terms: int = 12,
+    seed: int = 0,
+    report: Reporter = silent,
+) -> "dict[HeadId, Formula]":
+    """Fit a formula to every head's effect; best explained first.
+
+    The texts of the split `select` choose the order, by the IoU of formula and head; the formulas
+    are fitted on the others, without relations that look ahead where the model is causal.
+
+    Args:
+        model: the untouched model.
+        passages: the `fit` texts.
+        terms: at most so many terms a head.
+        seed: chooses rows and labels, and deals the texts.
+        report: hears of the progress.
+
+    Raises:
+        UsageError: too few texts.
+    """
+    from headscribe.fitting.atlas import collect
+    from headscribe.fitting.candidates import Breadth, candidates
+    from headscribe.fitting.sources import attention_items
+    from headscribe.fitting.wide import ATTRIBUTES, wide_pool
+    from headscribe.replacement.agreement import agreement
+    from headscribe.replacement.effect import fitted_to_effect
+
+    ordering = [p for p in passages if split_of(bucket_of(p.group, seed)) == "select"]
+    fitting = [p for p in passages if split_of(bucket_of(p.group, seed)) != "select"]
+    if not ordering or not fitting:
+        raise UsageError(
+            f"expected fit texts of several groups, got {len(passages)} that fall into one split"
+        )
+    provides = frozenset.intersection(*(p.words.provides for p in passages))
+    sample = collect(
+        attention_items(model, fitting[:ATTENTION_TEXTS]),
+        pool=wide_pool(provides, model.visibility(0), look_ahead=not model.is_causal),
+        attributes=ATTRIBUTES,
+        rows_per_text=ATTENTION_ROWS,
+        seed=seed,
+    )
+
+    def told(task: str) -> Callable[[int, int], None]:
+        return lambda done, total: report(task, done, total)
+
+    found = candidates(sample, Breadth(terms=max(CANDIDATES, terms)), told=told("candidate terms"))
+    heads = [HeadId(k // model.heads, k % model.heads) for k in range(len(found))]
+    formulas = fitted_to_effect(
+        model,
+        dict(zip(heads, found, strict=True)),
+        fitting[:EFFECT_TEXTS],
+        terms=terms,
+        rows_per_text=EFFECT_ROWS,
+        seed=seed,
+        told=told("fitting to the effect"),
+    )
+    iou = agreement(model, formulas, ordering)
+    return {head: formulas[head] for head in sorted(formulas, key=lambda one: -iou[one])}
