@@ -20,7 +20,8 @@ from headscribe.api import checkpoint
 from headscribe.api.survey import survey
 from headscribe.models.recorded import Recording
 
-checkpoint.STORE_EVERY, checkpoint.STORE_SHARE = 0.0, 1e9  # the state is on its way to the disk most of the time
+checkpoint.STORE_EVERY = 0.0  # the state is on its way to the disk most of the time
+checkpoint.STORE_SHARE = 1e9
 folder, out, delay = sys.argv[1], sys.argv[2], float(sys.argv[3])
 started = []
 

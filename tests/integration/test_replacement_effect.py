@@ -63,7 +63,7 @@ def test_best_explained_first_and_better_than_uniform() -> None:
     found = effect_formulas(model, texts, terms=3)
     ordering = [p for p in texts if split_of(bucket_of(p.group, 0)) == "select"]
     iou = agreement(model, found, ordering)
-    assert list(iou[head] for head in found) == sorted(iou.values(), reverse=True)
+    assert [iou[head] for head in found] == sorted(iou.values(), reverse=True)
     uniform = agreement(model, {head: Formula("uniform", ()) for head in found}, ordering)
     assert sum(iou.values()) > sum(uniform.values())
     assert max(len(formula.terms) for formula in found.values()) == 3
