@@ -183,6 +183,11 @@ def correlations(
     result: Curves, iou: dict[HeadId, float], profile: dict[HeadId, float]
 ) -> Iterator[str]:
     gain = {head: iou[head] - profile[head] for head in iou}
+    for program in ("formula", "profile", "mean", "zero"):
+        effects = result.alone(program)
+        yield f"{program}: a single head costs {100 * mean(effects):+.2f} % on average"
+    found = result.rank_correlation(result.alone("zero"), "formula")
+    yield f"Spearman of formula's effect of single heads with zero's: {found or 0:+.2f}"
     for program in ("formula", "zero", "mean"):
         for name, score in (("IoU", iou), ("gain", gain)):
             found = result.rank_correlation(score, program)
