@@ -15,14 +15,13 @@ run goes on when the command is given again.
 
 import argparse
 import json
-import os
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from replacement_tuning import Tuning, save, stored, write
 
 from headscribe.core.heads import HeadId
 from headscribe.fitting.atlas import Item, collect
@@ -34,11 +33,10 @@ from headscribe.models.loading import load
 from headscribe.models.model import Model
 from headscribe.replacement.agreement import agreement
 from headscribe.replacement.controls import Profile
-from headscribe.replacement.curves import Contender, Curves, curves
+from headscribe.replacement.curves import Contender, Curves, count_of, curves
 from headscribe.replacement.effect import fitted_to_effect
-from headscribe.replacement.narrowing import Narrowing, narrowed
-from headscribe.replacement.study import beginnings, untuned
-from headscribe.replacement.tuning import Schedule, tune
+from headscribe.replacement.study import untuned
+from headscribe.replacement.tuning import Schedule
 from headscribe.results.run import Run
 from headscribe.text.alignment import align
 from headscribe.text.annotators import annotator
@@ -108,63 +106,6 @@ def formulas_of(
     return stored(path)
 
 
-def narrowed_of(
-    model: Model,
-    terms: dict[HeadId, tuple[Term, ...]],
-    fit: Sequence[Passage],
-    given: argparse.Namespace,
-) -> dict[HeadId, Formula]:
-    """Choose terms in the altered model, or read those of an earlier run."""
-    path = given.out / "narrowed.json"
-    if not path.is_file():
-        turns = Narrowing(terms=given.terms)
-        write(
-            path, narrowed(model, terms, fit[: given.narrow_texts], turns, progress=told("terms"))
-        )
-    return stored(path)
-
-
-def told(name: str) -> Callable[[int, int, float], None]:
-    began = time.monotonic()
-
-    def say(*at: object) -> None:
-        print(name, *at, f"{time.monotonic() - began:.0f} s", file=sys.stderr)
-
-    return say
-
-
-def bettered(
-    model: Model,
-    starts: Mapping[str, Mapping[HeadId, Formula]],
-    texts: Sequence[Passage],
-    given: argparse.Namespace,
-) -> list[Contender]:
-    """Tune formulas and controls, or read those of an earlier run."""
-    schedule, found = Schedule(steps=given.steps), []
-    for name, start in starts.items():
-        path = given.out / f"tuned-{name}.json"
-        if not path.is_file():
-            write(path, tune(model, start, texts, schedule, told(f"tuning {name}")))
-        found.append(Contender(name, stored(path), tuned=True, fractions=(1.0,)))
-    return found
-
-
-def write(path: Path, formulas: Mapping[HeadId, Formula]) -> None:
-    save(path, {str(head): one.to_json() for head, one in formulas.items()})
-
-
-def save(path: Path, document: object) -> None:
-    text = json.dumps(document)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
-
-
-def stored(path: Path) -> dict[HeadId, Formula]:
-    held = json.loads(path.read_text(encoding="utf-8"))
-    return {HeadId.parse(head): Formula.from_json(one) for head, one in held.items()}
-
-
 def table(result: Curves) -> Iterator[str]:
     document = result.document()
     yield f"{document['metric']} untouched: {document['unaltered']:.3f}"
@@ -214,6 +155,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--terms", type=int, default=12)
     parser.add_argument("--annotator", default="plain")
     parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--tune-fractions", type=float, nargs="+", default=[1.0, 0.5, 0.25])
     parser.add_argument("--tune-texts", type=int, default=1000)
     parser.add_argument("--steps", type=int, default=Schedule().steps)
     parser.add_argument("--out", required=True, type=Path)
@@ -260,14 +202,15 @@ def main() -> None:
     alone = [replace(one, random_orders=0, fractions=()) for one in contenders if one.alone]
     single = measure("alone", alone, test[: given.alone_texts])
     print(*correlations(single, iou, profile_iou), sep="\n", flush=True)
-    if given.tune:
-        starts = beginnings(model, formulas, fit + further, Schedule().seed)
-        starts["narrowed"] = narrowed_of(model, terms, fit, given)
-        better = bettered(model, starts, fit + further, given)
-        measure("tuned", better, test)
+    for fraction in given.tune_fractions if given.tune else ():
+        heads = order[: count_of(fraction, len(order))]
+        tuning = Tuning(model, formulas, terms, heads, fit, fit + further, given)
+        starts, better = tuning.starts(), tuning.contenders(fraction)
+        measure(f"tuned{tuning.suffix}", better, test)
         for one in better:
             before, after = (
-                agreement(model, p, select) for p in (starts[one.program], one.programs)
+                agreement(model, {head: held[head] for head in heads}, select)
+                for held in (starts[one.program], one.programs)
             )
             print(f"{one.program}: mean IoU {mean(before):.3f}, tuned {mean(after):.3f}")
     print(f"{time.monotonic() - started:.0f} seconds")
