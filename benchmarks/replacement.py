@@ -202,17 +202,26 @@ def main() -> None:
     alone = [replace(one, random_orders=0, fractions=()) for one in contenders if one.alone]
     single = measure("alone", alone, test[: given.alone_texts])
     print(*correlations(single, iou, profile_iou), sep="\n", flush=True)
-    for fraction in given.tune_fractions if given.tune else ():
+
+    def tuned(fraction: float, *, controls: bool = False) -> None:
         heads = order[: count_of(fraction, len(order))]
         tuning = Tuning(model, formulas, terms, heads, fit, fit + further, given)
-        starts, better = tuning.starts(), tuning.contenders(fraction)
-        measure(f"tuned{tuning.suffix}", better, test)
+        starts = tuning.controls() if controls else tuning.starts()
+        better = tuning.contenders(starts, fraction)
+        measure(f"tuned{'-controls' * controls}{tuning.suffix}", better, test)
         for one in better:
             before, after = (
                 agreement(model, {head: held[head] for head in heads}, select)
                 for held in (starts[one.program], one.programs)
             )
-            print(f"{one.program}: mean IoU {mean(before):.3f}, tuned {mean(after):.3f}")
+            print(
+                f"{one.program}: mean IoU {mean(before):.3f}, tuned {mean(after):.3f}", flush=True
+            )
+
+    if given.tune:
+        for fraction in given.tune_fractions:
+            tuned(fraction)
+        tuned(1.0, controls=True)
     print(f"{time.monotonic() - started:.0f} seconds")
     (given.out / "replacement.json").write_text(json.dumps(documents, indent=1), encoding="utf-8")
 

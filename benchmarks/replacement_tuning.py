@@ -63,12 +63,14 @@ class Tuning:
         return "" if len(self.heads) == len(self.formulas) else f"-{len(self.heads)}-heads"
 
     def starts(self) -> dict[str, Mapping[HeadId, Formula]]:
-        """The formulas, terms chosen in the altered model, and with all heads the controls."""
-        own: dict[HeadId, Formula] = {head: self.formulas[head] for head in self.heads}
-        found: dict[str, Mapping[HeadId, Formula]] = {"formula": own}
-        if not self.suffix:
-            found = beginnings(self.model, own, self.texts, Schedule().seed)
-        return found | {"narrowed": self._narrowed()}
+        """The formulas, and terms chosen in the altered model."""
+        own = {head: self.formulas[head] for head in self.heads}
+        return {"formula": own, "narrowed": self._narrowed()}
+
+    def controls(self) -> dict[str, Mapping[HeadId, Formula]]:
+        """As many random terms, as many offsets."""
+        found = beginnings(self.model, self.starts()["formula"], self.texts, Schedule().seed)
+        return {name: start for name, start in found.items() if name != "formula"}
 
     def _narrowed(self) -> dict[HeadId, Formula]:
         path = self.given.out / f"narrowed{self.suffix}.json"
@@ -78,10 +80,12 @@ class Tuning:
             write(path, narrowed(self.model, terms, texts, turns, progress=told("terms")))
         return stored(path)
 
-    def contenders(self, fraction: float) -> list[Contender]:
+    def contenders(
+        self, starts: Mapping[str, Mapping[HeadId, Formula]], fraction: float
+    ) -> list[Contender]:
         """Tune all, or read those of an earlier run."""
         schedule, found = Schedule(steps=self.given.steps), []
-        for name, start in self.starts().items():
+        for name, start in starts.items():
             path = self.given.out / f"tuned-{name}{self.suffix}.json"
             if not path.is_file():
                 progress = told(f"tuning {name}{self.suffix}")
