@@ -1,6 +1,6 @@
 """What the programs are worth inside the model: replacement curves beside every control.
 
-    python benchmarks/replacement.py MODEL --fit TEXTS --test TEXTS [--tune] --out FOLDER
+    python benchmarks/replacement.py MODEL --fit TEXTS --test TEXTS [--tune 1 0.5 0.25] --out FOLDER
 
 Candidate terms of every head are chosen on the first texts of `--fit` by its attention
 (`headscribe.fitting.candidates`); at most 12 of them stay and are weighed by the effect of the
@@ -154,8 +154,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--max-tokens", type=int, default=160)
     parser.add_argument("--terms", type=int, default=12)
     parser.add_argument("--annotator", default="plain")
-    parser.add_argument("--tune", action="store_true")
-    parser.add_argument("--tune-fractions", type=float, nargs="+", default=[1.0, 0.5, 0.25])
+    parser.add_argument("--tune", type=float, nargs="*", default=[], help="shares of the heads")
+    parser.add_argument("--tune-controls", action="store_true")
     parser.add_argument("--tune-texts", type=int, default=1000)
     parser.add_argument("--steps", type=int, default=Schedule().steps)
     parser.add_argument("--out", required=True, type=Path)
@@ -166,7 +166,7 @@ def main() -> None:
     given = arguments()
     started = time.monotonic()
     model = load(given.model)
-    more = max(0, given.tune_texts - given.fit_texts) if given.tune else 0
+    more = max(0, given.tune_texts - given.fit_texts) if given.tune or given.tune_controls else 0
     start = given.fit_texts + given.select_texts
     train = list(read(given.fit, limit=start + more))
     read_all = passages(model, train, given.max_tokens, given.annotator)
@@ -218,9 +218,9 @@ def main() -> None:
                 f"{one.program}: mean IoU {mean(before):.3f}, tuned {mean(after):.3f}", flush=True
             )
 
-    if given.tune:
-        for fraction in given.tune_fractions:
-            tuned(fraction)
+    for fraction in given.tune:
+        tuned(fraction)
+    if given.tune_controls:
         tuned(1.0, controls=True)
     print(f"{time.monotonic() - started:.0f} seconds")
     (given.out / "replacement.json").write_text(json.dumps(documents, indent=1), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What tuning adds: `benchmarks/replacement.py --tune`."""
+"""What tuning adds: `benchmarks/replacement.py --tune 1 0.5 0.25 --tune-controls`."""
 
 import argparse
 import json
