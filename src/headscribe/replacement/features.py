@@ -53,7 +53,7 @@ class FeatureCache:
     def columns(
         self, relations: Mapping[str, Relation], passage: Passage, visibility: Visibility
     ) -> dict[str, Column]:
-        """The entries of every relation on a passage; the relations are always the same ones."""
+        """The entries of these relations on a passage, of which a first call names all."""
         key = (id(passage), visibility)
         if key in self._kept:
             self._kept.move_to_end(key)
@@ -194,7 +194,8 @@ class Tunable:
         for passage in sample:
             for seen in {self._model.visibility(head.layer) for head in self._terms}:
                 found = self._cache.columns(self._relations, passage, seen)
-                for source, column in found.items():
+                for source in self._relations:
+                    column = found[source]
                     if column.value is not None:
                         square[source] += float((column.value.double() ** 2).sum())
                         count[source] += len(column.value)

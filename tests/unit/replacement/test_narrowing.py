@@ -8,7 +8,7 @@ from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.fitting.formula import Formula, Term
 from headscribe.models.tap import tap
-from headscribe.replacement.features import Tunable
+from headscribe.replacement.features import FeatureCache, Tunable
 from headscribe.replacement.measure import collect, measure
 from headscribe.replacement.narrowing import _RIDGE, Narrowing, drop_costs, narrowed
 from headscribe.replacement.plan import Plan
@@ -68,6 +68,17 @@ def test_watching_changes_no_step():
         assert len(slopes) == 2 * watched
         found.append(tunable.weights.detach().clone())
     assert torch.allclose(*found, atol=1e-5)
+
+
+def test_fewer_terms_share_the_features_of_more():
+    model = tiny("llama")
+    texts = passages(model)
+    cache = FeatureCache()
+    Tunable(candidates(model), model, texts, cache)
+    few = {head: terms[:2] for head, terms in candidates(model).items()}
+    shared, own = Tunable(few, model, texts, cache), Tunable(few, model, texts)
+    assert torch.equal(shared.scale, own.scale)
+    assert _loss(model, texts[0], shared) == pytest.approx(_loss(model, texts[0], own))
 
 
 def test_what_dropping_costs_against_solving_for_the_others():
