@@ -52,7 +52,8 @@ def test_gradients_by_text_are_each_texts_part_of_finite_differences():
 
 
 def _loss(model, text, tunable):
-    with tap(model, None, tunable, batch=(text,), lengths=torch.tensor([len(text)])):
+    lengths = torch.tensor([len(text)])
+    with torch.no_grad(), tap(model, None, tunable, batch=(text,), lengths=lengths):
         logits = model.hf(**model.inputs([text])).logits[0, :-1].double()
     target = torch.from_numpy(np.asarray(text.ids[1:])).long()[:, None]
     return -float(torch.log_softmax(logits, -1).gather(1, target).sum())
