@@ -3,7 +3,7 @@
     python benchmarks/replacement.py MODEL --fit TEXTS --test TEXTS [--tune 1 0.5 0.25] --out FOLDER
 
 Candidate terms of every head are chosen on the first texts of `--fit` by its attention
-(`headscribe.fitting.candidates`); at most 12 of them stay and are weighed by the effect of the
+(`headscribe.replacement.standins`); at most 12 of them stay and are weighed by the effect of the
 head's rows, each head alone in the untouched model (`headscribe.replacement.effect`). With `--tune`
 the weights are tuned with all heads replaced, and, as a contender of its own, the candidates are
 narrowed down in the altered model and then tuned (`headscribe.replacement.narrowing`). Heads are
@@ -24,17 +24,15 @@ import numpy as np
 from replacement_tuning import Tuning, save, stored, write
 
 from headscribe.core.heads import HeadId
-from headscribe.fitting.atlas import Item, collect
-from headscribe.fitting.candidates import Breadth, candidates
+from headscribe.fitting.candidates import Breadth
 from headscribe.fitting.formula import Formula, Term
-from headscribe.fitting.wide import ATTRIBUTES, wide_pool
-from headscribe.models.calls import AttentionCall
 from headscribe.models.loading import load
 from headscribe.models.model import Model
 from headscribe.replacement.agreement import agreement
 from headscribe.replacement.controls import Profile
 from headscribe.replacement.curves import Contender, Curves, count_of, curves
 from headscribe.replacement.effect import fitted_to_effect
+from headscribe.replacement.standins import candidate_terms
 from headscribe.replacement.study import untuned
 from headscribe.replacement.tuning import Schedule
 from headscribe.results.run import Run
@@ -44,27 +42,10 @@ from headscribe.text.corpora import Text, read
 from headscribe.text.passages import Passage
 
 
-class Recorder:
-    """Keeps the attention of every head on one text."""
-
-    def __init__(self) -> None:
-        self.layers: list[np.ndarray] = []
-
-    def observe(self, call: AttentionCall) -> None:
-        self.layers.append(call.probabilities()[0].cpu().numpy().copy())
-
-
 def passages(model: Model, texts: Sequence[Text], tokens: int, tags: str) -> list[Passage]:
     encodings = model.encode([text.text for text in texts], tokens)
     words = annotator(tags).annotate(texts)
     return [align(*three) for three in zip(texts, encodings, words, strict=True)]
-
-
-def items(model: Model, texts: Sequence[Passage]) -> Iterator[Item]:
-    for passage in texts:
-        recorder = Recorder()
-        model.run([passage], recorder)
-        yield passage, np.concatenate(recorder.layers), model.visibility(0)
 
 
 def candidates_of(
@@ -73,17 +54,10 @@ def candidates_of(
     """Choose candidate terms by the heads' attention, or read those of an earlier run."""
     path = given.out / "candidates.json"
     if not path.is_file():
-        seen, causal = model.visibility(0), model.is_causal
-        pool = wide_pool(fit[0].words.provides, seen, look_ahead=not causal)
-        sample = collect(
-            items(model, fit), pool=pool, attributes=ATTRIBUTES, rows_per_text=given.rows
+        found = candidate_terms(
+            model, fit, Breadth(terms=given.candidates), rows_per_text=given.rows
         )
-        every = range(model.layers * model.heads)
-        heads = [str(HeadId(k // model.heads, k % model.heads)) for k in every]
-        found = candidates(sample, Breadth(terms=given.candidates))
-        text = {
-            h: [(t.relation, t.weight) for t in one] for h, one in zip(heads, found, strict=True)
-        }
+        text = {str(h): [(t.relation, t.weight) for t in terms] for h, terms in found.items()}
         save(path, text)
     held = json.loads(path.read_text(encoding="utf-8"))
     return {HeadId.parse(head): tuple(Term(*one) for one in terms) for head, terms in held.items()}
