@@ -57,12 +57,10 @@ def effect_formulas(
     Raises:
         UsageError: too few texts.
     """
-    from headscribe.fitting.atlas import collect
-    from headscribe.fitting.candidates import Breadth, candidates
-    from headscribe.fitting.sources import attention_items
-    from headscribe.fitting.wide import ATTRIBUTES, wide_pool
+    from headscribe.fitting.candidates import Breadth
     from headscribe.replacement.agreement import agreement
     from headscribe.replacement.effect import fitted_to_effect
+    from headscribe.replacement.standins import candidate_terms
 
     ordering = [p for p in passages if split_of(bucket_of(p.group, seed)) == "select"]
     fitting = [p for p in passages if split_of(bucket_of(p.group, seed)) != "select"]
@@ -70,23 +68,21 @@ def effect_formulas(
         raise UsageError(
             f"expected fit texts of several groups, got {len(passages)} that fall into one split"
         )
-    provides = frozenset.intersection(*(p.words.provides for p in passages))
-    sample = collect(
-        attention_items(model, fitting[:ATTENTION_TEXTS]),
-        pool=wide_pool(provides, model.visibility(0), look_ahead=not model.is_causal),
-        attributes=ATTRIBUTES,
-        rows_per_text=ATTENTION_ROWS,
-        seed=seed,
-    )
 
     def told(task: str) -> Callable[[int, int], None]:
         return lambda done, total: report(task, done, total)
 
-    found = candidates(sample, Breadth(terms=max(CANDIDATES, terms)), told=told("candidate terms"))
-    heads = [HeadId(k // model.heads, k % model.heads) for k in range(len(found))]
+    found = candidate_terms(
+        model,
+        fitting[:ATTENTION_TEXTS],
+        Breadth(terms=max(CANDIDATES, terms)),
+        rows_per_text=ATTENTION_ROWS,
+        seed=seed,
+        told=told("candidate terms"),
+    )
     formulas = fitted_to_effect(
         model,
-        dict(zip(heads, found, strict=True)),
+        found,
         fitting[:EFFECT_TEXTS],
         terms=terms,
         rows_per_text=EFFECT_ROWS,

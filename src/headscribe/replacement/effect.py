@@ -23,6 +23,7 @@ from torch import Tensor
 
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
+from headscribe.core.visibility import Visibility
 from headscribe.fitting.atlas import Item, collect
 from headscribe.fitting.features import Sample
 from headscribe.fitting.formula import Formula, Term
@@ -83,19 +84,54 @@ def fitted_to_effect(
     """
     if not passages:
         raise UsageError("expected at least one text to fit weights to, got none")
-    chooser = torch.Generator().manual_seed(seed)
+    alike: dict[Visibility, dict[HeadId, Sequence[Term]]] = {}
+    for head, terms_of in sorted(candidates.items()):
+        alike.setdefault(model.visibility(head.layer), {})[head] = terms_of
+    found: dict[HeadId, Formula] = {}
+    for part in alike.values():
+        before = len(found)
+
+        def said(done: int, _: int, before: int = before) -> None:
+            if told is not None:
+                told(before + done, len(candidates))
+
+        budget = _Budget(share, terms, rows_per_text, draws, seed)
+        found |= _fitted(model, part, passages, budget, said)
+    return dict(sorted(found.items()))
+
+
+@dataclass(frozen=True)
+class _Budget:
+    """What `fitted_to_effect` was asked for."""
+
+    share: float
+    terms: int
+    rows_per_text: int
+    draws: int
+    seed: int
+
+
+def _fitted(
+    model: Model,
+    candidates: Mapping[HeadId, Sequence[Term]],
+    passages: Sequence[Passage],
+    budget: _Budget,
+    told: Callable[[int, int], None],
+) -> dict[HeadId, Formula]:
+    """Fit heads of layers that see the same keys."""
+    chooser = torch.Generator().manual_seed(budget.seed)
     heads = sorted(candidates)
     place = [head.layer * model.heads + head.head for head in heads]
     traced: list[Traced] = []
 
     def items() -> Iterator[Item]:
         for passage in passages:
-            one = trace(model, passage, draws, chooser)
+            one = trace(model, passage, budget.draws, chooser)
             traced.append(Traced(one.attention[:0], one.value, one.pull))
             yield passage, one.attention[place].numpy(), model.visibility(heads[0].layer)
 
     pool = sorted({term.relation for head in heads for term in candidates[head]})
-    sample = collect(items(), pool=pool, rows_per_text=rows_per_text, seed=seed)
+    sample = collect(items(), pool=pool, rows_per_text=budget.rows_per_text, seed=budget.seed)
     columns = _Columns(sample)
 
     def work(n: int) -> Formula:
@@ -105,7 +141,7 @@ def fitted_to_effect(
         start = torch.tensor([term.weight for term in given])
         features = torch.stack([columns.dense(term.relation) for term in given], dim=-1)
         rows = _rows(columns, sample.attention[n], traced, place[n])
-        kept, weights = _eliminated(rows, features, start, share, terms)
+        kept, weights = _eliminated(rows, features, start, budget.share, budget.terms)
         chosen = (given[k].relation for k in kept)
         return Formula(head.prose, tuple(map(Term, chosen, weights.tolist())))
 
