@@ -23,6 +23,11 @@ every claim is compared with, the rest of the catalogue, or a user's own."""
 Lift = Literal["all", "first", "last"]
 """The subwords of a related key word that get the attention: all of them, or one."""
 
+_SHORT, _KEPT = 64, 2048
+"""Predictions of patterns that read positions alone are kept up to these sizes: under 100 MB."""
+
+_alike: dict[tuple[str, Visibility, bytes], Rows] = {}
+
 _NAME = re.compile(r"[A-Za-z0-9_:-]{1,80}")
 
 
@@ -80,6 +85,18 @@ class RelationPattern:
         Raises:
             UsageError: the passage lacks a word field of `needs`, or a value is negative.
         """
+        if len(passage) > _SHORT or self.lift != "all" or not self.relation.of_positions:
+            return self._predicted(passage, visibility)
+        # Texts of one length are alike to it.
+        key = self.relation.source, visibility, passage.is_special.tobytes()
+        known = _alike.get(key)
+        if known is None:
+            if len(_alike) >= _KEPT:
+                _alike.clear()
+            known = _alike[key] = self._predicted(passage, visibility)
+        return known
+
+    def _predicted(self, passage: Passage, visibility: Visibility) -> Rows:
         cells = shared_evaluator(passage, visibility).cells(self.relation)
         if self.lift != "all":
             cells = _one_subword(cells, passage, self.lift)

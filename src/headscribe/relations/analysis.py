@@ -41,6 +41,12 @@ def needs_of(node: Node) -> frozenset[str]:
     return frozenset(field for one in columns for field in ATTRIBUTES[one.name].needs)
 
 
+def of_positions(node: Node) -> bool:
+    """Return whether it reads nothing but where tokens are and which of them are special."""
+    names = {one.name for one in walk(node) if isinstance(one, Column)}
+    return names <= {"index", "is_special"}
+
+
 def atoms_of(node: Node) -> int:
     """Count comparisons, memberships and bare conditions; at least 1."""
     atoms = 0

@@ -41,6 +41,11 @@ class Relation:
         return analysis.needs_of(self.expression)
 
     @cached_property
+    def of_positions(self) -> bool:
+        """It reads nothing but where tokens are and which of them are special."""
+        return analysis.of_positions(self.expression)
+
+    @cached_property
     def atoms(self) -> int:
         """Number of comparisons, memberships and bare conditions; at least 1."""
         return analysis.atoms_of(self.expression)

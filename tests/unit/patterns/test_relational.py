@@ -5,6 +5,8 @@ import pytest
 
 from headscribe.core.errors import UsageError
 from headscribe.core.visibility import CAUSAL, FULL
+from headscribe.patterns import relational
+from headscribe.patterns.registry import registry
 from headscribe.patterns.relational import RelationPattern, relation_pattern
 from headscribe.relations import parse
 from tests.passages import make
@@ -55,6 +57,36 @@ def test_lift_keeps_the_order_of_keys():
     passage = make("happiness a sadnesses", piece=4)
     rows = _pattern("key.index >= 0", "last").predict(passage, FULL)
     assert (np.diff(rows.query * len(passage) + rows.key) > 0).all()
+
+
+@pytest.mark.parametrize("visibility", [FULL, CAUSAL])
+def test_patterns_of_positions_are_remembered_rightly(visibility, monkeypatch):
+    """Whatever was asked before: texts of one length, with and without special tokens."""
+    monkeypatch.setattr(relational, "_KEPT", 40)
+    monkeypatch.setattr(relational, "_alike", {})
+    texts = [
+        make(words, special=special)
+        for words in ("a dog sees a cat .", "my , my , my dog", "one two", "the end of it all .")
+        for special in (True, False)
+    ]
+    of_positions = 0
+    for pattern in registry():
+        if not isinstance(pattern, RelationPattern) or pattern.needs:
+            continue
+        of_positions += pattern.relation.of_positions
+        for text in texts:
+            found, fresh = pattern.predict(text, visibility), pattern._predicted(text, visibility)
+            for name in ("query_ptr", "key", "weight"):
+                np.testing.assert_array_equal(getattr(found, name), getattr(fresh, name))
+    assert of_positions >= 20
+    assert 0 < len(relational._alike) <= 40
+
+
+def test_what_reads_positions_alone():
+    assert parse("distance == 1 and not query.next.is_special").of_positions
+    assert parse("first(key.index >= 0)").of_positions
+    assert not parse("key.is_bos").of_positions
+    assert not parse("distance == 1 and key.is_punct").of_positions
 
 
 def test_a_malformed_relation_names_its_pattern():
