@@ -91,6 +91,15 @@ def test_every_view_opens_and_is_accessible(browser: Any, report: Path, width: i
     closed(reader)
 
 
+def test_without_a_grid_it_opens_on_what_there_is(browser: Any, tmp_path: Path):
+    for made, heading in ((make_replacement, "Proof by replacement"), (make_hints, "Hints")):
+        write_page([made(tmp_path / made.__name__)], tmp_path / "report.html")
+        reader = Reader(browser)
+        reader.open(tmp_path / "report.html")
+        assert heading in reader.heading()
+        closed(reader)
+
+
 def test_from_the_grid_to_a_head_to_its_text_by_mouse(reader: Reader):
     page = reader.page
     page.hover("[data-head='0.0']")

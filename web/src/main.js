@@ -35,6 +35,12 @@ let first = true;
 const main = h('main', { id: 'main', tabindex: -1 });
 const top = h('header', { class: 'top' });
 
+// Where a reader begins: the grid of heads, or what there is instead of it.
+function home(subject) {
+  const grid = subject.runs.some((run) => ['survey', 'fit'].includes(run.kind));
+  return grid ? 'heads' : ['replacement', 'discovery', 'hints'].find((name) => subject[name]) ?? 'heads';
+}
+
 function bar() {
   const subject = subjects[at.subject];
   const entries = Object.entries(VIEWS).filter(([, [title, , shown]]) => title && (!shown || shown(subject)));
@@ -47,7 +53,7 @@ function bar() {
   clear(top,
     h('a', { class: 'skip', href: '#main', onclick: (event) => { event.preventDefault(); main.focus(); } }, 'Skip to the content'),
     h('div', { class: 'bar' },
-      h('a', { ...link(route(at.subject, 'heads')), class: 'brand' }, 'Headscribe'),
+      h('a', { ...link(route(at.subject, home(subject))), class: 'brand' }, 'Headscribe'),
       subjects.length > 1
         ? select('Model', subjects.map((one, i) => [String(i), label(one)]), String(at.subject), (i) => go(route(i, ['head', 'pattern'].includes(at.view) ? PARENT[at.view] : at.view)), { class: 'subject' })
         : null,
@@ -87,12 +93,9 @@ async function draw() {
 
 function visit(address) {
   const [index, view, ...rest] = parse(address);
-  const subject = Number(index);
-  at = {
-    subject: Number.isInteger(subject) && subject >= 0 && subject < subjects.length ? subject : 0,
-    view: Object.hasOwn(VIEWS, view ?? '') ? view : 'heads',
-    rest,
-  };
+  const number = Number(index);
+  const subject = Number.isInteger(number) && number >= 0 && number < subjects.length ? number : 0;
+  at = { subject, view: Object.hasOwn(VIEWS, view ?? '') ? view : home(subjects[subject]), rest };
   draw();
 }
 
