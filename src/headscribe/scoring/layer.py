@@ -110,7 +110,8 @@ class LayerSums:
 
     Attributes:
         total: the sum of every real row, to be checked, `(H, B * T)`.
-        scores: `(H, B, C, V, P)`; `gate`: `(H, B, S, G, P)`.
+        scores: `(H, B, C, V, P)`; `gate`: `(H, B, S, G, P)`; of single texts, float32: those of all
+            layers wait for the end of the batch.
         calibration: `(H, FOLDS, C, V, K, P)`; `classes`: `(H, FOLDS, cells + 1)`.
     """
 
@@ -148,8 +149,8 @@ def score_layer(
     calibration = (heads, FOLDS, len(CALIBRATION_CHANNELS), views, fixed, batch.patterns)
     found = LayerSums(
         np.zeros((heads, batch.content.size), np.float32),
-        np.empty(shape) if score else None,
-        np.empty(gate) if score else None,
+        np.empty(shape, np.float32) if score else None,
+        np.empty(gate, np.float32) if score else None,
         np.zeros(calibration) if calibrate else None,
         np.zeros((heads, FOLDS, cells)) if calibrate else None,
     )
