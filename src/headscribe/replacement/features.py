@@ -17,7 +17,7 @@ from headscribe.models.model import Model
 from headscribe.relations import Evaluator, Relation
 from headscribe.text.passages import Passage
 
-MEMORY = 1 << 30
+MEMORY = 2 << 30
 """Bytes that features are kept in."""
 
 

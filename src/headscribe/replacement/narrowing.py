@@ -48,7 +48,7 @@ class Narrowing:
     steps: int = 60
     watched: int = 50
     rate: float = 0.1
-    memory: int = 2 * MEMORY
+    memory: int = MEMORY
 
 
 def narrowed(
