@@ -278,7 +278,8 @@ def peak_apart(case: Case, number: int) -> float:
 
 def fitted(shape: str, heads: int) -> str:
     """How the memory above the plain pass grows with length, in words."""
-    cases = [Case(shape, 1, length, heads) for length in FITTED]
+    # Two layers: of the last one a survey computes the attention alone.
+    cases = [Case(shape, 2, length, heads) for length in FITTED]
     above = np.array([peak_apart(case, 20) - peak_apart(case, 0) for case in cases])
     length = np.array(FITTED) / 1024
     slope, start = np.polyfit(length, above, 1)

@@ -47,7 +47,7 @@ class Layout:
         qlogq: sum of `q log2 q` of each row, `(U,)`.
         size: entries, `(U,)`; `entry`: where a long row's entries begin.
         groups: view, padded size (0: long rows), first row, last + 1, first entry, `(G, 5)`.
-        place: flat index `(b * T + query) * T + key` of each entry; that of padding is 0.
+        place: flat index `(b * T + query) * T + key` of each entry, unsigned; 0 in padding.
         weight: what is predicted there, 0 in padding.
         chance: entries over the keys that count in the content view, `(U,)`.
         lists: the rows of each (pattern, text), of either view.
@@ -132,6 +132,8 @@ def lay_out(
     place *= width
     place += key[source]
     place[source < 0] = 0
+    if batch * width**2 < 2**32:
+        place = place.astype(np.uint32)
     predicted = weight[source]
     predicted[source < 0] = 0
     qlogq = np.concatenate([part.qlogq for part in found]).astype(np.float32)

@@ -153,7 +153,8 @@ class DensePlaces:
         """Find them."""
         plane = plan.width**2
         between = (heads - 1) * plane  # the planes of the other heads
-        index = batch.layout.place + batch.layout.place // plane * between
+        index = batch.layout.place.astype(np.int64)
+        index += index // plane * between
         size = heads * len(plan.lengths) * plane
         start = batch.sampled.query * plan.width + batch.sampled.text * between
         return cls(

@@ -89,7 +89,7 @@ class CellPlaces:
             query = b * width + np.arange(length)
             keys = np.append(length - 1, sink[sink_of[b] : sink_of[b + 1]])
             special[query, : len(keys)] = query[:, None] * width + keys
-        predicted = batch.layout.place[batch.layout.weight > 0]
+        predicted = batch.layout.place[batch.layout.weight > 0].astype(np.int64)
         cells = np.unique(np.append(predicted, special[special >= 0]))
         cells = cells[row_of[cells // width] < 0]
         offset = np.searchsorted(cells, np.arange(number * width + 1) * width)
@@ -104,7 +104,7 @@ class CellPlaces:
         for begin in range(0, len(index), _PLACED):
             part = slice(begin, begin + _PLACED)
             real = batch.layout.weight[part] > 0
-            index[part][real] = place(batch.layout.place[part][real])
+            index[part][real] = place(batch.layout.place[part][real].astype(np.int64))
         special_at = np.where(special >= 0, place(np.maximum(special, 0)), 0)
         if len(index) > _PLACED:
             give_back()
