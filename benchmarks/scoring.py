@@ -276,19 +276,19 @@ def peak_apart(case: Case, number: int) -> float:
     return float(done.stdout.splitlines()[-1])
 
 
-def fitted(shape: str, heads: int) -> str:
+def fitted(shape: str, heads: int, number: int) -> str:
     """How the memory above the plain pass grows with length, in words."""
     # Two layers: of the last one a survey computes the attention alone.
     cases = [Case(shape, 2, length, heads) for length in FITTED]
-    above = np.array([peak_apart(case, 20) - peak_apart(case, 0) for case in cases])
+    above = np.array([peak_apart(case, number) - peak_apart(case, 0) for case in cases])
     length = np.array(FITTED) / 1024
     slope, start = np.polyfit(length, above, 1)
     rest = above - (start + slope * length)
     share = 1 - (rest**2).sum() / ((above - above.mean()) ** 2).sum()
     found = ", ".join(f"{m:.0f} at {n:,}" for n, m in zip(FITTED, above, strict=True))
     return (
-        f"{shape}, 20 patterns: MB above the plain pass {found} tokens; line {start:.0f} MB + "
-        f"{slope:.1f} MB per 1,024 tokens, R^2 {share:.3f}."
+        f"{shape}, 2 layers, {number} patterns: MB above the plain pass {found} tokens; line "
+        f"{start:.0f} MB + {slope:.1f} MB per 1,024 tokens, R^2 {share:.3f}."
     )
 
 
@@ -317,7 +317,8 @@ def page(
         f"`python benchmarks/scoring.py --rounds {rounds}`: {machine()}. Medians "
         "over rounds of survey / plain in the same round (lowest and highest round in brackets); "
         f"load average at the end {os.getloadavg()[0]:.1f}. Memory: peak above what was resident "
-        "before, MB; that of a survey includes its plan.\n\n"
+        "before, MB; that of a survey includes its plan, and of the last layer the attention "
+        "alone.\n\n"
         "| shape | texts x tokens | layers | plain s | 20 patterns | 100 patterns | "
         "plan of 20 / 100, s | MB plain | MB 20 | MB 100 |\n|---|---|---|---|---|---|---|---|---|"
         "---|\n"
@@ -388,7 +389,7 @@ def main() -> None:
             line[f"mb_{number}"] = f"{peak_apart(case, number):.0f}"
         keep()
     if whole:
-        fits.append(fitted("bert", 12))
+        fits += [fitted("bert", 12, number) for number in PATTERNS]
     print(page(options.rounds, lines, rates, fits))
     keep()
 
