@@ -134,6 +134,7 @@ def replace(
     with ExitStack() as held:
         run = None
         if programs == EFFECT:
+            # Fitting takes long: the run that keeps the formulas is begun before.
             run = None if out is None else _run(out, config, resume)
             chosen = _effect(loaded, fitted.passages, seed, run, report)
         else:

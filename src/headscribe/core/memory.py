@@ -1,6 +1,7 @@
 """Memory that is free but not given back to the system."""
 
 import ctypes
+import sys
 
 
 def give_back() -> None:
@@ -10,6 +11,8 @@ def give_back() -> None:
     from its heap, and what is freed in the middle of a heap stays resident: 100 MB and more after
     the plan of a long text. Elsewhere nothing happens.
     """
+    if sys.platform != "linux":
+        return
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

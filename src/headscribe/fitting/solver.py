@@ -15,6 +15,7 @@ least-squares problem in the rows' Jacobian `p_j (x_j - sum_i p_i x_i)`. Steps t
 objective are damped (Levenberg-Marquardt), so both descend always.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -171,6 +172,47 @@ def row_gradients(
     return rows.sums(jacobian * pull[:, None])
 
 
+def damped_newton(
+    weights: Float[Tensor, " k"],
+    at: Callable[[Tensor], tuple[Tensor, float]],
+    slope: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+    steps: int,
+    tolerance: float,
+    *,
+    damping: float,
+) -> tuple[Float[Tensor, " k"], Tensor, float]:
+    """Lower an objective by Newton steps, each damped until it does.
+
+    Args:
+        weights: where to begin.
+        at: what the weights predict, and the objective there.
+        slope: gradient and curvature, of the weights and what they predict.
+        steps: at most so many.
+        tolerance: stop when a step lowers the objective by less.
+        damping: the share of the curvature's diagonal that is added at first.
+
+    Returns:
+        The weights, what they predict, and the objective.
+    """
+    predicted, value = at(weights)
+    for _ in range(steps):
+        gradient, curvature = slope(weights, predicted)
+        gained = 0.0
+        for _ in range(_ATTEMPTS):
+            damped = curvature + damping * torch.diag(torch.diagonal(curvature))
+            trial = weights - torch.linalg.solve(damped, gradient)
+            tried, tried_value = at(trial)
+            if tried_value < value:
+                gained = value - tried_value
+                weights, predicted, value = trial, tried, tried_value
+                damping = max(damping / 10, 1e-8)
+                break
+            damping = max(damping * 100, 1e-3)
+        if gained < tolerance:
+            break
+    return weights, predicted, value
+
+
 def fit_weights(
     rows: Rows,
     features: Float[Tensor, "N k"],
@@ -205,24 +247,11 @@ def fit_weights(
         predicted = rows.softmax(scaled @ w.to(scaled.dtype))
         return predicted, loss(rows, predicted, real, objective) + ridge * float(w @ w)
 
-    predicted, value = at(weights)
-    damping = 1e-8
-    for _ in range(steps):
+    def slope(w: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor]:
         gradient, curvature = gradient_and_curvature(rows, scaled, predicted, real, objective)
-        gradient, curvature = gradient + 2 * ridge * weights, curvature + penalty
-        gained = 0.0
-        for _ in range(_ATTEMPTS):
-            damped = curvature + damping * torch.diag(torch.diagonal(curvature))
-            trial = weights - torch.linalg.solve(damped, gradient)
-            tried, tried_value = at(trial)
-            if tried_value < value:
-                gained = value - tried_value
-                weights, predicted, value = trial, tried, tried_value
-                damping = max(damping / 10, 1e-8)
-                break
-            damping = max(damping * 100, 1e-3)
-        if gained < tolerance:
-            break
+        return gradient + 2 * ridge * w, curvature + penalty
+
+    weights, predicted, value = damped_newton(weights, at, slope, steps, tolerance, damping=1e-8)
     return Fit(weights / scale.double(), predicted, value)
 
 

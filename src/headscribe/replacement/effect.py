@@ -27,13 +27,12 @@ from headscribe.core.visibility import Visibility
 from headscribe.fitting.atlas import Item, collect
 from headscribe.fitting.features import Sample
 from headscribe.fitting.formula import Formula, Term
-from headscribe.fitting.solver import SMOOTHING
+from headscribe.fitting.solver import SMOOTHING, damped_newton
 from headscribe.fitting.stages import for_all_heads
 from headscribe.models.model import Model
 from headscribe.replacement.trace import Traced, trace
 from headscribe.text.passages import Passage
 
-_ATTEMPTS = 6
 _TINY = 1e-9
 _RIDGE = 1e-4
 
@@ -240,23 +239,14 @@ def _fit(
     spread = _spread(rows, features)
     scaled = features / spread
     weights = start.double() * spread.double()
-    predicted, value = _objective(rows, scaled, weights, share, ridge)
-    damping = 1e-6
-    for _ in range(steps):
-        gradient, curvature = _slope(rows, scaled, predicted, weights, share, ridge)
-        gained = 0.0
-        for _ in range(_ATTEMPTS):
-            damped = curvature + damping * torch.diag(torch.diagonal(curvature))
-            trial = weights - torch.linalg.solve(damped, gradient)
-            tried, tried_value = _objective(rows, scaled, trial, share, ridge)
-            if tried_value < value:
-                gained = value - tried_value
-                weights, predicted, value = trial, tried, tried_value
-                damping = max(damping / 10, 1e-8)
-                break
-            damping = max(damping * 100, 1e-3)
-        if gained < tolerance:
-            break
+
+    def at(w: Tensor) -> tuple[Tensor, float]:
+        return _objective(rows, scaled, w, share, ridge)
+
+    def slope(w: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor]:
+        return _slope(rows, scaled, predicted, w, share, ridge)
+
+    weights, _, _ = damped_newton(weights, at, slope, steps, tolerance, damping=1e-6)
     return weights / spread.double()
 
 

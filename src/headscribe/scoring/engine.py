@@ -39,7 +39,8 @@ CROSS_FIT_TEXTS = 400
 """Corpora of up to so many texts are cross-fitted; larger ones are split."""
 
 KEPT_ENTRIES = 1 << 22
-"""Plans are kept for the second pass while they predict no more than so many cells: 200 MB."""
+"""Plans are kept for the second pass while they predict no more than so many cells together, each
+of which takes some 100 bytes."""
 
 _PlanKey = tuple[tuple[str, ...], Visibility, torch.device]
 

@@ -23,13 +23,8 @@ from headscribe.scoring.threads import share
 FIRST_GAIN = SCORE_CHANNELS.index("paired_texts")
 
 
-class HeadValues(Protocol):
-    """The probabilities of one layer on one batch, as the loops look them up."""
-
-    @property
-    def heads(self) -> int:
-        """Heads of the layer."""
-        ...
+class Places(Protocol):
+    """Where things stand in a head's values, the same in every layer."""
 
     @property
     def index(self) -> Int[np.ndarray, " E"]:
@@ -39,6 +34,20 @@ class HeadValues(Protocol):
     @property
     def start(self) -> Int[np.ndarray, " R"]:
         """Where each sampled row begins in a head's values."""
+        ...
+
+
+class HeadValues(Protocol):
+    """The probabilities of one layer on one batch, as the loops look them up."""
+
+    @property
+    def heads(self) -> int:
+        """Heads of the layer."""
+        ...
+
+    @property
+    def places(self) -> Places:
+        """Where what is looked up stands."""
         ...
 
     def read(self, head: int, real: Float[np.ndarray, "readings B*T"]) -> Float[np.ndarray, " n"]:
@@ -214,10 +223,10 @@ def _score_head(
     found.total[head] = real[reading.TOTAL]
     rows.score_rows(
         line, layout.groups, layout.query, layout.qlogq, layout.size, layout.entry,
-        values.index, layout.weight, layout.chance, real, batch.content.reshape(-1),
+        values.places.index, layout.weight, layout.chance, real, batch.content.reshape(-1),
         room.buffers[0], room.rows,
     )  # fmt: skip
-    placed = (line, values.start, sampled.text, sampled.cell, batch.lengths, batch.fold)
+    placed = (line, values.places.start, sampled.text, sampled.cell, batch.lengths, batch.fold)
     if found.classes is not None:
         profiles.add_classes(*placed, found.classes[head])
     if compared is not None:

@@ -133,6 +133,7 @@ class Questions:
         query: the query word, `(I,)`; `answers`: the words that are right, filled up with -1,
             `(I, most)`.
         word: the word of each token, -1 for none, `(T,)`; `words`: their number.
+        causal: words behind the query may not be chosen.
     """
 
     key: tuple[tuple[str, str], ...]

@@ -164,16 +164,6 @@ class CellValues:
         """Heads of the layer."""
         return self.query.shape[2]
 
-    @property
-    def index(self) -> Int[np.ndarray, " E"]:
-        """Where each entry of the layout stands in a head's values."""
-        return self.places.index
-
-    @property
-    def start(self) -> Int[np.ndarray, " R"]:
-        """Where each sampled row begins in a head's values."""
-        return self.places.start
-
     def read(self, head: int, real: Float[np.ndarray, "readings B*T"]) -> Float[np.ndarray, " n"]:
         """A head's values, and what is to be known of its rows."""
         places, batch = self.places, self.batch
@@ -233,16 +223,6 @@ class BlockValues:
     def heads(self) -> int:
         """Heads of the layer."""
         return len(self.values)
-
-    @property
-    def index(self) -> Int[np.ndarray, " E"]:
-        """Where each entry of the layout stands in a head's values."""
-        return self.places.index
-
-    @property
-    def start(self) -> Int[np.ndarray, " R"]:
-        """Where each sampled row begins in a head's values."""
-        return self.places.start
 
     def read(self, head: int, real: Float[np.ndarray, "readings B*T"]) -> Float[np.ndarray, " n"]:
         """A head's values, and what is to be known of its rows."""
