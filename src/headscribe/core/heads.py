@@ -19,6 +19,24 @@ class HeadId(NamedTuple):
     head: int
 
     @classmethod
+    def of(cls, head: "str | tuple[int, int]") -> Self:
+        """A head as people write it: `"7.10"`, `"L7H10"`, `(7, 10)`, or a `HeadId`.
+
+        >>> HeadId.of("L7H10") == HeadId.of("7.10") == HeadId.of((7, 10)) == HeadId(7, 10)
+        True
+
+        Raises:
+            UsageError: it is none of these.
+        """
+        if isinstance(head, str):
+            return cls.parse(head)
+        pair = tuple(head) if isinstance(head, (tuple, list)) else ()
+        # A bool is an int, and NumPy's integers are not: ask for what can be an index.
+        if len(pair) == 2 and all(hasattr(n, "__index__") and n >= 0 for n in pair):
+            return cls(int(pair[0]), int(pair[1]))
+        raise UsageError(f"expected a head such as 7.10, L7H10 or (7, 10), got {head!r}")
+
+    @classmethod
     def parse(cls, text: str) -> Self:
         """Read `7.10` or `L7H10`.
 
@@ -27,7 +45,7 @@ class HeadId(NamedTuple):
         """
         match = _SHORT.fullmatch(text.strip()) or _PROSE.fullmatch(text.strip())
         if match is None:
-            raise UsageError(f"expected a head as LAYER.HEAD such as 7.10, got {text!r}")
+            raise UsageError(f"expected a head such as 7.10 or L7H10, got {text!r}")
         return cls(int(match[1]), int(match[2]))
 
     @property
