@@ -1,7 +1,7 @@
 """The name of an attention head."""
 
 import re
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from headscribe.core.errors import UsageError
 
@@ -19,7 +19,7 @@ class HeadId(NamedTuple):
     head: int
 
     @classmethod
-    def of(cls, head: "str | tuple[int, int]") -> Self:
+    def of(cls, head: "str | tuple[int, int]") -> "HeadId":
         """A head as people write it: `"7.10"`, `"L7H10"`, `(7, 10)`, or a `HeadId`.
 
         >>> HeadId.of("L7H10") == HeadId.of("7.10") == HeadId.of((7, 10)) == HeadId(7, 10)
@@ -37,7 +37,7 @@ class HeadId(NamedTuple):
         raise UsageError(f"expected a head such as 7.10, L7H10 or (7, 10), got {head!r}")
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: str) -> "HeadId":
         """Read `7.10` or `L7H10`.
 
         Raises:

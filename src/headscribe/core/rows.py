@@ -1,7 +1,7 @@
 """Predicted attention in compressed sparse rows."""
 
 from dataclasses import dataclass
-from typing import Literal, Self, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -39,7 +39,7 @@ class Rows:
         key: Int[np.ndarray, " n"],
         length: int,
         weight: Float[np.ndarray, " n"] | None = None,
-    ) -> Self:
+    ) -> "Rows":
         """Make rows of (query, key) cells in any order; weights (default 1) are normalised by row.
 
         Cells that occur twice are added; cells of weight 0 are dropped.
@@ -65,7 +65,7 @@ class Rows:
         return cls(pointer, cell % max(length, 1), (value / total[row]).astype(np.float32))
 
     @classmethod
-    def from_dense(cls, matrix: Attention) -> Self:
+    def from_dense(cls, matrix: Attention) -> "Rows":
         """Make rows of a matrix of non-negative scores; rows that sum to 0 stay uncovered.
 
         Raises:
@@ -80,7 +80,7 @@ class Rows:
         return cls.from_cells(query, key, len(matrix), matrix[query, key].astype(np.float64))
 
     @classmethod
-    def empty(cls, length: int) -> Self:
+    def empty(cls, length: int) -> "Rows":
         """Rows that cover nothing."""
         nothing = np.zeros(0, np.int64)
         return cls.from_cells(nothing, nothing, length)
@@ -107,7 +107,7 @@ class Rows:
         matrix[self.query, self.key] = self.weight
         return matrix
 
-    def visible(self, visibility: Visibility) -> Self:
+    def visible(self, visibility: Visibility) -> "Rows":
         """Drop the keys that the layer cannot see and renormalise what is left of each row."""
         query = self.query
         keep = visibility.admits(query, self.key, self.length)
@@ -115,13 +115,13 @@ class Rows:
             return self
         return self.from_cells(query[keep], self.key[keep], self.length, self.weight[keep])
 
-    def only(self, keep: TokenFlags) -> Self:
+    def only(self, keep: TokenFlags) -> "Rows":
         """Keep the rows that `keep` marks; the others become uncovered."""
         query = self.query
         entry = np.asarray(keep, bool)[query]
         return self.from_cells(query[entry], self.key[entry], self.length, self.weight[entry])
 
-    def otherwise(self, other: "Rows") -> Self:
+    def otherwise(self, other: "Rows") -> "Rows":
         """These rows, and where they are uncovered those of `other`."""
         if other.length != self.length:
             raise UsageError(f"expected rows of length {self.length}, got {other.length}")
@@ -134,7 +134,7 @@ class Rows:
             np.concatenate([self.weight, other.weight[entry]]),
         )
 
-    def filled(self, policy: RowPolicy, visibility: Visibility) -> Self:
+    def filled(self, policy: RowPolicy, visibility: Visibility) -> "Rows":
         """Apply a row policy to the uncovered rows.
 
         `exclude` leaves them uncovered; `sink` puts all weight on the first visible key, `self` on
@@ -154,7 +154,7 @@ class Rows:
             query, key = row, visibility.first(self.length)[row]
         return self.otherwise(self.from_cells(query, key, self.length))
 
-    def prefix(self, length: int) -> Self:
+    def prefix(self, length: int) -> "Rows":
         """The first `length` rows, restricted to the first `length` keys without renormalising."""
         end = self.query_ptr[length]
         keep = self.key[:end] < length

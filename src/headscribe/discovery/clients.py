@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from headscribe.core.errors import RunError, UsageError
 
@@ -42,6 +42,7 @@ class Price:
         return (self.input * input_tokens + self.output * output_tokens) / 1e6
 
 
+@runtime_checkable
 class Client(Protocol):
     """Answers prompts.
 

@@ -1,6 +1,6 @@
 """Code of a proposal: what all kinds have in common, and why one cannot be tried."""
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -30,6 +30,7 @@ class FailedError(RunError):
         self.failure = failure
 
 
+@runtime_checkable
 class Candidate(Protocol):
     """Code of a proposal, ready to be scored.
 

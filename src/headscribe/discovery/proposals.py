@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal, NoReturn, Self
+from typing import Annotated, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -52,7 +52,7 @@ class Code(_Part):
     program: Annotated[str, Field(max_length=20_000)] = ""
 
     @model_validator(mode="after")
-    def _one_of_them(self) -> Self:
+    def _one_of_them(self) -> "Code":
         if self.kind == "relations" and not self.relations:
             raise ValueError("kind is relations, but there are none")
         if self.kind == "python" and not self.program.strip():

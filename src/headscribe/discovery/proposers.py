@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from headscribe.discovery.clients import prompt_key
 from headscribe.discovery.evidence import TOKENS, evidence
@@ -31,6 +31,7 @@ class Answer:
     source: str
 
 
+@runtime_checkable
 class Proposer(Protocol):
     """Proposes code for a head, round by round; reads nothing but the `fit` split.
 

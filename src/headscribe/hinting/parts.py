@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from headscribe.hinting.answering import Answer, State
 from headscribe.hinting.reading import Reading
 
 
+@runtime_checkable
 class Parts(Protocol):
     """Keeps finished batches; `headscribe.results.run.Run` does, on disk."""
 

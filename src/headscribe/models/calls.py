@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -147,6 +147,7 @@ class AttentionCall:
         return self._invocation
 
 
+@runtime_checkable
 class Observer(Protocol):
     """Reads the attention of each layer while it exists."""
 
@@ -155,6 +156,7 @@ class Observer(Protocol):
         ...
 
 
+@runtime_checkable
 class Substitution(Protocol):
     """Puts other attention in the place of some heads' own, after the softmax, before the values.
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from zipfile import BadZipFile
 
 import numpy as np
@@ -49,6 +49,7 @@ class RecordedCall:
         return self.attention
 
 
+@runtime_checkable
 class RecordedObserver(Protocol):
     """What can read a recording."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ Handler = Callable[[Invocation], Tensor]
 """Computes a layer's output, shape `(B, Tq, H, D)`, from the arguments of its attention call."""
 
 
+@runtime_checkable
 class Tappable(Protocol):
     """What `tap` needs to know of a model."""
 

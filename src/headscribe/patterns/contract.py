@@ -1,6 +1,6 @@
 """What a pattern is: the protocol that relations, Python programs and baselines implement."""
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from headscribe.core.rows import Rows
 from headscribe.core.visibility import Visibility
@@ -10,6 +10,7 @@ Family = Literal["positional", "lexical", "syntactic", "sink", "custom"]
 """What a pattern reads: offsets, the tokens themselves, the parse, sinks; or a user's own."""
 
 
+@runtime_checkable
 class Pattern(Protocol):
     """A function from a passage to predicted attention, with what a reader must know about it.
 

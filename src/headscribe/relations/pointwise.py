@@ -1,6 +1,6 @@
 """The value of an expression for given pairs of tokens, by broadcasting."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
@@ -29,6 +29,7 @@ Array = Shaped[np.ndarray, "..."]
 Index = Int[np.ndarray, "..."]
 
 
+@runtime_checkable
 class Scope(Protocol):
     """What pointwise evaluation needs to know of a passage.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, get_args
+from typing import Protocol, get_args, runtime_checkable
 
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
@@ -24,6 +24,7 @@ Program = Pattern | Zero
 """What may stand in a head's place: any pattern (formula, relation, control), or silence."""
 
 
+@runtime_checkable
 class Replaceable(Protocol):
     """What a plan needs to know of a model."""
 

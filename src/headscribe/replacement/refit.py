@@ -5,7 +5,7 @@ Here each layer is fitted to what its heads do when all layers before it are rep
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from headscribe.replacement.plan import Plan, Program
 from headscribe.text.passages import Passage
 
 
+@runtime_checkable
 class Fitter(Protocol):
     """Fits programs to heads of one layer."""
 

@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 import numpy as np
 
@@ -182,7 +181,7 @@ class Child:
     reply: int
     _end: tuple[int, int] | None = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Child":
         return self
 
     def __exit__(

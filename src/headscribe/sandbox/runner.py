@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from headscribe.core.arrays import Attention
 from headscribe.sandbox.encoding import columns
@@ -58,6 +58,7 @@ class Outcome:
         return cls(tuple(r if isinstance(r, Failure) else judged(r) for r in results))
 
 
+@runtime_checkable
 class Runner(Protocol):
     """Runs a program, `def attention(p) -> array (T, T)`, on passages."""
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from headscribe.core.arrays import Attention
 from headscribe.core.errors import RunError
@@ -110,7 +110,7 @@ class Sandbox:
         """End the sandbox's processes."""
         self._zygote.close()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Sandbox":
         return self
 
     def __exit__(

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -23,6 +23,7 @@ from headscribe.scoring.threads import share
 FIRST_GAIN = SCORE_CHANNELS.index("paired_texts")
 
 
+@runtime_checkable
 class Places(Protocol):
     """Where things stand in a head's values, the same in every layer."""
 
@@ -37,6 +38,7 @@ class Places(Protocol):
         ...
 
 
+@runtime_checkable
 class HeadValues(Protocol):
     """The probabilities of one layer on one batch, as the loops look them up."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -12,6 +12,7 @@ from headscribe.scoring.observer import LayerAttention, LayerObserver
 from headscribe.text.passages import Passage
 
 
+@runtime_checkable
 class Source(Protocol):
     """A model or a recording: what shows the attention of texts, layer by layer."""
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
 
+@runtime_checkable
 class LayerAttention(Protocol):
     """One layer's attention on one batch."""
 
@@ -21,6 +22,7 @@ class LayerAttention(Protocol):
         ...
 
 
+@runtime_checkable
 class LayerObserver(Protocol):
     """Reads the attention of each layer while it exists."""
 

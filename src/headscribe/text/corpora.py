@@ -7,7 +7,7 @@ from functools import cached_property
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from headscribe.core.assets import asset
 from headscribe.core.errors import UsageError
@@ -90,6 +90,7 @@ def _file(path: str | os.PathLike[str]) -> Path:
     return asset("samples") / "stories.jsonl" if path == SAMPLES else Path(path)
 
 
+@runtime_checkable
 class DatasetLike(Protocol):
     """What is asked of a Hugging Face data set: the names of its columns, and rows."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 from headscribe.core.errors import UsageError
 from headscribe.text.corpora import Corpus, Text
@@ -24,7 +24,7 @@ class Gold:
     cacheable: bool = False
 
     @classmethod
-    def of(cls, corpus: Corpus) -> Self:
+    def of(cls, corpus: Corpus) -> "Gold":
         """The gold annotation of `corpus`, with the fields that all its texts have.
 
         Raises:

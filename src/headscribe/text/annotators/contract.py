@@ -1,12 +1,13 @@
 """What an annotator is."""
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from headscribe.text.corpora import Text
 from headscribe.text.passages import Words
 
 
+@runtime_checkable
 class Annotator(Protocol):
     """A function from texts to words, with what a cache and a reader must know about it.
 
