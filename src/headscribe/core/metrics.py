@@ -76,14 +76,14 @@ def metric(name: str) -> Metric:
 
 
 def sae(
-    overlap: Float[np.ndarray, "..."], row_sum: Float[np.ndarray, "..."] | float = 1.0
+    overlap: Float[np.ndarray, "..."] | float, row_sum: Float[np.ndarray, "..."] | float = 1.0
 ) -> Float[np.ndarray, "..."]:
     """Sum of absolute errors from the overlap, `P + 1 - 2 m`."""
     return np.asarray(row_sum + 1 - 2 * overlap)
 
 
 def iou(
-    overlap: Float[np.ndarray, "..."],
+    overlap: Float[np.ndarray, "..."] | float,
     rows: Float[np.ndarray, "..."] | float,
     row_sum: Float[np.ndarray, "..."] | float | None = None,
 ) -> Float[np.ndarray, "..."]:

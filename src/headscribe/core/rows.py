@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Num
 
 from headscribe.core.arrays import Attention, PairFlags, TokenFlags
 from headscribe.core.errors import UsageError
@@ -28,7 +28,7 @@ class Rows:
         weight: the weight of each entry, in (0, 1].
     """
 
-    query_ptr: Int[np.ndarray, " T+1"]
+    query_ptr: Int[np.ndarray, " T_ends"]
     key: Int[np.ndarray, " nnz"]
     weight: Float[np.ndarray, " nnz"]
 
@@ -65,7 +65,7 @@ class Rows:
         return cls(pointer, cell % max(length, 1), (value / total[row]).astype(np.float32))
 
     @classmethod
-    def from_dense(cls, matrix: Attention) -> "Rows":
+    def from_dense(cls, matrix: Num[np.ndarray, "..."]) -> "Rows":
         """Make rows of a matrix of non-negative scores; rows that sum to 0 stay uncovered.
 
         Raises:
@@ -134,7 +134,7 @@ class Rows:
             np.concatenate([self.weight, other.weight[entry]]),
         )
 
-    def filled(self, policy: RowPolicy, visibility: Visibility) -> "Rows":
+    def filled(self, policy: str, visibility: Visibility) -> "Rows":
         """Apply a row policy to the uncovered rows.
 
         `exclude` leaves them uncovered; `sink` puts all weight on the first visible key, `self` on

@@ -43,8 +43,8 @@ class Visibility:
         self, query: Int[np.ndarray, "..."], key: Int[np.ndarray, "..."], length: int
     ) -> Bool[np.ndarray, "..."]:
         """Whether each pair of `query` and `key` (which broadcast) is visible."""
-        visible: Bool[np.ndarray, "..."] = key >= self.first(length)[query]
-        return visible & (key <= self.last(length)[query])
+        visible = (key >= self.first(length)[query]) & (key <= self.last(length)[query])
+        return np.asarray(visible)
 
     def dense(self, length: int) -> PairFlags:
         """The mask as a matrix, shape `(T, T)`; true where the key is visible."""

@@ -68,7 +68,7 @@ class Words:
 class Ragged:
     """Lists of integers of different lengths, one a row: `index[ptr[i]:ptr[i + 1]]`."""
 
-    ptr: Int[np.ndarray, " N+1"]
+    ptr: Int[np.ndarray, " N_ends"]
     index: Int[np.ndarray, " nnz"]
 
     @classmethod

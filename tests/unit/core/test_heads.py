@@ -29,10 +29,10 @@ def test_heads_sort_by_layer_then_head() -> None:
 def test_heads_as_people_write_them(head: object) -> None:
     if isinstance(head, np.ndarray):
         head = tuple(head)
-    assert HeadId.of(head) == (7, 10)  # type: ignore[arg-type]
+    assert HeadId.of(head) == (7, 10)
 
 
 @pytest.mark.parametrize("head", [7, 7.10, (7,), (7, 1, 0), (7, -1), (7, 1.5), None, {7, 10}])
 def test_other_things_are_no_heads(head: object) -> None:
     with pytest.raises(UsageError, match=r"7\.10, L7H10 or \(7, 10\), got"):
-        HeadId.of(head)  # type: ignore[arg-type]
+        HeadId.of(head)
