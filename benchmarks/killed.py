@@ -27,10 +27,10 @@ PROGRAM = """
 import os, signal, sys, threading, time
 from pathlib import Path
 import headscribe as hs
-from headscribe.api import checkpoint
 from headscribe.api.survey import survey
+from headscribe.results import run
 
-checkpoint.STORE_EVERY, checkpoint.STORE_SHARE = 0.0, 1e9
+run.KEEP_EVERY, run.KEEP_SHARE = 0.0, 1e9
 engine, pipeline, texts, out, delay = sys.argv[1:6]
 started = []
 
@@ -42,7 +42,7 @@ def report(*_):
 
 survey(
     hs.load("bundled:stories", device="cpu"), texts, annotator=pipeline, out=out, engine=engine,
-    workers=1, token_budget=256, max_tokens=48, report=report,
+    workers=1, token_budget=256, max_tokens=48, on_progress=report,
     resume=os.path.exists(os.path.join(out, "run.json")),
 )
 print(time.perf_counter() - started[0] if started else 0.0, flush=True)
@@ -74,8 +74,8 @@ def stage(folder: Path) -> str:
         return "complete"
     if run.manifest["tables"]:
         return "writing tables"
-    parts = len(list((folder / "parts").glob("*.parquet"))) if (folder / "parts").is_dir() else 0
-    return f"{parts} parts" if parts else "state" * (folder / "state.npz").is_file() or "no sums"
+    parts = len(list((folder / "stages").glob("shard-*.parquet")))
+    return f"{parts} parts" if parts else "state" * run.has_kept("sums.unfinished") or "no sums"
 
 
 def left_over(folder: Path) -> list[str]:

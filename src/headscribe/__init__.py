@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from headscribe.api.record import record
     from headscribe.api.replace import replace
     from headscribe.api.survey import Survey, survey
+    from headscribe.api.views import View, report
+    from headscribe.api.views import open_run as open
     from headscribe.core.errors import HeadscribeError, RunError, UsageError
     from headscribe.core.heads import HeadId
     from headscribe.models.loading import load
@@ -33,14 +35,17 @@ _HOME = {
     "RunError": "headscribe.core.errors",
     "Survey": "headscribe.api.survey",
     "UsageError": "headscribe.core.errors",
+    "View": "headscribe.api.views",
     "corpus": "headscribe.api.inputs",
     "discover": "headscribe.api.discover",
     "fit": "headscribe.api.fit",
     "hints": "headscribe.api.hints",
     "load": "headscribe.models.loading",
+    "open": "headscribe.api.views:open_run",
     "pattern": "headscribe.patterns.registry",
     "record": "headscribe.api.record",
     "replace": "headscribe.api.replace",
+    "report": "headscribe.api.views",
     "survey": "headscribe.api.survey",
     "write_recording": "headscribe.models.recorded",
 }
@@ -52,14 +57,17 @@ __all__ = [
     "RunError",
     "Survey",
     "UsageError",
+    "View",
     "corpus",
     "discover",
     "fit",
     "hints",
     "load",
+    "open",
     "pattern",
     "record",
     "replace",
+    "report",
     "survey",
     "write_recording",
 ]
@@ -69,7 +77,8 @@ def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module 'headscribe' has no attribute {name!r}")
     # Importing the submodule `headscribe.api.survey` does not bind `headscribe.survey`.
-    value = getattr(import_module(_HOME[name]), name)
+    module, _, called = _HOME[name].partition(":")
+    value = getattr(import_module(module), called or name)
     globals()[name] = value
     return value
 

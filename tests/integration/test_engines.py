@@ -89,10 +89,10 @@ def test_the_sharding_does_not_matter(
     seen: list[tuple[str, int, int]] = []
     many = survey(
         recording, out=tmp_path / "sharded", token_budget=30, engine="ray",
-        report=lambda *done: seen.append(done),
+        on_progress=lambda *done: seen.append(done),
     )  # fmt: skip
     same(alone, many)
-    assert not (many.run.folder / "parts").exists()
+    assert not (many.run.folder / "stages").exists()
     total = 40 if large else 80
     assert seen[-1] == ("scoring", total, total)
     assert [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
@@ -187,10 +187,10 @@ def test_a_damaged_part_a_lost_shard_and_errors_are_said(
     sharded_survey(monkeypatch, 1, lambda job, rows: here(job, rows[1:]))
     with pytest.raises(RunError, match=r"1 of 4 shards came back without sums; --resume"):
         survey(recording, out=tmp_path / "lost", token_budget=30, engine="ray")
-    part = next((tmp_path / "lost" / "parts").iterdir())
+    part = next((tmp_path / "lost" / "stages").iterdir())
     part.write_bytes(part.read_bytes()[:-20])
     sharded_survey(monkeypatch, 1)
-    with pytest.raises(RunError, match="is damaged: remove it and resume"):
+    with pytest.raises(RunError, match="is damaged: remove it and --resume"):
         survey(recording, out=tmp_path / "lost", token_budget=30, engine="ray", resume=True)
     part.unlink()
     survey(recording, out=tmp_path / "lost", token_budget=30, engine="ray", resume=True)

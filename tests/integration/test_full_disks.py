@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from headscribe.api import checkpoint
 from headscribe.api.survey import survey
 from headscribe.core.errors import RunError
 from headscribe.models.recorded import Recording, write_recording
+from headscribe.results import run as runs
 from headscribe.results.run import Run
 from tests.unit.scoring.synthetic import Made, passage
 
@@ -37,11 +37,11 @@ def test_a_full_disk_is_said_and_resumed_from(
     recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It fills up before the run, at the first store of the sums, and at the tables."""
-    monkeypatch.setattr(checkpoint, "STORE_EVERY", 0.0)
+    monkeypatch.setattr(runs, "KEEP_EVERY", 0.0)
     out, chosen = tmp_path / "run", ["self", "next"]
     with full_disk(10), pytest.raises(RunError, match=r"cannot write .*run.json: File too large"):
         survey(recording, patterns=chosen, out=out)
-    sums = r"cannot write .*state.npz: File too large"
+    sums = r"cannot write .*sums.unfinished.npz: File too large"
     with full_disk(20_000), pytest.raises(RunError, match=sums):
         survey(recording, patterns=chosen, out=out)
     write = Run.write_table

@@ -16,12 +16,12 @@ PROGRAM = """
 import os, signal, sys, threading
 from pathlib import Path
 import headscribe as hs
-from headscribe.api import checkpoint
 from headscribe.api.survey import survey
 from headscribe.models.recorded import Recording
+from headscribe.results import run
 
-checkpoint.STORE_EVERY = 0.0  # the state is on its way to the disk most of the time
-checkpoint.STORE_SHARE = 1e9
+run.KEEP_EVERY = 0.0  # the state is on its way to the disk most of the time
+run.KEEP_SHARE = 1e9
 folder, out, delay = sys.argv[1], sys.argv[2], float(sys.argv[3])
 started = []
 
@@ -31,7 +31,8 @@ def report(stage, done, total):
         started[0].start()
 
 survey(
-    Recording(Path(folder)), out=out, token_budget=12, report=report, resume=os.path.exists(out)
+    Recording(Path(folder)), out=out, token_budget=12, on_progress=report,
+    resume=os.path.exists(out),
 )
 for timer in started:
     timer.cancel()

@@ -1,56 +1,40 @@
 """What an interrupted survey goes on from: its sums, stored now and then and when it stops."""
 
-import time
 from typing import TYPE_CHECKING
 
-from headscribe.api.inputs import Reporter
+from headscribe.api.inputs import Inputs
 from headscribe.core.errors import HeadscribeError
-from headscribe.results.run import Run
+from headscribe.core.progress import OnProgress
+from headscribe.results.run import STAGES, Run, Unfinished
 
 if TYPE_CHECKING:
     from headscribe.scoring.engine import Engine, Progress
 
-STORE_EVERY = 10.0
-"""Least seconds between two stores of an unfinished survey's sums."""
 
-STORE_SHARE = 0.01
-"""The share of a survey's time that stores may take: large sums are stored less often."""
+def run_stored(
+    engine: "Engine", inputs: Inputs, run: Run, workers: int | None, on_progress: OnProgress
+) -> "Progress":
+    """All sums of a survey; stored now and then, and when something stops it."""
+    from headscribe.scoring.state import arrays_of, progress_of
 
-
-def run_stored(engine: "Engine", progress: "Progress", run: Run, report: Reporter) -> None:
-    """Run to the end; store the sums now and then, and when something stops the run."""
     total = engine.total_texts()
-    due = time.monotonic() + STORE_EVERY
 
-    def after_batch(now: "Progress", done: int) -> None:
-        nonlocal due
-        report("scoring", done, total)
-        began = time.monotonic()
-        if began > due:
-            _store(run, now)
-            ended = time.monotonic()
-            due = ended + max(STORE_EVERY, (ended - began) / STORE_SHARE)
+    def compute(unfinished: Unfinished) -> "Progress":
+        kept = unfinished.read()
+        heads = engine.source.layers * engine.source.heads
+        progress = engine.start() if kept is None else progress_of(kept, heads, run.folder / STAGES)
 
-    try:
-        engine.run(progress, after_batch)
-    except (KeyboardInterrupt, HeadscribeError):
-        if progress.whole:
-            _store(run, progress)
-        raise
+        def after_batch(now: "Progress", done: int) -> None:
+            on_progress("scoring", done, total)
+            unfinished.keep(lambda: arrays_of(now))
 
+        with inputs.completing(engine.order(progress), workers, on_progress) as engine.complete:
+            try:
+                engine.run(progress, after_batch)
+            except (KeyboardInterrupt, HeadscribeError):
+                if progress.whole:  # else a batch is counted in part: the last store stands
+                    unfinished.keep(lambda: arrays_of(progress), now=True)
+                raise
+        return progress
 
-def _store(run: Run, progress: "Progress") -> None:
-    from headscribe.scoring.state import arrays_of
-
-    run.write_state(arrays_of(progress))
-
-
-def restored(engine: "Engine", run: Run) -> "Progress":
-    """The state that an unfinished run stored, or the start if it was stopped before that."""
-    from headscribe.scoring.state import progress_of
-
-    state = run.read_state()
-    if state is None:
-        return engine.start()
-    heads = engine.source.layers * engine.source.heads
-    return progress_of(state, heads, run.folder / "state.npz")
+    return run.stage("sums", compute)

@@ -30,17 +30,21 @@ class Choice:
     descriptions: list[dict[str, str]]
 
 
-def named_patterns(names: str | None, relations: Sequence[str]) -> list[str | Pattern] | None:
-    """What the command line asks for: names between commas, and relations beside them.
+def named_patterns(
+    names: "str | Sequence[str | Pattern] | None", relations: Sequence[str]
+) -> "list[str | Pattern] | None":
+    """What is asked for: names between commas or in a list, and relations beside them.
 
     Returns:
         None for the default set alone. Relations come on top of the names, or of the default set.
     """
     asked: list[str | Pattern] = []
-    if names is not None:
+    if isinstance(names, str):
         asked += [name.strip() for name in names.split(",") if name.strip()]
         if not asked:
             raise UsageError("expected names of patterns between commas, got none")
+    elif names is not None:
+        asked += names
     if relations and names is None:
         asked.append("default")
     asked += [own_pattern(relation) for relation in relations]

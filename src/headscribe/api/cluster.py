@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from headscribe.api.inputs import Inputs, Reporter
+from headscribe.api.inputs import Inputs
 from headscribe.api.sharded import Computer, run_sharded
 from headscribe.core.errors import RunError, UsageError
+from headscribe.core.progress import OnProgress
 from headscribe.results.run import Run
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def run_on_ray(
-    engine: "Engine", inputs: Inputs, run: Run, workers: int | None, report: Reporter
+    engine: "Engine", inputs: Inputs, run: Run, workers: int | None, report: OnProgress
 ) -> "Progress":
     """Run a survey on a Ray cluster, the one of `RAY_ADDRESS` or a new one on this machine.
 

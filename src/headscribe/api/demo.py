@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headscribe.api.fit import fit
-from headscribe.api.inputs import Reporter, silent
 from headscribe.api.replace import opened_model, replace
 from headscribe.api.survey import Survey, survey
 from headscribe.core.assets import asset
 from headscribe.core.errors import UsageError
+from headscribe.core.progress import OnProgress, silent
 from headscribe.results.run import Run
 from headscribe.text.corpora import Corpus, read
 
@@ -61,7 +61,7 @@ def sample_texts() -> Corpus:
 
 def demo(
     folder: str | Path = "headscribe-demo",
-    report: Reporter = silent,
+    report: OnProgress = silent,
     *,
     models: Sequence[str] = MODELS,
     texts: Corpus | None = None,
@@ -98,7 +98,9 @@ def demo(
             report(f"{short}: {task}", done, total)
 
         loaded = opened_model(name)
-        surveys.append(survey(loaded, texts, max_tokens=SURVEYED, out=target / short, report=said))
+        surveys.append(
+            survey(loaded, texts, max_tokens=SURVEYED, out=target / short, on_progress=said)
+        )
         runs += [target / short, *_proved(loaded, texts, target, short, said)]
     page = target / "report.html"
     write_page([Run.open(run) for run in runs], page)
@@ -107,7 +109,7 @@ def demo(
 
 
 def _proved(
-    model: "Model", texts: Corpus, target: Path, short: str, report: Reporter
+    model: "Model", texts: Corpus, target: Path, short: str, report: OnProgress
 ) -> tuple[Path, Path]:
     """Fit a model's heads and replace them; the directories of both runs."""
     ends = [round(share * len(texts)) for share in (0.0, *SHARES)]
@@ -123,7 +125,7 @@ def _proved(
     return programs, replaced
 
 
-def _figures(surveys: list[Survey], folder: Path, report: Reporter) -> tuple[Path, ...]:
+def _figures(surveys: list[Survey], folder: Path, report: OnProgress) -> tuple[Path, ...]:
     from headscribe.api.figures import optimal_figures, survey_figures
     from headscribe.report.figures import save_figure
 

@@ -7,17 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headscribe.api.choice import choose_patterns
-from headscribe.api.inputs import (
-    CorpusLike,
-    Inputs,
-    Reporter,
-    new_folder,
-    open_inputs,
-    silent,
-)
+from headscribe.api.inputs import CorpusLike, Inputs, open_inputs
 from headscribe.api.library import known_programs, library_file, opened_runner
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
+from headscribe.core.progress import OnProgress, silent
+from headscribe.results.run import new_folder
 
 if TYPE_CHECKING:
     from headscribe.discovery.clients import Client
@@ -53,7 +48,7 @@ def discover(
     seed: int = 0,
     out: str | Path | None = None,
     resume: bool = False,
-    report: Reporter = silent,
+    report: OnProgress = silent,
     tell: Callable[[str], None] | None = None,
 ) -> "Discovery":
     """Look for programs of heads that beat their formulas, the catalogue and the library.

@@ -9,9 +9,9 @@ the bounds of every formula.
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from headscribe.api.inputs import Reporter, silent
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
+from headscribe.core.progress import OnProgress, silent
 from headscribe.text.splits import bucket_of, split_of
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def effect_formulas(
     *,
     terms: int = 12,
     seed: int = 0,
-    report: Reporter = silent,
+    report: OnProgress = silent,
 ) -> "dict[HeadId, Formula]":
     """Fit a formula to every head's effect; best explained first.
 

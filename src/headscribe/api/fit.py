@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from headscribe.api.choice import choose_patterns
 from headscribe.api.formulas import fit_run
-from headscribe.api.inputs import CorpusLike, Inputs, Reporter, open_inputs, silent
+from headscribe.api.inputs import CorpusLike, Inputs, open_inputs
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
+from headscribe.core.progress import OnProgress, silent
 from headscribe.results.run import Run
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def fit(
     device: str | None = None,
     out: str | Path | None = None,
     resume: bool = False,
-    report: Reporter = silent,
+    report: OnProgress = silent,
 ) -> "Atlas":
     """Fit a readable formula to every head and score it on texts that it was not fitted on.
 
@@ -147,7 +148,7 @@ def _sample(
     seed: int,
     patterns: Sequence[Any],
     examples: "Examples",
-    report: Reporter,
+    report: OnProgress,
 ) -> "Sample":
     from headscribe.fitting.atlas import collect
     from headscribe.fitting.sources import attention_items

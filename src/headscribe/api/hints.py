@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headscribe.api.formulas import stored_formulas
-from headscribe.api.inputs import Reporter, silent
 from headscribe.api.replace import opened_model
 from headscribe.core.errors import UsageError, unknown_name
 from headscribe.core.heads import HeadId
+from headscribe.core.progress import OnProgress, silent
 from headscribe.results.run import Run
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def hints(
     token_budget: int = 4096,
     out: str | Path | None = None,
     resume: bool = False,
-    report: Reporter = silent,
+    report: OnProgress = silent,
 ) -> Hints:
     """Ask questions with and without hints, and find the heads that read otherwise for it.
 

@@ -6,11 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from headscribe.core.errors import UsageError
+from headscribe.core.progress import OnProgress, silent
 from headscribe.text.alignment import align
 from headscribe.text.annotation import Annotation, annotated
 from headscribe.text.annotators import Annotator, annotator, default_for
@@ -22,14 +23,7 @@ if TYPE_CHECKING:
     from headscribe.models.model import Model
     from headscribe.models.recorded import Recording
 
-Reporter: TypeAlias = Callable[[str, int, int], None]
-"""Hears of progress: what is being done, how much is done, how much there is."""
-
 CorpusLike: TypeAlias = Corpus | str | PathLike[str] | Sequence[str] | DatasetLike
-
-
-def silent(task: str, done: int, total: int) -> None:
-    """A reporter that says nothing."""
 
 
 def corpus(source: CorpusLike, limit: int | None = None) -> Corpus:
@@ -49,19 +43,35 @@ def corpus(source: CorpusLike, limit: int | None = None) -> Corpus:
         return read(source, limit)
     if isinstance(source, Sequence):
         if source and all(isinstance(item, PathLike) for item in source):
-            return read([Path(item) for item in source], limit)
+            return read([str(item) for item in source], limit)
         return from_strings(source, limit)
     return from_dataset(source, limit)
 
 
-def new_folder(model: str, texts: str) -> Path:
-    """`runs/MODEL--TEXTS`, numbered if there is one already."""
-    raw = f"{Path(str(model)).name}--{texts}"
-    name = "".join(c if c.isalnum() or c in "-_.+" else "-" for c in raw)[:80]
-    folder, number = Path("runs") / name, 2
-    while folder.exists():
-        folder, number = Path("runs") / f"{name}-{number}", number + 1
-    return folder
+def sourced(request: Any) -> "tuple[Model | Recording, Corpus | None]":  # noqa: ANN401
+    """The model and its texts, or the recording, that a request names.
+
+    Raises:
+        UsageError: neither or both are given, one of them does not exist, or an option for loading
+            is given with a model that is loaded already.
+    """
+    from headscribe.models.loading import load
+    from headscribe.models.model import Model
+    from headscribe.models.recorded import Recording
+
+    model, texts = request.model, request.texts
+    if request.recorded is not None or isinstance(model, Recording):
+        if texts is not None or (request.recorded is not None and model is not None):
+            raise UsageError("expected either MODEL with --text or --recorded FOLDER, got both")
+        return (model if isinstance(model, Recording) else Recording(request.recorded)), None
+    if model is None or texts is None:
+        missing = "MODEL and --text PATH" if model is None else "--text PATH"
+        raise UsageError(f"expected {missing}, or --recorded FOLDER")
+    read_texts = corpus(texts, request.limit)
+    if isinstance(model, Model):
+        return model, read_texts
+    options = {name: getattr(request, name, None) for name in ("device", "dtype", "stack")}
+    return load(model, **options), read_texts
 
 
 @dataclass(frozen=True)
@@ -86,9 +96,30 @@ class Inputs:
     notes: tuple[str, ...] = field(default=())
     later: Annotator | None = None
 
+    @property
+    def fingerprints(self) -> dict[str, object]:
+        """Of the source, its texts as it reads them, and their words; a run resumes with these."""
+        return {
+            "model": self.source.fingerprint,
+            "texts": [self.corpus[part] for part in ("fingerprint", "texts", "tokens")],
+            "annotator": self.annotator,
+        }
+
+    @property
+    def model_facts(self) -> dict[str, object]:
+        """What `run.json` says of the model."""
+        source = self.source
+        return {
+            "name": source.name,
+            "fingerprint": source.fingerprint,
+            "layers": source.layers,
+            "heads": source.heads,
+            "causal": any(source.visibility(layer).causal for layer in range(source.layers)),
+        }
+
     @contextmanager
     def completing(
-        self, order: Sequence[str], workers: int | None, report: Reporter
+        self, order: Sequence[str], workers: int | None, report: OnProgress
     ) -> Iterator[Callable[[Sequence[Passage]], Sequence[Passage]]]:
         """Gives passages their words, ahead of their use: in processes of their own if worth it.
 
@@ -133,10 +164,10 @@ def _joined(passage: Passage, words: Words) -> Passage:
 def open_inputs(
     model: "Model | Recording | Source",
     texts: CorpusLike | None,
-    annotator_name: str | None,
+    annotator_name: str | Annotator | None,
     limit: int | None,
     max_tokens: int | None,
-    report: Reporter,
+    report: OnProgress,
     *,
     workers: int | None = None,
     later: bool = False,
@@ -184,9 +215,9 @@ def model_inputs(
     model: "Model",
     texts: Corpus,
     *,
-    annotator_name: str | None = None,
+    annotator_name: str | Annotator | None = None,
     max_tokens: int | None = None,
-    report: Reporter = silent,
+    report: OnProgress = silent,
     workers: int | None = None,
     later: bool = False,
 ) -> Inputs:
@@ -195,7 +226,7 @@ def model_inputs(
     Raises:
         UsageError: no such annotator, or no text has a token.
     """
-    chosen = annotator(annotator_name, texts) if annotator_name else default_for(texts)
+    chosen = _annotator(annotator_name, texts) if annotator_name else default_for(texts)
     later = later and chosen.cacheable
     encodings = model.encode([text.text for text in texts], max_tokens)
     with_tokens = [
@@ -234,7 +265,7 @@ def _annotated(
     encoded: Sequence[tuple[Text, Encoding]],
     chosen: Annotator,
     workers: int | None,
-    report: Reporter,
+    report: OnProgress,
 ) -> list[Passage]:
     corpus = replace(texts, texts=tuple(text for text, _ in encoded))
     progress = lambda done, total: report("annotating", done, total)  # noqa: E731
@@ -248,9 +279,9 @@ def _annotated(
 def recorded_inputs(
     folder: str | Path,
     *,
-    annotator_name: str | None = None,
+    annotator_name: str | Annotator | None = None,
     limit: int | None = None,
-    report: Reporter = silent,
+    report: OnProgress = silent,
 ) -> Inputs:
     """Open a recording; an annotator adds the word fields that the recording lacks.
 
@@ -263,7 +294,7 @@ def recorded_inputs(
     passages = recording.passages if limit is None else recording.passages[:limit]
     identity = {"name": "recorded", "fingerprint": ""}
     if annotator_name is not None:
-        chosen = annotator(annotator_name)
+        chosen = _annotator(annotator_name)
         from headscribe.text.annotators.spacy import Spacy
 
         if not isinstance(chosen, Spacy):
@@ -289,6 +320,10 @@ def recorded_inputs(
         "cut": 0,
     }
     return Inputs(recording, tuple(passages), provides, facts, identity)
+
+
+def _annotator(given: str | Annotator, texts: Corpus | None = None) -> Annotator:
+    return annotator(given, texts) if isinstance(given, str) else given
 
 
 def _completed(passage: Passage, chosen: Annotator) -> Passage:

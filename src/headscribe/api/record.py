@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headscribe.api.inputs import CorpusLike, Reporter, corpus, model_inputs, silent
+from headscribe.api.inputs import CorpusLike, corpus, model_inputs
 from headscribe.core.errors import UsageError
+from headscribe.core.progress import OnProgress, silent
 
 if TYPE_CHECKING:
     from headscribe.models.loading import Source
@@ -20,7 +21,7 @@ def record(
     annotator: str | None = None,
     limit: int | None = None,
     max_tokens: int | None = None,
-    report: Reporter = silent,
+    report: OnProgress = silent,
 ) -> "Recording":
     """Write the attention of every head on every text into a folder, and open it.
 

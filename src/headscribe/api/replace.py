@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from headscribe.api.effect import EFFECT, TEXTS, effect_formulas
 from headscribe.api.formulas import stored_formulas, stored_texts
-from headscribe.api.inputs import CorpusLike, Reporter, corpus, model_inputs, silent
+from headscribe.api.inputs import CorpusLike, corpus, model_inputs
 from headscribe.api.plans import Programs, programs_of
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
+from headscribe.core.progress import OnProgress, silent
 from headscribe.core.rows import RowPolicy
 from headscribe.results.run import Run
 
@@ -69,7 +70,7 @@ def replace(
     seed: int = 0,
     out: str | Path | None = None,
     resume: bool = False,
-    report: Reporter = silent,
+    report: OnProgress = silent,
 ) -> Replacement:
     """Replace ever more heads by their programs, best explained first, and measure the model.
 
@@ -177,7 +178,7 @@ def _texts_of(programs: Programs) -> int | None:
 
 
 def _effect(
-    model: "Model", fit: "Sequence[Passage]", seed: int, run: Run | None, report: Reporter
+    model: "Model", fit: "Sequence[Passage]", seed: int, run: Run | None, report: OnProgress
 ) -> "dict[HeadId, Program]":
     """Formulas fitted to the heads' effect, as the run's file has them, with weights as written."""
     if run is None:
@@ -221,7 +222,7 @@ def _tuned(
     programs: "dict[HeadId, Program]",
     fit: "Sequence[Passage]",
     run: Run | None,
-    report: Reporter,
+    report: OnProgress,
 ) -> "list[Contender]":
     """The tuned formulas and their controls, those of an interrupted run where it has them."""
     from headscribe.fitting.formula import Formula

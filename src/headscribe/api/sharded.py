@@ -12,8 +12,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from headscribe.api.inputs import Inputs, Reporter
+from headscribe.api.inputs import Inputs
 from headscribe.core.errors import RunError, UsageError
+from headscribe.core.progress import OnProgress
 from headscribe.results.run import Run
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ Computer = Callable[["Job", "list[dict[str, Any]]"], "Iterator[pa.Table]"]
 
 
 def run_sharded(
-    engine: "Engine", inputs: Inputs, run: Run, workers: int, compute: Computer, report: Reporter
+    engine: "Engine", inputs: Inputs, run: Run, workers: int, compute: Computer, report: OnProgress
 ) -> "Progress":
     """Have a survey computed shard by shard.
 
@@ -78,7 +79,7 @@ def _job(engine: "Engine", inputs: Inputs) -> "Job":
     )
 
 
-def _counted(total: int, report: Reporter) -> Callable[[int], None]:
+def _counted(total: int, report: OnProgress) -> Callable[[int], None]:
     """Reports how many texts are finished, given how many more are."""
     done = 0
 
@@ -103,7 +104,7 @@ def _shards(
 
 
 def _part(phase: int, shard: int) -> str:
-    return f"{phase}-{shard:05}"
+    return f"shard-{phase}-{shard:05}"
 
 
 def _finish(
@@ -121,7 +122,7 @@ def _finish(
     from headscribe.scoring.shards import packed
 
     texts = [sum(map(len, shard)) for shard in shards]
-    missing = [i for i in range(len(shards)) if not run.has_shard(_part(phase, i))]
+    missing = [i for i in range(len(shards)) if not run.has_kept(_part(phase, i))]
     finished(sum(texts) - sum(texts[i] for i in missing))
     if not missing:
         return
@@ -137,10 +138,10 @@ def _finish(
             waiting.setdefault(shard, []).append(rows)
             whole = pa.concat_tables(waiting[shard])
             if len(whole) and complete(whole):
-                run.write_shard(_part(phase, shard), whole)
+                run.keep(_part(phase, shard), whole)
                 del waiting[shard]
                 finished(texts[shard])
-    lost = [i for i in missing if not run.has_shard(_part(phase, i))]
+    lost = [i for i in missing if not run.has_kept(_part(phase, i))]
     if lost:
         raise RunError(f"{len(lost)} of {len(shards)} shards came back without sums; --resume")
 
@@ -151,7 +152,7 @@ def _add(progress: "Progress", run: Run, phase: int, shard: int) -> None:
     from headscribe.scoring.state import progress_of
 
     name = _part(phase, shard)
-    arrays = arrays_from(run.shard(name), run.folder / name)
+    arrays = arrays_from(run.kept(name), run.folder / name)
     found = progress_of(arrays, progress.relations.number_of_heads, run.folder / name)
     progress.sums.add(found.sums)
     progress.relations.add(found.relations)

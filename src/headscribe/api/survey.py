@@ -1,52 +1,34 @@
 """The survey: every head of a model scored against every pattern, in one directory."""
 
-import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import nullcontext
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from headscribe.api.checkpoint import restored, run_stored
-from headscribe.api.choice import LIBRARY, Choice, choose_patterns
+from headscribe.api.checkpoint import run_stored
+from headscribe.api.choice import LIBRARY, Choice, choose_patterns, named_patterns
 from headscribe.api.cluster import run_on_ray
-from headscribe.api.inputs import CorpusLike, Inputs, Reporter, new_folder, open_inputs, silent
+from headscribe.api.inputs import Inputs, open_inputs, sourced
 from headscribe.api.library import Programs, library_patterns
+from headscribe.api.progress import shown
+from headscribe.api.requests import SurveyRequest
+from headscribe.api.runs import begin, check_resume
+from headscribe.api.views import View
 from headscribe.core.errors import UsageError, unknown_name
 from headscribe.core.heads import HeadId
+from headscribe.core.progress import OnProgress
 from headscribe.results import queries
+from headscribe.results.requests import digest_of, verb
 from headscribe.results.run import Run
 
 if TYPE_CHECKING:
-    from headscribe.models.loading import Source
     from headscribe.models.model import Model
     from headscribe.models.recorded import Recording
     from headscribe.patterns.contract import Pattern
     from headscribe.scoring.engine import Engine, Progress
 
-_VERSIONS = ("headscribe", "torch", "transformers", "numpy", "spacy")
 
-
-@dataclass(frozen=True)
-class Survey:
-    """A finished survey, read from its directory.
-
-    Attributes:
-        run: the directory with all tables.
-    """
-
-    run: Run
-
-    @classmethod
-    def open(cls, folder: str | Path) -> "Survey":
-        """Read a survey from its directory.
-
-        Raises:
-            UsageError: there is none.
-        """
-        return cls(Run.open(folder))
+class Survey(View):
+    """A survey, read from its directory."""
 
     @property
     def patterns(self) -> list[str]:
@@ -61,186 +43,149 @@ class Survey:
         Raises:
             UsageError: no such pattern, metric, view or split.
         """
-        found = queries.top(
-            self.run, pattern, metric=metric, view=view, split=split, k=k, min_coverage=0.0
-        )
+        found = self.scores(pattern, k, metric, view, split)
         return [(score.head_id, score.score) for score in found]
 
-    def head(self, head: HeadId | str, metric: str = "jsd", view: str = "raw") -> list[
-        queries.Score
-    ]:  # fmt: skip
-        """All patterns' scores for one head, best first."""
-        identity = HeadId.parse(head) if isinstance(head, str) else HeadId(*head)
-        return queries.of_head(self.run, identity, metric=metric, view=view)
+    def scores(
+        self,
+        pattern: str | None = None,
+        k: int = 3,
+        metric: str = "jsd",
+        view: str = "raw",
+        split: str = "all",
+        coverage: float | None = None,
+    ) -> list[queries.Score]:
+        """What `headscribe top` lists: the best heads with intervals, coverage and gains.
 
-    def report(self, path: str | Path) -> Path:
-        """Write the survey as one HTML page that needs no network."""
-        from headscribe.report.page import write_page
+        Args:
+            pattern: its name; None: all patterns of the survey, in its order.
+            k: heads a pattern.
+            metric: what to rank by; `view` and `split` likewise.
+            coverage: leave out patterns that cover a smaller share of the rows; None: 0.05 where
+                all patterns are listed, 0 for one that is named.
 
-        target = Path(path)
-        write_page([self.run], target)
-        return target
-
-    def _repr_html_(self) -> str:
-        """The report of the survey, as a notebook shows it."""
-        from headscribe.report.notebook import frame
-
-        return frame([self.run])
-
-    def __repr__(self) -> str:
-        model, texts = self.run.manifest["model"], self.run.manifest["corpus"]
-        return (
-            f"Survey({model['name']!r}, {model['layers']} layers x {model['heads']} heads, "
-            f"{texts['texts']} texts of {texts['name']!r}, {len(self.patterns)} patterns, "
-            f"in {str(self.run.folder)!r})"
+        Raises:
+            UsageError: no such pattern, metric, view or split.
+        """
+        if pattern is not None and pattern not in self.patterns:
+            raise self._unknown(pattern)
+        if coverage is None:
+            coverage = queries.MIN_COVERAGE if pattern is None else 0.0
+        return queries.top(
+            self.run, pattern, metric=metric, view=view, split=split, k=k, min_coverage=coverage
         )
 
+    def head(
+        self, head: HeadId | str | tuple[int, int], metric: str = "jsd", view: str = "raw"
+    ) -> list[queries.Score]:
+        """All patterns' scores for one head, best first.
 
-def survey(
-    model: "Model | Recording | Source",
-    texts: CorpusLike | None = None,
-    *,
-    patterns: "Sequence[str | Pattern] | None" = None,
-    annotator: str | None = None,
-    limit: int | None = None,
-    max_tokens: int | None = None,
-    seed: int = 0,
-    token_budget: int = 1024,
-    library: str | Path | None = None,
-    trust: bool = False,
-    out: str | Path | None = None,
-    resume: bool = False,
-    layers: Sequence[int] | None = None,
-    engine: str = "local",
-    workers: int | None = None,
-    report: Reporter = silent,
-) -> Survey:
+        Raises:
+            UsageError: the run has no such head.
+        """
+        return queries.of_head(self.run, HeadId.of(head), metric=metric, view=view)
+
+    def _unknown(self, pattern: str) -> UsageError:
+        """The error for a pattern that this survey has not: a slip, or one that was not scored."""
+        from headscribe.patterns.registry import registry
+
+        if pattern in registry():
+            return UsageError(
+                f"`{pattern}` was not scored in {self.folder}: survey again with "
+                f"--patterns default,{pattern}"
+            )
+        known = dict.fromkeys([*self.patterns, *registry().names])
+        return unknown_name("pattern of this run", pattern, list(known))
+
+    def _said(self) -> Iterable[str]:
+        yield from super()._said()
+        yield f"{len(self.patterns)} patterns"
+
+
+@verb(SurveyRequest)
+def survey(request: SurveyRequest) -> Survey:
     """Score every head of a model against every pattern on a corpus.
-
-    Args:
-        model: what `headscribe.load` takes or gives, or a `Recording`.
-        texts: what `headscribe.corpus` takes; None for a recording, which has its own.
-        patterns: names of the catalogue, relations, or patterns; `library` for the programs that
-            `discover` found; None: the default set.
-        annotator: `plain`, `conllu`, `bundled:en`, or a spaCy pipeline; None: gold words where
-            the corpus has them, else `bundled:en`.
-        limit: at most so many texts.
-        max_tokens: cut every text to so many tokens.
-        seed: decides splits, folds and buckets.
-        token_budget: padded tokens a batch.
-        library: the file of the program library; None: the user's own.
-        trust: run the library's Python programs in this process, without a sandbox.
-        out: directory of the run; None: a new one under `runs/`.
-        resume: go on with the unfinished run in `out`.
-        layers: the layers to score, counted from 0; None: all.
-        engine: `local`, or `ray` for the machines of a Ray cluster (extra `ray`).
-        workers: processes that annotate while the model works, with Ray workers that do both;
-            None: what the work is worth, with Ray as many as the cluster holds.
-        report: hears of the progress.
 
     Raises:
         UsageError: wrong input; says which and what would work.
         RunError: NaN attention, memory, a disk that is full. What was stored stays.
     """
-    started = time.monotonic()
-    if engine not in ("local", "ray"):
-        raise unknown_name("engine", engine, ["local", "ray"])
-    inputs = open_inputs(model, texts, annotator, limit, max_tokens, report, later=True)
-    causal = _any_causal(inputs.source)
-    asked = patterns is not None and LIBRARY in patterns
-    if asked and engine == "ray":
+    if request.engine not in ("local", "ray"):
+        raise unknown_name("engine", request.engine, ["local", "ray"])
+    check_resume(request)
+    asked = _patterns(request)
+    use_library = asked is not None and LIBRARY in asked
+    if use_library and request.engine == "ray":
         raise UsageError("programs of the library run on this machine only: leave out engine ray")
-    with library_patterns(library, trust) if asked else nullcontext(Programs()) as programs:
-        choice = choose_patterns(patterns, inputs.provides, causal, programs)
-        made = _engine(inputs, choice, seed, token_budget, layers)
-        run, progress = _opened(inputs, choice, made, engine, out, resume)
-        if run.complete:
-            return Survey(run)
-        if engine == "ray":
-            progress = run_on_ray(made, inputs, run, workers, report)
-        else:
-            with inputs.completing(made.order(progress), workers, report) as made.complete:
-                run_stored(made, progress, run, report)
-    _write_tables(made, progress, run)
-    run.finish(
-        failures=_failures(made, progress),
-        seconds=round(time.monotonic() - started, 2),
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
+    source, texts = sourced(request)
+    library = library_patterns(request.library, request.trust) if use_library else None
+    with shown(request.on_progress) as on_progress, library or nullcontext(Programs()) as programs:
+        inputs = open_inputs(
+            source, texts, request.annotator, request.limit, request.max_tokens, on_progress,
+            later=True,
+        )  # fmt: skip
+        choice = choose_patterns(asked, inputs.provides, _any_causal(source), programs)
+        engine = _engine(request, inputs, choice)
+        run = _begun(request, inputs, choice, engine)
+        if not run.complete:
+            progress = _scored(request, inputs, engine, run, on_progress)
+            _write_tables(engine, progress, run)
+            run.finish(failures=_failures(engine, progress))
     return Survey(run)
+
+
+def _patterns(request: SurveyRequest) -> "list[str | Pattern] | None":
+    """What the three options for patterns ask for together."""
+    one = request.pattern
+    chosen = named_patterns(request.patterns, [one] if isinstance(one, str) else one or [])
+    if request.pattern_file is not None:
+        from headscribe.api.formulas import patterns_of_file
+
+        own = patterns_of_file(request.pattern_file, trust=request.trust)
+        chosen = [*(chosen or ["default"]), *own]
+    return chosen
 
 
 def _any_causal(source: "Model | Recording") -> bool:
     return any(source.visibility(layer).causal for layer in range(source.layers))
 
 
-def _engine(
-    inputs: Inputs,
-    choice: Choice,
-    seed: int,
-    token_budget: int,
-    layers: Sequence[int] | None,
-) -> "Engine":
+def _engine(request: SurveyRequest, inputs: Inputs, choice: Choice) -> "Engine":
     from headscribe.scoring.engine import Engine
 
-    source, passages = inputs.source, inputs.passages
-    return Engine(source, passages, choice.patterns, seed, token_budget, layers=layers)
+    layers = layers_of(request.layers) if isinstance(request.layers, str) else request.layers
+    return Engine(
+        inputs.source, inputs.passages, choice.patterns, request.seed, request.token_budget,
+        layers=layers,
+    )  # fmt: skip
 
 
-def _config(inputs: Inputs, choice: Choice, engine: "Engine", kind: str) -> dict[str, Any]:
-    """Everything that the numbers depend on; a run resumes only where all of it is equal."""
-    return {
-        "seed": engine.seed,
-        "token_budget": engine.token_budget,
-        "model": inputs.source.fingerprint,
-        "corpus": inputs.corpus["fingerprint"],
-        "texts": inputs.corpus["texts"],
-        "tokens": inputs.corpus["tokens"],
-        "annotator": inputs.annotator,
-        "patterns": choice.descriptions,
-        "layers": list(engine.chosen),
-        "engine": kind,
-    }
-
-
-def _opened(
-    inputs: Inputs,
-    choice: Choice,
-    engine: "Engine",
-    kind: str,
-    out: str | Path | None,
-    resume: bool,
-) -> "tuple[Run, Progress]":
+def _begun(request: SurveyRequest, inputs: Inputs, choice: Choice, engine: "Engine") -> Run:
     """A new run, or the one to go on with."""
-    config = _config(inputs, choice, engine, kind)
-    if resume:
-        if out is None:
-            raise UsageError("expected the directory of the run to resume (--out RUN)")
-        run = Run.open(out)
-        run.check_config(config)
-        return run, restored(engine, run)
-    folder = (
-        Path(out) if out is not None else new_folder(inputs.source.name, str(inputs.corpus["name"]))
+    source = inputs.source
+    return begin(
+        request,
+        "survey",
+        (source.name, str(inputs.corpus["name"])),
+        inputs.fingerprints
+        | {"patterns": digest_of(choice.descriptions), "layers": list(engine.chosen)},
+        model=inputs.model_facts | {"surveyed": list(engine.chosen)},
+        corpus=inputs.corpus,
+        annotator=inputs.annotator,
+        patterns=choice.descriptions,
+        skipped=choice.skipped,
+        notes=list(inputs.notes),
+        cross_fitted=engine.cross,
     )
-    run = Run.create(folder, "survey", config)
-    run.manifest |= {
-        "model": {
-            "name": inputs.source.name,
-            "layers": inputs.source.layers,
-            "heads": inputs.source.heads,
-            "causal": _any_causal(inputs.source),
-            "surveyed": list(engine.chosen),
-        },
-        "corpus": inputs.corpus,
-        "patterns": choice.descriptions,
-        "skipped": choice.skipped,
-        "notes": list(inputs.notes),
-        "cross_fitted": engine.cross,
-        "versions": {name: version(name) for name in _VERSIONS},
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    run.save()
-    return run, engine.start()
+
+
+def _scored(
+    request: SurveyRequest, inputs: Inputs, engine: "Engine", run: Run, on_progress: OnProgress
+) -> "Progress":
+    """All sums, going on from what the run kept of them."""
+    if request.engine == "ray":
+        return run_on_ray(engine, inputs, run, request.workers, on_progress)
+    return run_stored(engine, inputs, run, request.workers, on_progress)
 
 
 def _write_tables(engine: "Engine", progress: "Progress", run: Run) -> None:
@@ -263,3 +208,19 @@ def _failures(engine: "Engine", progress: "Progress") -> dict[str, int]:
         for pattern, count in zip(engine.patterns, progress.sums.failures, strict=True)
         if count
     }
+
+
+def layers_of(text: str) -> list[int]:
+    """The layers of `0,5,11` or `0-3,11`.
+
+    Raises:
+        UsageError: something else.
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        numbers = [first, last] if dash else [first]
+        if not all(number.isdecimal() and len(number) <= 4 for number in numbers):
+            raise UsageError(f"expected layers such as 0,5,11 or 0-3, got {text[:40]!r}")
+        found += range(int(first), int(last or first) + 1)
+    return found

@@ -20,6 +20,7 @@ from headscribe.cli.options import (
     ResumeOption,
     SeedOption,
     TextOption,
+    source_of,
 )
 
 
@@ -97,7 +98,6 @@ def discover(
     """Look for programs of heads that beat their formulas, the catalogue and the library."""
     from headscribe.api.discover import discover as run_discover
     from headscribe.cli.progress import progress
-    from headscribe.cli.survey import source_of
 
     source, texts = source_of(model, text, recorded, device, dtype)
     with progress() as report:

@@ -18,6 +18,7 @@ from headscribe.cli.options import (
     ResumeOption,
     SeedOption,
     TextOption,
+    source_of,
 )
 
 if TYPE_CHECKING:
@@ -62,7 +63,6 @@ def fit(
     """Fit a readable formula to every head; score it on unseen text."""
     from headscribe.api.fit import fit as run_fit
     from headscribe.cli.progress import progress
-    from headscribe.cli.survey import source_of
     from headscribe.text.corpora import read
 
     source, texts = source_of(model, text, recorded, device, dtype)

@@ -80,12 +80,11 @@ def hints(
 ) -> None:  # fmt: skip
     """Ask questions with and without hints: which heads read otherwise when the answer follows?"""
     from headscribe.api.hints import hints as run_hints
-    from headscribe.api.inputs import new_folder
     from headscribe.cli.progress import progress
     from headscribe.hinting.conditions import AnswerMode, Position
     from headscribe.hinting.questions import questions_of
     from headscribe.models.loading import load
-    from headscribe.results.run import Run
+    from headscribe.results.run import Run, new_folder
 
     where = next((one for one in get_args(Position) if one == position), None)
     if where is None:

@@ -3,8 +3,10 @@
 import sys
 
 import typer
-from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
+from headscribe.api.requests import SurveyRequest
+from headscribe.cli import survey
+from headscribe.cli.commands import command
 from headscribe.cli.decompose import decompose
 from headscribe.cli.demo import demo
 from headscribe.cli.diff import diff
@@ -12,23 +14,22 @@ from headscribe.cli.discover import discover
 from headscribe.cli.doctor import doctor
 from headscribe.cli.fit import fit
 from headscribe.cli.hints import hints
+from headscribe.cli.options import help_without_command
 from headscribe.cli.patterns import app as patterns_app
 from headscribe.cli.replace import replace
 from headscribe.cli.report import report
 from headscribe.cli.show import show
-from headscribe.cli.survey import survey
 from headscribe.cli.top import top
 from headscribe.core.errors import HeadscribeError, UsageError
 
 app = typer.Typer(
     name="headscribe",
     help="Write down, as code, what every attention head does; measure how true it is.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command()(survey)
+app.command()(command(SurveyRequest, "headscribe.api.survey:survey", survey.show))
 app.command()(top)
 app.command()(show)
 app.command()(fit)
@@ -44,14 +45,16 @@ app.add_typer(patterns_app, name="patterns")
 
 
 @app.callback(invoke_without_command=True)
-def _version(
+def _without_command(
+    context: typer.Context,
     version: bool = typer.Option(False, "--version", help="Print the version and leave."),
 ) -> None:
     if version:
         from importlib.metadata import version as installed
 
-        typer.echo(f"headscribe {installed('headscribe')}")
+        print(f"headscribe {installed('headscribe')}")
         raise typer.Exit
+    help_without_command(context)
 
 
 INTERRUPTED = 130
@@ -65,10 +68,10 @@ def main() -> None:
     except HeadscribeError as error:
         print(f"headscribe: {_one_line(str(error))}", file=sys.stderr)
         sys.exit(error.exit_status)
-    except NoArgsIsHelpError as error:
-        print(error.format_message())
-    except ClickException as error:
-        print(f"headscribe: {_one_line(error.format_message())}", file=sys.stderr)
+    except typer.TyperException as error:
+        # What typer raises of a command line has a message of its own; its class is private.
+        message = getattr(error, "format_message", error.__str__)()
+        print(f"headscribe: {_one_line(message)}", file=sys.stderr)
         sys.exit(UsageError.exit_status)
     except BrokenPipeError:
         sys.stderr.close()

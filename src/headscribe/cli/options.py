@@ -1,8 +1,15 @@
 """Options that several commands share, each in one place."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from headscribe.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from headscribe.models.model import Model
+    from headscribe.models.recorded import Recording
+    from headscribe.text.corpora import Corpus
 
 ModelArgument = Annotated[
     str | None,
@@ -95,28 +102,6 @@ LibraryOption = Annotated[
 ResumeOption = Annotated[
     bool, typer.Option("--resume", help="Go on with the unfinished run in --out.")
 ]
-LayersOption = Annotated[
-    str | None,
-    typer.Option(
-        "--layers",
-        metavar="LAYERS",
-        help="Some layers only: 0,5,11 or 0-3,11. Default: all.",
-        show_default=False,
-    ),
-]
-EngineOption = Annotated[
-    str, typer.Option("--engine", help="local, or ray: the machines of a Ray cluster.")
-]
-WorkersOption = Annotated[
-    int | None,
-    typer.Option(
-        "--workers",
-        min=0,
-        help="Processes that annotate beside the model; with ray, its workers. Default: as many as "
-        "the work is worth, with ray as the cluster holds.",
-        show_default=False,
-    ),
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 MetricOption = Annotated[
     str,
@@ -130,3 +115,39 @@ ViewOption = Annotated[
 SplitOption = Annotated[
     str, typer.Option("--split", help="all (descriptive), fit, select or test.")
 ]
+
+
+def source_of(
+    model: str | None,
+    text: list[str] | None,
+    recorded: str | None,
+    device: str | None,
+    dtype: str | None,
+    stack: str | None = None,
+) -> "tuple[Model | Recording, Corpus | None]":
+    """The model and corpus, or the recording, that the input options name.
+
+    Raises:
+        UsageError: neither or both are given, or one of them does not exist.
+    """
+    if recorded is not None:
+        if model is not None or text:
+            raise UsageError("expected either MODEL with --text or --recorded FOLDER, got both")
+        from headscribe.models.recorded import Recording
+
+        return Recording(recorded), None
+    if model is None or not text:
+        missing = "MODEL and --text PATH" if model is None else "--text PATH"
+        raise UsageError(f"expected {missing}, or --recorded FOLDER")
+    from headscribe.models.loading import load
+    from headscribe.text.corpora import read
+
+    corpus = read(text)
+    return load(model, device=device, dtype=dtype, stack=stack), corpus
+
+
+def help_without_command(context: typer.Context) -> None:
+    """Print the help of a group of commands where none of them is named."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit

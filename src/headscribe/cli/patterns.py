@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
-from headscribe.cli.options import AnnotatorOption, JsonOption
+from headscribe.cli.options import AnnotatorOption, JsonOption, help_without_command
 from headscribe.core.errors import UsageError
 
-app = typer.Typer(help="The catalogue, and relations of your own.", no_args_is_help=True)
+app = typer.Typer(help="The catalogue, and relations of your own.")
+app.callback(invoke_without_command=True)(help_without_command)
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
 CausalOption = Annotated[

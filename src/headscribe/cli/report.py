@@ -14,10 +14,6 @@ def report(
     ] = "report.html",
 ) -> None:
     """Write runs as one HTML page that needs no network."""
-    from pathlib import Path
+    from headscribe.api.views import report as write_report
 
-    from headscribe.report.opening import open_to_show
-    from headscribe.report.page import write_page
-
-    write_page([open_to_show(run) for run in runs], Path(out))
-    print(out)
+    print(write_report(runs, out))

@@ -1,9 +1,7 @@
-"""The reference page of settings: environment variables, and settings of the Python interface."""
+"""The reference page of settings: every option of every command, and environment variables."""
 
-import re
-from dataclasses import fields
-from inspect import cleandoc
-from typing import Any
+from headscribe.api.requests import REQUESTS
+from headscribe.results.requests import Field, options_of
 
 ENVIRONMENT = {
     "HEADSCRIBE_CACHE": "The folder of cached annotations; by default the user's cache folder.",
@@ -17,52 +15,42 @@ ENVIRONMENT = {
 
 def settings_page() -> str:
     """The page in Markdown."""
-    from headscribe.discovery.beginning import Settings
-    from headscribe.discovery.ledger import Spending
-    from headscribe.fitting.selection import Budget
-    from headscribe.replacement.tuning import Schedule
-    from headscribe.sandbox.runner import Limits
-
     lines = [
         "# Settings",
         "",
-        "Generated from the code by `make docs`. Options of the command line stand in",
-        "[its own page](../help.md); there is no configuration file.",
+        "Generated from the code by `make docs`. Every option of a command is an argument of the",
+        "Python function of the same name, and stands in `config` of the run's `run.json`; there",
+        "is no configuration file. A run resumes only where what its numbers depend on is the",
+        "same: `equal` options have the same value, and `fingerprint` ones name the same thing",
+        "(the same weights, texts, words), wherever it lies. `free` ones may change.",
+        *(line for one in REQUESTS.values() for line in ["", *request_section(one)]),
         "",
         "## Environment",
         "",
         "| variable | what for |",
         "|---|---|",
         *(f"| `{name}` | {sentence} |" for name, sentence in ENVIRONMENT.items()),
-        "",
-        "## Of the Python interface",
     ]
-    for one in (Budget, Schedule, Settings, Spending, Limits):
-        lines += ["", *_section(one)]
     return "\n".join([*lines, ""])
 
 
-def _section(settings: Any) -> list[str]:  # noqa: ANN401
-    said = cleandoc(settings.__doc__ or "")
-    summary = said.split("\n", 1)[0]
-    sentences = attributes(said)
-    rows = [
-        f"| `{one.name}` | `{one.default!r}` | {sentences[one.name]} |" for one in fields(settings)
+def request_section(request: type) -> list[str]:
+    """The table of a command's options."""
+    name = request.__name__.removesuffix("Request").lower()
+    return [
+        f"## `{name}`",
+        "",
+        request.__doc__ or "",
+        "",
+        "| in Python | on the command line | default | on resuming | what for |",
+        "|---|---|---|---|---|",
+        *map(_row, options_of(request)),
     ]
-    name = f"{settings.__module__}.{settings.__qualname__}"
-    return [f"### `{name}`", "", summary, "", "| name | default | what |", "|---|---|---|", *rows]
 
 
-def attributes(docstring: str) -> dict[str, str]:
-    """What the section `Attributes:` of a docstring says of each name."""
-    found: dict[str, str] = {}
-    name = None
-    for line in docstring.partition("Attributes:\n")[2].splitlines():
-        start = re.match(r"    (\w+): (.*)", line)
-        if start:
-            name, found[start[1]] = start[1], start[2]
-        elif name is not None and line.startswith("     "):
-            found[name] += f" {line.strip()}"
-        else:
-            break
-    return found
+def _row(one: Field) -> str:
+    option = one.option
+    flag = "" if option.python_only else f"`{option.metavar if option.argument else one.flag}`"
+    default = "" if one.default is None else f"`{one.default!r}`"
+    sentence = option.sentence.replace("|", "\\|")
+    return f"| `{one.name}` | {flag} | {default} | {option.resume} | {sentence} |"

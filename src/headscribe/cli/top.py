@@ -20,11 +20,16 @@ def top(
     split: SplitOption = "all",
     k: Annotated[int, typer.Option("-k", min=1, help="Heads a pattern.")] = 3,
     coverage: Annotated[
-        float,
+        float | None,
         typer.Option(
-            "--coverage", min=0, max=1, help="Leave out patterns that cover fewer of the rows."
+            "--coverage",
+            min=0,
+            max=1,
+            help="Leave out patterns that cover fewer of the rows. Default: 0.05, and 0 for one "
+            "that is named.",
+            show_default=False,
         ),
-    ] = 0.05,
+    ] = None,
     relations: Annotated[
         bool,
         typer.Option(
@@ -34,13 +39,13 @@ def top(
     as_json: JsonOption = False,
 ) -> None:
     """List the best heads of every pattern."""
-    from headscribe.results import queries
-    from headscribe.results.run import Run
+    from headscribe.api.survey import Survey
 
+    survey = Survey.open(run)
     if relations:
         from headscribe.results.relations import relation_accuracy
 
-        lines = relation_accuracy(Run.open(run))
+        lines = relation_accuracy(survey.run)
         if as_json:
             print(json.dumps([line.as_dict() for line in lines], ensure_ascii=False))
             return
@@ -49,9 +54,7 @@ def top(
         print_relations(lines)
         return
 
-    found = queries.top(
-        Run.open(run), pattern, metric=metric, view=view, split=split, k=k, min_coverage=coverage
-    )
+    found = survey.scores(pattern, k, metric, view, split, coverage)
     if as_json:
         print(json.dumps([score.as_dict() for score in found], ensure_ascii=False))
         return

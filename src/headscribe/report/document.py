@@ -1,34 +1,20 @@
 """Everything that a page shows, as one JSON document: runs put together by the model they read."""
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
 from headscribe.core.errors import HeadscribeError, RunError
 from headscribe.report.packing import clean
-from headscribe.report.parts import discovery, examples, fit, hints, replacement, survey
+from headscribe.report.parts import examples
 from headscribe.report.parts.tables import writer
 from headscribe.report.reading import MAX_HEADS, facts
 from headscribe.report.theme import THEMES
+from headscribe.results.kinds import kinds
 from headscribe.results.run import Run
 
 FORMAT = 1
 """Version of the document; the script of the page reads this one."""
-
-Part = Callable[[Run], Any]
-
-KINDS: dict[str, tuple[str, Mapping[str, Part]]] = {
-    "survey": ("survey", {"about": survey.patterns, **survey.PARTS, **examples.PARTS}),
-    "fit": ("fit", {**fit.PARTS, **examples.PARTS}),
-    "replacement": ("replacement", replacement.PARTS),
-    "discover": ("discovery", {**discovery.PARTS, **examples.PARTS}),
-    "hints": ("hints", hints.PARTS),
-}
-"""By kind of run: the name that its content has in a subject, and its parts."""
-
-SINGLE = ("survey", "fit")
-"""Kinds of which a subject has one run; a second one of the same model is another subject."""
 
 
 def document(runs: Sequence[Run]) -> dict[str, Any]:
@@ -41,9 +27,9 @@ def document(runs: Sequence[Run]) -> dict[str, Any]:
     for run in runs:
         subject = _subject_of(run, subjects)
         content = _content(run, subject["missing"])
-        kind = _kind(run)
-        name = KINDS[kind][0] if kind in KINDS else kind
-        if name in SINGLE:
+        kind = kinds().get(run.kind)
+        name = run.kind if kind is None else kind.subject
+        if kind is not None and kind.single:
             subject[name] = content
         else:
             subject.setdefault(name, []).append(content)
@@ -75,11 +61,11 @@ def _subject_of(run: Run, subjects: list[dict[str, Any]]) -> dict[str, Any]:
     """The subject that a run belongs to, a new one where there is none yet."""
     name = str(_mapping(run.manifest.get("model")).get("name", "a model that was not recorded"))
     fingerprint = _fingerprint(run)
-    kind = _kind(run)
+    kind = kinds().get(run.kind)
     for subject in subjects:
         known = subject["fingerprint"]
         same = fingerprint == known if fingerprint and known else name == subject["name"]
-        if same and not (kind in SINGLE and kind in subject):
+        if same and not (kind is not None and kind.single and kind.subject in subject):
             subject["fingerprint"] = known or fingerprint
             return subject
     subject = {
@@ -91,28 +77,21 @@ def _subject_of(run: Run, subjects: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _fingerprint(run: Run) -> str:
-    """The model's fingerprint, wherever the kind of run keeps it; empty where it has none."""
-    config = _mapping(run.manifest.get("config"))
-    known = (
-        _mapping(run.manifest.get("model")).get("fingerprint"),
-        config.get("fingerprint"),
-        config.get("model"),
-    )
-    return next((one for one in known if isinstance(one, str) and _HEX.fullmatch(one)), "")
-
-
-_HEX = re.compile(r"[0-9a-f]{16,64}")
+    """The model's fingerprint; empty where the run has none."""
+    known = _mapping(run.manifest.get("model")).get("fingerprint")
+    return known if isinstance(known, str) else ""
 
 
 def _content(run: Run, missing: list[dict[str, str]]) -> dict[str, Any]:
     """What one run holds; what it lacks is added to `missing`."""
-    kind = _kind(run)
+    kind = kinds().get(run.kind)
     folder = run.folder.name
     content: dict[str, Any] = {"run": _about(run)}
-    if kind not in KINDS:
-        missing.append(_lack(folder, kind, f"this version reads no run of kind {kind!r}"))
+    if kind is None:
+        why = f"this version reads no run of kind {run.kind!r}"
+        missing.append(_lack(folder, run.kind, why))
         return content
-    for name, build in KINDS[kind][1].items():
+    for name, build in kind.report_parts().items():
         try:
             content[name] = build(run)
         except HeadscribeError as error:
@@ -121,10 +100,6 @@ def _content(run: Run, missing: list[dict[str, str]]) -> dict[str, Any]:
             why = f"expected what this version writes, got a value of {writer(run)} that it does "
             missing.append(_lack(folder, name, f"{why}not know ({type(error).__name__}: {error})"))
     return content
-
-
-def _kind(run: Run) -> str:
-    return str(run.manifest.get("kind"))
 
 
 _ODD = (
@@ -145,7 +120,7 @@ def _about(run: Run) -> dict[str, Any]:
     config = _mapping(manifest.get("config"))
     return {
         "folder": run.folder.name,
-        "kind": _kind(run),
+        "kind": run.kind,
         "complete": run.complete,
         "damaged": manifest.get("damaged"),
         "facts": facts(run),

@@ -8,13 +8,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headscribe.core.errors import RunError
-from headscribe.results.run import SCHEMA, Run
-
-_TELLING = {
-    "scores": "survey", "formulas": "fit", "replacement": "replacement",
-    "discoveries": "discover", "rates": "hints",
-}  # fmt: skip
-"""The table by which a kind of run is known."""
+from headscribe.results.kinds import kinds
+from headscribe.results.run import SCHEMA_VERSION, Run
 
 
 def open_to_show(folder: str | Path) -> Run:
@@ -36,10 +31,12 @@ def open_to_show(folder: str | Path) -> Run:
 def _salvaged(folder: Path) -> dict[str, Any] | None:
     """A manifest made of the tables that lie in a folder."""
     tables = sorted(path.stem for path in folder.glob("*.parquet"))
-    for name, kind in _TELLING.items():
+    for kind in kinds().values():
+        name = kind.telling
         if name in tables:
             return {
-                "schema": SCHEMA, "kind": kind, "complete": False, "tables": tables,
+                "schema_version": SCHEMA_VERSION, "kind": kind.name, "complete": False,
+                "tables": tables,
                 "model": {"name": folder.name, **_shape(folder, tables)},
                 "patterns": _patterns(folder, name),
             }  # fmt: skip

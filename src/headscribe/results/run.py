@@ -1,22 +1,21 @@
-"""A run directory: configuration, tables, and the state from which an interrupted run goes on.
+"""A run directory: what was asked, its tables, and the stages that an interrupted run resumes from.
 
     run.json             what was run, on what, with which versions; which tables are complete
-    scores.parquet       one row per pattern, head, metric, view and split
-    layers.parquet, gate.parquet, containment.parquet, examples.parquet
-    state.npz            sums of an unfinished run; part-*.npz finished parts of one; gone once it
-                         is complete
-    parts/               sums by shard of an unfinished run on many machines
+    *.parquet            the tables; `docs/reference/run-directory.md` describes every column
+    stages/              what an unfinished run keeps; gone once it is complete
 
 Every file is written under a temporary name and renamed, so that a reader never meets half of one.
 """
 
 import json
-import os
 import shutil
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 from zipfile import BadZipFile
 
 import numpy as np
@@ -24,14 +23,42 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headscribe.core.errors import RunError, UsageError
+from headscribe.core.files import is_partial, write_whole
+from headscribe.results.older import upgraded
 
-SCHEMA = 1
-"""Version of the layout; a run of a newer version is refused by name."""
+SCHEMA_VERSION = 2
+"""Version of the layout; a run of a newer version is refused by name, an older one is read."""
+
+STAGES = "stages"
+"""The folder of what an unfinished run keeps."""
+
+KEEP_EVERY = 10.0
+"""Least seconds between two writings of an unfinished stage."""
+
+KEEP_SHARE = 0.01
+"""The share of a stage's time that writing it may take: what is large is written less often."""
+
+T = TypeVar("T")
+
+Kept: TypeAlias = Mapping[str, np.ndarray] | pa.Table | dict[str, Any] | list[Any]
+"""What can be kept of a stage: arrays by name, a table, or what JSON can say."""
+
+_VERSIONS = ("headscribe", "torch", "transformers", "numpy", "spacy")
 
 
-def _is_partial(path: Path) -> bool:
-    """Whether a file was on its way to being renamed."""
-    return path.name.startswith(".") and path.suffix == ".partial"
+@runtime_checkable
+class Stages(Protocol):
+    """Whoever keeps finished stages: a `Run`, or `NOT_KEPT`, which computes them every time."""
+
+    def stage(
+        self,
+        name: str,
+        compute: "Callable[[Unfinished], T]",
+        pack: Callable[[T], Kept] | None = None,
+        unpack: Callable[[Any], T] | None = None,
+    ) -> T:
+        """What `compute` gives, or gave before the run was interrupted."""
+        ...
 
 
 @dataclass
@@ -40,16 +67,32 @@ class Run:
 
     Attributes:
         folder: where it lies.
-        manifest: the contents of `run.json`: `schema`, `kind`, `complete`, `tables`, and what the
-            command recorded about itself (`config`, `model`, `corpus`, `versions`, ...).
+        manifest: the contents of `run.json`: `schema_version`, `kind`, `complete`, `tables`,
+            `config` (every option of the request), and what the command recorded besides (`model`,
+            `corpus`, `annotator`, `versions`, ...).
     """
 
     folder: Path
     manifest: dict[str, Any]
+    _since: float = field(default_factory=time.monotonic, repr=False, compare=False)
 
     @classmethod
-    def create(cls, folder: str | Path, kind: str, config: Mapping[str, Any]) -> "Run":
+    def create(
+        cls,
+        folder: str | Path,
+        kind: str,
+        config: Mapping[str, Any],
+        fingerprints: Mapping[str, Any] | None = None,
+        **facts: object,
+    ) -> "Run":
         """Start a run in a new or empty folder.
+
+        Args:
+            folder: where.
+            kind: what kind of run, such as `survey`.
+            config: every option of the request.
+            fingerprints: of what the request names: the model, its texts, ...
+            facts: what else is recorded.
 
         Raises:
             UsageError: the folder holds something already, or cannot be made.
@@ -57,24 +100,30 @@ class Run:
         path = Path(folder)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            occupied = any(not _is_partial(item) for item in path.iterdir())
+            occupied = any(not is_partial(item) for item in path.iterdir())
         except OSError as error:
             raise UsageError(f"cannot make the folder {path}: {error.strerror}") from error
         if occupied:
             raise UsageError(
                 f"{path} is not empty: give another --out, or --resume to go on with its run"
             )
-        run = cls(
-            path,
-            {"schema": SCHEMA, "kind": kind, "complete": False, "tables": []}
-            | {"config": dict(config)},
-        )
+        manifest: dict[str, Any] = {
+            "schema_version": SCHEMA_VERSION,
+            "kind": kind,
+            "complete": False,
+            "tables": [],
+            "config": dict(config),
+            "fingerprints": dict(fingerprints or {}),
+            "versions": {name: version(name) for name in _VERSIONS},
+            "started": _now(),
+        }
+        run = cls(path, manifest | facts)
         run.save()
         return run
 
     @classmethod
     def open(cls, folder: str | Path) -> "Run":
-        """Open a run.
+        """Open a run, also one that an older version wrote.
 
         Raises:
             UsageError: there is no run in the folder, or a newer version wrote it.
@@ -88,26 +137,44 @@ class Run:
             manifest = json.loads(file.read_text(encoding="utf-8"))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise RunError(f"{file}: expected JSON, got a damaged file ({error})") from error
-        if not isinstance(manifest, dict) or not isinstance(manifest.get("schema"), int):
+        manifest = upgraded(manifest) if isinstance(manifest, dict) else {}
+        schema, tables = manifest.get("schema_version"), manifest.get("tables")
+        if not isinstance(schema, int) or not isinstance(tables, list):
             raise RunError(f"{file}: expected the description of a run, got something else")
-        if manifest["schema"] > SCHEMA:
-            version = manifest.get("versions", {}).get("headscribe", "a newer version")
-            raise UsageError(f"{path} was written by headscribe {version}: update to open it")
+        if schema > SCHEMA_VERSION:
+            writer = manifest.get("versions", {}).get("headscribe", "a newer version")
+            raise UsageError(f"{path} was written by headscribe {writer}: update to open it")
         return cls(path, manifest)
 
-    def check_config(self, config: Mapping[str, Any]) -> None:
-        """Whether the run was started with this configuration, so that it may go on.
+    def check_resumable(
+        self, kind: str, config: Mapping[str, Any], fingerprints: Mapping[str, Any]
+    ) -> None:
+        """Whether this is the run of such a request, so that it may go on.
+
+        Args:
+            kind: the kind of run that is asked for.
+            config: the options that its numbers depend on.
+            fingerprints: as in `create`.
 
         Raises:
             UsageError: something differs; says what.
         """
-        old = self.manifest.get("config", {})
-        changed = [name for name, value in config.items() if old.get(name) != value]
+        if self.kind != kind:
+            raise UsageError(f"expected a run of {kind} in {self.folder}, got one of {self.kind}")
+        changed = []
+        for part, wanted in (("config", config), ("fingerprints", fingerprints)):
+            known = self.manifest.get(part, {})
+            changed += [name for name, value in wanted.items() if known.get(name) != _plain(value)]
         if changed:
             raise UsageError(
                 f"cannot resume {self.folder}: {', '.join(changed)} differ from the unfinished "
                 "run; give the same model, texts and options, or another --out"
             )
+
+    @property
+    def kind(self) -> str:
+        """The kind of run, such as `survey`."""
+        return str(self.manifest.get("kind"))
 
     @property
     def complete(self) -> bool:
@@ -117,24 +184,30 @@ class Run:
     def save(self) -> None:
         """Write `run.json`."""
         text = json.dumps(self.manifest, indent=2, ensure_ascii=False) + "\n"
-        self._replace("run.json", lambda path: path.write_text(text, encoding="utf-8"))
+        write_whole(self.folder / "run.json", text)
 
     def finish(self, **facts: object) -> None:
-        """Mark the run complete, record last facts, and drop the state."""
-        self.manifest |= {"complete": True, **facts}
+        """Mark the run complete, record last facts, and drop its stages."""
+        self.note_seconds()
+        self.manifest |= {"complete": True, "finished": _now(), **facts}
         self.save()
-        (self.folder / "state.npz").unlink(missing_ok=True)
-        for part in self.folder.glob("part-*.npz"):
-            part.unlink()
-        shutil.rmtree(self.folder / "parts", ignore_errors=True)
+        shutil.rmtree(self.folder / STAGES, ignore_errors=True)
         for item in self.folder.iterdir():
-            if _is_partial(item):  # of a process that was killed while it wrote
+            if is_partial(item):  # of a process that was killed while it wrote
                 item.unlink(missing_ok=True)
+
+    def note_seconds(self) -> None:
+        """Add the time since this process opened the run to `seconds`."""
+        now = time.monotonic()
+        before = self.manifest.get("seconds") or 0.0
+        self.manifest["seconds"] = round(before + now - self._since, 2)
+        self._since = now
 
     def write_table(self, name: str, table: pa.Table) -> None:
         """Write a table and note it in the manifest."""
-        self._replace(
-            f"{name}.parquet", lambda path: pq.write_table(table, path, compression="zstd")
+        write_whole(
+            self.folder / f"{name}.parquet",
+            lambda path: pq.write_table(table, path, compression="zstd"),
         )
         if name not in self.manifest["tables"]:
             self.manifest["tables"].append(name)
@@ -142,7 +215,7 @@ class Run:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a file for people to read."""
-        self._replace(name, lambda path: path.write_text(text, encoding="utf-8"))
+        write_whole(self.folder / name, text)
 
     def table(self, name: str) -> pa.Table:
         """Read a table.
@@ -169,83 +242,197 @@ class Run:
             raise UsageError(f"expected the table {name} in {self.folder}, but the run {state}")
         return path
 
+    def stage(
+        self,
+        name: str,
+        compute: "Callable[[Unfinished], T]",
+        pack: Callable[[T], Kept] | None = None,
+        unpack: Callable[[Any], T] | None = None,
+    ) -> T:
+        """What `compute` gives; what it gave, where the run was interrupted after it.
+
+        >>> from tempfile import mkdtemp
+        >>> run = Run.create(mkdtemp(), "survey", {})
+        >>> run.stage("order", lambda _: [3, 1], pack=list, unpack=list)
+        [3, 1]
+        >>> run.stage("order", lambda _: [], pack=list, unpack=list)  # not computed again
+        [3, 1]
+
+        Args:
+            name: of the stage, once a run.
+            compute: called with the `Unfinished` stage, where what takes long may keep a part of
+                its work and find it again.
+            pack: what to keep of the result; None: nothing, since what follows is quick.
+            unpack: the result again.
+
+        Raises:
+            RunError: what was kept is damaged, or the disk is full.
+        """
+        if pack is not None:
+            kept = self.kept(name)
+            if kept is not None:
+                return kept if unpack is None else unpack(kept)
+        unfinished = Unfinished(self, f"{name}.unfinished")
+        found = compute(unfinished)
+        if pack is not None:
+            self.keep(name, pack(found))
+            self.forget(unfinished.name)
+        return found
+
+    def keep(self, name: str, value: Kept) -> None:
+        """Keep a value until the run is complete.
+
+        Raises:
+            RunError: the disk is full, or the folder cannot be written.
+        """
+        folder = self.folder / STAGES
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise RunError(f"cannot make {folder}: {error.strerror or error}") from error
+        if isinstance(value, pa.Table):
+            write_whole(
+                folder / f"{name}.parquet",
+                lambda path: pq.write_table(value, path, compression="zstd"),
+            )
+        elif isinstance(value, dict) and any(isinstance(v, np.ndarray) for v in value.values()):
+            write_whole(folder / f"{name}.npz", lambda path: _write_arrays(path, value))
+        else:
+            write_whole(folder / f"{name}.json", json.dumps(value))
+
+    def kept(self, name: str) -> Any:  # noqa: ANN401
+        """A value that was kept, None if there is none.
+
+        Raises:
+            RunError: it is damaged.
+        """
+        for ending, read in _READERS.items():
+            path = self.folder / STAGES / f"{name}{ending}"
+            if path.is_file():
+                try:
+                    return read(path)
+                except (BadZipFile, ValueError, OSError, EOFError, KeyError, pa.ArrowInvalid) as e:
+                    raise RunError(f"{path} is damaged: remove it and --resume") from e
+        return None
+
+    def has_kept(self, name: str) -> bool:
+        """Whether a value of this name was kept."""
+        folder = self.folder / STAGES
+        return any((folder / f"{name}{ending}").is_file() for ending in _READERS)
+
+    def forget(self, name: str) -> None:
+        """Drop a value that was kept, if there is one."""
+        for ending in _READERS:
+            (self.folder / STAGES / f"{name}{ending}").unlink(missing_ok=True)
+
+    def check_config(self, config: Mapping[str, Any]) -> None:
+        """As `check_resumable`, for the options alone."""
+        self.check_resumable(self.kind, config, {})
+
+    # What stands above and below is on its way out: `stage` takes its place.
+
     def write_state(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Store the sums of an unfinished run."""
-
-        self._replace("state.npz", _writer(arrays))
+        self.keep("state", arrays)
 
     def read_state(self) -> dict[str, np.ndarray] | None:
-        """The stored sums, None if the run was stopped before the first were stored.
-
-        Raises:
-            RunError: the file is damaged.
-        """
-        return self._arrays(self.folder / "state.npz")
-
-    def _arrays(self, path: Path) -> dict[str, np.ndarray] | None:
-        if not path.is_file():
-            return None
-        try:
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                return {name: file[name] for name in file.files}
-        except (BadZipFile, ValueError, OSError, EOFError, KeyError) as error:
-            raise RunError(f"{path} is damaged: remove it and start anew") from error
+        """The stored sums, None if the run was stopped before the first were stored."""
+        found: dict[str, np.ndarray] | None = self.kept("state")
+        return found
 
     def write_part(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Store one finished part of an unfinished run; gone once the run is complete."""
-        self._replace(f"part-{name}.npz", _writer(arrays))
+        """Store one finished part of an unfinished run."""
+        self.keep(f"part-{name}", arrays)
 
     def read_part(self, name: str) -> dict[str, np.ndarray] | None:
-        """A part that was stored, None if it was not.
+        """A part that was stored, None if it was not."""
+        found: dict[str, np.ndarray] | None = self.kept(f"part-{name}")
+        return found
+
+
+class Unfinished:
+    """A stage of a run while it is computed: keeps a part of the work, and gives it back.
+
+    Attributes:
+        name: under which the run keeps it.
+    """
+
+    def __init__(self, run: Run | None, name: str) -> None:
+        self._run = run
+        self.name = name
+        self._due = time.monotonic() + KEEP_EVERY
+
+    def read(self) -> Any:  # noqa: ANN401
+        """What an interrupted call kept, None if it kept nothing.
 
         Raises:
-            RunError: the file is damaged.
+            RunError: it is damaged.
         """
-        return self._arrays(self.folder / f"part-{name}.npz")
+        return None if self._run is None else self._run.kept(self.name)
 
-    def has_shard(self, name: str) -> bool:
-        """Whether the sums of a shard of an unfinished run are there."""
-        return (self.folder / "parts" / f"{name}.parquet").is_file()
-
-    def write_shard(self, name: str, table: pa.Table) -> None:
-        """Keep the sums of a shard of an unfinished run."""
-        (self.folder / "parts").mkdir(exist_ok=True)
-        self._replace(
-            f"parts/{name}.parquet", lambda path: pq.write_table(table, path, compression="zstd")
-        )
-
-    def shard(self, name: str) -> pa.Table:
-        """Read the sums of a shard.
+    def keep(self, value: Callable[[], Kept], *, now: bool = False) -> None:
+        """Keep what `value` gives, unless that was done a moment ago and not `now`.
 
         Raises:
-            RunError: the file is damaged.
+            RunError: the disk is full, or the folder cannot be written.
         """
-        path = self.folder / "parts" / f"{name}.parquet"
-        try:
-            return pq.read_table(path)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise RunError(f"{path} is damaged: remove it and resume") from error
-
-    def _replace(self, name: str, write: Any) -> None:  # noqa: ANN401
-        """Write a file under a temporary name and rename it.
-
-        Raises:
-            RunError: the disk is full or the folder cannot be written.
-        """
-        target = self.folder / name
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
-        try:
-            write(temporary)
-            temporary.replace(target)
-        except OSError as error:
-            raise RunError(f"cannot write {target}: {error.strerror or error}") from error
-        finally:
-            temporary.unlink(missing_ok=True)
+        began = time.monotonic()
+        if self._run is None or not (now or began > self._due):
+            return
+        self._run.keep(self.name, value())
+        ended = time.monotonic()
+        self._due = ended + max(KEEP_EVERY, (ended - began) / KEEP_SHARE)
 
 
-def _writer(arrays: Mapping[str, np.ndarray]) -> Callable[[Path], None]:
-    def write(path: Path) -> None:
-        with path.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
+class _NotKept:
+    """Computes every stage, keeps none."""
 
-    return write
+    def stage(
+        self,
+        name: str,
+        compute: Callable[[Unfinished], T],
+        pack: Callable[[T], Kept] | None = None,
+        unpack: Callable[[Any], T] | None = None,
+    ) -> T:
+        """What `compute` gives."""
+        return compute(Unfinished(None, name))
+
+
+NOT_KEPT: Stages = _NotKept()
+"""For work that belongs to no run."""
+
+
+def new_folder(*names: str) -> Path:
+    """A folder for a run under `runs/`, such as `runs/MODEL--TEXTS`, numbered if there is one."""
+    raw = "--".join([Path(names[0]).name or "model", *names[1:]])
+    name = "".join(c if c.isalnum() or c in "-_.+" else "-" for c in raw)[:80]
+    folder, number = Path("runs") / name, 2
+    while folder.exists():
+        folder, number = Path("runs") / f"{name}-{number}", number + 1
+    return folder
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    """A value as JSON gives it back: tuples are lists."""
+    return json.loads(json.dumps(value))
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    with path.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+_READERS: dict[str, Callable[[Path], Any]] = {
+    ".npz": _read_arrays,
+    ".parquet": pq.read_table,
+    ".json": lambda path: json.loads(path.read_text(encoding="utf-8")),
+}

@@ -54,7 +54,7 @@ def test_what_holds_nothing_is_refused(tmp_path):
 
 def test_a_newer_version_is_named(tmp_path):
     made = make_run(tmp_path / "new", versions={"headscribe": "9.1"})
-    made.manifest["schema"] = 99
+    made.manifest["schema_version"] = 99
     made.save()
     with pytest.raises(UsageError, match=r"headscribe 9\.1: update to open it"):
         open_to_show(made.folder)

@@ -163,6 +163,7 @@ def relations(run: Run) -> list[dict[str, Any]] | None:
 
 
 PARTS = {
+    "about": patterns,
     "scores": scores,
     "layers": layers,
     "gates": gates,

@@ -1,0 +1,194 @@
+"""What every command is asked: one dataclass each, whose fields are its options.
+
+See `headscribe.results.requests` for what follows from a field. A new option is one line here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+from headscribe.core.progress import OnProgress
+from headscribe.results.requests import Option
+
+if TYPE_CHECKING:
+    from headscribe.models.loading import Source
+    from headscribe.models.model import Model as LoadedModel
+    from headscribe.models.recorded import Recording
+    from headscribe.patterns.contract import Pattern
+    from headscribe.text.annotators import Annotator as AnnotatorObject
+    from headscribe.text.corpora import Corpus, DatasetLike
+
+Strings: TypeAlias = list[str] | None
+Paths: TypeAlias = list[Path] | None
+
+# Options that several commands share.
+
+Source_: TypeAlias = Annotated[
+    "LoadedModel | Recording | Source | None",
+    Option(
+        "A hub id, a folder, bundled:stories or bundled:minilm; none with --recorded. In Python "
+        "also what headscribe.load gives, or (model, tokenizer).",
+        resume="fingerprint",
+        typed=str | None,
+        metavar="MODEL",
+        argument=True,
+    ),
+]
+Texts: TypeAlias = Annotated[
+    "Corpus | str | Path | Sequence[str] | DatasetLike | None",
+    Option(
+        "Texts: .txt, .jsonl, .csv, .parquet or .conllu, also .gz; may be given again. In Python "
+        "also what headscribe.corpus takes.",
+        resume="fingerprint",
+        typed=Paths,
+        name="--text",
+        metavar="PATH",
+        content=True,
+    ),
+]
+Recorded: TypeAlias = Annotated[
+    str | Path | None,
+    Option(
+        "Recorded attention, in place of MODEL and --text.",
+        resume="fingerprint",
+        typed=str | None,
+        metavar="FOLDER",
+    ),
+]
+Limit: TypeAlias = Annotated[int | None, Option("At most so many texts.", least=1)]
+MaxTokens: TypeAlias = Annotated[
+    int | None, Option("Cut every text to so many tokens.", resume="fingerprint", least=1)
+]
+Annotator: TypeAlias = Annotated[
+    "str | AnnotatorObject | None",
+    Option(
+        "plain, conllu, bundled:en or a spaCy pipeline. Default: gold words or bundled:en.",
+        resume="fingerprint",
+        typed=str | None,
+        metavar="NAME",
+    ),
+]
+Seed: TypeAlias = Annotated[int, Option("Decides splits and folds.")]
+Device: TypeAlias = Annotated[
+    str | None,
+    Option("cpu, cuda, mps; auto: spread over all. Default: the best.", resume="free"),
+]
+Dtype: TypeAlias = Annotated[
+    str | None,
+    Option("float32, bfloat16, ... Default: as stored; on a CPU not half.", resume="fingerprint"),
+]
+Stack: TypeAlias = Annotated[
+    str | None,
+    Option("Of an encoder-decoder model: encoder (default) or decoder.", resume="fingerprint"),
+]
+Out: TypeAlias = Annotated[
+    str | Path | None,
+    Option(
+        "Directory of the run. Default: a new one under runs/.",
+        resume="free",
+        typed=str | None,
+        metavar="RUN",
+    ),
+]
+Resume: TypeAlias = Annotated[
+    bool, Option("Go on with the unfinished run in --out.", resume="free")
+]
+Library: TypeAlias = Annotated[
+    str | Path | None,
+    Option(
+        "The program library. Default: one in your own data folder.",
+        resume="fingerprint",
+        typed=str | None,
+        metavar="FILE",
+    ),
+]
+Trust: TypeAlias = Annotated[
+    bool,
+    Option("Run Python that you wrote yourself without the sandbox.", resume="free"),
+]
+Progress: TypeAlias = Annotated[
+    OnProgress | None,
+    Option(
+        "Called with the stage, the steps done and the steps in all. Default: a bar on a terminal "
+        "and in a notebook, elsewhere a line on stderr now and then.",
+        resume="free",
+        python_only=True,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class SurveyRequest:
+    """Score every head against every pattern."""
+
+    model: Source_ = None
+    texts: Texts = None
+    _: KW_ONLY
+    recorded: Recorded = None
+    patterns: Annotated[
+        "str | Sequence[str | Pattern] | None",
+        Option(
+            "Names of the catalogue, separated by commas; library for what discover found. "
+            "Default: the default set. In Python also a list of names, relations and patterns.",
+            resume="fingerprint",
+            typed=str | None,
+            metavar="NAMES",
+        ),
+    ] = None
+    pattern: Annotated[
+        "str | Sequence[str] | None",
+        Option(
+            "A relation of your own, beside the others; may be given again.",
+            resume="fingerprint",
+            typed=Strings,
+            metavar="EXPR",
+        ),
+    ] = None
+    pattern_file: Annotated[
+        str | Path | None,
+        Option(
+            "A file of relations or formulas, or with --trust of Python, beside the others.",
+            resume="fingerprint",
+            typed=str | None,
+            metavar="FILE",
+        ),
+    ] = None
+    trust: Trust = False
+    library: Library = None
+    limit: Limit = None
+    max_tokens: MaxTokens = None
+    annotator: Annotator = None
+    seed: Seed = 0
+    token_budget: Annotated[
+        int, Option("Padded tokens a batch: more where memory allows.", least=1)
+    ] = 1024
+    device: Device = None
+    dtype: Dtype = None
+    stack: Stack = None
+    layers: Annotated[
+        str | Sequence[int] | None,
+        Option(
+            "Some layers only: 0,5,11 or 0-3,11. Default: all.",
+            resume="fingerprint",
+            typed=str | None,
+            metavar="LAYERS",
+        ),
+    ] = None
+    engine: Annotated[str, Option("local, or ray: the machines of a Ray cluster.")] = "local"
+    workers: Annotated[
+        int | None,
+        Option(
+            "Processes that annotate beside the model; with ray, its workers. Default: as many as "
+            "the work is worth, with ray as the cluster holds.",
+            resume="free",
+            least=0,
+        ),
+    ] = None
+    out: Out = None
+    resume: Resume = False
+    on_progress: Progress = None
+
+
+REQUESTS: dict[str, type] = {"survey": SurveyRequest}
+"""Every command that leaves a run, by its name."""

@@ -1,0 +1,57 @@
+"""How every command begins its run: one rule for `out` and `resume`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headscribe.core.errors import UsageError
+from headscribe.results.requests import config_of, equal_on_resume
+
+if TYPE_CHECKING:
+    from headscribe.results.run import Run
+
+
+def check_resume(request: Any) -> None:  # noqa: ANN401
+    """Whether there is a run to resume, before anything is read.
+
+    Raises:
+        UsageError: `resume` without a directory, or with one that holds no run.
+    """
+    if not request.resume:
+        return
+    if request.out is None:
+        raise UsageError("expected the directory of the run to resume (--out RUN)")
+    if not (Path(request.out) / "run.json").is_file():
+        raise UsageError(f"expected a run to resume in {request.out}, found none")
+
+
+def begin(
+    request: Any,  # noqa: ANN401
+    kind: str,
+    names: "tuple[str, ...]",
+    fingerprints: Mapping[str, Any],
+    **facts: object,
+) -> "Run":
+    """The run of a request: a new one, always kept, or with `resume` the one that it goes on with.
+
+    Args:
+        request: with `out` and `resume`.
+        kind: the kind of run.
+        names: of what a folder under `runs/` is called, where no `out` is given.
+        fingerprints: of what the request names; a run resumes only where all are equal.
+        facts: what else `run.json` records of a new run.
+
+    Raises:
+        UsageError: `out` holds something already, or a run of another request.
+    """
+    from headscribe.results.run import Run, new_folder
+
+    check_resume(request)
+    config = config_of(request)
+    if request.resume:
+        run = Run.open(request.out)
+        equal = {name: config[name] for name in equal_on_resume(request)}
+        run.check_resumable(kind, equal, fingerprints)
+        return run
+    folder = new_folder(*names) if request.out is None else Path(request.out)
+    return Run.create(folder, kind, config, fingerprints, **facts)

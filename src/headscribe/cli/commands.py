@@ -1,0 +1,73 @@
+"""From a request to its command: options, help and call follow from the fields of the dataclass."""
+
+import inspect
+from collections.abc import Callable
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+
+from headscribe.cli.options import JsonOption
+from headscribe.results.requests import Field, options_of
+
+
+def command(
+    request: type, verb: str, show: Callable[..., None], name: str | None = None
+) -> Callable[..., None]:
+    """The function of a command, as typer reads it.
+
+    Args:
+        request: the class of the request; its docstring is the help.
+        verb: the Python function that does the work, as `module:name`; imported when it is called,
+            so that help is quick.
+        show: prints what came of it; called with the result and `as_json`.
+        name: of the command; the verb's by default.
+    """
+    module, _, function = verb.partition(":")
+    options = [one for one in options_of(request) if not one.option.python_only]
+
+    def run(**given: Any) -> None:  # noqa: ANN401
+        as_json = given.pop("as_json")
+        result = getattr(import_module(module), function)(**given)
+        show(result, as_json=as_json)
+
+    parameters = [
+        inspect.Parameter(
+            one.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=one.default,
+            annotation=Annotated[_type(one), _typer(one)],
+        )
+        for one in options
+    ]
+    parameters.append(
+        inspect.Parameter(
+            "as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=JsonOption
+        )
+    )
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    run.__name__ = name or function
+    run.__doc__ = request.__doc__
+    return run
+
+
+def _type(one: Field) -> Any:  # noqa: ANN401
+    return one.type if one.option.typed is None else one.option.typed
+
+
+def _typer(one: Field) -> Any:  # noqa: ANN401
+    option, shown = one.option, not (one.default is None or one.default is False)
+    common: dict[str, Any] = {
+        # A sentence on Python alone is of no use on the command line.
+        "help": option.sentence.partition(" In Python")[0],
+        "metavar": option.metavar,
+        "show_default": shown,
+        "min": option.least,
+    }
+    if option.argument:
+        return typer.Argument(**common)
+    names = one.flag
+    if _type(one) in (bool, bool | None) and one.default is not False:
+        names = f"{one.flag}/--no-{one.flag[2:]}"
+    return typer.Option(names, **common)

@@ -1,0 +1,183 @@
+"""What a command is asked: a frozen dataclass whose fields are the options.
+
+A field is written once, as `name: Annotated[type, Option("sentence")] = default`. From it follow
+the option of the command line, the argument of the Python function, the entry in `config` of
+`run.json`, the page of settings, and whether `--resume` insists on it.
+"""
+
+import inspect
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields
+from functools import wraps
+from hashlib import blake2b
+from pathlib import Path
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_origin
+
+from headscribe.core.errors import UsageError
+
+P = ParamSpec("P")
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Option:
+    """What is said of a field of a request.
+
+    Attributes:
+        sentence: what it is for.
+        resume: `equal`: the numbers depend on it, so that a run resumes only with the same value;
+            `fingerprint`: they depend on what it names, whose fingerprint has to be the same;
+            `free`: no number depends on it.
+        typed: its type on the command line, where Python takes more; None: the field's own.
+        name: on the command line, where it is not the field's.
+        metavar: what stands for its value in the help.
+        least: its least value.
+        argument: it stands on the command line without a name.
+        python_only: it is no option of the command line.
+        content: a list of strings is what it names itself (texts), not their paths or names; the
+            record counts them.
+    """
+
+    sentence: str
+    resume: Literal["equal", "fingerprint", "free"] = "equal"
+    typed: Any = None
+    name: str | None = None
+    metavar: str | None = None
+    least: float | None = None
+    argument: bool = False
+    python_only: bool = False
+    content: bool = False
+
+    def check(self, name: str, value: object) -> None:
+        """Whether a value is allowed.
+
+        Raises:
+            UsageError: it is below the least.
+        """
+        if self.least is not None and isinstance(value, int | float) and value < self.least:
+            raise UsageError(f"expected at least {self.least:g} for {name}, got {value:g}")
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of a request: its name, its type, its default (None: none), what is said of it."""
+
+    name: str
+    type: Any
+    default: Any
+    option: Option
+
+    @property
+    def flag(self) -> str:
+        """The name on the command line, `--max-tokens`."""
+        return self.option.name or f"--{self.name.replace('_', '-')}"
+
+
+def options_of(request: type) -> list[Field]:
+    """The fields of a request's class, in their order.
+
+    Raises:
+        TypeError: a field has no sentence.
+    """
+    found = []
+    for one in fields(request):
+        said = [x for x in getattr(one.type, "__metadata__", ()) if isinstance(x, Option)]
+        if get_origin(one.type) is not Annotated or not said:
+            raise TypeError(f"{request.__name__}.{one.name}: expected Annotated[type, Option(...)]")
+        default = inspect.Parameter.empty if one.default is MISSING else one.default
+        found.append(Field(one.name, get_args(one.type)[0], default, said[0]))
+    return found
+
+
+def check(request: Any) -> None:  # noqa: ANN401
+    """Whether every value is within its bounds.
+
+    Raises:
+        UsageError: one is not; says which.
+    """
+    for one in options_of(type(request)):
+        one.option.check(one.name, getattr(request, one.name))
+
+
+def config_of(request: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Every option as `run.json` keeps it; what JSON cannot say is named."""
+    return {
+        one.name: plain(getattr(request, one.name), one.option.content)
+        for one in options_of(type(request))
+        if not one.option.python_only
+    }
+
+
+def equal_on_resume(request: Any) -> list[str]:  # noqa: ANN401
+    """The names of the options that a run resumes only with."""
+    return [one.name for one in options_of(type(request)) if one.option.resume == "equal"]
+
+
+def plain(value: Any, content: bool = False) -> Any:  # noqa: ANN401
+    """A value of an option as JSON says it: an object by its name; see `Option.content`."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if hasattr(value, "name"):
+        return str(value.name)
+    if isinstance(value, Iterable) and not isinstance(value, Iterator):
+        listed = list(value)
+        if content and not all(isinstance(one, Path) for one in listed):
+            return f"{len(listed)} in memory"
+        return [plain(one) for one in listed]
+    return type(value).__name__
+
+
+def digest_of(value: Any) -> str:  # noqa: ANN401
+    """A fingerprint of what JSON can say."""
+    said = json.dumps(value, sort_keys=True, ensure_ascii=True)
+    return blake2b(said.encode(), digest_size=16).hexdigest()
+
+
+def verb(request: Callable[P, Q]) -> Callable[[Callable[[Q], R]], Callable[P, R]]:
+    """Make the Python function of a request: it takes the request's fields as its arguments.
+
+    The function that is decorated takes the request alone; what users call has the signature of
+    the request, and lists every option with its sentence.
+    """
+    assert isinstance(request, type)
+    options = options_of(request)
+
+    def made(run: Callable[[Q], R]) -> Callable[P, R]:
+        @wraps(run)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            signature.bind(*args, **kwargs)  # an error that names the function, not the class
+            asked = request(*args, **kwargs)
+            check(asked)
+            return run(asked)
+
+        # Positional are the fields that the dataclass takes so: the model and its texts.
+        kinds = inspect.signature(request).parameters
+        signature = inspect.Signature(
+            [
+                inspect.Parameter(
+                    one.name, kinds[one.name].kind, default=one.default, annotation=one.type
+                )
+                for one in options
+            ],
+            return_annotation=run.__annotations__.get("return", inspect.Signature.empty),
+        )
+        call.__signature__ = signature  # type: ignore[attr-defined]
+        call.__doc__ = _documented(inspect.getdoc(run) or "", options)
+        return call
+
+    return made
+
+
+def _documented(docstring: str, options: list[Field]) -> str:
+    """The docstring with every option, before what it returns and raises."""
+    said = ["Args:", *(f"    {one.name}: {one.option.sentence}" for one in options), ""]
+    lines = docstring.split("\n")
+    at = next((i for i, line in enumerate(lines) if line in ("Returns:", "Raises:")), len(lines))
+    gap = [] if at < len(lines) else [""]
+    return "\n".join([*lines[:at], *gap, *said, *lines[at:]]).rstrip() + "\n"
