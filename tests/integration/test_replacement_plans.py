@@ -75,7 +75,7 @@ def test_programs_by_head():
     "text,message",
     [
         ("1.0 previous", r"plan.txt, line 1: expected `LAYER.HEAD: PROGRAM`, got '1.0 previous'"),
-        ("# x\nhead: previous", r"line 2: expected a head as LAYER.HEAD"),
+        ("# x\nhead: previous", r"line 2: expected a head such as 7.10"),
         ("1.0: previous\n1.0: self", r"line 2: head 1.0: expected one program"),
         ("1.0: nonsense", r"line 1: head 1.0: expected a pattern's name.*`nonsense`"),
         ("1.0: mean", r"head 1.0: expected texts to estimate its mean on"),

@@ -200,10 +200,10 @@ def _check(
     """Refuse what cannot be replaced before a run is begun.
 
     Raises:
-        UsageError: what `Plan.check` and `foresee` raise; programs without weights to tune.
+        UsageError: what `Plan.check` and `check_causal` raise; programs without weights to tune.
     """
     from headscribe.fitting.formula import Formula
-    from headscribe.replacement.apply import foresee
+    from headscribe.replacement.cache import RowCache
     from headscribe.replacement.plan import Plan
 
     plan = Plan(programs, policy)
@@ -214,7 +214,9 @@ def _check(
             f"head {fixed[0]}: expected a formula to tune, got {programs[fixed[0]].name}; leave "
             "out --tune"
         )
-    foresee(model, plan, max(passages[:8], key=len))
+    cache, longest = RowCache(), max(passages[:8], key=len)
+    for head, program in programs.items():
+        cache.rows(program, policy, head, longest, model.visibility(head.layer))
 
 
 def _tuned(

@@ -14,13 +14,10 @@ from headscribe.core.heads import HeadId
 from headscribe.models.calls import AttentionCall
 from headscribe.models.model import Model
 from headscribe.models.tap import tap
+from headscribe.replacement.cache import RowCache
 from headscribe.replacement.plan import Plan
-from headscribe.replacement.rows import RowCache, dense_rows
-from headscribe.replacement.transcripts import Transcript, prefix
+from headscribe.replacement.transcripts import Transcript
 from headscribe.text.passages import Passage
-
-PREFIX_TOLERANCE = 1e-4
-"""How far a row of a prefix may be from the same row of the whole, in any weight."""
 
 
 class Substituted:
@@ -186,7 +183,7 @@ def generate(
 
     Raises:
         UsageError: the model is not causal, the prompt is empty or leaves no room for so many
-            tokens, and what `apply` and `foresee` raise.
+            tokens, and what `apply` raises.
     """
     ids = generated_ids(model, plan, prompt, max_new_tokens, use_cache)
     text: str = model.tokenizer.decode(ids, skip_special_tokens=True)
@@ -207,7 +204,6 @@ def generated_ids(
     if max_new_tokens < 1 or (room is not None and max_new_tokens > room):
         limit = "at least 1" if room is None else f"1 to {room}"
         raise UsageError(f"expected {limit} new tokens after this prompt, got {max_new_tokens}")
-    foresee(model, plan, Transcript(model.tokenizer, "prompt").passage(given))
     ids = torch.tensor([given], device=model.hf.device)
     with apply(model, plan), torch.inference_mode():
         result = model.hf.generate(
@@ -229,30 +225,3 @@ def _pad(model: Model) -> int:
         model.tokenizer.eos_token_id,
     ]
     return next((one for one in stated if one is not None), 0)
-
-
-def foresee(model: Model, plan: Plan, passage: Passage) -> None:
-    """See on one text that no program of a causal layer changes its rows when more text follows.
-
-    The rows of a half, of two thirds, and of all but the last token must equal the first rows of
-    the whole.
-
-    Raises:
-        UsageError: a program sees the future although it does not say so; head and text named.
-    """
-    length = len(passage)
-    cuts = sorted({length // 2, length * 2 // 3, length - 1} - {0})
-    parts = [prefix(passage, cut) for cut in cuts]
-    for head, program in sorted(plan.programs.items()):
-        visibility = model.visibility(head.layer)
-        if not visibility.causal:
-            continue
-        whole = dense_rows(program, plan.policy, head, passage, visibility).weight
-        for cut, part in zip(cuts, parts, strict=True):
-            rows = dense_rows(program, plan.policy, head, part, visibility).weight
-            apart = (whole[:cut, :cut] - rows).abs().amax(dim=1) > PREFIX_TOLERANCE
-            if bool(apart.any()):
-                raise UsageError(
-                    f"head {head}, text {passage.text_id}: {program.name} sees the future: row "
-                    f"{int(apart.nonzero()[0])} changes with what follows token {cut - 1}"
-                )

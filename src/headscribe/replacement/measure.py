@@ -8,13 +8,12 @@ import numpy as np
 from jaxtyping import Float
 
 from headscribe.core.errors import UsageError, unknown_name
-from headscribe.core.visibility import Visibility
 from headscribe.models.batching import batches
 from headscribe.models.model import Model
-from headscribe.replacement.apply import Substituted, foresee
+from headscribe.replacement.apply import Substituted
+from headscribe.replacement.cache import RowCache
 from headscribe.replacement.passes import Reading, readings_of
 from headscribe.replacement.plan import Plan
-from headscribe.replacement.rows import RowCache
 from headscribe.scoring.statistics import ratio
 from headscribe.text.passages import Passage
 
@@ -154,13 +153,11 @@ def measure(
         The position of a text and its reading; those of `done` are not repeated.
 
     Raises:
-        UsageError: before the first pass: what `Plan.check` and `foresee` raise, and what the
-            model cannot be measured for; later: a program that fails on a text.
+        UsageError: before the first pass: what `Plan.check` raises, and what the model cannot be
+            measured for; later: a program that fails or looks ahead on a text.
     """
     for plan in plans:
         plan.check(model)
-    if passages:
-        _foresee_all(model, plans, max(passages[:8], key=len))
     left = [index for index in range(len(passages)) if index not in (done or {})]
     for batch in batches([passages[index] for index in left], token_budget):
         chosen = [left[position] for position in batch]
@@ -169,19 +166,6 @@ def measure(
         texts = [passages[index] for index in chosen]
         found = readings_of(model, texts, substitutions, token_budget, positions)
         yield from zip(chosen, found, strict=True)
-
-
-def _foresee_all(model: Model, plans: Sequence[Plan], passage: Passage) -> None:
-    """`foresee` for every program of the plans, each once for all that its layers see."""
-    seen: set[tuple[int, Visibility]] = set()
-    for plan in plans:
-        fresh = []
-        for head, program in plan.programs.items():
-            key = (id(program), model.visibility(head.layer))
-            if key not in seen:
-                seen.add(key)
-                fresh.append(head)
-        foresee(model, plan.only(fresh), passage)
 
 
 def collect(

@@ -1,6 +1,5 @@
-"""From programs to rows that a layer can multiply with its values: checked, dense, cached."""
+"""From programs to rows that a layer can multiply with its values: checked and dense."""
 
-from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,38 +82,3 @@ def _check(rows: Rows, length: int, visibility: Visibility, where: str) -> None:
     total = np.bincount(query, rows.weight, minlength=length)[rows.covered]
     if len(total) and np.abs(total - 1).max() > ROW_SUM_TOLERANCE:
         raise UsageError(f"{where} yields a row that sums to {total.max():.4g}, expected 1")
-
-
-class RowCache:
-    """The rows most lately asked for, as many as fit into a budget of bytes.
-
-    Programs and passages are told apart by identity.
-    """
-
-    def __init__(self, budget: int = 256 << 20) -> None:
-        self._budget = budget
-        self._size = 0
-        self._kept: OrderedDict[tuple[object, ...], tuple[DenseRows, Program, Passage]] = (
-            OrderedDict()
-        )
-
-    def rows(
-        self,
-        program: Program,
-        policy: RowPolicy,
-        head: HeadId,
-        passage: Passage,
-        visibility: Visibility,
-    ) -> DenseRows:
-        """What `dense_rows` gives, computed only where it is not kept."""
-        key = (id(program), policy, id(passage), visibility)
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key][0]
-        made = dense_rows(program, policy, head, passage, visibility)
-        self._kept[key] = (made, program, passage)
-        self._size += made.bytes
-        while self._size > self._budget and len(self._kept) > 1:
-            _, (dropped, _, _) = self._kept.popitem(last=False)
-            self._size -= dropped.bytes
-        return made

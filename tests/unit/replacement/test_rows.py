@@ -8,8 +8,10 @@ from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.core.rows import Rows
 from headscribe.core.visibility import CAUSAL, Visibility
+from headscribe.replacement.cache import RowCache
+from headscribe.replacement.causality import cut_of
 from headscribe.replacement.plan import ZERO
-from headscribe.replacement.rows import RowCache, dense_rows
+from headscribe.replacement.rows import dense_rows
 from tests.unit.replacement.tiny import PREVIOUS, UNIFORM, Handmade, passages, tiny
 
 HEAD = HeadId(1, 2)
@@ -76,13 +78,13 @@ def test_windows_count(passage):
 
 def test_the_cache_asks_once_and_forgets_what_does_not_fit(passage):
     asked = []
-    program = Handmade(lambda p, v: asked.append(1) or UNIFORM.matrix(p, v), "counted")
+    program = Handmade(lambda p, v: asked.append(len(p)) or UNIFORM.matrix(p, v), "counted")
     cache = RowCache(budget=100)
     first = cache.rows(program, "exclude", HEAD, passage, CAUSAL)
     assert cache.rows(program, "exclude", HeadId(0, 0), passage, CAUSAL) is first
-    assert len(asked) == 1
+    assert asked == [3, cut_of(passage)]
     for other in range(4):
         cache.rows(Handmade(UNIFORM.matrix, str(other)), "exclude", HEAD, passage, CAUSAL)
     again = cache.rows(program, "exclude", HEAD, passage, CAUSAL)
-    assert len(asked) == 2
+    assert asked == [3, cut_of(passage)] * 2
     assert torch.equal(again.weight, first.weight)

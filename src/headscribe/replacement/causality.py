@@ -1,0 +1,59 @@
+"""Whether a program looks ahead: its rows on the beginning of a text against those on the whole."""
+
+from hashlib import blake2b
+
+from headscribe.core.errors import UsageError
+from headscribe.core.heads import HeadId
+from headscribe.core.rows import RowPolicy
+from headscribe.core.visibility import Visibility
+from headscribe.replacement.plan import Program, Zero
+from headscribe.replacement.rows import DenseRows, dense_rows
+from headscribe.replacement.transcripts import prefix
+from headscribe.text.passages import Passage
+
+PREFIX_TOLERANCE = 1e-4
+"""How far a row of a prefix may be from the same row of the whole, in any weight."""
+
+
+def cut_of(passage: Passage) -> int:
+    """Where a text is cut to look for what follows: within `1..T - 1`, by a hash of the text.
+
+    The hash takes in the text's name and group, which no program is shown, so that a program cannot
+    keep to the rules just where it will be looked at.
+    """
+    content = "\0".join((passage.text_id, passage.group, passage.text, *passage.tokens))
+    digest = blake2b(content.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return 1 + int.from_bytes(digest, "big") % (len(passage) - 1)
+
+
+def check_causal(
+    made: DenseRows,
+    program: Program,
+    policy: RowPolicy,
+    head: HeadId,
+    passage: Passage,
+    visibility: Visibility,
+) -> None:
+    """See that rows of a causal layer do not change with what follows: at one cut of the text.
+
+    Args:
+        made: the program's rows on the whole text.
+        program: asked again, for the text up to the cut.
+        policy: what becomes of the rows that it does not cover.
+        head: named in the error.
+        passage: the text.
+        visibility: what the layer sees; where that is not causal, nothing is checked.
+
+    Raises:
+        UsageError: a row before the cut changes with what follows it; head and text are named.
+    """
+    if not visibility.causal or isinstance(program, Zero) or len(passage) < 2:
+        return
+    cut = cut_of(passage)
+    part = dense_rows(program, policy, head, prefix(passage, cut), visibility)
+    apart = (made.weight[:cut, :cut] - part.weight).abs().amax(dim=1) > PREFIX_TOLERANCE
+    if bool(apart.any()):
+        raise UsageError(
+            f"head {head}, text {passage.text_id}: {program.name} sees the future: row "
+            f"{int(apart.nonzero()[0])} changes with what follows token {cut - 1}"
+        )
