@@ -145,10 +145,9 @@ def _lexical(visibility: Visibility) -> Iterator[str]:
     yield "last(key.is_word_start and distance < 0)"
     yield "first(key.is_word_start and distance > 0)"
     yield from (f"key.word - query.word == {gap}" for gap in (-3, -2, -1, 1, 2, 3))
-    yield from ("key.length", "key.depth", "key.children", "key.frequency", "key.index / 10")
+    yield from ("key.length", "key.depth", "key.children", "key.index / 10")
     yield "key.length / (1 + abs(distance))"
     yield "key.depth / (1 + abs(distance))"
-    yield "key.frequency / (1 + abs(distance))"
 
 
 def _syntactic() -> Iterator[str]:
@@ -195,7 +194,6 @@ def relation_pool(
     visibility: Visibility,
     *,
     look_ahead: bool = True,
-    frequency: bool = False,
 ) -> tuple[str, ...]:
     """Generate the pool for texts that provide some word fields.
 
@@ -203,7 +201,6 @@ def relation_pool(
         provides: the word fields that the annotation gives (`Words.provides`).
         visibility: what a layer sees; in a causal layer relations to later keys are left out.
         look_ahead: whether relations may read tokens after the query.
-        frequency: whether a table of token frequencies comes along.
     """
     pool: list[str] = []
     seen: set[str] = set()
@@ -214,8 +211,6 @@ def relation_pool(
             if visibility.causal:
                 fits = fits and not relation.needs_later_keys
                 fits = fits and (look_ahead or not relation.looks_ahead)
-            if "frequency" in source:
-                fits = fits and frequency
             if fits and relation.source not in seen:
                 seen.add(relation.source)
                 pool.append(relation.source)

@@ -162,13 +162,26 @@ def only_later(node: Node) -> bool:
     return distances_of(node)[0] >= 1
 
 
-def looks_ahead(node: Node, farthest: float = 0.0) -> bool:
+def looks_ahead(node: Node) -> bool:
     """Return whether a causal row may depend on tokens after the query.
+
+    What counts is what a cell reads. `key.next` is known to the query only where the key stands at
+    least one before it, and only an `and` makes sure that nothing else is read: its other side is
+    true or false wherever it stands. Numbers are another matter. `(distance < 0) * key.next.id`
+    is 0 beside the query as long as there is a next token, and missing at the end of the text; so
+    a product hides what it reads only where 0 and missing come to the same, that is where a cell
+    counts by being neither.
+    """
+    return _reads_later(node, 0.0, zero_is_missing=True)
+
+
+def _reads_later(node: Node, farthest: float, *, zero_is_missing: bool) -> bool:
+    """Look through an expression for reads beyond the query.
 
     Args:
         node: the expression.
         farthest: the greatest distance at which its value counts; 0 where the mask is causal.
-            `key.next` is known to the query where the key stands at least one before it.
+        zero_is_missing: whoever uses the value does not tell 0 from missing.
     """
     match node:
         case Column(side, steps, name):
@@ -181,13 +194,21 @@ def looks_ahead(node: Node, farthest: float = 0.0) -> bool:
             return reach + (farthest if side == "key" else 0) > 0
         case Logic("and", operands):
             farthest = min(farthest, distances_of(node)[1])
-            return any(looks_ahead(operand, farthest) for operand in operands)
-        case Arithmetic("*" | "/"):
-            farthest = min(farthest, distances_of(node)[1])
-            return any(looks_ahead(operand, farthest) for operand in children(node))
-        case Call(name, operands) if name in ROWWISE or name in CHOICES or name == "otherwise":
-            return any(looks_ahead(operand) for operand in operands)
-    return any(looks_ahead(child, farthest) for child in children(node))
+        case Arithmetic("*" | "/", left, right):
+            operands = (left, right)
+            if zero_is_missing:
+                farthest = min(farthest, distances_of(node)[1])
+        case Call(name, operands) if name in ROWWISE or name in CHOICES:
+            # Row-wise functions look at every visible key, whatever cell asks for their value.
+            farthest, zero_is_missing = 0.0, True
+        case Call("otherwise", operands):
+            farthest = 0.0
+        case Negate() | Call("abs" | "log1p"):
+            operands = children(node)
+        case _:
+            # Comparisons, sums, the lesser and the greater do tell 0 from missing.
+            operands, zero_is_missing = children(node), False
+    return any(_reads_later(one, farthest, zero_is_missing=zero_is_missing) for one in operands)
 
 
 def is_condition(node: Node) -> bool:

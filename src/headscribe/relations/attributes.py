@@ -207,12 +207,6 @@ ATTRIBUTES: dict[str, Attribute] = {
     "opening": Attribute(
         "for a closing bracket or quote the index of the token that opened it", "number", openings
     ),
-    "frequency": Attribute(
-        "log relative frequency of the token, from the table that a formula carries; else missing",
-        "number",
-        lambda p: np.full(len(p), np.nan),
-        reason="a table made beforehand",
-    ),
     "length": Attribute(
         "characters of the word",
         "number",

@@ -1,7 +1,7 @@
 """Token attributes of one passage as arrays: texts interned, neighbours shifted, all cached."""
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Shaped
 
 from headscribe.relations.attributes import ATTRIBUTES
 from headscribe.relations.syntax import Column
@@ -19,15 +19,10 @@ class Columns:
 
     Numbers are float64 with NaN for missing, conditions bool, texts int64 codes that all text
     columns share (`MISSING`, `UNSEEN`).
-
-    Args:
-        passage: the tokens.
-        frequency: log relative frequency by vocabulary id, shape `(V,)`, NaN for unknown.
     """
 
-    def __init__(self, passage: Passage, frequency: Float[np.ndarray, " V"] | None = None) -> None:
+    def __init__(self, passage: Passage) -> None:
         self._passage = passage
-        self._frequency = frequency
         self._codes: dict[str, int] = {}
         self._made: dict[tuple[str, tuple[int, ...]], Shaped[np.ndarray, " T"]] = {}
 
@@ -48,10 +43,7 @@ class Columns:
     def _read(self, name: str) -> Shaped[np.ndarray, " T"]:
         if (name, ()) in self._made:
             return self._made[name, ()]
-        attribute = ATTRIBUTES[name]
-        values = attribute.read(self._passage)
-        if name == "frequency" and self._frequency is not None:
-            values = _looked_up(self._frequency, self._passage.ids)
+        values = ATTRIBUTES[name].read(self._passage)
         if isinstance(values, list):
             codes = [
                 MISSING if one is None else self._codes.setdefault(one, len(self._codes))
@@ -60,16 +52,6 @@ class Columns:
             values = np.array(codes, np.int64)
         self._made[name, ()] = values
         return values
-
-
-def _looked_up(
-    table: Float[np.ndarray, " V"], ids: Int[np.ndarray, " T"]
-) -> Float[np.ndarray, " T"]:
-    known = (ids >= 0) & (ids < len(table))
-    values: Float[np.ndarray, " T"] = np.where(
-        known, np.asarray(table, np.float64)[np.where(known, ids, 0)], np.nan
-    )
-    return values
 
 
 def _neighbour(values: Shaped[np.ndarray, " T"], step: int) -> Shaped[np.ndarray, " T"]:

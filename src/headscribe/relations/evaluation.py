@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Shaped
 
 from headscribe.core.arrays import TokenFlags
 from headscribe.core.visibility import Visibility
@@ -30,16 +30,10 @@ class Evaluation:
     Args:
         passage: the tokens.
         visibility: the keys that count; every row-wise function sees only these.
-        frequency: log relative frequency by vocabulary id, shape `(V,)`.
     """
 
-    def __init__(
-        self,
-        passage: Passage,
-        visibility: Visibility,
-        frequency: Float[np.ndarray, " V"] | None = None,
-    ) -> None:
-        self.columns = Columns(passage, frequency)
+    def __init__(self, passage: Passage, visibility: Visibility) -> None:
+        self.columns = Columns(passage)
         self._length = len(passage)
         self._index = np.arange(self._length)
         self._every = np.ones(self._length, bool)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Shaped
 
 from headscribe.core.visibility import Visibility
 from headscribe.relations import analysis
@@ -96,17 +96,10 @@ class Evaluator:
     Args:
         passage: the tokens.
         visibility: the keys that the layer's mask admits; all else is as if it were not there.
-        frequency: log relative frequency by vocabulary id, shape `(V,)`, NaN for unknown ids;
-            without it `frequency` is missing everywhere.
     """
 
-    def __init__(
-        self,
-        passage: Passage,
-        visibility: Visibility,
-        frequency: Float[np.ndarray, " V"] | None = None,
-    ) -> None:
-        self._evaluation = Evaluation(passage, visibility, frequency)
+    def __init__(self, passage: Passage, visibility: Visibility) -> None:
+        self._evaluation = Evaluation(passage, visibility)
         self._length = len(passage)
 
     def cells(self, relation: Relation) -> Cells:

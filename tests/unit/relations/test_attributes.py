@@ -110,7 +110,6 @@ HAND = {
     "is_special": (STORY, [index in {0, 12} for index in range(13)]),
     "is_bos": (STORY, [index == 0 for index in range(13)]),
     "is_eos": (STORY, [index == 12 for index in range(13)]),
-    "frequency": (STORY, [None] * 13),
 }
 
 

@@ -133,15 +133,6 @@ def test_a_missing_field_is_named():
         parse("key.word == query.head").cells(make("A cat."), FULL)
 
 
-def test_frequency_comes_from_the_table():
-    passage = make("cat dog")
-    table = np.full(40000, np.nan)
-    table[passage.ids[1]] = -3.0
-    relation = parse("key.frequency < -1")
-    assert len(relation.cells(passage, FULL)) == 0
-    assert set(Evaluator(passage, FULL, table).cells(relation).key) == {1}
-
-
 @pytest.mark.parametrize(
     "source",
     [
