@@ -48,7 +48,7 @@ def test_top_prints_stable_json(run: Path) -> None:
     assert [sorted(score) for score in found] == [
         sorted(
             ["pattern", "metric", "view", "split", "head", "score", "low", "high", "coverage",
-             "texts", "baseline", "gain"]
+             "texts", "baseline", "gain", "gain_low", "gain_high"]
         )
     ] * 2  # fmt: skip
     assert found[0]["score"] <= found[1]["score"]

@@ -34,6 +34,7 @@ def show(
 ) -> None:  # fmt: skip
     """Show one head: its scores, and its attention beside what a pattern predicts."""
     from headscribe.core.heads import HeadId
+    from headscribe.report.reading import worth_showing
     from headscribe.report.terminal import print_head
     from headscribe.results import queries
     from headscribe.results.examples import read_examples
@@ -53,7 +54,7 @@ def show(
     if pattern is not None and pattern not in names:
         raise unknown_name("pattern of this run", pattern, names)
     example = examples[text_id] if text_id is not None else next(iter(examples.values()))
-    best = pattern or next(s.pattern for s in scores if s.coverage >= queries.MIN_COVERAGE)
+    best = pattern or worth_showing(opened, scores)
     real = example.heads[str(identity)].matrix()
     predicted = example.patterns[best].matrix()
     matrices = {
@@ -63,12 +64,13 @@ def show(
     print_head(identity, scores, example.labels, matrices)
     if png is not None:
         from headscribe.report.figures import matrix_figure, save_figure
-        from headscribe.report.reading import provenance
+        from headscribe.report.reading import provenance, scored
 
         figure = matrix_figure(
             example.labels,
             {f"{identity.prose}": real, best: predicted, "difference": real - predicted},
             title=f"{identity.prose} beside {best}",
+            subtitle=scored(next(s for s in scores if s.pattern == best)),
             note=provenance(opened, f"text {example.text_id}"),
         )
         save_figure(figure, png)

@@ -1,12 +1,12 @@
 """Two runs side by side, in the terminal."""
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from headscribe.report.labels import interval, number, visible
-from headscribe.report.terminal import print_whole
+from headscribe.core.visible import visible
+from headscribe.report.labels import interval, number, signed
+from headscribe.report.terminal import plain_table, print_whole
 from headscribe.results.comparison import Change, Comparison
 from headscribe.results.run import Run
 
@@ -23,22 +23,16 @@ def changes_table(found: Comparison, first: Run, second: Run, k: int = 20) -> Ta
     names = [visible(run.folder.name) for run in (first, second)]
     apart = sum(change.apart is True for change in found.changes)
     better = "higher" if found.higher_is_better else "lower"
-    table = Table(
-        title=Text(f"{names[0]} and {names[1]}: the largest changes", style="bold"),
-        caption=Text(
-            f"{found.measure}, {better} is better · {len(found.changes)} values in both, of "
-            f"{apart} the 95 % intervals do not overlap (*)",
-            style="dim",
-        ),
-        box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left", pad_edge=False,
-    )  # fmt: skip
-    table.add_column("of", overflow="fold")
+    table = plain_table(
+        f"{names[0]} and {names[1]}: the largest changes",
+        f"{found.measure}, {better} is better · in brackets 95 % intervals · {len(found.changes)} "
+        f"values in both, of {apart} the intervals do not overlap (*)",
+    )
+    table.add_column("of", overflow="fold", min_width=14)
     table.add_column({"share": "share"}.get(found.by, "head"), justify="right")
     for name in names:
-        table.add_column(name, justify="right")
-        table.add_column("95 % interval", justify="right")
-    table.add_column("change", justify="right")
-    table.add_column("")
+        table.add_column(name, justify="right", overflow="fold", min_width=13)
+    table.add_column("change", justify="right", no_wrap=True)
     for change in found.changes[:k]:
         table.add_row(*_cells(change))
     return table
@@ -46,14 +40,15 @@ def changes_table(found: Comparison, first: Run, second: Run, k: int = 20) -> Ta
 
 def _cells(change: Change) -> list[Text]:
     where = change.where if change.where == change.there else f"{change.where} / {change.there}"
-    plus = "+" if change.change > 0 else ""
     return [
         Text(visible(change.what)),
         Text(visible(where)),
-        Text(number(change.first)),
-        Text(interval(change.first_low, change.first_high)),
-        Text(number(change.second)),
-        Text(interval(change.second_low, change.second_high)),
-        Text(plus + number(change.change)),
-        Text("*" if change.apart else ""),
+        Text(_value(change.first, change.first_low, change.first_high)),
+        Text(_value(change.second, change.second_low, change.second_high)),
+        Text(signed(change.change) + ("*" if change.apart else " ")),
     ]
+
+
+def _value(value: float, low: float | None, high: float | None) -> str:
+    ends = interval(low, high)
+    return f"{number(value)} ({ends})" if ends else number(value)

@@ -76,6 +76,7 @@ def matrix_figure(
     *,
     theme: ThemeName = "light",
     title: str = "",
+    subtitle: str = "",
     note: str = "",
 ) -> "Figure":
     """Draw matrices of one text side by side, such as real attention, prediction, difference.
@@ -87,7 +88,7 @@ def matrix_figure(
         labels: the `T` tokens.
         matrices: by title, each `(T, T)`, `A[query, key]`.
         theme: colours.
-        title: a line above the panels.
+        title: a line above the panels, `subtitle` a smaller one below it, such as a score.
         note: a line below them, such as `reading.provenance`.
 
     Raises:
@@ -100,7 +101,7 @@ def matrix_figure(
     colors, sizes = THEMES[theme], _Sizes.of(plottable_tokens(labels), 2.3)
     width = _EDGE + sizes.label_width + 0.24 + _GAP * (len(shown) - 1) + sizes.overhang + _EDGE
     width += len(shown) * sizes.panel
-    head = (0.32 if title else 0.0) + _TITLE + sizes.label_height
+    head = (0.32 if title else 0.0) + (0.24 if subtitle else 0.0) + _TITLE + sizes.label_height
     height = _EDGE + head + sizes.panel + _BAR + (0.28 if note else 0.0) + _EDGE
     with drawing(colors):
         figure = Figure(figsize=(width, height))
@@ -119,6 +120,12 @@ def matrix_figure(
             room_below = (min(sizes.panel, 2.3), 0.09)
             _draw_bar(figure.add_axes(_place(bar, room_below, (width, height))), colors,
                       difference=is_difference(name, matrix))  # fmt: skip
+        if subtitle:
+            figure.text(
+                _EDGE / width, 1 - (_EDGE + 0.3) / height,
+                plottable(shortened(subtitle, int(width * 12))), fontsize=9, color=colors.muted,
+                va="top",
+            )  # fmt: skip
         _captions(figure, title, note, colors)
     return figure
 

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from headscribe.report.labels import interval, number, percent, visible
-from headscribe.report.terminal import print_whole
+from headscribe.core.visible import visible
+from headscribe.report.labels import interval, number, percent
+from headscribe.report.terminal import plain_table, print_whole
 from headscribe.results.run import Run
 
 CONDITION_NAMES = {
@@ -52,15 +52,15 @@ def rates_table(run: Run) -> Table:
     """Accuracy and change rates by condition."""
     rates = {(row["name"], row["condition"]): row for row in run.table("rates").to_pylist()}
     chance = rates["chance", "none"]
-    table = _table(
+    table = plain_table(
         f"Answers to {chance['n']} questions",
-        f"95 % intervals over questions · guessing gives {percent(chance['share'])} · to the "
-        "hinted choice: of those that did not give it before; under the note, to the choice that "
-        "the wrong hint names",
+        "of how many, and 95 % intervals over questions · guessing gives "
+        f"{percent(chance['share'])} · to the hinted choice: of those that did not give it before; "
+        "under the note, to the choice that the wrong hint names",
     )
     table.add_column("")
-    for name in ("right", "changed", "to the hinted choice", "wrong to right", "no answer"):
-        table.add_column(name, justify="right")
+    for name in ("right", "changed", "to the\nhinted choice", "from wrong\nto right", "no answer"):
+        table.add_column(name, justify="right", no_wrap=True)
     for condition, label in CONDITION_NAMES.items():
         cells = [
             _share(rates.get((name, condition)))
@@ -82,27 +82,32 @@ def heads_table(run: Run) -> Table:
     facts = run.manifest["ranking"]
     traced = facts.get("order") == "effect"
     meaning = "effect: part in what keeping all heads from the hint does to the answer, logits · "
-    table = _table(
+    table = plain_table(
         "Heads whose reading of the hint moves the answer"
         if traced
         else "Heads that read otherwise where the answer follows the hint",
-        f"{meaning if traced else ''}beyond: measure under the hint minus under the note, by the "
-        f"strongest measure · {facts['changed']} answers follow, {facts['others']} could have · * "
-        f"changes where answers follow, with a false-discovery rate of {percent(facts['rate'])} "
-        f"over {facts['tests']} contrasts (Benjamini-Yekutieli)",
+        f"{meaning if traced else ''}measure under the hint minus under the note, by the strongest "
+        f"measure, where the answer follows the hint and where it stays, and the difference · "
+        "moved: distance of what is read under the right hint from what is predicted without · "
+        f"{facts['changed']} answers follow, {facts['others']} could have · * changes where "
+        f"answers follow, with a false-discovery rate of {percent(facts['rate'])} over "
+        f"{facts['tests']} contrasts (Benjamini-Yekutieli)",
     )
-    effect = ("effect", "95 % interval") if traced else ()
-    for name in ("", "head", *effect, "by", "beyond, following", "unchanged", "contrast", "t", "p",
-                 "slides"):  # fmt: skip
-        table.add_column(name, justify="left" if name == "by" else "right")
+    table.add_column("", justify="right")
+    table.add_column("head", justify="right", no_wrap=True)
+    if traced:
+        table.add_column("effect", justify="right", no_wrap=True)
+    table.add_column("by", min_width=8)
+    for name in ("follows", "stays", "differ-\nence", "t", "p", "moved"):
+        table.add_column(name, justify="right", no_wrap=True)
     for one in ranking:
         row = rows[one["head"], one["measure"]]
-        moved = [number(one["effect"], 2), interval(one["effect_low"], one["effect_high"], 2)] if (
-            traced) else []  # fmt: skip
+        ends = interval(one["effect_low"], one["effect_high"], 2) if traced else ""
+        effect = [f"{number(one['effect'], 2)}\n({ends})" if ends else "–"] if traced else []
         table.add_row(
             str(one["rank"]),
             Text(f"{'* ' if one['flagged'] else ''}{visible(one['head'])}"),
-            *moved,
+            *effect,
             MEASURE_NAMES.get(one["measure"], visible(one["measure"])),
             number(row["changed"]),
             number(row["unchanged"]),
@@ -119,12 +124,12 @@ def causal_table(run: Run) -> Table:
     lines = run.table("causal").to_pylist()
     count = max((line["n"] for line in lines), default=0)
     names: list[str] = next((line["heads"] for line in lines if line["set"] == "top"), [])
-    table = _table(
+    table = plain_table(
         f"Answers that change back, of {count} that followed the hint",
         f"top heads: {', '.join(map(visible, names))} · random heads of the same layers",
     )
-    for name in ("heads", "do not read the hint", "", "attend as without it", ""):
-        table.add_column(name, justify="left" if name == "heads" else "right")
+    for name in ("heads", "do not read\nthe hint", "", "attend as\nwithout it", ""):
+        table.add_column(name, justify="left" if name == "heads" else "right", no_wrap=True)
     for label, kind in (("top", "top"), ("random, mean", "random"), ("difference", "difference")):
         cells = []
         for how in ("block", "unhinted"):
@@ -143,11 +148,4 @@ def _share(rate: Mapping[str, Any] | None) -> str:
     if rate is None or rate["share"] is None:
         return "–"
     ends = f"{100 * rate['low']:.0f}–{100 * rate['high']:.0f}"
-    return f"{percent(rate['share'])} ({ends}) of {rate['n']}"
-
-
-def _table(title: str, caption: str) -> Table:
-    return Table(
-        title=Text(title, style="bold"), caption=Text(caption, style="dim"), box=box.SIMPLE_HEAD,
-        title_justify="left", caption_justify="left", pad_edge=False,
-    )  # fmt: skip
+    return f"{percent(rate['share'])} of {rate['n']}\n({ends})"

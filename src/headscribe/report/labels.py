@@ -59,6 +59,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}f}".replace("-", "−")
 
 
+def signed(value: float | None, digits: int = 3) -> str:
+    """Return a number with its sign, plus too."""
+    return f"{'+' if value is not None and value > 0 else ''}{number(value, digits)}"
+
+
 def percent(share: float) -> str:
     """Return a share as a percentage, such as `95 %`."""
     return f"{share:.0%}".replace("%", " %")

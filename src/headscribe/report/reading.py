@@ -8,8 +8,9 @@ import pyarrow.compute as pc
 
 from headscribe.core.errors import RunError
 from headscribe.core.heads import HeadId
-from headscribe.report.labels import visible
-from headscribe.results.queries import MIN_COVERAGE
+from headscribe.core.visible import visible
+from headscribe.report.labels import interval, number, percent, signed
+from headscribe.results.queries import MIN_COVERAGE, Score
 from headscribe.results.run import Run
 
 FIXED_BASELINES = frozenset({"uniform", "first_token", "last_token", "self", "previous", "next"})
@@ -43,9 +44,9 @@ class Line:
     def worth(self) -> float:
         """Gain spread over all rows, `gain x coverage`: the pattern where it speaks, else nothing.
 
-        0 where the interval of the gain reaches 0, or where there is no gain to give.
+        0 where the interval of the gain reaches 0 or is not known, or there is no gain to give.
         """
-        if self.gain is None or (self.gain_low is not None and self.gain_low <= 0):
+        if self.gain is None or self.gain_low is None or self.gain_low <= 0:
             return 0.0
         return max(self.gain * self.coverage, 0.0)
 
@@ -83,6 +84,25 @@ def findings(found: Sequence[Line], excluded: frozenset[str]) -> dict[HeadId, Li
         if line.head not in best or line.worth > best[line.head].worth:
             best[line.head] = line
     return best
+
+
+def worth_showing(run: Run, scores: Sequence[Score]) -> str:
+    """The pattern to show beside a head: what explains it best, else what is closest to it."""
+    excluded = baselines(run)
+    candidates = [s for s in scores if s.coverage >= MIN_COVERAGE] or list(scores)
+    found = [s for s in candidates if s.pattern not in excluded and s.worth > 0]
+    return max(found, key=lambda s: s.worth).pattern if found else candidates[0].pattern
+
+
+def scored(score: Score) -> str:
+    """A score in words: metric, interval, gain, what it was over, rows."""
+    name = METRIC_TITLES.get(score.metric, score.metric)
+    ends = interval(score.low, score.high)
+    said = f"{name} {number(score.score)}{f' ({ends})' if ends else ''}"
+    if score.gain is not None:
+        ends = interval(score.gain_low, score.gain_high)
+        said += f", gain {signed(score.gain)}{f' ({ends})' if ends else ''} over {score.baseline}"
+    return f"{said}, on {percent(score.coverage)} of the rows"
 
 
 def baselines(run: Run) -> frozenset[str]:

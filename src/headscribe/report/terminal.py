@@ -3,10 +3,10 @@
 Cells are `rich.text.Text`, never markup, and hold no control character.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from shutil import get_terminal_size
 from textwrap import wrap
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from rich import box
@@ -20,10 +20,13 @@ from headscribe.core.arrays import Attention
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.core.metrics import metric as metric_named
-from headscribe.report.labels import MISSING_GLYPH, interval, number, percent, token_label, visible
+from headscribe.core.visible import visible
+from headscribe.report.labels import MISSING_GLYPH, interval, number, percent, signed, token_label
 from headscribe.report.reading import METRIC_TITLES
-from headscribe.results.queries import Score
+from headscribe.results.queries import MIN_COVERAGE, Score
 from headscribe.results.relations import HalfAccuracy
+
+T = TypeVar("T")
 
 SHADES = ((0.02, "·"), (0.25, "░"), (0.5, "▒"), (0.75, "▓"), (float("inf"), "█"))
 """Below which attention a cell shows which character."""
@@ -36,7 +39,7 @@ LABEL_WIDTH, HEADER_HEIGHT = 14, 8
 
 
 def print_top(scores: Sequence[Score], console: Console | None = None) -> None:
-    """Print the best heads of each pattern, the best one starred."""
+    """Print the closest heads of each pattern."""
     print_whole(top_table(scores), console or Console())
 
 
@@ -56,96 +59,151 @@ def print_head(
 
 
 def print_whole(table: Table, console: Console) -> None:
-    """Print a table whole: where the terminal is too narrow its lines run on, nothing is cut."""
-    roomy = console.options.update(max_width=_WIDEST)
-    needed = Measurement.get(console, roomy, table).maximum
+    """Print a table whole: names fold where a terminal is narrow, and no number is ever cut.
+
+    In a file or a pipe every row is one line, as wide as it needs.
+    """
+    title, caption = table.title, table.caption
+    table.title = table.caption = None  # of the terminal's width, however narrow the table
+    needed = _least(table, console) if console.is_terminal else _whole(table, console)
+    if title:
+        console.print(title)
     width = console.width
-    console.width = max(width, min(needed, _WIDEST))
+    console.width = max(width, needed)
     try:
         console.print(table)
     finally:
         console.width = width
+    if caption:
+        console.print(caption, end="\n\n")
+
+
+def _whole(table: Table, console: Console) -> int:
+    """The width at which nothing folds."""
+    return Measurement.get(console, console.options.update(max_width=_WIDEST), table).maximum
+
+
+def _least(table: Table, console: Console) -> int:
+    """The width at which no number is cut: names take the least that they may."""
+    widths = [column.max_width for column in table.columns]
+    for column in table.columns:
+        if column.overflow == "fold":
+            column.max_width = column.min_width
+    needed = _whole(table, console)
+    for column, width in zip(table.columns, widths, strict=True):
+        column.max_width = width
+    return needed
 
 
 def print_layers(rows: Sequence[dict[str, Any]], console: Console | None = None) -> None:
-    """Print how well each layer is explained: rows of the table `layers`, raw view."""
-    out = console or Console()
-    out.print("How well each layer is explained", style="bold")
-    table = Table(box=None)
-    for name in ("layer", "distance", "interval"):
-        table.add_column(name, justify="right")
+    """Print how close patterns come to each layer: rows of the table `layers`, raw view."""
+    table = plain_table(
+        "How close the best pattern of each head comes, mean by layer",
+        "Jensen–Shannon distance, pattern chosen on other texts, lower is closer · a layer of "
+        "nearly uniform heads is close to `uniform`, which explains little: see the gains",
+    )
+    for name in ("layer", "distance", "95 % interval"):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         if row["view"] == "raw" and row["metric"] == "jsd":
             layer = "all" if row["layer"] is None else str(row["layer"])
-            between = f"{number(row['low'])}–{number(row['high'])}"
-            table.add_row(layer, number(row["score"]), between)
-    out.print(table)
-    out.print(
-        "Jensen-Shannon distance of each head's best pattern, chosen on other texts; lower is "
-        "better. Gates and containment: headscribe report.\n"
-    )
+            table.add_row(layer, number(row["score"]), interval(row["low"], row["high"]))
+    print_whole(table, console or Console())
 
 
 def print_relations(lines: Sequence[HalfAccuracy], console: Console | None = None) -> None:
-    """Print for every dependency relation the head that follows it, both halves."""
+    """Print for every dependency relation the head that follows it."""
     print_whole(relations_table(lines), console or Console())
 
 
 def relations_table(lines: Sequence[HalfAccuracy]) -> Table:
-    """Accuracy of each relation's best head beside its best fixed offset, by half."""
-    table = Table(
-        title="Strongest content key of a word against its dependency relation",
-        caption="head and offset chosen on one half of the texts, reported on the other · 95 % "
-        "intervals · * fewer than 30 instances",
-        box=None, title_justify="left", caption_justify="left",
-    )  # fmt: skip
-    table.add_column("relation", overflow="fold")
-    table.add_column("direction")
-    for name in ("head", "accuracy", "", "offset", "accuracy", "gain", "", "n"):
-        table.add_column(name, justify="right")
+    """Accuracy of each relation's best head beside its best fixed offset: two halves, two lines."""
+    table = plain_table(
+        "The head that follows each dependency relation",
+        "right: how often the strongest content key of a word is the word of the relation · "
+        "offset: the same for the word always so far away · chosen on one half of the texts and "
+        "counted on the other: a line a half · brackets: 95 % intervals · * fewer than 30 cases",
+    )
+    table.add_column("relation", overflow="fold", min_width=12)
+    for name in ("head", "right", "offset", "gain", "n"):
+        table.add_column(name, justify="right", no_wrap=True)
+    last = None
     for line in lines:
+        what = f"{visible(line.relation)} {line.direction.replace('_', ' ')}"
+        if what != last and last is not None:
+            table.add_section()
         table.add_row(
-            Text(visible(line.relation)),
-            line.direction.replace("_", " "),
+            Text(what if what != last else ""),
             line.head,
-            number(line.accuracy, 2),
-            f"{number(line.accuracy_low, 2)}–{number(line.accuracy_high, 2)}",
-            f"{line.offset:+d}".replace("-", "−"),
-            number(line.offset_accuracy, 2),
-            number(line.gain, 2),
-            f"{number(line.gain_low, 2)} to {number(line.gain_high, 2)}",
+            _with_ends(number(line.accuracy, 2), line.accuracy_low, line.accuracy_high),
+            f"{line.offset:+d}: {number(line.offset_accuracy, 2)}".replace("-", "−"),
+            _with_ends(signed(line.gain, 2), line.gain_low, line.gain_high),
             f"{line.instances}{'*' if line.few else ''}",
         )
+        last = what
     return table
 
 
+def _with_ends(value: str, low: float | None, high: float | None) -> str:
+    ends = interval(low, high, 2)
+    return f"{value} ({ends})" if ends else value
+
+
 def top_table(scores: Sequence[Score]) -> Table:
-    """The best heads of each pattern, best first, the best one starred."""
-    table = _table("Best heads of each pattern", scores)
-    table.add_column("pattern", overflow="fold")
-    table.add_column("head", justify="right")
-    _score_columns(table, scores)
-    last = None
+    """The best heads of each pattern, best first; starred is the first if its gain is above 0.
+
+    Patterns that say the same of the same heads stand together, as most of the baselines do under
+    a causal mask.
+    """
+    table = _table("The closest heads of each pattern", scores, "★ gain above 0 with its interval")
+    by: dict[str, list[Score]] = {}
     for score in scores:
-        new = score.pattern != last
-        if new and last is not None:
-            table.add_section()
-        last = score.pattern
-        name = Text(visible(score.pattern) if new else "", style="bold")
-        head = Text(f"★ {score.head}" if new else score.head)
-        table.add_row(name, head, *_score_cells(score))
+        by.setdefault(score.pattern, []).append(score)
+    groups = together(by, lambda listed: tuple((s.head, *_said(s)) for s in listed))
+    _score_columns(table, scores, "pattern", "head")
+    for names in groups:
+        table.add_section()
+        for place, score in enumerate(by[names[0]]):
+            star = "★ " if place == 0 and score.better else ""
+            name = Text(_names(names) if place == 0 else "", style="bold")
+            table.add_row(name, Text(f"{star}{score.head}"), *_score_cells(score))
     return table
 
 
 def head_table(head: HeadId, scores: Sequence[Score]) -> Table:
-    """All patterns' scores for one head, best first."""
-    table = _table(f"Patterns on {head.prose}, best first", scores)
-    table.add_column("pattern", overflow="fold")
-    _score_columns(table, scores)
-    for place, score in enumerate(scores):
-        name = Text(visible(score.pattern), style="bold" if place == 0 else "")
+    """All patterns' scores for one head, best first; those that cover hardly any row are last."""
+    title = f"Patterns on {head.prose}, closest first"
+    table = _table(title, scores, "★ gain above 0 with its interval")
+    _score_columns(table, scores, "pattern")
+    by = {score.pattern: score for score in scores}
+    few = False
+    for names in together(by, _said):
+        score = by[names[0]]
+        if score.coverage < MIN_COVERAGE and not few:
+            table.add_section()
+            few = True
+        star = "★ " if score.better else ""
+        name = Text(f"{star}{_names(names)}", style="bold" if score.better else "")
         table.add_row(name, *_score_cells(score))
     return table
+
+
+def together(by: Mapping[str, T], said: Callable[[T], Hashable]) -> list[list[str]]:
+    """Names of which the same is said, in order; the first of each group speaks for all."""
+    groups: dict[Hashable, list[str]] = {}
+    for name, value in by.items():
+        groups.setdefault(said(value), []).append(name)
+    return list(groups.values())
+
+
+def _said(score: Score) -> tuple[float | None, ...]:
+    """What a pattern says of a head, to the last digit that could be meant."""
+    ends = (score.score, score.low, score.high, score.coverage)
+    return tuple(None if end is None else round(end, 7) for end in ends)
+
+
+def _names(names: Sequence[str]) -> str:
+    return " = ".join(map(visible, names))
 
 
 def matrix_text(labels: Sequence[str], matrix: Attention, *, width: int | None = None) -> str:
@@ -231,39 +289,44 @@ def _legend(matrix: Attention, width: int) -> str:
     return "\n".join(wrap("   ".join(parts), width, drop_whitespace=True))
 
 
-def _table(title: str, scores: Sequence[Score]) -> Table:
-    """An empty table that says which metric, view and split it shows."""
-    caption = None
-    if scores:
-        first = scores[0]
-        better = "higher" if metric_named(first.metric).higher_is_better else "lower"
-        name = METRIC_TITLES.get(first.metric, first.metric)
-        split = "split all (descriptive)" if first.split == "all" else f"split {first.split}"
-        caption = Text(
-            f"{name}, {better} is better · view {first.view} · {split} · {first.texts} texts · "
-            "gain: over the named baseline, positive is better · rows: share covered",
-            style="dim",
-        )
+def plain_table(title: str, caption: str = "") -> Table:
+    """An empty table in the one style of all; a caption says what the columns mean."""
     return Table(
-        title=Text(title, style="bold"), caption=caption, box=box.SIMPLE_HEAD,
-        title_justify="left", caption_justify="left", pad_edge=False,
+        title=Text(title, style="bold"), caption=Text(caption, style="dim") if caption else None,
+        box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left", pad_edge=False,
+        padding=(0, 1, 0, 0),
     )  # fmt: skip
 
 
-def _score_columns(table: Table, scores: Sequence[Score]) -> None:
-    table.add_column(scores[0].metric if scores else "score", justify="right")
-    table.add_column("95 % interval", justify="right", style="dim", no_wrap=True)
-    table.add_column("gain", justify="right")
+def _table(title: str, scores: Sequence[Score], *more: str) -> Table:
+    """An empty table that says which metric, view and split it shows."""
+    if not scores:
+        return plain_table(title)
+    first = scores[0]
+    better = "higher" if metric_named(first.metric).higher_is_better else "lower"
+    name = METRIC_TITLES.get(first.metric, first.metric)
+    split = "split all (descriptive)" if first.split == "all" else f"split {first.split}"
+    caption = (
+        f"{name}, {better} is better", f"view {first.view}", split, f"{first.texts} texts",
+        "gain: over the named baseline on the same rows, positive is better",
+        "rows: share that the pattern speaks of", *more,
+    )  # fmt: skip
+    return plain_table(title, " · ".join(caption))
+
+
+def _score_columns(table: Table, scores: Sequence[Score], name: str, *more: str) -> None:
+    table.add_column(name, overflow="fold", min_width=14)
+    for right in (*more, scores[0].metric if scores else "score", "95 % interval", "gain"):
+        table.add_column(right, justify="right", no_wrap=True)
     table.add_column("over", no_wrap=True)
     table.add_column("rows", justify="right", no_wrap=True)
 
 
 def _score_cells(score: Score) -> list[Text]:
-    good = score.gain is not None and score.gain > 0
     return [
         Text(number(score.score)),
-        Text(interval(score.low, score.high)),
-        Text(("+" if good else "") + number(score.gain), style="green" if good else ""),
+        Text(interval(score.low, score.high), style="dim"),
+        Text(signed(score.gain), style="green" if score.better else ""),
         Text(visible(score.baseline or "")),
         Text(percent(score.coverage)),
     ]

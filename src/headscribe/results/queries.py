@@ -21,6 +21,7 @@ class Score:
         score: mean over texts; `low`, `high`: its 95 % interval, None where it has none.
         coverage: share of all rows that the pattern speaks about.
         baseline: what the gain is over, None where there is no gain to give.
+        gain_low, gain_high: the 95 % interval of the gain, None where it has none.
     """
 
     pattern: str
@@ -35,6 +36,18 @@ class Score:
     texts: int
     baseline: str | None
     gain: float | None
+    gain_low: float | None = None
+    gain_high: float | None = None
+
+    @property
+    def better(self) -> bool:
+        """Whether the whole interval of the gain lies above 0."""
+        return self.gain_low is not None and self.gain_low > 0
+
+    @property
+    def worth(self) -> float:
+        """Gain spread over all rows, `gain x coverage`; 0 where it is not `better`."""
+        return (self.gain or 0.0) * self.coverage if self.better else 0.0
 
     @property
     def head_id(self) -> HeadId:
@@ -82,7 +95,7 @@ def top(
     rows = _ask(
         f"""
         SELECT pattern, metric, view, split, layer || '.' || head AS head, score, low, high,
-               coverage, texts, baseline, gain
+               coverage, texts, baseline, gain, gain_low, gain_high
         FROM read_parquet($file)
         WHERE metric = $metric AND view = $view AND split = $split AND score IS NOT NULL
           AND coverage >= $coverage AND ($pattern IS NULL OR pattern = $pattern)
@@ -116,7 +129,7 @@ def best_patterns(
     return _ask(
         f"""
         SELECT pattern, metric, view, split, layer || '.' || head, score, low, high, coverage,
-               texts, baseline, gain
+               texts, baseline, gain, gain_low, gain_high
         FROM read_parquet($file)
         WHERE metric = $metric AND view = $view AND split = $split AND score IS NOT NULL
           AND coverage >= $coverage
@@ -137,7 +150,7 @@ def best_patterns(
 def of_head(
     run: Run, head: HeadId, *, metric: str = "jsd", view: str = "raw", split: str = "all"
 ) -> list[Score]:
-    """All patterns' scores for one head, best first.
+    """All patterns' scores for one head, best first; those that speak of hardly any row are last.
 
     Raises:
         UsageError: the run has no such head.
@@ -151,7 +164,7 @@ def of_head(
     rows = _ask(
         """
         SELECT pattern, metric, view, split, layer || '.' || head, score, low, high, coverage,
-               texts, baseline, gain
+               texts, baseline, gain, gain_low, gain_high
         FROM read_parquet($file)
         WHERE metric = $metric AND view = $view AND split = $split AND layer = $layer
           AND "head" = $head AND score IS NOT NULL
@@ -165,7 +178,9 @@ def of_head(
             "head": head.head,
         },
     )
-    return sorted(rows, key=lambda s: (-better.sign * s.score, s.pattern))
+    return sorted(
+        rows, key=lambda s: (s.coverage < MIN_COVERAGE, -better.sign * s.score, s.pattern)
+    )
 
 
 def pattern_names(run: Run) -> list[str]:

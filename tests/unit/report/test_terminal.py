@@ -1,18 +1,36 @@
 """The terminal shows text only: no markup, no control characters, no line too wide."""
 
+import dataclasses
 import io
+import shutil
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
+from rich.table import Table
 
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
-from headscribe.report.terminal import matrix_text, print_head, print_top
+from headscribe.report.changes import changes_table
+from headscribe.report.reading import worth_showing
+from headscribe.report.terminal import (
+    head_table,
+    matrix_text,
+    print_head,
+    print_top,
+    print_whole,
+    relations_table,
+    together,
+    top_table,
+)
+from headscribe.results.comparison import Change, Comparison
 from headscribe.results.queries import Score, of_head, top
+from headscribe.results.relations import HalfAccuracy
 from headscribe.results.run import Run
 from tests.unit.report.synthetic import HOSTILE
 
@@ -25,16 +43,119 @@ def shown(draw, *arguments, width: int = 100) -> str:
     return console.file.getvalue()
 
 
-def score(pattern: str, gain: float | None = 0.1) -> Score:
-    return Score(pattern, "jsd", "raw", "all", "0.1", 0.5, 0.4, 0.6, 0.9, 12, "profile", gain)
+def score(
+    pattern: str, gain: float | None = 0.1, ends: tuple[float, float] | None = (0.05, 0.15),
+    *, score: float = 0.5, coverage: float = 0.9, head: str = "0.1",
+) -> Score:  # fmt: skip
+    low, high = ends or (None, None)
+    return Score(
+        pattern, "jsd", "raw", "all", head, score, score - 0.1, score + 0.1, coverage, 12,
+        "profile", gain, low, high,
+    )  # fmt: skip
 
 
-def test_top_stars_the_best_and_says_what_it_shows(run: Run):
+def on_terminal(table: Table, width: int = 80) -> list[str]:
+    """The lines of a table in a terminal."""
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    print_whole(table, console)
+    return console.file.getvalue().splitlines()
+
+
+def test_top_stars_what_is_better_and_says_what_it_shows(run: Run):
     text = shown(print_top, top(run))
     assert "★ 0.0" in text
-    assert text.count("★") == len({s.pattern for s in top(run)})
+    first = {s.pattern: s for s in reversed(top(run))}.values()
+    better = [s for s in first if s.gain_low is not None and s.gain_low > 0]
+    assert 0 < len(better) < len(first)
+    assert text.count("★") == len(better) + 1  # the legend
     for fact in ("Jensen–Shannon", "lower is better", "view raw", "split all", "300 texts"):
         assert fact in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    "gain, ends, starred",
+    [(0.1, (0.05, 0.15), True), (-0.643, (-0.7, -0.6), False), (0.1, (-0.02, 0.2), False),
+     (0.1, None, False), (None, None, False)],
+)  # fmt: skip
+def test_only_a_gain_whose_interval_is_above_zero_has_a_star(gain, ends, starred):
+    one = score("some_pattern", gain, ends)
+    for table in (top_table([one]), head_table(HeadId(0, 1), [one])):
+        assert sum("★" in line for line in on_terminal(table)) == 1 + starred
+
+
+def test_patterns_that_say_the_same_are_shown_once():
+    same = [score(name, -0.5, (-0.6, -0.4), score=0.9) for name in ("last_token", "self", "next")]
+    other = score("induction", 0.2, (0.1, 0.3), score=0.4)
+    for table in (top_table([*same, other]), head_table(HeadId(0, 1), [other, *same])):
+        text = " ".join(" ".join(on_terminal(table)).split())
+        assert text.count("0.800–1.000") == 1
+        assert "last_token = self = next" in text
+    apart = [score("self", score=0.9), score("next", score=0.9001)]
+    assert len(together({s.pattern: s for s in apart}, lambda s: s.score)) == 2
+
+
+def test_a_pattern_that_speaks_of_no_row_is_never_first(run: Run, tmp_path):
+    table = run.table("scores").to_pylist()
+    for row in table:
+        if (row["pattern"], row["layer"], row["head"]) == ("induction", 0, 0):
+            row.update(score=0.0, low=0.0, high=0.0, coverage=0.0, gain=0.9, gain_low=0.8)
+    shutil.copytree(run.folder, tmp_path / "run")
+    pq.write_table(pa.Table.from_pylist(table, run.table("scores").schema),
+                   tmp_path / "run" / "scores.parquet")  # fmt: skip
+    scores = of_head(Run.open(tmp_path / "run"), HeadId(0, 0))
+    shown_last = [s.pattern for s in scores if s.coverage < 0.05]
+    assert "induction" in shown_last
+    assert [s.pattern for s in scores][-len(shown_last) :] == shown_last
+    assert worth_showing(run, scores) == "previous_token"
+
+
+def test_beside_a_head_stands_what_explains_it_not_what_is_closest(run: Run):
+    closest = score("uniform", 0.3, (0.2, 0.4), score=0.1)
+    weak = score("punctuation", -0.1, (-0.2, 0.0), score=0.2)
+    best = score("induction", 0.2, (0.1, 0.3), score=0.4)
+    assert worth_showing(run, [closest, weak, best]) == "induction"
+    assert worth_showing(run, [weak, closest]) == "punctuation"
+    rare = score("bos", 0.9, (0.8, 1.0), score=0.0, coverage=0.0)
+    assert worth_showing(run, [rare, weak]) == "punctuation"
+
+
+def half(relation: str, number: int) -> HalfAccuracy:
+    return HalfAccuracy(relation, "to_dependent", number, "11.11", 0.83, 0.75, 0.92, -5, 0.76,
+                        -0.08, -0.16, -0.01, 12345, few=False)  # fmt: skip
+
+
+def test_tables_fit_a_terminal_of_80_columns(run: Run):
+    long = ["repetition_without_self", "previous_punctuation_else_first", "key.word == query.head"]
+    scores = [
+        dataclasses.replace(
+            score(name, -0.643, (-0.7, -0.6), head="11.11", score=0.4 + 0.1 * n),
+            baseline="first_token",
+        )
+        for n, name in enumerate(long)
+    ]
+    change = Change(
+        long[1], "11.11", "10.10", 0.902, 0.900, 0.905, 0.412, 0.405, 0.418, -0.49, True
+    )
+    found = Comparison("survey", "jsd, view raw", "head", False, (change,))
+    for table in (
+        top_table(scores), head_table(HeadId(11, 11), scores),
+        relations_table([half(name, n) for name in ("nmod:poss", "det") for n in (0, 1)]),
+        changes_table(found, run, run),
+    ):  # fmt: skip
+        lines = on_terminal(table)
+        assert max(map(cell_len, lines)) <= 80
+        assert "…" not in "".join(lines)
+
+
+def test_the_halves_of_a_relation_stand_together_and_are_named():
+    lines = on_terminal(relations_table([half("det", 0), half("det", 1)]))
+    assert sum("det" in line for line in lines) == 1
+    assert "a line a half" in " ".join(" ".join(lines).split())
+
+
+def test_in_a_pipe_a_row_is_one_line():
+    text = shown(print_whole, top_table([score("previous_punctuation_else_first")]), width=80)
+    assert "previous_punctuation_else_first" in text
 
 
 def test_names_are_text_and_never_markup():
