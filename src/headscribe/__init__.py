@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from headscribe.api.discover import discover
-    from headscribe.api.fit import fit
+    from headscribe.api.fit import Fit, fit
     from headscribe.api.hints import hints
     from headscribe.api.inputs import corpus
     from headscribe.api.record import record
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from headscribe.patterns.registry import pattern
 
 _HOME = {
+    "Fit": "headscribe.api.fit",
     "HeadId": "headscribe.core.heads",
     "HeadscribeError": "headscribe.core.errors",
     "Recording": "headscribe.models.recorded",
@@ -51,6 +52,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Fit",
     "HeadId",
     "HeadscribeError",
     "Recording",

@@ -117,7 +117,10 @@ def _proved(
         dataclasses.replace(texts, texts=texts.texts[begin:end]) for begin, end in pairwise(ends)
     )
     programs, replaced = target / f"{short}-fit", target / f"{short}-replaced"
-    fit(model, fit_on, terms=TERMS, test=select, max_tokens=TOKENS, out=programs, report=report)
+    fit(
+        model, fit_on, terms=TERMS, test=select, max_tokens=TOKENS, out=programs,
+        on_progress=report,
+    )  # fmt: skip
     replace(
         model, programs, measured, fit_on, random_orders=1, alone=("formula",), max_tokens=TOKENS,
         out=replaced, report=report,

@@ -190,5 +190,46 @@ class SurveyRequest:
     on_progress: Progress = None
 
 
-REQUESTS: dict[str, type] = {"survey": SurveyRequest}
+@dataclass(frozen=True)
+class FitRequest:
+    """Fit a readable formula to every head; score it on unseen text."""
+
+    model: Source_ = None
+    texts: Texts = None
+    _: KW_ONLY
+    recorded: Recorded = None
+    test: Annotated[
+        "Corpus | str | Path | Sequence[str] | DatasetLike | None",
+        Option(
+            "Texts to score on. Default: five-fold cross-fitting on --text.",
+            resume="fingerprint",
+            typed=Paths,
+            metavar="PATH",
+            content=True,
+        ),
+    ] = None
+    terms: Annotated[int, Option("Terms a formula.", least=1)] = 12
+    threshold: Annotated[float, Option("What a label has to gain, in IoU and JSD.", least=0)] = 0.05
+    look_ahead: Annotated[
+        bool | None,
+        Option("May relations read later tokens? Default: not in causal models."),
+    ] = None
+    limit: Limit = None
+    max_tokens: MaxTokens = None
+    annotator: Annotator = None
+    seed: Seed = 0
+    device: Annotated[
+        str | None,
+        Option(
+            "cpu or cuda, for the model and for the weights of the formulas. Default: the best.",
+            resume="free",
+        ),
+    ] = None
+    dtype: Dtype = None
+    out: Out = None
+    resume: Resume = False
+    on_progress: Progress = None
+
+
+REQUESTS: dict[str, type] = {"survey": SurveyRequest, "fit": FitRequest}
 """Every command that leaves a run, by its name."""

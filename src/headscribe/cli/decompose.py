@@ -21,10 +21,10 @@ def decompose(
     as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Take a head of a fit apart into simple patterns."""
-    from headscribe.api.fit import stored_mixtures
+    from headscribe.api.fit import Fit
     from headscribe.core.heads import HeadId
 
-    mixtures = stored_mixtures(run)
+    mixtures = Fit.open(run).mixtures
     if head is None:
         edges = [
             {"head": str(identity), **part}
@@ -38,7 +38,7 @@ def decompose(
         return
     from headscribe.report.labels import visible
 
-    identity = HeadId.parse(head)
+    identity = HeadId.of(head)
     if identity not in mixtures:
         raise UsageError(f"head {identity} is not among the {len(mixtures)} heads of {run}")
     parts = mixtures[identity]

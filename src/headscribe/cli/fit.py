@@ -1,133 +1,60 @@
-"""`headscribe fit`."""
+"""`headscribe fit`: what it prints."""
 
 import json
-from typing import TYPE_CHECKING, Annotated
-
-import typer
-
-from headscribe.cli.options import (
-    AnnotatorOption,
-    DeviceOption,
-    DtypeOption,
-    JsonOption,
-    LimitOption,
-    MaxTokensOption,
-    ModelArgument,
-    OutOption,
-    RecordedOption,
-    ResumeOption,
-    SeedOption,
-    TextOption,
-    source_of,
-)
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from headscribe.fitting.heads import Atlas
+    from headscribe.api.fit import Fit
+
+BEST = 3
+"""Formulas that are printed; `formulas.txt` in the run has all."""
 
 
-def fit(
-    model: ModelArgument = None,
-    text: TextOption = None,
-    recorded: RecordedOption = None,
-    test: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--test",
-            metavar="PATH",
-            help="Texts to score on. Default: five-fold cross-fitting on --text.",
-            show_default=False,
-        ),
-    ] = None,
-    terms: Annotated[int, typer.Option("--terms", min=1, help="Terms a formula.")] = 12,
-    threshold: Annotated[
-        float, typer.Option("--threshold", min=0, help="What a label has to gain, in IoU and JSD.")
-    ] = 0.05,
-    look_ahead: Annotated[
-        bool | None,
-        typer.Option(
-            "--look-ahead/--no-look-ahead",
-            help="May relations read later tokens? Default: not in causal models.",
-            show_default=False,
-        ),
-    ] = None,
-    limit: LimitOption = None,
-    max_tokens: MaxTokensOption = None,
-    annotator: AnnotatorOption = None,
-    seed: SeedOption = 0,
-    device: DeviceOption = None,
-    dtype: DtypeOption = None,
-    out: OutOption = None,
-    resume: ResumeOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Fit a readable formula to every head; score it on unseen text."""
-    from headscribe.api.fit import fit as run_fit
-    from headscribe.cli.progress import progress
-    from headscribe.text.corpora import read
-
-    source, texts = source_of(model, text, recorded, device, dtype)
-    unseen = None if test is None else read(test)
-    with progress() as report:
-        atlas = run_fit(
-            source,
-            texts,
-            terms=terms,
-            threshold=threshold,
-            device=device,
-            test=unseen,
-            annotator=annotator,
-            limit=limit,
-            max_tokens=max_tokens,
-            look_ahead=look_ahead,
-            seed=seed,
-            out=out,
-            resume=resume,
-            report=report,
-        )
+def show(fit: "Fit", *, as_json: bool) -> None:
+    """Print the best formulas, and a line each on what was found of all heads."""
     if as_json:
-        print(json.dumps(atlas.to_json(), ensure_ascii=False))
+        print(json.dumps(fit.to_json(), ensure_ascii=False))
         return
-    for one in atlas.heads:
+    for one in sorted(fit.heads, key=lambda one: -one.scores["formula", "raw", "iou"].mean)[:BEST]:
         labels = ", ".join(label.pattern for label in one.labels) or "unexplained"
         print(f"{one}\n   labels: {labels}\n")
-    gain = atlas.mean("gain")
+    if len(fit.heads) > BEST:
+        print(f"all {len(fit.heads)} heads, best explained first: {fit.folder / 'formulas.txt'}")
+    gain = fit.mean("gain")
     print(
-        f"mean IoU on unseen texts {atlas.mean('formula').mean:.3f}, "
-        f"profile {atlas.mean('profile').mean:.3f}, "
+        f"mean IoU on unseen texts {fit.mean('formula').mean:.3f}, "
+        f"profile {fit.mean('profile').mean:.3f}, "
         f"gain {gain.mean:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
     )
-    _print_findings(atlas)
-    if out is not None:
-        print(f"run: {out}")
+    for line in findings(fit):
+        print(line)
+    print(f"run: {fit.folder}")
 
 
-def _print_findings(atlas: "Atlas") -> None:
+def findings(fit: "Fit") -> list[str]:
     """A line each on layers, labels, kinds of head, likeness and mixtures."""
-    import numpy as np
-
-    from headscribe.fitting.labels import agreement
+    from headscribe.core.heads import HeadId
     from headscribe.fitting.mixture import REST
 
-    found = atlas.findings
-    assert found is not None
-    heads, count = atlas.heads, len(atlas.heads)
-    layers = atlas.layers()
-    print("IoU by layer: " + "  ".join(f"{k} {e.mean:.2f}" for k, e in layers.items()))
-    every, labelled = agreement(*found.halves)
-    own = "" if np.isnan(labelled) else f", {labelled:.0%} of labelled ones"
-    print(
-        f"labels: {sum(bool(one.labels) for one in heads)} of {count} heads; "
-        f"two halves of the texts agree on {every:.0%} of heads{own}"
-    )
-    kinds = [f"{len(c.formulas)} at {loss:.2f}" for loss, c in found.covers.items()]
-    print(f"kinds of head: formulas that serve all {count}, by IoU lost: {', '.join(kinds)}")
+    count = len(fit.heads)
+    layers = "  ".join(f"{layer} {one.mean:.2f}" for layer, one in fit.layers().items())
+    every, labelled = fit.agreement
+    own = "" if labelled is None else f", {labelled:.0%} of labelled ones"
+    servers: dict[float, set[HeadId]] = {}
+    for row in fit.run.table("covers").to_pylist():
+        servers.setdefault(row["loss"], set()).add(HeadId(row["by_layer"], row["by_head"]))
+    kinds = ", ".join(f"{len(heads)} at {loss:.2f}" for loss, heads in servers.items())
+    lines = [
+        f"IoU by layer: {layers}",
+        f"labels: {sum(bool(one.labels) for one in fit.heads)} of {count} heads; "
+        f"two halves of the texts agree on {every:.0%} of heads{own}",
+        f"kinds of head: formulas that serve all {count}, by IoU lost: {kinds}",
+    ]
     if count > 1:
-        upper = np.where(np.tri(count, dtype=bool), np.inf, found.distance)
-        a, b = np.unravel_index(int(upper.argmin()), upper.shape)
-        print(
-            f"most alike: {heads[int(a)].head.prose} and {heads[int(b)].head.prose}, "
-            f"Jensen-Shannon distance {upper.min():.3f}"
-        )
-    main = [next((p.pattern for p in parts if p.pattern != REST), REST) for parts in found.mixtures]
+        row = min(fit.run.table("similarity").to_pylist(), key=lambda row: row["jsd"])
+        one, other = (HeadId(row[f"layer_{x}"], row[f"head_{x}"]).prose for x in "ab")
+        lines.append(f"most alike: {one} and {other}, Jensen-Shannon distance {row['jsd']:.3f}")
+    mixtures = fit.mixtures.values()
+    main = [next((p["pattern"] for p in parts if p["pattern"] != REST), REST) for parts in mixtures]
     ranked = sorted({name: main.count(name) for name in main}.items(), key=lambda x: (-x[1], x[0]))
-    print("heaviest part: " + ", ".join(f"{name} {n}" for name, n in ranked[:5]))
+    return [*lines, "heaviest part: " + ", ".join(f"{name} {n}" for name, n in ranked[:5])]

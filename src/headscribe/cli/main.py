@@ -4,15 +4,14 @@ import sys
 
 import typer
 
-from headscribe.api.requests import SurveyRequest
-from headscribe.cli import survey
+from headscribe.api.requests import FitRequest, SurveyRequest
+from headscribe.cli import fit, survey
 from headscribe.cli.commands import command
 from headscribe.cli.decompose import decompose
 from headscribe.cli.demo import demo
 from headscribe.cli.diff import diff
 from headscribe.cli.discover import discover
 from headscribe.cli.doctor import doctor
-from headscribe.cli.fit import fit
 from headscribe.cli.hints import hints
 from headscribe.cli.options import help_without_command
 from headscribe.cli.patterns import app as patterns_app
@@ -32,7 +31,7 @@ app = typer.Typer(
 app.command()(command(SurveyRequest, "headscribe.api.survey:survey", survey.show))
 app.command()(top)
 app.command()(show)
-app.command()(fit)
+app.command()(command(FitRequest, "headscribe.api.fit:fit", fit.show))
 app.command()(decompose)
 app.command()(discover)
 app.command()(replace)

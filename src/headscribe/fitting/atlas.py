@@ -9,9 +9,7 @@ to fit; what dropping its terms costs is measured by fold with weights fitted on
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,7 +20,7 @@ from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.core.visibility import Visibility
 from headscribe.fitting.catalogue import best_pattern, pattern_iou
-from headscribe.fitting.checkpoint import Checkpoint
+from headscribe.fitting.checkpoint import packed, unpacked
 from headscribe.fitting.features import Collector, Sample
 from headscribe.fitting.formula import Formula, Term
 from headscribe.fitting.heads import ALL_METRICS, Atlas, Estimate, HeadFormula, series
@@ -41,6 +39,7 @@ from headscribe.fitting.stages import (
 )
 from headscribe.fitting.statistics import number_groups, sandwich, weight_intervals
 from headscribe.patterns.contract import Pattern
+from headscribe.results.run import NOT_KEPT, Stages
 from headscribe.text.passages import Passage
 from headscribe.text.splits import bucket_of, fold_of
 
@@ -106,7 +105,7 @@ def fit_heads(
     threshold: float = THRESHOLD,
     device: torch.device | None = None,
     progress: Progress | None = None,
-    checkpoint: Path | None = None,
+    run: Stages = NOT_KEPT,
 ) -> Atlas:
     """Fit a formula to every head.
 
@@ -120,7 +119,7 @@ def fit_heads(
         threshold: what a label has to gain.
         device: where to compute; the CPU by default.
         progress: told of every stage.
-        checkpoint: a folder to keep finished stages in; a killed fit goes on from them.
+        run: keeps finished stages, so that a killed fit goes on from them.
 
     Raises:
         UsageError: the names do not match the attention, or a fold holds no text.
@@ -135,16 +134,23 @@ def fit_heads(
         raise UsageError(f"expected texts in each of {folds} folds, got {len(sample.groups)} texts")
     told = progress or (lambda stage, done, of: None)
     stages = (0 if test is not None else folds) + 2
-    kept = Checkpoint(checkpoint, sample, budget, seed)
-    final = kept.stage("formulas", partial(choose_all, sample, budget, seed, device))
+
+    def kept(name: str, chosen_on: Sample) -> list[Fitted]:
+        return run.stage(
+            name,
+            lambda _: list(choose_all(chosen_on, budget, seed, device)),
+            pack=packed,
+            unpack=unpacked,
+        )
+
+    final = kept("formulas", sample)
     told("formulas", 1, stages)
     profile = cross_profile(sample, fold, folds)
     by_fold: list[tuple[Fitted, ...]] = []
     if test is None:
         scored = np.full((len(heads), 2, 2, 2, len(sample.groups)), np.nan)
         for f in range(folds):
-            compute = partial(choose_all, sample.only(fold != f), budget, seed, device)
-            chosen = kept.stage(f"fold{f}-of-{folds}", compute)
+            chosen = kept(f"fold{f}-of-{folds}", sample.only(fold != f))
             part = score_all(chosen, profile.table(without=f), sample.only(fold == f), device)
             scored[..., text_fold == f] = part[..., text_fold == f]
             by_fold.append(tuple(chosen))

@@ -12,19 +12,23 @@ examples      a few texts with every head's attention and what its formula predi
 
 import json
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from headscribe.core.errors import RunError, UsageError
+from headscribe.core.heads import HeadId
 from headscribe.core.metrics import VIEWS
 from headscribe.fitting.findings import Findings
+from headscribe.fitting.formula import Formula
 from headscribe.fitting.heads import ALL_METRICS, Atlas, Estimate, HeadFormula, series
 from headscribe.fitting.labels import Label
 
 MATTERS = 0.05
 """A gain over the profile, in IoU, that is counted as one."""
 
-Row = dict[str, object]
+Row = dict[str, Any]
 
 
 def run_tables(atlas: Atlas, findings: Findings) -> dict[str, pa.Table]:
@@ -168,3 +172,37 @@ def _covers(atlas: Atlas, findings: Findings) -> Iterable[Row]:
                 "iou": float(findings.transfer[by, h]),
                 "own_iou": float(findings.transfer[h, h]),
             }  # fmt: skip
+
+
+def heads_of(table: pa.Table) -> tuple[HeadFormula, ...]:
+    """The heads of a table `formulas`, as `run_tables` wrote them.
+
+    Of labels the names alone stand there; the table `labels` has their gains.
+
+    Raises:
+        RunError: a stored formula is damaged.
+    """
+    return tuple(_head_of(row) for row in table.to_pylist())
+
+
+def _head_of(row: Row) -> HeadFormula:
+    head = HeadId(row["layer"], row["head"])
+    try:
+        formula = Formula.from_json(json.loads(row["formula"]))
+    except (json.JSONDecodeError, UsageError) as error:
+        raise RunError(f"the stored formula of {head} is damaged ({error})") from error
+    scores: dict[tuple[str, str, str], Estimate] = {
+        (what, view, metric): _estimate(row, f"{what}_{view}_{metric}")
+        for what in ("formula", "profile", "gain")
+        for view in VIEWS
+        for metric in ALL_METRICS
+        if f"{what}_{view}_{metric}_mean" in row
+    }
+    labels = tuple(Label(name, np.nan, np.nan, np.nan) for name in row["labels"] or ())
+    best = (row["pattern"], _estimate(row, "pattern_raw_iou")) if row["pattern"] else None
+    return HeadFormula(head, formula, scores, labels, best)
+
+
+def _estimate(row: Row, name: str) -> Estimate:
+    ends = (row[f"{name}_{part}"] for part in ("mean", "low", "high"))
+    return Estimate(*(np.nan if end is None else float(end) for end in ends))

@@ -60,7 +60,7 @@ BUILT_IN = (
         (f"{_PARTS}.survey:PARTS", f"{_PARTS}.examples:PARTS"), single=True,
     ),
     Kind(
-        "fit", f"{_VIEWS}.views:View", "formulas", "fit",
+        "fit", f"{_VIEWS}.fit:Fit", "formulas", "fit",
         (f"{_PARTS}.fit:PARTS", f"{_PARTS}.examples:PARTS"), single=True,
     ),
     Kind(

@@ -26,6 +26,7 @@ from headscribe.fitting.similarity import (
 )
 from headscribe.fitting.tables import run_tables
 from headscribe.patterns.registry import registry
+from headscribe.results.run import Run
 from tests.oracles.fitting import slow_mixture
 from tests.oracles.metrics import text_metrics
 from tests.unit.fitting.passages import drawn, passage
@@ -83,20 +84,21 @@ def test_same_seed_same_bytes(sample, atlas):
 
 def test_a_killed_fit_goes_on_and_ends_with_the_same_numbers(sample, atlas, tmp_path):
     budget = Budget(terms=2, grown=2, grow_at=(1,))
+    run = Run.create(tmp_path, "fit", {})
 
     def killed(stage, done, of):
         if done == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit_heads(sample, HEADS, budget, checkpoint=tmp_path, progress=killed)
-    finished = sorted(path.name for path in tmp_path.iterdir())
+        fit_heads(sample, HEADS, budget, run=run, progress=killed)
+    finished = sorted(path.name for path in (tmp_path / "stages").iterdir())
     assert finished == ["fold0-of-5.json", "fold1-of-5.json", "formulas.json"]
-    again = fit_heads(sample, HEADS, budget, checkpoint=tmp_path)
+    again = fit_heads(sample, HEADS, budget, run=run)
     assert json.dumps(again.to_json()) == json.dumps(atlas.to_json())
-    (tmp_path / "formulas.json").write_text("{")
+    (tmp_path / "stages" / "formulas.json").write_text("{")
     with pytest.raises(RunError, match=r"formulas\.json"):
-        fit_heads(sample, HEADS, budget, checkpoint=tmp_path)
+        fit_heads(sample, HEADS, budget, run=run)
 
 
 def test_the_document_has_its_stable_shape(atlas):
