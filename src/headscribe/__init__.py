@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from headscribe.api.hints import hints
     from headscribe.api.inputs import corpus
     from headscribe.api.record import record
-    from headscribe.api.replace import replace
+    from headscribe.api.replace import Replacement, replace, talk
     from headscribe.api.survey import Survey, survey
     from headscribe.api.views import View, report
     from headscribe.api.views import open_run as open
@@ -33,6 +33,7 @@ _HOME = {
     "HeadId": "headscribe.core.heads",
     "HeadscribeError": "headscribe.core.errors",
     "Recording": "headscribe.models.recorded",
+    "Replacement": "headscribe.api.replace",
     "RunError": "headscribe.core.errors",
     "Survey": "headscribe.api.survey",
     "UsageError": "headscribe.core.errors",
@@ -48,6 +49,7 @@ _HOME = {
     "replace": "headscribe.api.replace",
     "report": "headscribe.api.views",
     "survey": "headscribe.api.survey",
+    "talk": "headscribe.api.replace",
     "write_recording": "headscribe.models.recorded",
 }
 
@@ -56,6 +58,7 @@ __all__ = [
     "HeadId",
     "HeadscribeError",
     "Recording",
+    "Replacement",
     "RunError",
     "Survey",
     "UsageError",
@@ -71,6 +74,7 @@ __all__ = [
     "replace",
     "report",
     "survey",
+    "talk",
     "write_recording",
 ]
 

@@ -38,7 +38,7 @@ def test_formulas_stand_in_the_run_and_are_read_again(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        replace(model, **options, report=report)
+        replace(model, **options, on_progress=report)
     assert {"candidate terms", "fitting to the effect"} <= set(seen)
     held = stored_formulas(tmp_path / "run" / FORMULAS)
     assert len(held) == model.layers * model.heads
@@ -46,7 +46,9 @@ def test_formulas_stand_in_the_run_and_are_read_again(tmp_path: Path) -> None:
         assert len(formula.terms) <= 12
         assert formula.atoms <= 36
         assert not formula.looks_ahead
-    done = replace(model, **options, resume=True, report=lambda task, *_: seen.append(f"2 {task}"))
+    done = replace(
+        model, **options, resume=True, on_progress=lambda task, *_: seen.append(f"2 {task}")
+    )
     assert "2 candidate terms" not in seen, "they were not fitted again"
     assert stored_formulas(tmp_path / "run" / FORMULAS) == held
     assert Run.open(tmp_path / "run").complete

@@ -123,7 +123,7 @@ def _proved(
     )  # fmt: skip
     replace(
         model, programs, measured, fit_on, random_orders=1, alone=("formula",), max_tokens=TOKENS,
-        out=replaced, report=report,
+        out=replaced, on_progress=report,
     )  # fmt: skip
     return programs, replaced
 

@@ -1,104 +1,105 @@
 """Proof by replacement: a model whose heads their programs replace, measured against controls."""
 
-import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from headscribe.api.effect import EFFECT, TEXTS, effect_formulas
 from headscribe.api.formulas import stored_formulas, stored_texts
-from headscribe.api.inputs import CorpusLike, corpus, model_inputs
+from headscribe.api.inputs import CorpusLike, Inputs, corpus, model_inputs
 from headscribe.api.plans import Programs, programs_of
+from headscribe.api.progress import shown
+from headscribe.api.requests import ReplaceRequest
+from headscribe.api.runs import begin, check_resume
+from headscribe.api.views import View
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
-from headscribe.core.progress import OnProgress, silent
+from headscribe.core.progress import OnProgress
 from headscribe.core.rows import RowPolicy
+from headscribe.results.requests import digest_of, verb
 from headscribe.results.run import Run
 
 if TYPE_CHECKING:
     from headscribe.models.loading import Source
     from headscribe.models.model import Model
-    from headscribe.replacement.curves import Contender, Curves
+    from headscribe.replacement.curves import Contender
     from headscribe.replacement.plan import Program
     from headscribe.text.passages import Passage
 
-FRACTIONS = (0.05, 0.10, 0.25, 0.50, 0.75, 1.00)
 FORMULAS = "formulas.txt"
-ALONE = ("formula", "profile", "zero", "mean")
 
 
-@dataclass(frozen=True)
-class Replacement:
-    """What replacing heads did.
+@dataclass(frozen=True, repr=False)
+class Replacement(View):
+    """What replacing heads did, read from its directory."""
 
-    Attributes:
-        document: the shape of `replace --json`: metric, unaltered value, and the curve.
-        curves: everything measured, single heads included.
-    """
+    @property
+    def document(self) -> dict[str, Any]:
+        """The shape of `replace --json`: metric, unaltered value, and the curve.
 
-    document: dict[str, Any]
-    curves: "Curves"
+        Raises:
+            UsageError: the run is unfinished.
+        """
+        if "replacement" not in self.run.manifest:
+            raise UsageError(f"{self.folder} is unfinished: go on with --resume")
+        found: dict[str, Any] = self.run.manifest["replacement"]
+        return found
+
+    @property
+    def curve(self) -> list[dict[str, Any]]:
+        """A point for every program, order and share: `value`, `increase`, `low`, `high`, ..."""
+        found: list[dict[str, Any]] = self.document["curve"]
+        return found
+
+    def alone(self, program: str = "formula", metric: str | None = None) -> dict[HeadId, float]:
+        """The increase that replacing each head by itself brings; the headline metric by default.
+
+        Raises:
+            UsageError: single heads were not measured for this program.
+        """
+        wanted = {
+            "order": "alone",
+            "program": program,
+            "tuned": False,
+            "metric": metric or self.document["metric"],
+        }
+        found = {
+            HeadId.parse(row["head"]): row["increase"]
+            for row in self.run.table("replacement").to_pylist()
+            if all(row[name] == value for name, value in wanted.items())
+        }
+        if not found:
+            raise UsageError(f"the effect of single heads was not measured for {program}")
+        return found
+
+    def _said(self) -> Iterable[str]:
+        yield from super()._said()
+        if self.run.complete:
+            whole = [point for point in self.curve if point["order"] == "best_first"]
+            most = max(whole, key=lambda point: (point["program"] == "formula", point["fraction"]))
+            yield f"{self.document['metric']} {self.document['unaltered']:.4g} unaltered"
+            yield (
+                f"{most['increase']:+.1%} with {most['fraction']:.0%} of the heads replaced by "
+                f"{most['program']}"
+            )
 
 
-def opened_model(model: "Model | Source") -> "Model":
+def opened_model(model: "Model | Source", **options: str | None) -> "Model":
     """The model itself, or loaded."""
     from headscribe.models.loading import load
     from headscribe.models.model import Model
 
-    return model if isinstance(model, Model) else load(model)
+    return model if isinstance(model, Model) else load(model, **options)
 
 
-def replace(
-    model: "Model | Source",
-    programs: Programs,
-    texts: CorpusLike,
-    fit_texts: CorpusLike,
-    *,
-    fractions: Sequence[float] = FRACTIONS,
-    policy: RowPolicy = "exclude",
-    tune: bool = False,
-    random_orders: int = 3,
-    alone: Sequence[str] = ALONE,
-    trust: bool = False,
-    annotator: str | None = None,
-    limit: int | None = None,
-    max_tokens: int | None = None,
-    seed: int = 0,
-    out: str | Path | None = None,
-    resume: bool = False,
-    report: OnProgress = silent,
-) -> Replacement:
+@verb(ReplaceRequest)
+def replace(request: ReplaceRequest) -> Replacement:
     """Replace ever more heads by their programs, best explained first, and measure the model.
 
     Beside the programs stand the profile, the best fixed pattern, other heads' programs, silence
     and mean attention, in the same order of heads, and the programs in random orders.
-
-    Args:
-        model: what `headscribe.load` takes or gives.
-        programs: the run of a fit, a plan file (see `headscribe.api.plans`), or programs by head,
-            best explained first; or `effect`: formulas that are fitted to stand in the heads'
-            places, see `headscribe.api.effect`. A run keeps them as `formulas.txt`.
-        texts: texts to measure on, none of which the programs were fitted on.
-        fit_texts: texts that the controls are estimated on, and that tuning reads; as many as the
-            fit itself used.
-        fractions: the shares of the programs' heads to replace.
-        policy: what becomes of rows that a program says nothing about: `exclude` keeps the head's
-            own, `sink`, `self` and `uniform` put a fixed one there.
-        tune: also tune the weights, and controls likewise, by the altered model's own loss.
-        random_orders: measure the programs in so many random orders of heads besides.
-        alone: the programs whose effect on each single head is measured too.
-        trust: run Python programs of a plan in this process instead of the sandbox.
-        annotator: as in `survey`.
-        limit: at most so many texts to measure on.
-        max_tokens: cut every text to so many tokens.
-        seed: shuffles and draws the controls.
-        out: directory of the run; None keeps nothing on disk.
-        resume: go on with the unfinished run in `out`.
-        report: hears of the progress.
 
     Raises:
         UsageError: programs that look ahead in a causal model, unknown heads, wrong input.
@@ -107,65 +108,105 @@ def replace(
     from headscribe.replacement.record import record
     from headscribe.replacement.study import untuned
 
-    started = time.monotonic()
-    if not fractions or not all(0 < fraction <= 1 for fraction in fractions):
-        raise UsageError(f"expected fractions above 0 and up to 1, got {list(fractions)}")
-    used = _texts_of(programs)
-    loaded = opened_model(model)
-    measured, fitted = (
-        model_inputs(
-            loaded, given, annotator_name=annotator, max_tokens=max_tokens, report=report
-        )
-        for given in (corpus(texts, limit), corpus(fit_texts, used))
-    )  # fmt: skip
-    config: dict[str, object] = {
-        "model": loaded.fingerprint,
-        "corpus": measured.corpus["fingerprint"],
-        "fit_corpus": fitted.corpus["fingerprint"],
-        "max_tokens": max_tokens,
-        "fractions": list(fractions),
-        "policy": policy,
-        "tune": tune,
-        "random_orders": random_orders,
-        "alone": list(alone),
-        "seed": seed,
-    }
-    if programs == EFFECT:
-        config["programs"] = EFFECT
+    shares, policy, seed = shares_of(request.fractions), policy_of(request.policy), request.seed
+    if request.texts is None or request.fit_texts is None:
+        raise UsageError("expected --text PATH to measure on and --fit-text PATH for the controls")
+    check_resume(request)
+    used = _texts_of(request.programs)
+    given = corpus(request.texts, request.limit), corpus(request.fit_texts, used)
+    model = opened_model(request.model, device=request.device, dtype=request.dtype)
     with ExitStack() as held:
-        run = None
-        if programs == EFFECT:
-            # Fitting takes long: the run that keeps the formulas is begun before.
-            run = None if out is None else _run(out, config, resume)
-            chosen = _effect(loaded, fitted.passages, seed, run, report)
-        else:
-            chosen = programs_of(programs, loaded, fitted.passages, held, trust=trust)
-        _check(loaded, chosen, policy, measured.passages, tune)
-        if run is None and out is not None:
-            run = _run(out, config, resume)
-        contenders = untuned(
-            loaded, chosen, fitted.passages, seed=seed, random_orders=random_orders, alone=alone
-        )
-        if tune:
-            contenders += _tuned(loaded, chosen, fitted.passages, run, report)
-        found = curves(
-            loaded, contenders, list(chosen), measured.passages, fractions=fractions, seed=seed,
-            policy=policy, run=run, told=lambda *at: report("replacing", *at),
-        )  # fmt: skip
-        document = found.document()
-        if run is not None:
-            report("recording", 0, 1)
-            facts = record(run, loaded, contenders, list(chosen), measured.passages, policy,
-                           fractions)  # fmt: skip
-            run.finish(
-                replacement=document,
-                corpus=measured.corpus,
-                versions={name: version(name) for name in ("headscribe", "torch", "numpy")},
-                seconds=round(time.monotonic() - started, 2),
-                **facts,
+        on_progress = held.enter_context(shown(request.on_progress))
+        measured, fitted = (
+            model_inputs(
+                model, texts, annotator_name=request.annotator, max_tokens=request.max_tokens,
+                report=on_progress,
             )
-            report("recording", 1, 1)
-    return Replacement(document, found)
+            for texts in given
+        )  # fmt: skip
+        run = None
+        if request.programs == EFFECT:
+            # Fitting takes long: the run that keeps the formulas is begun before.
+            run = _begun(request, measured, fitted, EFFECT)
+            chosen = _effect(model, fitted.passages, seed, run, on_progress)
+        else:
+            chosen = programs_of(
+                request.programs, model, fitted.passages, held, trust=request.trust
+            )
+        _check(model, chosen, policy, measured.passages, request.tune)
+        run = run or _begun(request, measured, fitted, digest_of(_described(chosen)))
+        if run.complete:
+            return Replacement(run)
+        names = request.alone.split(",") if isinstance(request.alone, str) else request.alone
+        arms = untuned(
+            model, chosen, fitted.passages, seed=seed, random_orders=request.random_orders,
+            alone=names,
+        )  # fmt: skip
+        if request.tune:
+            arms += _tuned(model, chosen, fitted.passages, run, on_progress)
+        found = curves(
+            model, arms, list(chosen), measured.passages, fractions=shares, seed=seed,
+            policy=policy, run=run, told=lambda *at: on_progress("replacing", *at),
+        )  # fmt: skip
+        on_progress("recording", 0, 1)
+        facts = record(run, model, arms, list(chosen), measured.passages, policy, shares)
+        run.finish(replacement=found.document(), **facts)
+        on_progress("recording", 1, 1)
+    return Replacement(run)
+
+
+def shares_of(given: str | Sequence[float]) -> tuple[float, ...]:
+    """The shares of heads that are asked for.
+
+    Raises:
+        UsageError: something else than numbers above 0 and up to 1.
+    """
+    parts = given.split(",") if isinstance(given, str) else given
+    try:
+        found = tuple(float(part) for part in parts)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"expected numbers between commas, got {given!r}") from error
+    if not found or not all(0 < share <= 1 for share in found):
+        raise UsageError(f"expected fractions above 0 and up to 1, got {given!r}")
+    return found
+
+
+def policy_of(text: str) -> RowPolicy:
+    """The row policy of a name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if text not in get_args(RowPolicy):
+        raise UsageError(
+            f"expected a row policy of {', '.join(get_args(RowPolicy))} (--rows), got {text!r}"
+        )
+    return cast("RowPolicy", text)
+
+
+def _begun(request: ReplaceRequest, measured: Inputs, fitted: Inputs, programs: str) -> Run:
+    return begin(
+        request,
+        "replacement",
+        (measured.source.name, str(measured.corpus["name"]), "replaced"),
+        measured.fingerprints | {"fit_texts": fitted.fingerprints["texts"], "programs": programs},
+        model=measured.model_facts,
+        corpus=measured.corpus,
+        fit_corpus=fitted.corpus,
+        annotator=measured.annotator,
+        notes=list(measured.notes),
+    )
+
+
+def _described(programs: "Mapping[HeadId, Program]") -> list[list[Any]]:
+    """What each program says, in the order of the heads."""
+    from headscribe.fitting.formula import Formula
+
+    found = []
+    for head, one in programs.items():
+        said = one.to_json() if isinstance(one, Formula) else getattr(one, "code", None)
+        found.append([str(head), one.name, said or str(getattr(one, "relation", ""))])
+    return found
 
 
 def _texts_of(programs: Programs) -> int | None:
@@ -178,14 +219,12 @@ def _texts_of(programs: Programs) -> int | None:
 
 
 def _effect(
-    model: "Model", fit: "Sequence[Passage]", seed: int, run: Run | None, report: OnProgress
+    model: "Model", fit: "Sequence[Passage]", seed: int, run: Run, on_progress: OnProgress
 ) -> "dict[HeadId, Program]":
     """Formulas fitted to the heads' effect, as the run's file has them, with weights as written."""
-    if run is None:
-        return dict(effect_formulas(model, fit, seed=seed, report=report))
     path = run.folder / FORMULAS
     if not path.is_file():
-        found = effect_formulas(model, fit, seed=seed, report=report)
+        found = effect_formulas(model, fit, seed=seed, report=on_progress)
         run.write_text(FORMULAS, "\n\n".join(map(str, found.values())) + "\n")
     return dict(stored_formulas(path))
 
@@ -223,32 +262,20 @@ def _tuned(
     model: "Model",
     programs: "dict[HeadId, Program]",
     fit: "Sequence[Passage]",
-    run: Run | None,
-    report: OnProgress,
+    run: Run,
+    on_progress: OnProgress,
 ) -> "list[Contender]":
     """The tuned formulas and their controls, those of an interrupted run where it has them."""
     from headscribe.fitting.formula import Formula
     from headscribe.replacement.record import stored_tuned, tuned_table
     from headscribe.replacement.study import tuned
 
-    if run is not None and "tuned" in run.manifest["tables"]:
+    if "tuned" in run.manifest["tables"]:
         return stored_tuned(run.table("tuned"))
     formulas = {head: one for head, one in programs.items() if isinstance(one, Formula)}
-    found = tuned(model, formulas, fit, told=report)
-    if run is not None:
-        run.write_table("tuned", tuned_table(found))
+    found = tuned(model, formulas, fit, told=on_progress)
+    run.write_table("tuned", tuned_table(found))
     return found
-
-
-def _run(out: str | Path, config: dict[str, object], resume: bool) -> Run:
-    if not resume:
-        run = Run.create(out, "replacement", config)
-        run.manifest |= {"started": datetime.now(UTC).isoformat(timespec="seconds")}
-        run.save()
-        return run
-    run = Run.open(out)
-    run.check_config(config)
-    return run
 
 
 def talk(

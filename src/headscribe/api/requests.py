@@ -3,10 +3,10 @@
 See `headscribe.results.requests` for what follows from a field. A new option is one line here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from headscribe.core.progress import OnProgress
 from headscribe.results.requests import Option
@@ -231,5 +231,88 @@ class FitRequest:
     on_progress: Progress = None
 
 
-REQUESTS: dict[str, type] = {"survey": SurveyRequest, "fit": FitRequest}
+Model: TypeAlias = Annotated[
+    "LoadedModel | Source",
+    Option(
+        "A hub id, a folder or bundled:stories. In Python also what headscribe.load gives, or "
+        "(model, tokenizer).",
+        resume="fingerprint",
+        typed=str,
+        metavar="MODEL",
+        argument=True,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class ReplaceRequest:
+    """Put programs inside the model in place of their heads; measure what it costs."""
+
+    model: Model
+    programs: Annotated[
+        "str | Path | Mapping[Any, Any]",
+        Option(
+            "The run of a fit, a file of formulas by head, or one of lines `LAYER.HEAD: PROGRAM`, "
+            "where PROGRAM is a pattern, a relation, a .py file, zero, profile or mean; or effect: "
+            "formulas fitted to do what the heads do. In Python also programs by head, best "
+            "explained first.",
+            resume="fingerprint",
+            typed=str,
+            metavar="RUN|FILE|effect",
+        ),
+    ]
+    texts: Texts = None
+    fit_texts: Annotated[
+        "Corpus | str | Path | Sequence[str] | DatasetLike | None",
+        Option(
+            "Texts that the controls are estimated on, effect is fitted on, --tune reads.",
+            resume="fingerprint",
+            typed=Paths,
+            name="--fit-text",
+            metavar="PATH",
+            content=True,
+        ),
+    ] = None
+    _: KW_ONLY
+    fractions: Annotated[
+        "str | Sequence[float]",
+        Option("Shares of the heads to replace, between commas.", typed=str),
+    ] = "0.05,0.1,0.25,0.5,0.75,1"
+    policy: Annotated[
+        str,
+        Option(
+            "Rows that a program says nothing about: exclude (keep the head's own), sink, self or "
+            "uniform.",
+            name="--rows",
+            metavar="POLICY",
+        ),
+    ] = "exclude"
+    trust: Trust = False
+    tune: Annotated[
+        bool,
+        Option("Also tune the weights, and controls likewise, on the altered model's loss."),
+    ] = False
+    random_orders: Annotated[
+        int, Option("Also measure the programs in so many random orders of heads.", least=0)
+    ] = 3
+    alone: Annotated[
+        "str | Sequence[str]",
+        Option("Programs whose effect on each single head is measured too.", typed=str),
+    ] = "formula,profile,zero,mean"
+    limit: Limit = None
+    max_tokens: MaxTokens = None
+    annotator: Annotator = None
+    seed: Seed = 0
+    device: Device = None
+    dtype: Dtype = None
+    out: Out = None
+    resume: Resume = False
+    on_progress: Progress = None
+
+
+REQUESTS: dict[str, type] = {
+    "survey": SurveyRequest,
+    "fit": FitRequest,
+    "replace": ReplaceRequest,
+}
 """Every command that leaves a run, by its name."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from headscribe.core.errors import UsageError, unknown_name
 from headscribe.results.kinds import kind_named, kinds
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from headscribe.results.run import Run
 
 Frames: TypeAlias = Literal["pandas", "polars"]
+
+V = TypeVar("V", bound="View")
 
 
 @dataclass(frozen=True, repr=False)
@@ -25,7 +27,7 @@ class View:
     run: "Run"
 
     @classmethod
-    def open(cls, folder: str | Path) -> Self:
+    def open(cls: type[V], folder: str | Path) -> V:
         """The view of a run directory.
 
         Raises:

@@ -12,7 +12,11 @@ from headscribe.results.requests import Field, options_of
 
 
 def command(
-    request: type, verb: str, show: Callable[..., None], name: str | None = None
+    request: type,
+    verb: str,
+    show: Callable[..., None],
+    name: str | None = None,
+    **more: Any,  # noqa: ANN401
 ) -> Callable[..., None]:
     """The function of a command, as typer reads it.
 
@@ -22,6 +26,7 @@ def command(
             so that help is quick.
         show: prints what came of it; called with the result and `as_json`.
         name: of the command; the verb's by default.
+        more: options of the command line alone, by name: their types for typer; None by default.
     """
     module, _, function = verb.partition(":")
     options = [one for one in options_of(request) if not one.option.python_only]
@@ -40,11 +45,15 @@ def command(
         )
         for one in options
     ]
-    parameters.append(
+    parameters += [
         inspect.Parameter(
-            "as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=JsonOption
+            one, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
         )
-    )
+        for one, annotation, default in (
+            *((one, annotation, None) for one, annotation in more.items()),
+            ("as_json", JsonOption, False),
+        )
+    ]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in parameters}
     run.__name__ = name or function

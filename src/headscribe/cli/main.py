@@ -4,8 +4,8 @@ import sys
 
 import typer
 
-from headscribe.api.requests import FitRequest, SurveyRequest
-from headscribe.cli import fit, survey
+from headscribe.api.requests import FitRequest, ReplaceRequest, SurveyRequest
+from headscribe.cli import fit, replace, survey
 from headscribe.cli.commands import command
 from headscribe.cli.decompose import decompose
 from headscribe.cli.demo import demo
@@ -15,7 +15,6 @@ from headscribe.cli.doctor import doctor
 from headscribe.cli.hints import hints
 from headscribe.cli.options import help_without_command
 from headscribe.cli.patterns import app as patterns_app
-from headscribe.cli.replace import replace
 from headscribe.cli.report import report
 from headscribe.cli.show import show
 from headscribe.cli.top import top
@@ -34,7 +33,12 @@ app.command()(show)
 app.command()(command(FitRequest, "headscribe.api.fit:fit", fit.show))
 app.command()(decompose)
 app.command()(discover)
-app.command()(replace)
+app.command()(
+    command(
+        ReplaceRequest, "headscribe.cli.replace:replace_or_talk", replace.show, "replace",
+        generate=replace.GenerateOption,
+    )
+)  # fmt: skip
 app.command()(hints)
 app.command()(report)
 app.command()(diff)

@@ -40,7 +40,7 @@ def record(
     """Write the table `agreement` into a run; return further facts for its manifest.
 
     The table has a row for each program and head: its IoU with the untouched head, mean over the
-    measured texts. The facts are `model`, `agreement` (means over heads) and, for causal models,
+    measured texts. The facts are `agreement` (means over heads) and, for causal models,
     `continuations`.
     """
     rows: list[dict[str, Any]] = [
@@ -55,12 +55,6 @@ def record(
     for row in rows:
         means.setdefault((row["program"], row["tuned"]), []).append(row["iou"])
     facts: dict[str, Any] = {
-        "model": {
-            "name": model.name,
-            "layers": model.layers,
-            "heads": model.heads,
-            "causal": model.is_causal,
-        },
         "agreement": [
             {"program": program, "tuned": tuned, "iou": float(np.mean(values))}
             for (program, tuned), values in means.items()

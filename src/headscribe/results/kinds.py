@@ -64,7 +64,7 @@ BUILT_IN = (
         (f"{_PARTS}.fit:PARTS", f"{_PARTS}.examples:PARTS"), single=True,
     ),
     Kind(
-        "replacement", f"{_VIEWS}.views:View", "replacement", "replacement",
+        "replacement", f"{_VIEWS}.replace:Replacement", "replacement", "replacement",
         (f"{_PARTS}.replacement:PARTS",),
     ),
     Kind(
