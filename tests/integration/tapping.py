@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from headscribe.models.calls import AttentionCall
-from headscribe.models.probe import forward_arguments
+from headscribe.models.forward import forward_arguments
 from headscribe.models.stack import Stack
 from headscribe.models.support import examine
 from tests.integration.families import VOCABULARY, build

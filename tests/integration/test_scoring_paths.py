@@ -11,7 +11,7 @@ from headscribe.core.metrics import VIEWS
 from headscribe.core.rows import Rows
 from headscribe.core.visibility import Visibility
 from headscribe.models.calls import AttentionCall
-from headscribe.models.probe import forward_arguments
+from headscribe.models.forward import forward_arguments
 from headscribe.models.support import examine
 from headscribe.models.tap import tap
 from headscribe.scoring import batch as batch_module

@@ -118,18 +118,6 @@ def test_a_bypassing_model_cannot_be_tapped():
             lambda: hf.LongformerModel(hf.LongformerConfig(**_BERT, attention_window=4)),
             "returns no attention matrices",
         ),
-        (
-            lambda: hf.Llama4ForCausalLM(
-                hf.Llama4TextConfig(
-                    **_BERT,
-                    num_key_value_heads=2,
-                    intermediate_size_mlp=48,
-                    head_dim=8,
-                    num_local_experts=2,
-                )
-            ),
-            "chunked_attention, which are no plain attention",
-        ),
     ],
 )
 def test_refused_with_a_reason(model, reason):

@@ -16,12 +16,13 @@ from headscribe.core.errors import RunError, UsageError
 from headscribe.core.visibility import Visibility
 from headscribe.models.calls import AttentionCall, Observer, Substitution, text_name
 from headscribe.models.fingerprint import fingerprint
+from headscribe.models.forward import attentions, forward_arguments, padding_mask
 from headscribe.models.placement import device_of
-from headscribe.models.probe import eager_attentions, forward_arguments
 from headscribe.models.stack import Stack
+from headscribe.models.stated import is_limit, padding_id, position_limit, vocabulary
 from headscribe.models.support import Support
 from headscribe.models.tap import tap
-from headscribe.models.tokenizing import encode, token_limit
+from headscribe.models.tokenizing import encode
 from headscribe.text.passages import Encoding, Passage
 
 Kind = Literal["causal", "masked", "encoder"]
@@ -102,7 +103,8 @@ class Model:
     @cached_property
     def max_tokens(self) -> int | None:
         """The longest text in tokens, special ones included; None: no limit is known."""
-        return token_limit(self.hf, self.tokenizer)
+        stated = (position_limit(self.hf), self.tokenizer.model_max_length, self.stack.limit)
+        return min((limit for limit in stated if is_limit(limit)), default=None)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -124,7 +126,9 @@ class Model:
     def inputs(self, batch: Sequence[Passage | Encoding]) -> dict[str, Any]:
         """The arguments of a forward pass: ids padded on the right, shape `(B, T)`, and a mask.
 
-        A causal model gets no mask: no real token sees what is padded after it.
+        A causal model gets no mask: no real token sees what is padded after it. The texts of a
+        batch may still change each other's attention where `Stack.together` says so; `run` sees to
+        that.
 
         Raises:
             UsageError: a text has no token or more than the context holds, or the tokenizer is not
@@ -140,20 +144,19 @@ class Model:
                 f"{text_name(tuple(batch), longest)}: expected at most {self.max_tokens} tokens, "
                 f"got {max(lengths)}; `Model.encode` cuts texts"
             )
-        pad = getattr(self.hf.config.get_text_config(), "pad_token_id", None)
-        ids = torch.full((len(batch), max(lengths)), 0 if pad is None else pad, dtype=torch.long)
+        ids = torch.full((len(batch), max(lengths)), padding_id(self.hf), dtype=torch.long)
         for row, text in enumerate(batch):
-            ids[row, : lengths[row]] = torch.as_tensor(text.ids, dtype=torch.long)
-        known = self.hf.config.get_text_config().vocab_size
-        if int(ids.max()) >= known:
-            raise UsageError(
-                f"expected token ids below the model's {known}, got {int(ids.max())}; this "
-                "tokenizer belongs to another model"
-            )
-        mask = None
-        if min(lengths) < max(lengths) and (self.stack.name == "decoder" or not self.is_causal):
-            mask = torch.arange(max(lengths))[None, :] < torch.tensor(lengths)[:, None]
-            mask = mask.to(self.device, torch.long)
+            given = torch.as_tensor(text.ids, dtype=torch.long)
+            if int(given.max()) >= vocabulary(self.hf) or int(given.min()) < 0:
+                raise UsageError(
+                    f"{text_name(tuple(batch), row)}: expected token ids from 0 to "
+                    f"{vocabulary(self.hf) - 1}, got {int(given.min())} to {int(given.max())}; "
+                    "this tokenizer belongs to another model"
+                )
+            ids[row, : lengths[row]] = given
+        mask = padding_mask(self.stack, torch.tensor(lengths))
+        if mask is not None:
+            mask = mask.to(self.device)
         return forward_arguments(self.stack, ids.to(self.device), mask)
 
     def run(self, batch: Sequence[Passage | Encoding], observer: Observer) -> None:
@@ -167,18 +170,53 @@ class Model:
             RunError: attention is NaN or infinite, or the batch does not fit into memory.
         """
         texts = tuple(batch)
+        parts = self._parts(texts)
+        if self.stack.modules and len(parts) == 1:
+            lengths = torch.tensor([len(text) for text in texts], device=self.device)
+            inputs = self.inputs(texts)
+            with (
+                torch.inference_mode(), _memory_errors(texts),
+                tap(self, observer, batch=texts, lengths=lengths),
+            ):  # fmt: skip
+                self.stack.body(**inputs)
+            return
+        for call in self._kept(texts, parts):
+            _check_returned(call)
+            observer.observe(call)
+
+    def _parts(self, texts: tuple[Passage | Encoding, ...]) -> list[list[int]]:
+        """The texts that may share a forward pass, so that none changes another's attention."""
+        if self.stack.together == "any":
+            return [list(range(len(texts)))]
+        if self.stack.together == "none":
+            return [[index] for index in range(len(texts))]
+        by_length: dict[int, list[int]] = {}
+        for index, text in enumerate(texts):
+            by_length.setdefault(len(text), []).append(index)
+        return list(by_length.values())
+
+    def _kept(
+        self, texts: tuple[Passage | Encoding, ...], parts: list[list[int]]
+    ) -> Iterator[AttentionCall]:
+        """The layers of a batch that cannot be shown while it runs; all are kept at once."""
         lengths = torch.tensor([len(text) for text in texts], device=self.device)
-        inputs = self.inputs(texts)
-        with torch.inference_mode(), _memory_errors(texts):
-            if self.stack.modules:
-                with tap(self, observer, batch=texts, lengths=lengths):
-                    self.stack.body(**inputs)
-                return
-            returned, _ = eager_attentions(self.stack, inputs)
-            for layer, weights in enumerate(returned or ()):
-                call = AttentionCall(layer, lengths, texts, weights.float, None)
-                _check_returned(call)
-                observer.observe(call)
+        width = int(lengths.max())
+        shown: list[Tensor] = []
+        for part in parts:
+            some = [texts[index] for index in part]
+            inputs = self.inputs(some)
+            with torch.inference_mode(), _memory_errors(texts):
+                layers = attentions(self.stack, inputs, lengths[part])
+                if len(parts) == 1:
+                    shown = layers
+                    break
+                for layer, weights in enumerate(layers):
+                    if layer == len(shown):
+                        shape = (len(texts), weights.shape[1], width, width)
+                        shown.append(torch.zeros(shape, device=weights.device))
+                    shown[layer][part, :, : weights.shape[2], : weights.shape[3]] = weights
+        for layer, weights in enumerate(shown):
+            yield AttentionCall(layer, lengths, texts, weights.float, None)
 
     def logits(
         self,
@@ -197,13 +235,18 @@ class Model:
 
         Raises:
             UsageError: the model has no prediction head or two stacks, or its heads cannot be
-                replaced.
+                replaced, or one text of the batch would change what is predicted of another.
             RunError: attention is NaN or infinite, or the batch does not fit into memory.
         """
         if self.stack.name is not None:
             raise UsageError("predictions of encoder-decoder models are not supported")
         texts = tuple(batch)
         lengths = torch.tensor([len(text) for text in texts], device=self.device)
+        if len(self._parts(texts)) > 1:
+            raise UsageError(
+                f"{type(self.hf).__name__}: what it predicts of a text depends on the other texts "
+                "of its batch; give texts one by one"
+            )
         inputs = self.inputs(texts)
         mode = torch.enable_grad() if gradients else torch.inference_mode()
         with mode, _memory_errors(texts):
@@ -216,7 +259,7 @@ class Model:
                 with tap(self, observer, substitution, batch=texts, lengths=lengths):
                     result = self.hf(**inputs)
         logits: Tensor | None = getattr(result, "logits", None)
-        if logits is None or logits.ndim != 3:
+        if logits is None or logits.ndim != 3 or logits.shape[-1] < vocabulary(self.hf):
             raise UsageError(f"{type(self.hf).__name__} predicts no tokens: it has no logits")
         if places is None:
             return logits

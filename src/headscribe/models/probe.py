@@ -1,6 +1,7 @@
-"""One tiny forward pass that shows how a model attends."""
+"""A few tiny forward passes that show how a model attends."""
 
-import inspect
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Any
@@ -9,15 +10,28 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel as HuggingFaceModel
 
-from headscribe.core.errors import UsageError
-from headscribe.core.visibility import Visibility
+from headscribe.core.errors import RunError, UsageError
+from headscribe.models.forward import (
+    attentions,
+    eager_attentions,
+    forward_arguments,
+    padding_mask,
+)
 from headscribe.models.invocation import Invocation, eager_function
 from headscribe.models.placement import device_of
-from headscribe.models.stack import Stack, StackName
-from headscribe.models.tap import implementation, intercept
+from headscribe.models.seeing import Seen, seen_by_rule, seen_in
+from headscribe.models.stack import Stack, StackName, Together
+from headscribe.models.stated import padding_id, position_limit, text_config, vocabulary
+from headscribe.models.tap import intercept, reading_rules
 
 LENGTH = 8
 """Tokens of the probe."""
+
+LONG = 48
+"""Tokens of the longer probe of layers whose masks follow no rule, where no window is stated."""
+
+LONGEST = 640
+"""Tokens that a probe of a stated window may take."""
 
 TOLERANCE = 1e-3
 """How far the tap may be from the eager code, in attention and relative to the largest output."""
@@ -25,9 +39,19 @@ TOLERANCE = 1e-3
 HALF_TOLERANCE = 0.1
 """The same for models in half precision: mean difference relative to the mean magnitude."""
 
+MIXED = 1e-2
+"""The part of it by which a text's attention may move when longer texts share its batch."""
 
-_CONFUSED = (AttributeError, IndexError, KeyError, NotImplementedError, TypeError, ValueError)
+HALF = (torch.float16, torch.bfloat16)
+
+_CONFUSED = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, NotImplementedError, RuntimeError,
+    TypeError, UnboundLocalError, ValueError,
+)  # fmt: skip
 """What modeling code raises when it does not get the inputs that it expects."""
+
+_OF_WINDOWS = re.compile(r"window|chunk|local|block_size|attention_span")
+"""Settings that may state how far a layer sees."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +59,6 @@ class Layer:
     """What one self-attention call of the probe showed."""
 
     module: nn.Module
-    window: int | None
     closed: bool
     weights: Tensor
 
@@ -48,7 +71,7 @@ class Probe:
         bare: the stack without its layers.
         layers: the self-attention calls that reached the attention interface, in order.
         attentions: what the model returns of its own accord under eager attention, one
-            `(1, H, T, T)` a layer; None where it returns none.
+            `(1, H, T, T)` a layer that has attention; None where it returns none.
         agrees: whether tap and eager code give the same attention and the same output.
     """
 
@@ -57,20 +80,34 @@ class Probe:
     attentions: tuple[Tensor, ...] | None
     agrees: bool
 
+    @property
+    def weights(self) -> list[Tensor]:
+        """The attention of every layer, as the tap shows it, or else as it is returned."""
+        if self.agrees or self.attentions is None:
+            return [layer.weights for layer in self.layers]
+        return list(self.attentions)
+
 
 def probe(hf: HuggingFaceModel, name: StackName | None) -> Probe:
     """Run the model once tapped and once with its own eager attention.
 
     Raises:
         UsageError: the model cannot be run on token ids alone.
+        RunError: it does not fit into memory.
     """
+    if not vocabulary(hf):
+        raise UsageError(
+            f"{type(hf).__name__} has no vocabulary, so it cannot be run on token ids alone"
+        )
     bare = _bare(hf, name)
     inputs = _inputs(bare)
     try:
-        attentions, output = eager_attentions(bare, inputs)
+        returned, output = eager_attentions(bare, inputs)
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise RunError(f"{type(hf).__name__} does not fit into memory: {_line(error)}") from error
     except _CONFUSED as error:
         raise UsageError(
-            f"{type(hf).__name__} cannot be run on token ids alone: {_first_line(error)}"
+            f"{type(hf).__name__} cannot be run on token ids alone: {_line(error)}"
         ) from error
     layers: list[Layer] = []
 
@@ -86,65 +123,135 @@ def probe(hf: HuggingFaceModel, name: StackName | None) -> Probe:
             tapped = bare.body(**inputs)[0]
     except _CONFUSED:
         # Code that bypasses the interface may not know what to do with its masks (MPT).
-        return Probe(bare, (), attentions, False)
+        return Probe(bare, (), returned, False)
     agrees = (
-        attentions is not None
-        and len(layers) == len(attentions)
-        and all(_near(layer.weights, own) for layer, own in zip(layers, attentions, strict=True))
+        returned is not None
+        and len(layers) == len(returned)
+        and all(_near(layer.weights, own) for layer, own in zip(layers, returned, strict=True))
         and _near(tapped, output)
     )
-    return Probe(bare, tuple(layers), attentions, agrees)
+    return Probe(bare, tuple(layers), returned, agrees)
 
 
-def _inputs(stack: Stack) -> dict[str, Any]:
-    """A few tokens without a padding token; a decoder gets fewer than its encoder."""
-    text = stack.hf.config.get_text_config()
-    ids = [(11 * index + 7) % text.vocab_size for index in range(LENGTH + 1)]
-    ids = [index for index in ids if index != getattr(text, "pad_token_id", None)][:LENGTH]
-    source = torch.tensor([ids], device=device_of(stack.hf))
-    inputs = forward_arguments(stack, source)
-    if stack.name == "decoder":
-        inputs["decoder_input_ids"] = source[:, :-2]
-    return inputs
+def what_layers_see(stack: Stack) -> tuple[Seen, ...]:
+    """What each layer of a stack sees: by its mask's rule, or else in a longer text.
 
-
-def forward_arguments(stack: Stack, ids: Tensor, mask: Tensor | None = None) -> dict[str, Any]:
-    """The arguments of `stack.body`: token ids and, where texts are padded, which are real.
-
-    A decoder reads the same text as its encoder, unshifted: query `i` is token `i`.
+    Raises:
+        UsageError: the model's code breaks on a longer text.
     """
-    arguments: dict[str, Any] = {"input_ids": ids}
-    if mask is not None:
-        arguments["attention_mask"] = mask
+    by_rule = _seen_by_rules(stack) if stack.modules else {}
+    if len(by_rule) == stack.layers:
+        return tuple(by_rule[layer] for layer in range(stack.layers))
+    length = _long(stack.hf)
+    try:
+        weights = attentions(
+            stack, _arguments(stack, _ids(stack.hf, length)), torch.tensor([length])
+        )
+    except _CONFUSED as error:
+        raise UsageError(
+            f"{type(stack.hf).__name__} cannot read {length} tokens: {_line(error)}"
+        ) from error
+    return tuple(
+        by_rule.get(layer) or seen_in((each[0] > 0).any(dim=0).cpu().numpy())
+        for layer, each in enumerate(weights)
+    )
+
+
+def _seen_by_rules(stack: Stack) -> dict[int, Seen]:
+    """What the layers see whose masks transformers made from a rule."""
+    limit = position_limit(stack.hf)
+    found: dict[int, Seen] = {}
+    known: dict[int, Seen | None] = {}
+    calls: dict[int, int] = {}
+
+    def read(invocation: Invocation) -> Tensor:
+        served = stack.positions.get(id(invocation.module))
+        if served is not None:
+            count = calls.get(id(invocation.module), 0)
+            calls[id(invocation.module)] = count + 1
+            for mask, rule in rules:
+                if mask is invocation.mask:
+                    if id(rule) not in known:
+                        known[id(rule)] = seen_by_rule(rule, limit, mask.device)
+                    seen = known[id(rule)]
+                    if seen is not None:
+                        found[served[count % len(served)]] = seen
+        return invocation.own_output()
+
+    try:
+        with reading_rules() as rules, torch.inference_mode(), intercept(stack.hf, read):
+            stack.body(**_inputs(stack))
+    except _CONFUSED:
+        return {}  # it expects that masks are left out where they say nothing
+    return found
+
+
+def which_together(stack: Stack, alone: Sequence[Tensor]) -> Together:
+    """Which texts may share a forward pass: those whose attention stays what it is `alone`.
+
+    Convolutions over the text read what is padded, experts of limited capacity turn texts away.
+    """
+    hf = stack.hf
+    first, other = _ids(hf, LENGTH), _ids(hf, LENGTH + 5, 5)
+    same, most = _moved(stack, alone, [first, other[:LENGTH]])
+    if same > most:
+        return "none"
+    padded, _ = _moved(stack, alone, [first, other])
+    return "any" if padded <= max(most * MIXED, 10 * same) else "equal"
+
+
+def _moved(stack: Stack, alone: Sequence[Tensor], texts: list[list[int]]) -> tuple[float, float]:
+    """How far the first text's attention is from what it is alone, and how far it may be."""
+    lengths = torch.tensor([len(text) for text in texts])
+    width, device = int(lengths.max()), device_of(stack.hf)
+    ids = torch.tensor([text + [padding_id(stack.hf)] * (width - len(text)) for text in texts])
+    mask = padding_mask(stack, lengths)
+    half = alone[0].dtype not in (torch.float32, torch.float64) or stack.hf.dtype in HALF
+    try:
+        inputs = forward_arguments(stack, ids.to(device), None if mask is None else mask.to(device))
+        seen = attentions(stack, inputs, lengths)
+    except _CONFUSED:
+        return float("inf"), 1.0  # it does not take such batches at all
+    size, moved = alone[0].shape[-1], 0.0
+    for own, item in zip(alone, seen, strict=True):
+        difference = (own[0].float() - item[0, :, :size, :size].to(own.device)).abs()
+        if half:
+            moved = max(moved, float(difference.mean() / own.float().mean()))
+        else:
+            moved = max(moved, float(difference.max()))
+    return moved, HALF_TOLERANCE if half else TOLERANCE
+
+
+def _long(hf: HuggingFaceModel) -> int:
+    """Tokens of a text that is longer than the windows that the configuration states."""
+    stated = [
+        value
+        for name, value in text_config(hf).to_dict().items()
+        if _OF_WINDOWS.search(name) and type(value) is int and 0 < 2 * value + 2 <= LONGEST
+    ]
+    most = max([LONG, *(2 * value + 2 for value in stated)])
+    limit = position_limit(hf)
+    return most if limit is None else min(most, limit)
+
+
+def _ids(hf: HuggingFaceModel, length: int, step: int = 11) -> list[int]:
+    """Tokens, none of them the padding token."""
+    size = vocabulary(hf)
+    ids = ((step * index + 7) % size for index in range(2 * length + 8))
+    found = [index for index in ids if index != padding_id(hf)][:length]
+    return found or [0] * length
+
+
+def _arguments(stack: Stack, ids: list[int]) -> dict[str, Any]:
+    return forward_arguments(stack, torch.tensor([ids], device=device_of(stack.hf)))
+
+
+def _inputs(stack: Stack) -> Mapping[str, Any]:
+    """A few tokens; a decoder gets fewer than its encoder, to tell its own attention from cross."""
+    inputs = _arguments(stack, _ids(stack.hf, LENGTH))
     if stack.name == "decoder":
-        arguments["decoder_input_ids"] = ids
-    if "use_cache" in inspect.signature(stack.body.forward).parameters:
-        arguments["use_cache"] = False
-    return arguments
-
-
-def eager_attentions(
-    stack: Stack, inputs: dict[str, Any]
-) -> tuple[tuple[Tensor, ...] | None, Tensor]:
-    """What the model itself returns as attention, None for nothing of use, and its output."""
-    with implementation(stack.hf, "eager"), torch.inference_mode():
-        result = stack.body(**inputs, output_attentions=True)
-    field = "decoder_attentions" if stack.name == "decoder" else "attentions"
-    found = tuple(getattr(result, field, None) or ())
-    length = result[0].shape[1]
-    usable = found and all(_is_attention(item, length) for item in found)
-    return (found if usable else None), result[0]
-
-
-def _is_attention(item: object, length: int) -> bool:
-    """Whether this is `(B, H, T, T)`; Longformer and its like return other things."""
-    return isinstance(item, Tensor) and item.ndim == 4 and item.shape[2:] == (length, length)
-
-
-def visibility(weights: Tensor, window: int | None) -> Visibility:
-    """What a layer sees that attends so: causal where no later key has any weight."""
-    later = weights.triu(diagonal=1)
-    return Visibility(causal=not bool(later.any()), window=window)
+        inputs["decoder_input_ids"] = inputs["input_ids"][:, :-2]
+    return inputs
 
 
 def _bare(hf: HuggingFaceModel, name: StackName | None) -> Stack:
@@ -160,7 +267,7 @@ def _layer(invocation: Invocation) -> Layer:
     closed = _has_closed_form(invocation)
     wide = invocation.widened()
     weights = wide.weights() if closed or not _has_eager(wide) else wide.eager()[1]
-    return Layer(invocation.module, invocation.window, closed, weights)
+    return Layer(invocation.module, closed, weights)
 
 
 def _has_eager(invocation: Invocation) -> bool:
@@ -203,5 +310,5 @@ def _near(one: Tensor, other: Tensor) -> bool:
     return bool(difference.mean() <= HALF_TOLERANCE * other.float().abs().mean())
 
 
-def _first_line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]

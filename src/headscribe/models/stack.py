@@ -12,6 +12,10 @@ from headscribe.core.visibility import Visibility
 StackName = Literal["encoder", "decoder"]
 """The two stacks of an encoder-decoder model."""
 
+Together = Literal["any", "equal", "none"]
+"""Texts that a forward pass may take without one changing the other: any, those of equal length,
+none."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Stack:
@@ -27,6 +31,8 @@ class Stack:
         heads: number of heads of every layer.
         visibility: what each layer can see.
         closed: whether each layer's attention has the closed form of `Invocation.weights`.
+        together: which texts a forward pass may take.
+        limit: the longest text of which `visibility` is known to hold; None: of any.
     """
 
     hf: HuggingFaceModel
@@ -37,6 +43,8 @@ class Stack:
     heads: int
     visibility: tuple[Visibility, ...]
     closed: tuple[bool, ...]
+    together: Together = "any"
+    limit: int | None = None
 
     @property
     def layers(self) -> int:

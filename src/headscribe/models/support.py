@@ -8,10 +8,9 @@ from transformers import PreTrainedModel as HuggingFaceModel
 
 from headscribe.core.errors import UsageError
 from headscribe.core.visibility import Visibility
-from headscribe.models.probe import Probe, probe, visibility
+from headscribe.models.probe import Probe, probe, what_layers_see, which_together
 from headscribe.models.stack import Stack, StackName
-
-_KNOWN_LAYER_TYPES = {"full_attention", "sliding_attention"}
+from headscribe.models.stated import text_config
 
 
 @dataclass(frozen=True)
@@ -58,25 +57,20 @@ def examine(hf: HuggingFaceModel, stack: str | None = None) -> tuple[Support, St
     """
     name = _stack_name(hf, stack)
     shown = probe(hf, name)
-    refusal = _refusal(hf, shown)
-    honoured = shown.agrees
+    refusal = _refusal(shown)
     found: Stack | None = None
     notes: list[str] = []
     if refusal is not None:
         notes.append(refusal)
-    elif honoured:
-        found = _tapped(shown)
-        if not all(found.closed):
-            notes.append("attention without a closed form: surveyed, but heads cannot be replaced")
     else:
-        found = _returned(shown)
-        notes.append(
-            f"{_bypass(shown)}: surveyed through output_attentions=True with eager attention, "
-            "which holds all layers in memory at once; heads cannot be replaced"
-        )
-    if found is not None and not _within(found.visibility, _weights(shown)):
+        found = _seen(_tapped(shown) if shown.agrees else _returned(shown))
+        found = replace(found, together=which_together(found, shown.weights))
+        notes += _notes(shown, found)
+    if found is not None and not _within(found.visibility, shown.weights):
         found = None
-        notes.append("it attends to keys outside of the windows that it states")
+        notes = ["it attends to keys outside of the windows that its masks state"]
+    alone = found is not None and found.together != "any"
+    closed = found is not None and shown.agrees and all(found.closed)
     return (
         Support(
             architecture=type(hf).__name__,
@@ -84,13 +78,57 @@ def examine(hf: HuggingFaceModel, stack: str | None = None) -> tuple[Support, St
             layers=0 if found is None else found.layers,
             heads=0 if found is None else found.heads,
             implementation=str(hf.config._attn_implementation),
-            honoured=honoured,
+            honoured=shown.agrees,
             survey=found is not None,
-            replacement=honoured and found is not None and all(found.closed),
+            replacement=closed and not alone,
             visibility=() if found is None else found.visibility,
             notes=tuple(notes),
         ),
         found,
+    )
+
+
+def _notes(shown: Probe, found: Stack) -> list[str]:
+    """A sentence for each thing that cannot be done, or is done in another way."""
+    notes: list[str] = []
+    if not shown.agrees:
+        notes.append(
+            f"{_bypass(shown)}: surveyed through output_attentions=True with eager attention, "
+            "which holds all layers in memory at once; heads cannot be replaced"
+        )
+    elif not all(found.closed):
+        notes.append("attention without a closed form: surveyed, but heads cannot be replaced")
+    if found.together != "any":
+        others = "of another length " if found.together == "equal" else ""
+        notes.append(
+            f"a text's attention changes where texts {others}share its batch: such texts are run "
+            "one after the other, and heads cannot be replaced"
+        )
+    if found.limit is not None:
+        notes.append(
+            f"texts are cut at {found.limit} tokens: in longer ones some layers see parts only, "
+            "such as chunks"
+        )
+    others = _other_layers(shown, found)
+    return notes if others is None else [*notes, others]
+
+
+def _other_layers(shown: Probe, found: Stack) -> str | None:
+    """Names the layers of a hybrid that have no attention, None where there are none."""
+    text = text_config(shown.bare.hf)
+    depth = getattr(text, "num_hidden_layers", None)
+    if shown.bare.name is not None or not isinstance(depth, int) or found.layers >= depth:
+        return None
+    places = [getattr(module, "layer_idx", None) for module in found.modules]
+    kinds = getattr(text, "layer_types", None) or getattr(text, "layers_block_type", None) or ()
+    whose = ""
+    if all(isinstance(place, int) for place in places) and len(set(places)) == len(places):
+        whose = f" (the model's layers {', '.join(map(str, places))})"
+        kinds = [kind for layer, kind in enumerate(kinds) if layer not in places]
+    names = ", ".join(dict.fromkeys(str(kind) for kind in kinds if "full" not in str(kind)))
+    return (
+        f"{found.layers} of its {depth} layers have attention and are numbered from 0 here{whose}; "
+        f"the others{f' ({names})' if names and whose else ''} have none to survey"
     )
 
 
@@ -107,22 +145,15 @@ def _stack_name(hf: HuggingFaceModel, stack: str | None) -> StackName | None:
     return None
 
 
-def _refusal(hf: HuggingFaceModel, shown: Probe) -> str | None:
+def _refusal(shown: Probe) -> str | None:
     """Why nothing of this model can be surveyed, or None."""
-    text = hf.config.get_text_config()
-    strange = sorted(set(getattr(text, "layer_types", None) or ()) - _KNOWN_LAYER_TYPES)
-    if strange:
-        return f"has layers of type {', '.join(strange)}, which are no plain attention"
     if not shown.agrees and shown.attentions is None:
         return (
             f"{_bypass(shown)} and it returns no attention matrices; there is nothing to survey "
             '(where the architecture has an eager form, load it with attn_implementation="eager")'
         )
-    if len({weights.shape[1] for weights in _weights(shown)}) > 1:
+    if len({weights.shape[1] for weights in shown.weights}) > 1:
         return "has layers with different numbers of heads"
-    depth = getattr(text, "num_hidden_layers", None)
-    if shown.bare.name is None and depth is not None and len(_weights(shown)) < depth:
-        return f"has attention in {len(_weights(shown))} of its {depth} layers only"
     return None
 
 
@@ -134,39 +165,34 @@ def _bypass(shown: Probe) -> str:
     return f"the attention interface shows {calls} calls that differ from its {layers} layers"
 
 
-def _weights(shown: Probe) -> list[Tensor]:
-    if shown.agrees or shown.attentions is None:
-        return [layer.weights for layer in shown.layers]
-    return list(shown.attentions)
-
-
 def _tapped(shown: Probe) -> Stack:
     return replace(
         shown.bare,
         modules=tuple(layer.module for layer in shown.layers),
         heads=shown.layers[0].weights.shape[1],
-        visibility=tuple(visibility(layer.weights, layer.window) for layer in shown.layers),
+        visibility=(Visibility(),) * len(shown.layers),
         closed=tuple(layer.closed for layer in shown.layers),
     )
 
 
 def _returned(shown: Probe) -> Stack:
-    weights = _weights(shown)
     return replace(
         shown.bare,
-        heads=weights[0].shape[1],
-        visibility=tuple(
-            visibility(each, _stated_window(shown.bare.hf, layer))
-            for layer, each in enumerate(weights)
-        ),
-        closed=(False,) * len(weights),
+        heads=shown.weights[0].shape[1],
+        visibility=(Visibility(),) * len(shown.weights),
+        closed=(False,) * len(shown.weights),
     )
 
 
-def _stated_window(hf: HuggingFaceModel, layer: int) -> int | None:
-    """The sliding window of a layer that bypasses the interface: GPT-Neo's local layers."""
-    kinds = getattr(hf.config, "attention_layers", None) or ()
-    return int(hf.config.window_size) if layer < len(kinds) and kinds[layer] == "local" else None
+def _seen(stack: Stack) -> Stack:
+    """The stack with what its layers see."""
+    layers = what_layers_see(stack)
+    limits = [seen.limit for seen in layers if seen.limit is not None]
+    return replace(
+        stack,
+        visibility=tuple(seen.visibility for seen in layers),
+        limit=min(limits, default=None),
+    )
 
 
 def _within(stated: tuple[Visibility, ...], weights: list[Tensor]) -> bool:

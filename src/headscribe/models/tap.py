@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from threading import Lock
 from typing import Any, Protocol, runtime_checkable
 
@@ -9,11 +10,12 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, PretrainedConfig
 from transformers import PreTrainedModel as HuggingFaceModel
-from transformers.masking_utils import sdpa_mask
+from transformers.masking_utils import causal_mask_function, sdpa_mask
 
 from headscribe.core.errors import RunError, UsageError
 from headscribe.models.calls import AttentionCall, Observer, Substitution, text_name
 from headscribe.models.invocation import Invocation
+from headscribe.models.seeing import Rule
 from headscribe.models.stack import Stack
 from headscribe.text.passages import Encoding, Passage
 
@@ -253,8 +255,28 @@ def _attention(
 
 def _mask(*, dtype: torch.dtype = torch.float32, **arguments: Any) -> Tensor | None:  # noqa: ANN401
     """The mask function that goes with it: None where causality or fullness says all."""
+    rules = _rules.get()
+    if rules is not None:
+        arguments |= {"allow_is_causal_skip": False, "allow_is_bidirectional_skip": False}
     visible = sdpa_mask(**arguments)
-    return None if visible is None else _additive(visible, dtype)
+    mask = None if visible is None else _additive(visible, dtype)
+    if rules is not None and mask is not None:
+        rules.append((mask, arguments.get("mask_function", causal_mask_function)))
+    return mask
+
+
+_rules: ContextVar[list[tuple[Tensor, Rule]] | None] = ContextVar("rules", default=None)
+
+
+@contextmanager
+def reading_rules() -> Iterator[list[tuple[Tensor, Rule]]]:
+    """Give the masks that are made within, none left out for speed, each with its rule."""
+    found: list[tuple[Tensor, Rule]] = []
+    token = _rules.set(found)
+    try:
+        yield found
+    finally:
+        _rules.reset(token)
 
 
 def _additive(visible: Tensor, dtype: torch.dtype) -> Tensor:

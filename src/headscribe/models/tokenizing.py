@@ -4,17 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from torch import nn
-from transformers import PreTrainedModel as HuggingFaceModel
 from transformers import PreTrainedTokenizerFast
 
 from headscribe.core.errors import UsageError
 from headscribe.text.passages import Encoding
-
-_UNLIMITED = 1_000_000
-"""Tokenizers without a limit state a number beyond this."""
-
-_LIMITS = ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx")
 
 
 def encode(
@@ -42,16 +35,21 @@ def _whole(
 ) -> list[Encoding]:
     if not texts:
         return []
-    columns = tokenizer(
-        list(texts),
-        add_special_tokens=True,
-        truncation=limit is not None,
-        max_length=limit,
-        padding=False,
-        return_offsets_mapping=True,
-        return_special_tokens_mask=True,
-        verbose=False,
-    )
+    side = tokenizer.truncation_side
+    try:
+        tokenizer.truncation_side = "right"  # some tokenizers are set to keep the end of a text
+        columns = tokenizer(
+            list(texts),
+            add_special_tokens=True,
+            truncation=limit is not None,
+            max_length=limit,
+            padding=False,
+            return_offsets_mapping=True,
+            return_special_tokens_mask=True,
+            verbose=False,
+        )
+    finally:
+        tokenizer.truncation_side = side
     names = ("input_ids", "offset_mapping", "special_tokens_mask")
     rows = zip(*(columns[name] for name in names), strict=True)
     return [_encoding(tokenizer, *row) for row in rows]
@@ -68,21 +66,3 @@ def _encoding(
     spans[is_special] = 0
     tokens = tuple(str(token) for token in tokenizer.convert_ids_to_tokens(ids))
     return Encoding(tokens, np.array(ids, np.int64), spans, is_special)
-
-
-def token_limit(hf: HuggingFaceModel, tokenizer: PreTrainedTokenizerFast) -> int | None:
-    """The longest input, from positions, configuration and tokenizer; None where none has one."""
-    text = hf.config.get_text_config()
-    stated = [getattr(text, name, None) for name in _LIMITS]
-    stated += [tokenizer.model_max_length, _positions(hf)]
-    limits = [n for n in stated if isinstance(n, int) and 0 < n < _UNLIMITED]
-    return min(limits, default=None)
-
-
-def _positions(hf: HuggingFaceModel) -> int | None:
-    """The room that a table of positions has, where it begins after its padding (RoBERTa)."""
-    for name, module in hf.named_modules():
-        is_table = name.endswith("position_embeddings") and isinstance(module, nn.Embedding)
-        if is_table and module.padding_idx is not None:
-            return module.num_embeddings - int(module.padding_idx) - 1
-    return None

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headscribe.core.errors import UsageError
-from headscribe.models.tokenizing import encode, token_limit
+from headscribe.models.loading import load
+from headscribe.models.stated import position_limit
+from headscribe.models.tokenizing import encode
 from tests.integration.families import build
 from tests.unit.models.tokenizers import WORDS, word_tokenizer
 
@@ -57,8 +59,17 @@ def test_a_limit_needs_room():
     "family,limit", [("bert", 64), ("gpt2", 64), ("roberta", 63), ("opt", 64), ("t5", None)]
 )
 def test_the_models_limit(family, limit):
-    assert token_limit(build(family), word_tokenizer()) == limit
+    assert position_limit(build(family)) == limit
 
 
 def test_the_tokenizers_limit():
-    assert token_limit(build("bert"), word_tokenizer(model_max_length=17)) == 17
+    model = load((build("bert"), word_tokenizer(model_max_length=17)))
+    assert model.max_tokens == 17
+
+
+def test_the_beginning_is_kept_whatever_side_the_tokenizer_cuts():
+    tokenizer = word_tokenizer()
+    tokenizer.truncation_side = "left"
+    (cut,) = encode(tokenizer, ["the cat sat."], 4)
+    assert cut.tokens == ("[CLS]", "the", "cat", "[SEP]")
+    assert tokenizer.truncation_side == "left"

@@ -1,0 +1,310 @@
+"""Every architecture of transformers, built small: surveyed as it attends, or refused.
+
+    python benchmarks/architectures.py                 # the whole sweep, into the docs
+    python benchmarks/architectures.py bert gpt2       # some, printed
+
+Each configuration class gives a tiny random model. What Headscribe shows of it (a batch of texts of
+different lengths, longer than any window) is compared with what the model itself returns under
+eager attention, text by text; a survey is run on it. Whatever raises something else than
+`HeadscribeError` is a fault.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import FrameType
+from typing import Any
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import numpy as np
+import torch
+import transformers as hf
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+import headscribe as hs
+from headscribe.core.errors import HeadscribeError
+from headscribe.models.calls import AttentionCall
+from headscribe.models.model import Model
+from headscribe.text.passages import Encoding
+
+PAGE = Path(__file__).parents[1] / "docs/reference/architectures.md"
+VOCABULARY = 64
+LENGTHS = (41, 9, 26)
+TOLERANCE = 1e-6
+PARAMETERS = 30_000_000
+"""Beyond it a model does not count as one that can be built small."""
+SECONDS = 120
+
+WIDTH, HEADS, LAYERS, WINDOW = 32, 4, 4, 6
+_SIZES_OF = {
+    WIDTH: """hidden_size d_model n_embd dim emb_dim embed_dim word_embed_proj_dim lru_width
+        embedding_size projection_dim dim_model""",
+    48: """intermediate_size ffn_dim d_ff n_inner hidden_dim d_inner encoder_ffn_dim dim_ff
+        decoder_ffn_dim intermediate_size_mlp ffn_hidden_size""",
+    HEADS: """num_attention_heads n_head n_heads num_heads encoder_attention_heads
+        decoder_attention_heads mamba_n_heads num_hidden_layers n_layer n_layers num_layers
+        num_experts num_local_experts n_routed_experts num_landmarks rotary_dim""",
+    2: """num_key_value_heads num_kv_heads num_experts_per_tok linear_num_key_heads
+        linear_num_value_heads type_vocab_size mamba_expand encoder_layers decoder_layers
+        num_decoder_layers num_encoder_layers top_k_experts moe_topk eos_token_id""",
+    8: """head_dim d_kv d_head qk_rope_head_dim qk_nope_head_dim v_head_dim state_size
+        mamba_d_state ssm_state_size linear_key_head_dim linear_value_head_dim local_attention
+        query_pre_attn_scalar dim_head""",
+    16: """moe_intermediate_size q_lora_rank kv_lora_rank shared_expert_intermediate_size
+        mamba_d_head""",
+    128: "max_position_embeddings n_positions max_seq_len n_ctx",
+    WINDOW: "sliding_window attention_window window_size",
+    1: """n_group topk_group n_groups mamba_n_groups first_k_dense_replace bos_token_id
+        decoder_start_token_id""",
+    0: "pad_token_id",
+    VOCABULARY: "vocab_size",
+}
+_SIZES = {name: size for size, names in _SIZES_OF.items() for name in names.split()}
+_CHANGES: tuple[dict[str, Any], ...] = (
+    {},
+    {"num_key_value_heads": HEADS},
+    {"head_dim": None},
+    {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 1, 1]}},
+    {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 0]}},
+    {"num_hidden_layers": None},
+    {"num_hidden_layers": None, "num_attention_heads": None, "num_key_value_heads": None},
+    {"hidden_size": None, "intermediate_size": None, "head_dim": None},
+)
+"""What is tried where the small sizes do not fit each other."""
+_ALWAYS = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one configuration class.
+
+    `kind` is `surveyed`, `refused`, `other` (no model of it can be built small), or `fault`.
+    """
+
+    name: str
+    kind: str
+    model: str = ""
+    layers: int = 0
+    heads: int = 0
+    replacement: bool = False
+    difference: float = 0.0
+    sentence: str = ""
+
+
+class UnbuildableError(Exception):
+    """No small model of this configuration class can be made here."""
+
+
+def small(name: str) -> hf.PreTrainedModel:
+    """A tiny random model of a configuration class, on the CPU, the same at every call.
+
+    Raises:
+        UnbuildableError: no small model of this class can be made here.
+    """
+    model, last = None, None
+    try:
+        text = hf.CONFIG_MAPPING[name]().get_text_config()
+        known = text.to_dict()
+    except Exception as error:
+        raise UnbuildableError(_line(error)) from error
+    sizes = {
+        key: value
+        for key, value in _SIZES.items()
+        if key in known and (known[key] is not None or key in _ALWAYS)
+    }
+    for change in _CHANGES:
+        if not change.keys() <= sizes.keys() | known.keys():
+            continue
+        tried = {key: value for key, value in (sizes | change).items() if value is not None}
+        try:
+            config = type(text)(**tried)
+            model = _built(_class_of(config), config)
+            if _runs(model):
+                return model
+        except UnbuildableError as error:
+            last = error
+        except Exception as error:  # noqa: BLE001 as above
+            last = UnbuildableError(f"{type(error).__name__}: {_line(error)}")
+    if model is None:
+        raise last or UnbuildableError("no size fits")
+    return model  # it does not run on token ids, whatever its sizes
+
+
+def _built(kind: type, config: hf.PretrainedConfig) -> hf.PreTrainedModel:
+    with torch.device("meta"):
+        count = sum(weight.numel() for weight in kind(config).parameters())
+    if count > PARAMETERS:
+        raise UnbuildableError(f"has {count / 1e6:.0f} million parameters however small")
+    torch.manual_seed(7)
+    model: hf.PreTrainedModel = kind(config).eval()
+    return model
+
+
+def _runs(model: hf.PreTrainedModel) -> bool:
+    try:
+        with torch.inference_mode():
+            model.base_model(input_ids=torch.arange(3, 11)[None])
+    except Exception:  # noqa: BLE001 as above
+        return False
+    return True
+
+
+def _class_of(config: hf.PretrainedConfig) -> type:
+    for automatic in (hf.AutoModelForCausalLM, hf.AutoModelForMaskedLM, hf.AutoModel):
+        if type(config) in automatic._model_mapping:
+            found = automatic._model_mapping[type(config)]
+            return found[0] if isinstance(found, tuple) else found
+    raise UnbuildableError("has no model class of its own")
+
+
+def sharpened(model: hf.PreTrainedModel) -> None:
+    """Larger weights: attention that is far from uniform."""
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.ndim > 1 and weight.dtype.is_floating_point:
+                weight.mul_(2)
+
+
+def tokenizer() -> hf.PreTrainedTokenizerFast:
+    """Words w3, w4, ... and a begin of sequence."""
+    words = {w: i for i, w in enumerate(["<pad>", "<s>", "</s>"])}
+    words |= {f"w{i}": i for i in range(3, VOCABULARY)}
+    own = Tokenizer(models.WordLevel(words, unk_token="w3"))
+    own.pre_tokenizer = pre_tokenizers.Whitespace()
+    return hf.PreTrainedTokenizerFast(tokenizer_object=own, pad_token="<pad>", bos_token="<s>")
+
+
+def texts(lengths: Sequence[int] = LENGTHS) -> list[str]:
+    """Random words."""
+    random = np.random.default_rng(3)
+    return [" ".join(f"w{i}" for i in random.integers(3, VOCABULARY, length)) for length in lengths]
+
+
+class _Seen:
+    def __init__(self) -> None:
+        self.layers: list[torch.Tensor] = []
+
+    def observe(self, call: AttentionCall) -> None:
+        self.layers.append(call.probabilities().clone())
+
+
+def difference(model: Model) -> float:
+    """The largest difference between what is shown of a batch and what each text returns alone."""
+    batch = model.encode(texts())
+    seen = _Seen()
+    model.run(batch, seen)
+    worst = 0.0
+    for row, text in enumerate(batch):
+        own = returned(model, text)
+        if len(own) != len(seen.layers):
+            raise AssertionError(f"{len(seen.layers)} layers shown, {len(own)} returned")
+        for layer, (shown, expected) in enumerate(zip(seen.layers, own, strict=True)):
+            length = len(text)
+            real = shown[row, :, :length, :length]
+            hidden = ~torch.from_numpy(model.visibility(layer).dense(length))
+            if bool(real[:, hidden].any()):
+                raise AssertionError(f"layer {layer} sees more than it is said to see")
+            worst = max(worst, float((real - expected).abs().max()))
+    return worst
+
+
+def returned(model: Model, text: Encoding) -> list[torch.Tensor]:
+    """What the model itself returns for one text, by its own eager attention: `(H, T, T)` each."""
+    ids = torch.as_tensor(text.ids)[None]
+    before = model.hf.config._attn_implementation
+    model.hf.set_attn_implementation("eager")
+    arguments: dict[str, Any] = {"input_ids": ids, "output_attentions": True, "return_dict": True}
+    if model.support.stack is not None:
+        arguments["decoder_input_ids"] = ids
+    try:
+        with torch.inference_mode():
+            try:
+                result = model.hf.base_model(**arguments, use_cache=False)
+            except TypeError:
+                result = model.hf.base_model(**arguments)
+    finally:
+        model.hf.set_attn_implementation(before)
+    encoder = model.support.stack == "encoder"
+    found = result.get("encoder_attentions" if encoder else "attentions") or ()
+    square = (len(text), len(text))
+    return [item[0] for item in found if item is not None and item.shape[-2:] == square]
+
+
+@contextmanager
+def _limited(seconds: int) -> Iterator[None]:
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"took more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def outcome(name: str) -> Outcome:
+    """Build, load, compare and survey one configuration class."""
+    try:
+        with _limited(SECONDS):
+            own = small(name)
+    except (UnbuildableError, TimeoutError) as error:
+        return Outcome(name, "other", sentence=str(error))
+    kind = type(own).__name__
+    try:
+        with _limited(SECONDS):
+            sharpened(own)
+            model = hs.load((own, tokenizer()))
+            found = difference(model)
+            with TemporaryDirectory() as folder:
+                hs.survey(model, texts(), out=Path(folder) / "run", annotator="plain")
+    except HeadscribeError as error:
+        return Outcome(name, "refused", kind, sentence=str(error))
+    except Exception as error:  # noqa: BLE001 what this sweep is for
+        return Outcome(name, "fault", kind, sentence=f"{type(error).__name__}: {_line(error)}")
+    facts = (kind, model.layers, model.heads, model.support.replacement, found)
+    if found > TOLERANCE:
+        return Outcome(name, "fault", *facts, f"differs by {found:.1e}")
+    return Outcome(name, "surveyed", *facts, "; ".join(model.support.notes))
+
+
+def _line(error: BaseException) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]
+
+
+def sweep(names: Sequence[str]) -> Iterator[Outcome]:
+    """The outcomes, each batch of classes in a process of its own, since some crash."""
+    waiting = list(names)
+    while waiting:
+        command = [sys.executable, __file__, "--lines", *waiting[:40]]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        found = [Outcome(**json.loads(line)) for line in done.stdout.splitlines()]
+        yield from found
+        if len(found) < len(waiting[:40]):
+            broken = waiting[len(found)]
+            last = (done.stderr.strip() or "no message").splitlines()[-1]
+            found.append(Outcome(broken, "fault", sentence=f"the process ended: {last}"))
+            yield found[-1]
+        waiting = waiting[len(found) :]
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    hf.utils.logging.set_verbosity(hf.utils.logging.CRITICAL)
+    if "--lines" in sys.argv:
+        for name in sys.argv[2:]:
+            print(json.dumps(asdict(outcome(name))), flush=True)
+    else:
+        for found in sweep(sys.argv[1:] or list(CONFIG_MAPPING_NAMES)):
+            print(json.dumps(asdict(found)), flush=True)
