@@ -112,11 +112,11 @@ def test_a_bypassing_model_cannot_be_tapped():
             lambda: hf.FNetForMaskedLM(
                 hf.FNetConfig(**_WIDTH, num_hidden_layers=2, intermediate_size=48)
             ),
-            "returns no attention matrices",
+            "returns no attention of every token over every token",
         ),
         (
             lambda: hf.LongformerModel(hf.LongformerConfig(**_BERT, attention_window=4)),
-            "returns no attention matrices",
+            "returns no attention of every token over every token",
         ),
     ],
 )

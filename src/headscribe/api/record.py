@@ -1,11 +1,15 @@
 """Record a model's attention, so that it can be surveyed and fitted without the model."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from headscribe.api.inputs import CorpusLike, corpus, model_inputs
 from headscribe.core.errors import UsageError
 from headscribe.core.progress import OnProgress, silent
+from headscribe.text.passages import Passage
 
 if TYPE_CHECKING:
     from headscribe.models.loading import Source
@@ -25,7 +29,7 @@ def record(
 ) -> "Recording":
     """Write the attention of every head on every text into a folder, and open it.
 
-    A recording holds `layers x heads x T x T` numbers of two bytes a text.
+    A recording holds `layers x heads x T x T` numbers of four bytes a text, zeros compressed.
 
     Args:
         model: what `headscribe.load` takes or gives.
@@ -39,10 +43,9 @@ def record(
     Raises:
         UsageError: the folder holds a recording already, or wrong input.
     """
-    from headscribe.fitting.sources import attention_items
     from headscribe.models.loading import load
     from headscribe.models.model import Model
-    from headscribe.models.recorded import Recording, write_recording
+    from headscribe.models.recorded import Recording, attention_of, write_recording
 
     if (Path(folder) / "attention.npz").exists():
         raise UsageError(f"{folder} holds a recording already: choose another folder")
@@ -51,12 +54,15 @@ def record(
         loaded, corpus(texts, limit), annotator_name=annotator, max_tokens=max_tokens,
         report=report,
     )  # fmt: skip
-    shape = (loaded.layers, loaded.heads)
-    write_recording(
-        folder,
-        (
-            (passage, attention.reshape(*shape, *attention.shape[1:]))
-            for passage, attention, _ in attention_items(loaded, inputs.passages)
-        ),
-    )
+    done = 0
+
+    def counted() -> Iterator[tuple[Passage, np.ndarray]]:
+        nonlocal done
+        for item in attention_of(loaded, inputs.passages):
+            yield item
+            done += 1
+            report("recording", done, len(inputs.passages))
+
+    layers = [loaded.visibility(layer) for layer in range(loaded.layers)]
+    write_recording(folder, counted(), layers)
     return Recording(folder)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from headscribe.models.calls import AttentionCall
 from headscribe.models.stack import Stack
@@ -22,9 +22,14 @@ def forward_arguments(stack: Stack, ids: Tensor, mask: Tensor | None = None) -> 
         arguments["attention_mask"] = mask
     if stack.name == "decoder":
         arguments["decoder_input_ids"] = ids
-    if _takes_cache(stack.body):
+    parameters = inspect.signature(stack.body.forward).parameters
+    # A bare wrapper (BartForCausalLM's) hands all on to what it wraps.
+    kinds = {parameter.kind for parameter in parameters.values()}
+    bare = kinds == {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+    if "use_cache" in parameters or bare:
         arguments["use_cache"] = False
-    if getattr(stack.hf.config, "return_dict", True) is False:
+    tuples = "return_dict" in parameters and parameters["return_dict"].default is False
+    if tuples or getattr(stack.hf.config, "return_dict", True) is False:
         arguments["return_dict"] = True  # such a configuration is meant for TorchScript
     return arguments
 
@@ -41,33 +46,22 @@ def padding_mask(stack: Stack, lengths: Tensor) -> Tensor | None:
     return (torch.arange(width)[None, :] < lengths.cpu()[:, None]).long()
 
 
-def _takes_cache(body: nn.Module) -> bool:
-    parameters = inspect.signature(body.forward).parameters
-    # A bare wrapper (BartForCausalLM's) hands all on to what it wraps.
-    kinds = {parameter.kind for parameter in parameters.values()}
-    bare = kinds == {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
-    return "use_cache" in parameters or bare
+def eager_attentions(stack: Stack, inputs: Mapping[str, Any]) -> tuple[dict[int, Tensor], Tensor]:
+    """What the model itself returns as attention, by its place among what it returns; its output.
 
-
-def eager_attentions(
-    stack: Stack, inputs: Mapping[str, Any]
-) -> tuple[tuple[Tensor, ...] | None, Tensor]:
-    """What the model itself returns as attention, `(B, H, T, T)` a layer, and its output.
-
-    None for nothing of use. Layers of other kinds (state space, convolution) return none.
+    Only what is attention of every token over every token, `(B, H, T, T)`: other kinds of layers
+    (state space, windows in blocks) return nothing or other things.
     """
     with implementation(stack.hf, "eager"), torch.inference_mode():
         result = stack.body(**inputs, output_attentions=True)
     field = "decoder_attentions" if stack.name == "decoder" else "attentions"
     returned = getattr(result, field, None) or ()
-    found = tuple(item for item in returned if item is not None)
     length = result[0].shape[1]
-    usable = found and all(_is_attention(item, length) for item in found)
-    return (found if usable else None), result[0]
+    found = {place: item for place, item in enumerate(returned) if _is_attention(item, length)}
+    return found, result[0]
 
 
 def _is_attention(item: object, length: int) -> bool:
-    """Whether this is `(B, H, T, T)`; Longformer and its like return other things."""
     return isinstance(item, Tensor) and item.ndim == 4 and item.shape[2:] == (length, length)
 
 
@@ -75,7 +69,7 @@ def attentions(stack: Stack, inputs: Mapping[str, Any], lengths: Tensor) -> list
     """The probabilities of every layer of a stack, `(B, H, T, T)` each, all kept at once."""
     if not stack.modules:
         returned, _ = eager_attentions(stack, inputs)
-        return [weights.float() for weights in returned or ()]
+        return [returned[place].float() for place in stack.returned]
     kept: list[Tensor] = []
 
     class Keeper:

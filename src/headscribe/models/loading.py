@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import transformers
@@ -33,7 +33,7 @@ from headscribe.models.model import Model, Origin
 from headscribe.models.placement import SPREAD, is_fixed
 from headscribe.models.support import Support, examine
 
-Source = str | Path | HuggingFaceModel | tuple[HuggingFaceModel, PreTrainedTokenizerBase]
+Source: TypeAlias = str | Path | HuggingFaceModel | tuple[HuggingFaceModel, PreTrainedTokenizerBase]
 """A hub id, a folder, a GGUF file, `bundled:...`, or a model with its tokenizer."""
 
 _CAUSAL = ("ForCausalLM", "LMHeadModel")
@@ -92,7 +92,7 @@ def check(source: Source, *, device: str | None = None, stack: str | None = None
     return examine(hf.eval(), stack)[0]
 
 
-def _paired(source: Source, tokenizer: PreTrainedTokenizerBase | None) -> Source:
+def _paired(source: object, tokenizer: PreTrainedTokenizerBase | None) -> Source:
     """The source, a model joined with its tokenizer.
 
     Raises:
@@ -206,9 +206,9 @@ def _classes(config: PretrainedConfig) -> list[Any]:
     found: list[Any] = []
     if architecture.endswith(_MASKED) and masked:
         found.append(AutoModelForMaskedLM)  # its head is that of `ForPreTraining` too
-    named = getattr(transformers, architecture, None) if architecture else None
+    named: Any = getattr(transformers, architecture, None) if architecture else None
     if isinstance(named, type) and issubclass(named, HuggingFaceModel):
-        if isinstance(config, named.config_class or ()):
+        if isinstance(config, getattr(named, "config_class", None) or ()):
             found.append(named)
     elif architecture.endswith(_CAUSAL) and type(config) in AutoModelForCausalLM._model_mapping:
         found.append(AutoModelForCausalLM)
@@ -350,7 +350,6 @@ def _loading_errors(name: str) -> Iterator[None]:
     except SafetensorError as error:
         raise RunError(f"the weights of {name} are damaged: {error}") from error
     except (
-        AssertionError,
         KeyError,
         OSError,
         TypeError,

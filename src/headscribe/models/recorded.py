@@ -1,24 +1,21 @@
 """Attention that somebody recorded: a folder that takes the place of a model and its texts.
 
-A recording is a folder with
-
-- `sentences.jsonl` (or `prompts.jsonl`), one text a line: `id`, `text` (or `prompt`), `tokens`, and
-  if known `ids`, `group`, `special` (true for tokens that the tokenizer added), `words`,
-  `word_of_token` (null for none), `dep_head` (word index, null for a root), `dep_rel`, `upos`;
-- `attention.npz`, for each text the array `<id>` (or `<id>_attention`) of shape
-  `(layers, heads, T, T)`: probabilities as floats, or as integers in units of 1e-4; or
-  `<id>_logits`, scaled scores that get a causal softmax.
-
-Rows are renormalised on reading, since what is stored is rounded.
+`docs/reference/recordings.md` describes the format: `sentences.jsonl` with the texts,
+`attention.npz` with an array `(layers, heads, T, T)` for each, and `recording.json`, by which it is
+known that the numbers are those that a model computed, to be taken as they are. Without it they
+are someone's own, perhaps rounded: then rows that sum to almost 1 are renormalised on reading.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import Protocol, runtime_checkable
-from zipfile import BadZipFile
+from types import NoneType
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -26,15 +23,24 @@ from jaxtyping import Float
 from torch import Tensor
 
 from headscribe.core.errors import RunError, UsageError
+from headscribe.core.files import replacing, write_whole
 from headscribe.core.visibility import CAUSAL, FULL, Visibility
-from headscribe.models.sentences import passages_of
+from headscribe.models.calls import AttentionCall
+from headscribe.models.model import Model
+from headscribe.models.sentences import FILES, line_of, sentences_of
 from headscribe.text.passages import Passage
+
+FORMAT = 2
+"""What `recording.json` says; folders without one are of the first format, or others' own."""
 
 UNIT = 1e-4
 """What an integer in a recording stands for."""
 
 ROW_TOLERANCE = 0.02
 """How far a recorded row may sum from 1 before it is taken for damaged."""
+
+_BROKEN = (zipfile.BadZipFile, ValueError, OSError, EOFError, KeyError, NotImplementedError)
+"""What reading a damaged archive raises."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,8 @@ class Recording:
     Attributes:
         name: the folder's name.
         passages: the texts, aligned, as they stand in the recording.
-        layers: number of layers; `heads`: heads of every layer.
+        layers: number of layers.
+        heads: heads of every layer.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -78,20 +85,27 @@ class Recording:
         if not self.folder.is_dir():
             raise UsageError(f"expected a folder of recorded attention, got {str(folder)!r}")
         self.name = self.folder.resolve().name
-        self.passages = passages_of(self.folder)
+        facts = _facts(self.folder / "recording.json")
+        sentences = sentences_of(self.folder)
+        self.passages = tuple(sentence.passage for sentence in sentences)
         self._file = _open(self.folder / "attention.npz")
-        self._key = {p.text_id: self._key_of(p.text_id) for p in self.passages}
+        self._exact = facts is not None
+        self._key = {s.passage.text_id: self._key_of(s.passage, s.arrays) for s in sentences}
         first = self.read(self.passages[0])
-        self.layers = first.shape[0]
-        self.heads = first.shape[1]
-        self._visibility = CAUSAL if self._is_causal() else FULL
+        self.layers, self.heads = first.shape[:2]
+        self._visibility = (facts or {}).get("sees") or [CAUSAL if self._is_causal() else FULL]
+        if len(self._visibility) not in (1, self.layers):
+            raise UsageError(
+                f"{self.folder / 'recording.json'}: expected {self.layers} layers in `sees`, got "
+                f"{len(self._visibility)}"
+            )
 
     @property
     def fingerprint(self) -> str:
-        """A hash of both files."""
+        """A hash of its files."""
         digest = blake2b(digest_size=16)
         for path in sorted(self.folder.iterdir()):
-            if path.suffix in (".npz", ".jsonl"):
+            if path.name in ("attention.npz", "recording.json", *FILES):
                 digest.update(path.name.encode())
                 digest.update(path.read_bytes())
         return digest.hexdigest()
@@ -101,43 +115,41 @@ class Recording:
         return torch.device("cpu")
 
     def visibility(self, layer: int) -> Visibility:
-        """All keys, or the keys up to the query if no recorded row looks ahead."""
-        return self._visibility
+        """What the recorded model's layer sees; all keys, or those up to the query, if unknown."""
+        return self._visibility[layer if len(self._visibility) > 1 else 0]
 
     def read(self, passage: Passage) -> Float[np.ndarray, "L H T T"]:
-        """The attention of all heads on one text, float32, rows renormalised.
+        """The attention of all heads on one text, float32.
 
         Raises:
             RunError: NaN, a negative number, a wrong shape, or a row that is no distribution;
                 names the text, the head and the row.
+            UsageError: the recording does not hold the text.
         """
-        key = self._key[passage.text_id]
+        key = self._key.get(passage.text_id)
+        if key is None:
+            raise UsageError(f"{self.folder} holds no text {passage.text_id!r}")
         where = f"{self.folder / 'attention.npz'}: text {passage.text_id!r}"
         try:
             stored = self._file[key]
-        except (BadZipFile, ValueError, OSError, EOFError) as error:
+        except _BROKEN as error:
             raise RunError(f"{where}: expected an array, got a damaged one ({error})") from error
         length = len(passage)
-        if stored.ndim != 4 or stored.shape[2:] != (length, length):
+        if stored.dtype.kind not in "fiu" or stored.ndim != 4 or 0 in stored.shape:
+            raise RunError(
+                f"{where}: expected numbers of shape (layers, heads, {length}, {length}), got "
+                f"{stored.dtype} of shape {stored.shape}"
+            )
+        queries, keys = stored.shape[2:]
+        padded = queries == keys > length and self._padded
+        if (queries, keys) != (length, length) and not padded:
             raise RunError(
                 f"{where}: expected shape (layers, heads, {length}, {length}), got {stored.shape}"
             )
-        if key.endswith("_logits"):
-            return causal_softmax(stored)
-        values = stored.astype(np.float32)
-        if np.issubdtype(stored.dtype, np.integer):
-            values *= UNIT
-        total = values.sum(-1, dtype=np.float64)
-        wrong = ~((np.abs(total - 1) < ROW_TOLERANCE) & (values >= 0).all(-1))
-        if wrong.any():
-            layer, head, row = (int(i) for i in np.argwhere(wrong)[0])
-            got = values[layer, head, row]
-            what = "NaN" if np.isnan(got).any() else f"a row that sums to {total[wrong][0]:.3f}"
-            raise RunError(
-                f"{where}: expected attention that sums to 1, got {what} in head {layer}.{head}, "
-                f"row {row}"
-            )
-        return (values / total[..., None]).astype(np.float32)
+        values = stored[:, :, :length, :length]
+        if key.endswith("_logits") and not self._exact:
+            return causal_softmax(values)
+        return distributions(values, where, exact=self._exact)
 
     def run(self, batch: Sequence[Passage], observer: RecordedObserver) -> None:
         """Show `observer` the attention of every layer on a batch, layer by layer."""
@@ -155,11 +167,31 @@ class Recording:
         for layer in range(self.layers):
             observer.observe(RecordedCall(layer, torch.from_numpy(padded[layer])))
 
-    def _key_of(self, text_id: str) -> str:
-        for key in (text_id, f"{text_id}_attention", f"{text_id}_logits"):
+    @cached_property
+    def _padded(self) -> bool:
+        """Whether all arrays have one size: others pad the texts of a batch, on the right."""
+        archive = self._file.zip
+        if self._exact or archive is None:
+            return False
+        sizes = set()
+        for name in archive.namelist():
+            with archive.open(name) as file:
+                version = np.lib.format.read_magic(file)
+                read = (
+                    np.lib.format.read_array_header_1_0
+                    if version == (1, 0)
+                    else np.lib.format.read_array_header_2_0
+                )
+                sizes.add(read(file)[0][-1:])
+        return len(sizes) == 1
+
+    def _key_of(self, passage: Passage, arrays: Sequence[str]) -> str:
+        for key in arrays:
             if key in self._file:
                 return key
-        raise RunError(f"{self.folder / 'attention.npz'}: expected an array for text {text_id!r}")
+        raise RunError(
+            f"{self.folder / 'attention.npz'}: expected an array for text {passage.text_id!r}"
+        )
 
     def _is_causal(self) -> bool:
         """Whether no row of the shortest texts puts anything on a later key."""
@@ -180,51 +212,122 @@ def causal_softmax(logits: Float[np.ndarray, "... T T"]) -> Float[np.ndarray, ".
     return attention
 
 
-def write_recording(
-    folder: str | Path, texts: Iterable[tuple[Passage, Float[np.ndarray, "L H T T"]]]
-) -> None:
-    """Write texts and their attention as a recording, rounded to units of 1e-4.
+def distributions(
+    stored: Float[np.ndarray, "L H T T"] | Any,  # noqa: ANN401 also integers
+    where: str,
+    *,
+    exact: bool,
+) -> Float[np.ndarray, "L H T T"]:
+    """Recorded numbers as float32 attention, every row checked.
+
+    Args:
+        stored: probabilities, or integers in units of 1e-4, shape `(layers, heads, T, T)`.
+        where: how an error names the text.
+        exact: take rows as they are, also where they sum to less than 1 (attention sinks inside
+            the softmax); else they must sum to 1 but for rounding, and are renormalised.
 
     Raises:
-        UsageError: the folder holds a recording already.
+        RunError: NaN, a negative number, or a row that is no distribution.
+    """
+    values = np.asarray(stored, np.float32)
+    tolerance = ROW_TOLERANCE
+    if np.issubdtype(stored.dtype, np.integer):
+        values = values * np.float32(UNIT)
+        tolerance = max(tolerance, values.shape[-1] * UNIT / 2)  # of rounding every number
+    total = values.sum(-1, dtype=np.float64)
+    low = -tolerance if exact else 1 - tolerance
+    wrong = ~((total > low) & (total < 1 + tolerance) & (values >= 0).all(-1))
+    if not exact:
+        wrong |= total <= 0
+    if wrong.any():
+        layer, head, row = (int(index) for index in np.argwhere(wrong)[0])
+        got = values[layer, head, row]
+        what = "NaN" if np.isnan(got).any() else f"a row that sums to {total[wrong][0]:.3f}"
+        if (got < 0).any():
+            what = "a negative number"
+        raise RunError(
+            f"{where}: expected attention that sums to 1, got {what} in head {layer}.{head}, "
+            f"row {row}"
+        )
+    return values if exact else (values / total[..., None]).astype(np.float32)
+
+
+def write_recording(
+    folder: str | Path,
+    texts: Iterable[tuple[Passage, Float[np.ndarray, "L H T T"]]],
+    visibility: Sequence[Visibility] | None = None,
+) -> None:
+    """Write texts and their attention as a recording, one after the other.
+
+    Args:
+        folder: where to; made if there is none.
+        texts: passages with the attention of every head, stored as float32.
+        visibility: what each layer sees; None: told from the attention on reading.
+
+    Raises:
+        UsageError: the folder holds a recording already, two texts have the same id, or attention
+            has a wrong shape.
+        RunError: attention is NaN or no distribution, or the folder cannot be written.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     target = folder / "attention.npz"
     if target.exists():
         raise UsageError(f"{target} exists already: choose another folder")
-    lines: list[str] = []
-    arrays: dict[str, np.ndarray] = {}
-    for passage, attention in texts:
-        arrays[passage.text_id] = np.rint(np.asarray(attention) / UNIT).astype(np.uint16)
-        lines.append(json.dumps(_sentence(passage), ensure_ascii=False))
-    (folder / "sentences.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    temporary = folder / "attention.partial.npz"
-    np.savez_compressed(temporary, allow_pickle=False, **arrays)
-    temporary.replace(target)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write {folder}: {error.strerror or error}") from error
+    lines: dict[str, str] = {}
+    with ExitStack() as stack:
+        temporary = stack.enter_context(replacing(target))
+        archive = stack.enter_context(
+            # Most of what compresses are zeros, which the fastest level finds too.
+            zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
+        )
+        for number, (passage, attention) in enumerate(texts):
+            if passage.text_id in lines:
+                raise UsageError(f"expected texts whose ids differ, got {passage.text_id!r} twice")
+            values = np.asarray(attention, np.float32)
+            where = f"text {passage.text_id!r}"
+            if values.ndim != 4 or values.shape[2:] != (len(passage), len(passage)):
+                raise UsageError(
+                    f"{where}: expected shape (layers, heads, {len(passage)}, {len(passage)}), "
+                    f"got {values.shape}"
+                )
+            distributions(values, where, exact=True)
+            with archive.open(f"{number}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, values, allow_pickle=False)
+            lines[passage.text_id] = line_of(passage, str(number))
+        sees = None
+        if visibility is not None:
+            sees = [{"causal": layer.causal, "window": layer.window} for layer in visibility]
+        # The archive is renamed last: where it lies, the recording is whole.
+        write_whole(folder / "sentences.jsonl", "\n".join(lines.values()) + "\n")
+        write_whole(
+            folder / "recording.json", json.dumps({"format": FORMAT, "sees": sees}, indent=1) + "\n"
+        )
 
 
-def _sentence(passage: Passage) -> dict[str, object]:
-    words = passage.words
-    optional: dict[str, object] = {
-        "upos": words.upos,
-        "dep_rel": words.dep,
-        "dep_head": None
-        if words.head is None
-        else [None if head < 0 else int(head) for head in words.head],
-    }
-    return {
-        "id": passage.text_id,
-        "group": passage.group,
-        "text": passage.text,
-        "tokens": passage.tokens,
-        "ids": passage.ids.tolist(),
-        "spans": passage.spans.tolist(),
-        "special": passage.is_special.tolist(),
-        "words": words.form,
-        "word_spans": words.spans.tolist(),
-        "word_of_token": [None if word < 0 else int(word) for word in passage.word],
-    } | {name: value for name, value in optional.items() if value is not None}
+def _facts(path: Path) -> dict[str, Any] | None:
+    """What `recording.json` says, its layers as visibilities; None if there is none."""
+    if not path.exists():
+        return None
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        known = facts["format"]
+        if known != FORMAT:
+            raise UsageError(
+                f"{path}: expected format {FORMAT}, got {known!r}; a newer Headscribe may read it"
+            )
+        if any(type(layer["window"]) not in (int, NoneType) for layer in facts["sees"] or ()):
+            raise TypeError("a window is an integer or null")
+        sees = [Visibility(bool(layer["causal"]), layer["window"]) for layer in facts["sees"] or ()]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise UsageError(
+            f'{path}: expected {{"format": {FORMAT}, "sees": null or a list of layers}}, got '
+            f"something else ({type(error).__name__}: {error})"
+        ) from error
+    return {"sees": sees}
 
 
 def _open(path: Path) -> np.lib.npyio.NpzFile:
@@ -232,8 +335,29 @@ def _open(path: Path) -> np.lib.npyio.NpzFile:
         file = np.load(path, allow_pickle=False)
     except FileNotFoundError as error:
         raise UsageError(f"expected the file {path}, got none") from error
-    except (BadZipFile, ValueError, OSError, EOFError) as error:
+    except _BROKEN as error:
         raise RunError(f"{path}: expected an .npz file, got a damaged one ({error})") from error
     if not isinstance(file, np.lib.npyio.NpzFile):
         raise RunError(f"{path}: expected an .npz file of named arrays")
     return file
+
+
+class _Keeper:
+    """Keeps the attention of every layer on one text."""
+
+    def __init__(self) -> None:
+        self.layers: list[Tensor] = []
+
+    def observe(self, call: AttentionCall) -> None:
+        """Copy one layer."""
+        self.layers.append(call.probabilities()[0].detach().cpu().clone())
+
+
+def attention_of(
+    model: Model, passages: Iterable[Passage]
+) -> Iterator[tuple[Passage, Float[np.ndarray, "L H T T"]]]:
+    """Every passage with a model's attention on it, one forward pass each, as it is asked for."""
+    for passage in passages:
+        keeper = _Keeper()
+        model.run([passage], keeper)
+        yield passage, torch.stack(keeper.layers).numpy()

@@ -1,8 +1,8 @@
-"""The texts of a recording: its sentence file as aligned passages."""
+"""The texts of a recording: its sentence file as aligned passages, and passages as its lines."""
 
 import json
-import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,136 +10,254 @@ import numpy as np
 
 from headscribe.core.arrays import Spans
 from headscribe.core.errors import UsageError
+from headscribe.models.pieces import bare, folded_text, located, looks_special
 from headscribe.text.alignment import align
 from headscribe.text.annotators.plain import Plain
 from headscribe.text.corpora import Text
-from headscribe.text.passages import Encoding, Passage, Ragged, Words
+from headscribe.text.passages import WORD_FIELDS, Encoding, Passage, Ragged, Words
 
 FILES = ("sentences.jsonl", "prompts.jsonl")
 
+_NAMES = {"dep": "dep_rel", "head": "dep_head"}
+"""Fields of words that a recording calls otherwise."""
 
-def passages_of(folder: Path) -> tuple[Passage, ...]:
+
+@dataclass(frozen=True)
+class Sentence:
+    """One line of the file: a text, and the arrays that may hold its attention, best first."""
+
+    passage: Passage
+    arrays: tuple[str, ...]
+
+
+def sentences_of(folder: Path) -> tuple[Sentence, ...]:
     """Read the texts of a recording, in the order of the file.
 
     Raises:
-        UsageError: the file is missing or empty, or a line is broken; named by its number.
+        UsageError: the file is missing, empty or no UTF-8, a line is broken, or two texts name one
+            array; named by the number of the line.
     """
     path = next((folder / name for name in FILES if (folder / name).is_file()), None)
     if path is None:
         raise UsageError(f"expected {' or '.join(FILES)} in {folder}, got neither")
-    records: list[tuple[int, dict[str, Any]]] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise UsageError(f"{path}:{number}: expected a JSON object, got {error}") from error
-        _check(record, f"{path}:{number}")
-        records.append((number, record))
+    try:
+        content = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        broken = error.object[: error.start].count(b"\n") + 1
+        raise UsageError(
+            f"{path}:{broken}: expected UTF-8, got the byte {error.object[error.start]:#04x}"
+        ) from error
+    records: list[tuple[str, dict[str, Any]]] = []
+    # Not `splitlines`: other separators (U+2028) may stand inside of a line.
+    for number, line in enumerate(content.split("\n"), 1):
+        if line.strip():
+            records.append((f"{path}:{number}", _record(line, f"{path}:{number}")))
     if not records:
         raise UsageError(f"{path}: expected at least one text, got an empty file")
-    vocabulary = sorted({token for _, record in records for token in record["tokens"]})
-    ids = {token: i for i, token in enumerate(vocabulary)}
-    return tuple(_passage(record, ids, f"{path}:{number}") for number, record in records)
+    tokens = sorted({token for _, record in records for token in record["tokens"]})
+    vocabulary = {token: index for index, token in enumerate(tokens)}
+    found: list[Sentence] = []
+    places: dict[str, str] = {}
+    for where, record in records:
+        own = str(record["id"])
+        arrays: tuple[str, ...] = (own, f"{own}_attention", f"{own}_logits")
+        if "array" in record:
+            arrays = (record["array"],)
+        elif own in places:
+            raise UsageError(
+                f"{where}: expected ids that differ, since arrays are named by them, got "
+                f"{own!r} as in {places[own]}"
+            )
+        places[own] = where
+        found.append(Sentence(passage_of(record, vocabulary, where), arrays))
+    if len({sentence.passage.text_id for sentence in found}) < len(found):
+        raise UsageError(f"{path}: expected ids that differ, got one twice")
+    return tuple(found)
 
 
-def _check(record: object, where: str) -> None:
-    if not isinstance(record, dict):
-        raise UsageError(f"{where}: expected a JSON object, got {type(record).__name__}")
-    text, tokens = record.get("text", record.get("prompt")), record.get("tokens")
+def line_of(passage: Passage, array: str) -> str:
+    """A passage as a line of the file; plain ASCII, so that no separator of lines is in it."""
+    words = passage.words
+    columns = {name: getattr(words, name) for name in WORD_FIELDS}
+    fields: dict[str, object] = {
+        "id": passage.text_id,
+        "array": array,
+        "group": passage.group,
+        "text": passage.text,
+        "tokens": passage.tokens,
+        "ids": np.asarray(passage.ids).tolist(),
+        "spans": np.asarray(passage.spans).tolist(),
+        "special": np.asarray(passage.is_special).tolist(),
+        "cut": passage.encoding.cut,
+        "words": words.form,
+        "word_spans": np.asarray(words.spans).tolist(),
+        "word_of_token": [touched.tolist() for touched in passage.words_of],
+    }
+    for name, column in columns.items():
+        if column is not None:
+            values = np.asarray(column).tolist() if name in ("head", "sentence") else column
+            if name == "head":
+                values = [None if head < 0 else head for head in values]
+            fields[_NAMES.get(name, name)] = values
+    return json.dumps(fields)
+
+
+def _record(line: str, where: str) -> dict[str, Any]:
+    """One line, its fields checked; a field that is null is as good as none."""
+    try:
+        given = json.loads(line)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise UsageError(f"{where}: expected a JSON object, got {error}") from error
+    if not isinstance(given, dict):
+        raise UsageError(f"{where}: expected a JSON object, got {type(given).__name__}")
+    record = {name: value for name, value in given.items() if value is not None}
+    text = record.setdefault("text", record.get("prompt"))
     if "id" not in record or not isinstance(text, str):
         raise UsageError(f"{where}: expected the fields id and text")
-    if not isinstance(tokens, list) or not all(isinstance(t, str) for t in tokens) or not tokens:
+    if "token_ids" in record:
+        record.setdefault("ids", record["token_ids"])
+    _column(record, "tokens", str, where)
+    if not record.get("tokens"):
         raise UsageError(f"{where}: expected a list of strings in `tokens`")
-    for name in ("ids", "token_ids", "special", "spans", "word_of_token"):
-        if name in record and len(record[name]) != len(tokens):
-            raise UsageError(
-                f"{where}: expected {len(tokens)} values in `{name}`, got {len(record[name])}"
-            )
-    if "words" in record and "word_of_token" not in record:
-        raise UsageError(f"{where}: expected `word_of_token` where there are `words`")
+    count = len(record["tokens"])
+    _column(record, "ids", int, where, count)
+    _column(record, "special", bool, where, count)
+    _pairs(record, "spans", where, count, len(text))
+    _column(record, "words", str, where)
+    if "words" in record:
+        words = len(record["words"])
+        if "word_of_token" not in record:
+            raise UsageError(f"{where}: expected `word_of_token` where there are `words`")
+        _pairs(record, "word_spans", where, words, len(text))
+        for name in ("upos", "dep_rel", "lemma", "xpos", "morph", "entity"):
+            _column(record, name, str, where, words)
+        _column(record, "sentence", int, where, words)
+        _column(record, "dep_head", int, where, words, missing=True)
+        record["word_of_token"] = _touched(record["word_of_token"], where, count, words)
+    if not isinstance(record.get("array", ""), str):
+        raise UsageError(f"{where}: expected a string in `array`")
+    return record
 
 
-def _passage(record: dict[str, Any], vocabulary: dict[str, int], where: str) -> Passage:
-    text: str = record["text"] if "text" in record else record["prompt"]
-    tokens: list[str] = record["tokens"]
+def _column(
+    record: Mapping[str, Any],
+    name: str,
+    kind: type,
+    where: str,
+    count: int | None = None,
+    *,
+    missing: bool = False,
+) -> None:
+    """Check a list of values of one kind, if there is one."""
+    if name not in record:
+        return
+    plural = {str: "strings", int: "integers", bool: "true and false"}[kind]
+    values = record[name]
+    # A bool is an int to Python, not to a reader; 0 and 1 are flags to both.
+    right = (bool, int) if kind is bool else kind
+    if not isinstance(values, list) or not all(
+        (missing and value is None)
+        or (isinstance(value, right) and (kind is bool or not isinstance(value, bool)))
+        for value in values
+    ):
+        raise UsageError(f"{where}: expected a list of {plural} in `{name}`")
+    if count is not None and len(values) != count:
+        raise UsageError(f"{where}: expected {count} values in `{name}`, got {len(values)}")
+
+
+def _pairs(record: Mapping[str, Any], name: str, where: str, count: int, length: int) -> None:
+    """Check a list of spans within the text, if there is one."""
+    values = record.get(name)
+    if values is None:
+        return
+    right = isinstance(values, list) and all(
+        isinstance(pair, list)
+        and len(pair) == 2
+        and all(type(place) is int for place in pair)
+        and 0 <= pair[0] <= pair[1] <= length
+        for pair in values
+    )
+    if not right:
+        raise UsageError(f"{where}: expected [start, end] within the text in `{name}`")
+    if len(values) != count:
+        raise UsageError(f"{where}: expected {count} values in `{name}`, got {len(values)}")
+
+
+def _touched(values: object, where: str, count: int, words: int) -> list[list[int]]:
+    """The words that each token touches: an index, null, or a list of indices."""
+    if not isinstance(values, list) or len(values) != count:
+        got = len(values) if isinstance(values, list) else type(values).__name__
+        raise UsageError(f"{where}: expected {count} values in `word_of_token`, got {got}")
+    lists = [
+        value if isinstance(value, list) else [] if value is None else [value] for value in values
+    ]
+    if not all(type(word) is int and 0 <= word < words for touched in lists for word in touched):
+        raise UsageError(f"{where}: expected word indices below {words} in `word_of_token`")
+    return lists
+
+
+def passage_of(record: Mapping[str, Any], vocabulary: Mapping[str, int], where: str) -> Passage:
+    """The passage that a checked record describes; what it does not say is found in the text."""
+    text, tokens = record["text"], record["tokens"]
     text_id = str(record["id"])
     group = str(record.get("group", text_id))
     words = _words(record, text, where) if "words" in record else None
-    word_of = record.get("word_of_token", [0] * len(tokens))
-    special = np.array(record.get("special", [word is None for word in word_of]), bool)
-    given = record.get("spans")
-    if given is not None:
-        spans = np.array(given, np.int64).reshape(-1, 2)
-    elif words is not None:
-        spans = _token_spans(text, tokens, word_of, words.spans)
+    touched = record.get("word_of_token")
+    special = record.get("special")
+    if special is None:
+        known = [looks_special(token) and token not in text for token in tokens]
+        special = known if words is None else [not some for some in touched or ()]
+    if "spans" in record:
+        spans = np.array(record["spans"], np.int64).reshape(-1, 2)
+    elif words is not None and touched is not None:
+        spans = _within_words(text, tokens, touched, words.spans)
     else:
-        spans = located(text, [t.replace("Ġ", " ").replace("▁", " ") for t in tokens], where)
-    ids = record.get("ids", record.get("token_ids", [vocabulary[token] for token in tokens]))
-    encoding = Encoding(tuple(tokens), np.array(ids, np.int64), spans, special)
-    if words is None:
+        spans = located(text, tokens, special, where)
+    ids = record.get("ids") or [vocabulary[token] for token in tokens]
+    flags, cut = np.array(special, bool), record.get("cut", 0)
+    encoding = Encoding(tuple(tokens), np.array(ids, np.int64), spans, flags, cut)
+    if words is None or touched is None:
         source = Text(text_id, group, text)
         return align(source, encoding, next(iter(Plain().annotate([source]))))
-    lists = [[] if word is None else [int(word)] for word in word_of]
-    if any(word >= len(words) or word < 0 for touched in lists for word in touched):
-        raise UsageError(f"{where}: expected word indices below {len(words)} in `word_of_token`")
-    return Passage(text_id, group, text, encoding, words, Ragged.from_lists(lists))
+    return Passage(text_id, group, text, encoding, words, Ragged.from_lists(touched))
 
 
-def _words(record: dict[str, Any], text: str, where: str) -> Words:
+def _words(record: Mapping[str, Any], text: str, where: str) -> Words:
     form = tuple(record["words"])
     spans = (
         np.array(record["word_spans"], np.int64).reshape(-1, 2)
         if "word_spans" in record
-        else located(text, form, where)
+        else located(text, form, [False] * len(form), where)
     )
-    head = record.get("dep_head")
-    return Words(
-        form,
-        spans,
-        upos=tuple(record["upos"]) if "upos" in record else None,
-        dep=tuple(record["dep_rel"]) if "dep_rel" in record else None,
-        head=None if head is None else np.array([-1 if h is None else int(h) for h in head]),
-    )
+    columns: dict[str, Any] = {}
+    for name in WORD_FIELDS:
+        column = record.get(_NAMES.get(name, name))
+        if column is not None and name == "head":
+            columns[name] = np.array([-1 if head is None else head for head in column], np.int64)
+        elif column is not None and name == "sentence":
+            columns[name] = np.array(column, np.int64)
+        elif column is not None:
+            columns[name] = tuple(column)
+    try:
+        return Words(form, spans, **columns)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error
 
 
-def located(text: str, pieces: Sequence[str], where: str) -> Spans:
-    """Find the pieces in a text one after the other, accents and case aside, shape `(N, 2)`.
-
-    Raises:
-        UsageError: a piece does not follow the one before it in the text.
-    """
-    folded, cursor = _folded(text), 0
-    spans = np.zeros((len(pieces), 2), np.int64)
-    for i, piece in enumerate(pieces):
-        start = folded.find(_folded(piece.strip()), cursor)
-        if start < 0:
-            raise UsageError(f"{where}: expected {piece!r} in the text after position {cursor}")
-        cursor = start + len(piece.strip())
-        spans[i] = start, cursor
-    return spans
-
-
-def _token_spans(
-    text: str, tokens: Sequence[str], word_of: Sequence[int | None], words: Spans
+def _within_words(
+    text: str, tokens: Sequence[str], touched: Sequence[Sequence[int]], words: Spans
 ) -> Spans:
     """Spans of subwords within their words; the whole word where a subword is not found in it."""
     spans = np.zeros((len(tokens), 2), np.int64)
-    folded, cursor = _folded(text), 0
-    for i, (token, word) in enumerate(zip(tokens, word_of, strict=True)):
-        if word is None:
+    folded, cursor = folded_text(text), 0
+    for row, (token, some) in enumerate(zip(tokens, touched, strict=True)):
+        if not some:
             continue
-        piece = _folded(token.removeprefix("##").lstrip("Ġ▁"))
-        start, end = (int(place) for place in words[word])
+        piece = folded_text(bare(token))
+        start, end = (int(place) for place in words[some[0]])
         found = folded.find(piece, max(cursor, start), end) if piece else -1
         if found >= 0:
             start, end = found, found + len(piece)
             cursor = end
-        spans[i] = start, end
+        spans[row] = start, end
     return spans
-
-
-def _folded(text: str) -> str:
-    """The text without accents and case, character by character, so that positions stay."""
-    return "".join(unicodedata.normalize("NFD", char)[0].lower()[:1] for char in text)

@@ -32,6 +32,8 @@ class Stack:
         visibility: what each layer can see.
         closed: whether each layer's attention has the closed form of `Invocation.weights`.
         together: which texts a forward pass may take.
+        returned: where the model bypasses the interface: the place of each layer's attention
+            among what it returns as attentions.
         limit: the longest text of which `visibility` is known to hold; None: of any.
     """
 
@@ -44,6 +46,7 @@ class Stack:
     visibility: tuple[Visibility, ...]
     closed: tuple[bool, ...]
     together: Together = "any"
+    returned: tuple[int, ...] = ()
     limit: int | None = None
 
     @property

@@ -1,5 +1,7 @@
 """What a model's configuration states: its vocabulary, its padding, the longest text it reads."""
 
+from typing import TypeGuard
+
 from torch import nn
 from transformers import PretrainedConfig
 from transformers import PreTrainedModel as HuggingFaceModel
@@ -33,7 +35,7 @@ def padding_id(hf: HuggingFaceModel) -> int:
 def position_limit(hf: HuggingFaceModel) -> int | None:
     """The longest text by configuration and tables of positions; None where none limits it."""
     text = text_config(hf)
-    limits = [limit for name in _LIMITS if is_limit(limit := getattr(text, name, None))]
+    limits = [int(n) for name in _LIMITS if is_limit(n := getattr(text, name, None))]
     if getattr(text, "attention_type", None) == "block_sparse":
         # BigBird attends to all keys in texts of up to so many tokens, to blocks in longer ones.
         limits.append((5 + 2 * text.num_random_blocks) * text.block_size)
@@ -41,7 +43,7 @@ def position_limit(hf: HuggingFaceModel) -> int | None:
     return min(limits + ([] if table is None else [table]), default=None)
 
 
-def is_limit(stated: object) -> bool:
+def is_limit(stated: object) -> TypeGuard[int]:
     """Whether a stated length limits anything."""
     return isinstance(stated, int) and 0 < stated < _UNLIMITED
 

@@ -109,8 +109,8 @@ def _notes(shown: Probe, found: Stack) -> list[str]:
             f"texts are cut at {found.limit} tokens: in longer ones some layers see parts only, "
             "such as chunks"
         )
-    others = _other_layers(shown, found)
-    return notes if others is None else [*notes, others]
+    rest = _other_layers(shown, found)
+    return notes if rest is None else [*notes, rest]
 
 
 def _other_layers(shown: Probe, found: Stack) -> str | None:
@@ -123,11 +123,12 @@ def _other_layers(shown: Probe, found: Stack) -> str | None:
     kinds = getattr(text, "layer_types", None) or getattr(text, "layers_block_type", None) or ()
     whose = ""
     if all(isinstance(place, int) for place in places) and len(set(places)) == len(places):
-        whose = f" (the model's layers {', '.join(map(str, places))})"
+        plural = "layers" if len(places) > 1 else "layer"
+        whose = f" (the model's {plural} {', '.join(map(str, places))})"
         kinds = [kind for layer, kind in enumerate(kinds) if layer not in places]
     names = ", ".join(dict.fromkeys(str(kind) for kind in kinds if "full" not in str(kind)))
     return (
-        f"{found.layers} of its {depth} layers have attention and are numbered from 0 here{whose}; "
+        f"attention is in {found.layers} of its {depth} layers, numbered from 0 here{whose}; "
         f"the others{f' ({names})' if names and whose else ''} have none to survey"
     )
 
@@ -147,10 +148,11 @@ def _stack_name(hf: HuggingFaceModel, stack: str | None) -> StackName | None:
 
 def _refusal(shown: Probe) -> str | None:
     """Why nothing of this model can be surveyed, or None."""
-    if not shown.agrees and shown.attentions is None:
+    if not shown.weights:
         return (
-            f"{_bypass(shown)} and it returns no attention matrices; there is nothing to survey "
-            '(where the architecture has an eager form, load it with attn_implementation="eager")'
+            f"{_bypass(shown)}, and it returns no attention of every token over every token; there "
+            "is nothing to survey (where the architecture has an eager form, load it with "
+            'attn_implementation="eager")'
         )
     if len({weights.shape[1] for weights in shown.weights}) > 1:
         return "has layers with different numbers of heads"
@@ -158,11 +160,14 @@ def _refusal(shown: Probe) -> str | None:
 
 
 def _bypass(shown: Probe) -> str:
-    calls = len(shown.layers)
+    calls, layers = len(shown.layers), len(shown.attentions)
+    if calls == 0 and layers == 0:
+        return "nothing of it reaches the attention interface of transformers"
     if calls == 0:
         return "it bypasses the attention interface of transformers (0 calls in a forward pass)"
-    layers = "?" if shown.attentions is None else len(shown.attentions)
-    return f"the attention interface shows {calls} calls that differ from its {layers} layers"
+    return (
+        f"the attention interface shows {calls} calls that differ from its {layers or '?'} layers"
+    )
 
 
 def _tapped(shown: Probe) -> Stack:
@@ -181,6 +186,7 @@ def _returned(shown: Probe) -> Stack:
         heads=shown.weights[0].shape[1],
         visibility=(Visibility(),) * len(shown.weights),
         closed=(False,) * len(shown.weights),
+        returned=tuple(shown.attentions),
     )
 
 
