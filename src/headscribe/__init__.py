@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from headscribe.api.views import open_run as open
     from headscribe.core.errors import HeadscribeError, RunError, UsageError
     from headscribe.core.heads import HeadId
+    from headscribe.models.importing import import_attention
     from headscribe.models.loading import load
     from headscribe.models.recorded import Recording, write_recording
     from headscribe.patterns.registry import pattern
@@ -42,6 +43,7 @@ _HOME = {
     "discover": "headscribe.api.discover",
     "fit": "headscribe.api.fit",
     "hints": "headscribe.api.hints",
+    "import_attention": "headscribe.models.importing",
     "load": "headscribe.models.loading",
     "open": "headscribe.api.views:open_run",
     "pattern": "headscribe.patterns.registry",
@@ -67,6 +69,7 @@ __all__ = [
     "discover",
     "fit",
     "hints",
+    "import_attention",
     "load",
     "open",
     "pattern",

@@ -103,13 +103,22 @@ def line_of(passage: Passage, array: str) -> str:
 
 
 def _record(line: str, where: str) -> dict[str, Any]:
-    """One line, its fields checked; a field that is null is as good as none."""
+    """One line, its fields checked."""
     try:
         given = json.loads(line)
     except (json.JSONDecodeError, RecursionError) as error:
         raise UsageError(f"{where}: expected a JSON object, got {error}") from error
     if not isinstance(given, dict):
         raise UsageError(f"{where}: expected a JSON object, got {type(given).__name__}")
+    return checked(given, where)
+
+
+def checked(given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A record whose fields are of the right kind; one that is null is as good as none.
+
+    Raises:
+        UsageError: a field is missing or wrong; names it and `where`.
+    """
     record = {name: value for name, value in given.items() if value is not None}
     text = record.setdefault("text", record.get("prompt"))
     if "id" not in record or not isinstance(text, str):
