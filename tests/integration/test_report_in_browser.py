@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from headscribe.core.heads import HeadId
 from headscribe.report.notebook import frame
 from headscribe.report.page import write_page
 from headscribe.report.reading import baselines, findings, lines
 from headscribe.results.queries import top
 from headscribe.results.run import Run
 from tests.integration.browser import Reader, chromium
-from tests.unit.report.synthetic import HOSTILE, make_run
+from tests.unit.report.synthetic import HOSTILE, PATTERNS, make_run
 from tests.unit.report.synthetic_fit import make_fit
 from tests.unit.report.synthetic_more import make_discovery, make_hints, make_replacement
 
@@ -23,6 +26,15 @@ VIEWS = (
     "0/heads", "0/head/0.0", "0/patterns", "0/pattern/previous_token", "0/discovery",
     "0/discovery/0.0", "0/replacement", "0/hints", "0/compare", "0/about",
 )  # fmt: skip
+CLIPPED = """() => [...document.querySelectorAll('.scroll')]
+    .filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.ariaLabel)"""
+"""What does not fit its place on the page, and would have to be scrolled to be seen."""
+
+LONG = {
+    "previous_punctuation_else_first": "lexical", "repetition_without_self": "lexical",
+    "to_head:nmod:poss": "syntactic", "key.word == query.head and query.dep": "custom",
+    "previous_token": "positional", "first_token": "sink",
+}  # fmt: skip
 EVIL = (
     '<script>window.hit=1</script>"><img src=x onerror="window.hit=1">\u202eright\u202c\x1b[31m'
     "\x00</script><svg onload=window.hit=1>'onmouseover='window.hit=1' javascript:window.hit=1"
@@ -80,6 +92,7 @@ def test_every_view_opens_and_is_accessible(browser: Any, report: Path, width: i
         )
         assert "cannot be drawn" not in page.inner_text("main")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, view
+        assert width < 1280 or page.evaluate(CLIPPED) == [], view
         found = axe.run(page).response["violations"]
         serious = [
             (one["id"], node["target"], node["failureSummary"])
@@ -88,6 +101,118 @@ def test_every_view_opens_and_is_accessible(browser: Any, report: Path, width: i
             for node in one["nodes"]
         ]
         assert serious == [], view
+    closed(reader)
+
+
+def test_long_names_are_whole_and_nothing_is_clipped(browser: Any, tmp_path: Path):
+    made = make_run(tmp_path / "survey", layers=12, heads=12, patterns=LONG)
+    write_page([made, make_fit(tmp_path / "fit", layers=12, heads=12)], tmp_path / "report.html")
+    reader = Reader(browser)
+    reader.open(tmp_path / "report.html")
+    page = reader.page
+    for name in ("repetition without self", "to head:nmod:poss"):
+        drawn = page.evaluate(
+            "[...document.querySelectorAll('.cell-name')].map((one) =>"
+            " [...one.children].map((line) => line.textContent).join(' '))"
+        )
+        assert name in [one.replace(": ", ":") for one in drawn]
+    outside = """() => [...document.querySelectorAll('.cell')].filter((cell) => {
+        const text = cell.querySelector('text')?.getBBox();
+        const box = cell.querySelector('rect').getBBox();
+        return text && (text.x < box.x - 1 || text.x + text.width > box.x + box.width + 1);
+    }).map((cell) => cell.textContent)"""
+    assert page.evaluate(outside) == []
+    for view in ("0/heads", "0/head/3.4", "0/patterns", "0/pattern/repetition_without_self"):
+        reader.go(view)
+        page.wait_for_timeout(300)
+        assert page.evaluate(CLIPPED) == [], view
+    names = page.evaluate("[...document.querySelectorAll('.row-name')].map((n) => n.getBBox().x)")
+    assert all(x >= 0 for x in names)
+    closed(reader)
+
+
+def test_a_survey_or_hints_alone_show_no_empty_views(browser: Any, tmp_path: Path):
+    write_page([make_hints(tmp_path / "hints")], tmp_path / "report.html")
+    reader = Reader(browser)
+    reader.open(tmp_path / "report.html")
+    entries = reader.page.inner_text("nav[aria-label=Views]").split("\n")
+    assert [one for one in entries if one] == ["Hints", "About"]
+    assert "How answers change" in reader.page.inner_text("main")
+    closed(reader)
+
+
+def test_refused_rankings_are_no_order_of_heads(browser: Any, tmp_path: Path):
+    write_page([make_hints(tmp_path / "hints", ranked=False)], tmp_path / "report.html")
+    reader = Reader(browser)
+    reader.open(tmp_path / "report.html")
+    words = reader.page.inner_text("main")
+    assert "strongest" not in words
+    assert "More where" not in words
+    assert "heads are not ranked" in words
+    table = "table:has(caption:has-text('not ranked'))"
+    listed = reader.page.locator(f"{table} tbody th").all_inner_texts()
+    assert listed == sorted(listed)
+    closed(reader)
+
+
+def test_without_intervals_nothing_is_explained(browser: Any, tmp_path: Path):
+    made = make_run(tmp_path / "survey")
+    rows = made.table("scores").to_pylist()
+    for row in rows:
+        row.update(gain_low=None, gain_high=None)
+    pq.write_table(pa.Table.from_pylist(rows, made.table("scores").schema), made.path_of("scores"))
+    write_page([made], tmp_path / "report.html")
+    assert findings(lines(made), baselines(made)) == {}
+    reader = Reader(browser)
+    reader.open(tmp_path / "report.html")
+    assert reader.page.inner_text(".headline strong") == "0 of 12 heads"
+    closed(reader)
+
+
+def test_the_words_are_one_key_away(reader: Reader):
+    page = reader.page
+    for word in ("JSD", "IoU", "Gain", "View", "Split", "Profile"):
+        assert not page.is_visible(f"dialog dt:text-is('{word}')")
+    page.keyboard.press("?")
+    for word in ("JSD", "IoU", "Gain", "View", "Split", "Profile"):
+        assert page.is_visible(f"dialog dt:text-is('{word}')")
+    page.keyboard.press("Escape")
+    assert not page.is_visible("dialog dt:text-is('JSD')")
+    page.fill("input[type=search]", "")
+    page.type("input[type=search]", "?")
+    assert not page.is_visible("dialog dt:text-is('JSD')")
+
+
+def test_a_head_is_called_unexplained_only_by_what_was_scored(reader: Reader, runs: list[Run]):
+    found = findings(lines(runs[0]), baselines(runs[0]))
+    scores = {
+        f"{row['layer']}.{row['head']}": row["gain_raw_iou_low"]
+        for row in runs[1].table("formulas").to_pylist()
+    }
+    without = [head for head in scores if HeadId.parse(head) not in found]
+    assert any(scores[head] > 0 for head in without)
+    count = len(set(PATTERNS) - baselines(runs[0]))
+    for head in without:
+        reader.go(f"0/head/{head}")
+        said = reader.page.inner_text(".headline")
+        assert f"None of the {count} patterns scored here" in said
+        assert ("its formula is" in said) == (scores[head] > 0)
+        assert "unexplained" not in said
+
+
+def test_models_of_other_shapes_have_no_heads_in_common(browser: Any, tmp_path: Path):
+    made = [
+        make_run(tmp_path / "a"), make_fit(tmp_path / "a-fit"),
+        make_run(tmp_path / "b", name="wider", heads=5),
+        make_fit(tmp_path / "b-fit", name="wider", heads=5),
+    ]  # fmt: skip
+    write_page(made, tmp_path / "report.html")
+    reader = Reader(browser)
+    reader.open(tmp_path / "report.html", "0/compare")
+    reader.page.wait_for_selector("text=Pattern by pattern")
+    words = reader.page.inner_text("main")
+    assert "no head of one is the counterpart" in words
+    assert "of the same heads" not in words
     closed(reader)
 
 
@@ -163,7 +288,9 @@ def test_the_shades_of_a_text_are_its_attention(reader: Reader, runs: list[Run])
     page.hover(".units .unit >> nth=6")
     said = page.inner_text(".readout").split("·")[0].removeprefix("go reads ")
     key = int(real[6].argmax())
-    word, share, _ = said.split(",")[0].rsplit(" ", 2)
+    word, sign, share, _ = said.split(",")[0].rsplit(" ", 3)
+    assert sign == "≈"
+    assert "63 shades" in page.inner_text(".examples")
     assert word == page.inner_text(f".units .unit >> nth={key} >> .word")
     assert int(share) == pytest.approx(100 * real[6, key], abs=2)
 
@@ -176,7 +303,30 @@ def test_the_search_box_takes_heads_and_patterns(reader: Reader):
         reader.ready()
         assert reader.heading().startswith(heading)
     page.fill("input[type=search]", "9.9")
-    assert "No head or pattern" in page.inner_text("[role=listbox]")
+    page.wait_for_selector("text=No such head: 3 layers of 4 heads")
+
+
+def listed(page: Any, wanted: str) -> list[str]:
+    """What the search box offers."""
+    page.fill("input[type=search]", wanted)
+    page.wait_for_timeout(400)
+    return [one.replace("\n", " ") for one in page.locator("[role=option]").all_inner_texts()]
+
+
+def test_a_search_for_what_heads_do_finds_heads(reader: Reader, runs: list[Run]):
+    page = reader.page
+    sure = [one for one in lines(runs[0]) if one.pattern == "induction" and one.worth > 0]
+    best = max(sure, key=lambda one: one.worth)
+    found = listed(page, "induction")
+    assert found[0].startswith("induction")
+    assert found[1].startswith(f"{best.head.prose} induction, gain +")
+    assert sum(one.startswith("L") for one in found) == min(6, len({one.head for one in sure}))
+    assert listed(page, "next_punct") == [
+        "next_punctuation was not scored: needs later keys, which a causal model hides"
+    ]
+    assert "none of this name" in listed(page, "nonsense")[0]
+    assert all("formula" in one for one in listed(page, "lower") if one.startswith("L"))
+    assert any(one.startswith("L") for one in listed(page, "lower"))
 
 
 def test_the_theme_is_the_systems_until_the_reader_chooses(reader: Reader):

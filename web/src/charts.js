@@ -5,7 +5,7 @@ import { scaleLinear } from 'd3-scale';
 import { line as path } from 'd3-shape';
 
 import { s } from './dom.js';
-import { interval, known, number } from './format.js';
+import { cut, interval, known, number } from './format.js';
 
 const MARKS = {
   circle: (x, y) => s('circle', { cx: x, cy: y, r: 4 }),
@@ -79,8 +79,11 @@ export function estimates(series, { width = 620, height = 280, xTitle, yTitle, l
 }
 
 // One row a thing: a dot with its interval on a common scale. rows: {name, y, low, high, css, mark}
-export function dots(rows, { width = 620, label, xTitle, format = number, vertical = null, left = 190 }) {
+export function dots(rows, { width = 620, label, xTitle, format = number, vertical = null }) {
   const step = 22;
+  const most = Math.floor(width * 0.52 / 6.4);
+  const names = rows.map((r) => cut(r.name, most));
+  const left = 18 + 6.4 * Math.max(8, ...names.map((name) => name.length));
   const height = rows.length * step + 46;
   const values = rows.flatMap((r) => [r.y, r.low, r.high]).filter(known);
   const [low, high] = extent(vertical === null ? values : [...values, vertical]);
@@ -94,7 +97,7 @@ export function dots(rows, { width = 620, label, xTitle, format = number, vertic
     rows.map((r, i) => {
       const y = i * step + 14;
       return s('g', { class: r.css },
-        s('text', { x: left - 10, y: y + 4, 'text-anchor': 'end', class: 'row-name' }, r.name),
+        s('text', { x: left - 10, y: y + 4, 'text-anchor': 'end', class: 'row-name' }, s('title', null, r.name), names[i]),
         known(r.low) ? s('line', { x1: x(r.low), x2: x(r.high), y1: y, y2: y, class: 'whisker' }) : null,
         MARKS[r.mark ?? 'circle'](x(r.y), y));
     }),

@@ -1,7 +1,7 @@
 // Two subjects side by side: the same model on other texts, or another model.
 
 import { family, shade } from './colors.js';
-import { choice, clear, h, own, room, select } from './dom.js';
+import { choice, clear, column, h, own, select } from './dom.js';
 import { subjects } from './data.js';
 import { interval, known, number, short, signed } from './format.js';
 import { headGrid } from './grid.js';
@@ -17,8 +17,8 @@ const label = (subject) => (subjects.filter((one) => one.name === subject.name).
 function grid(subject, found, largest) {
   const cells = found.map((line) => (line
     ? { fill: shade(family(subject.family(line.pattern)), 0.14 + 0.86 * Math.min(1, line.worth / largest)), text: short(line.pattern), sentence: `${line.pattern}, gain ${signed(line.gain)}` }
-    : { sentence: 'unexplained' }));
-  return figure(`What explains the heads of ${label(subject)}`, headGrid(subject, cells, { room: room(560), label: `Heads of ${label(subject)}`, onopen: (head) => go(route(subject.index, 'head', head)) }),
+    : { sentence: 'no scored pattern is clearly better than the baselines' }));
+  return figure(`What explains the heads of ${label(subject)}`, headGrid(subject, cells, { room: column(), label: `Heads of ${label(subject)}`, onopen: (head) => go(route(subject.index, 'head', head)) }),
     provenance(subject, 'survey', state.metric, `view ${state.view}`, 'split all (descriptive)'));
 }
 
@@ -35,16 +35,19 @@ function patterns(a, b, one, two) {
     { title: 'Pattern', words: true, cell: (r) => patternLink(a, r.pattern.name), value: (r) => r.pattern.name },
     { title: label(a), number: true, cell: (r) => [headOf(a, r.best.head), ' ', withRange(number(r.best.score), interval(r.best.low, r.best.high))], value: (r) => r.best.score },
     { title: label(b), number: true, cell: (r) => [headOf(b, r.rival.head), ' ', withRange(number(r.rival.score), interval(r.rival.low, r.rival.high))], value: (r) => r.rival.score },
-    { title: 'better in the second by', number: true, cell: (r) => signed(change(r)), value: change },
+    { title: `better in ${label(b)} by`, number: true, cell: (r) => signed(change(r)), value: change },
   ], rows.sort((x, y) => Math.abs(change(y)) - Math.abs(change(x))), provenance(a, 'survey', `and ${label(b)}`, state.metric, `view ${state.view}`), { limit: 14 });
 }
 
+// Whether the heads of two models can be compared one by one.
+const alike = (a, b) => a.layers === b.layers && a.heads === b.heads;
+
 function heads(a, b, one, two, found, others) {
-  if (a.layers !== b.layers || a.heads !== b.heads) return read('The models have different shapes, so that single heads have no counterparts.');
+  if (!alike(a, b)) return read(`${label(a)} has ${a.layers} layers of ${a.heads} heads, ${label(b)} ${b.layers} of ${b.heads}: no head of one is the counterpart of a head of the other, so that only patterns are compared.`);
   const rows = a.headNames().map((head, i) => ({ head, was: found[i], is: others[i], change: (others[i]?.worth ?? 0) - (found[i]?.worth ?? 0) }))
     .filter((r) => r.was?.pattern !== r.is?.pattern || Math.abs(r.change) > 1e-9)
     .sort((x, y) => Math.abs(y.change) - Math.abs(x.change));
-  const cell = (subject, line) => (line ? [patternLink(subject, line.pattern), ' ', withRange(signed(line.gain), interval(line.gain_low, line.gain_high))] : h('span', { class: 'small' }, 'unexplained'));
+  const cell = (subject, line) => (line ? [patternLink(subject, line.pattern), ' ', withRange(signed(line.gain), interval(line.gain_low, line.gain_high))] : h('span', { class: 'small' }, 'by no scored pattern'));
   return table('Heads whose best explanation differs most', [
     { title: 'Head', cell: (r) => headOf(a, r.head), value: (r) => r.head },
     { title: label(a), words: true, cell: (r) => cell(a, r.was), value: (r) => r.was?.pattern ?? '' },
@@ -54,7 +57,7 @@ function heads(a, b, one, two, found, others) {
 }
 
 function formulas(a, b) {
-  if (!a.formulas || !b.formulas) return null;
+  if (!a.formulas || !b.formulas || !alike(a, b)) return null;
   const rows = Object.keys(a.formulas).filter((head) => b.formulas[head]).map((head) => {
     const [x, y] = [a, b].map((s) => s.formulas[head].scores.formula_raw_iou);
     const shared = a.formulas[head].terms.filter(([relation]) => b.formulas[head].terms.some(([other]) => other === relation)).length;
@@ -71,7 +74,7 @@ function formulas(a, b) {
 
 export function compareView(subject) {
   const others = subjects.filter((one) => one !== subject);
-  if (!others.length) return [h('h1', null, 'Compare'), lacking(subject, [], 'There is one model in this report: give the runs of two to headscribe report.')];
+  if (!others.length) return [h('h1', null, 'Compare'), lacking(subject, [], 'There is one subject in this report: give the runs of another model, or of other texts, to headscribe report as well.')];
   const body = h('div');
   const draw = async () => {
     const b = subjects[state.other] && subjects[state.other] !== subject ? subjects[state.other] : others[0];
@@ -89,7 +92,7 @@ export function compareView(subject) {
     const largest = Math.max(...[...mine, ...theirs].map((line) => line?.worth ?? 0), 1e-9);
     clear(body, controls,
       h('div', { class: 'figures' }, grid(subject, mine, largest), grid(b, theirs, largest)),
-      h('p', { class: 'legend' }, familyLegend([...mine.map((l) => l && subject.family(l.pattern)), ...theirs.map((l) => l && b.family(l.pattern))]), h('span', null, h('i', { class: 'hatched' }), ' unexplained'), h('span', null, 'one scale of shades for both')),
+      h('p', { class: 'legend' }, familyLegend([...mine.map((l) => l && subject.family(l.pattern)), ...theirs.map((l) => l && b.family(l.pattern))]), h('span', null, h('i', { class: 'hatched' }), ' no scored pattern is clearly better'), h('span', null, 'one scale of shades for both')),
       section('Pattern by pattern', patterns(subject, b, one, two)),
       section('Head by head', heads(subject, b, one, two, mine, theirs)),
       formulas(subject, b));

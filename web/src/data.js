@@ -87,8 +87,8 @@ class Subject {
       gain: value('gain'), gain_low: value('gain_low'), gain_high: value('gain_high'), coverage: value('coverage'),
       baseline: block.baseline[at] ? this.survey.scores.baselines[block.baseline[at] - 1] : null, texts: block.texts,
     };
-    // Gain spread over all rows; none where its interval reaches 0.
-    const sure = found.gain !== null && (found.gain_low === null || found.gain_low > 0);
+    // Gain spread over all rows; none where its interval reaches 0, or is not known.
+    const sure = found.gain !== null && found.gain_low !== null && found.gain_low > 0;
     found.worth = sure ? Math.max(found.gain * found.coverage, 0) : 0;
     return found;
   }
@@ -107,13 +107,19 @@ class Subject {
     });
   }
 
-  // All patterns on one head, best first.
+  // All patterns on one head, best first; those of which the same is said (as of most baselines under
+  // a causal mask) are one line with several `names`.
   linesOfHead(block, head, metric) {
     const higher = this.metrics.find((m) => m.name === metric)?.higher;
-    return this.patterns
-      .map((_, index) => this.line(block, index, head))
-      .filter(Boolean)
-      .sort((a, b) => (higher ? b.score - a.score : a.score - b.score));
+    const groups = new Map();
+    this.patterns.forEach((_, index) => {
+      const line = this.line(block, index, head);
+      if (!line || line.coverage < MIN_COVERAGE) return;
+      const said = [line.score, line.low, line.high, line.coverage].join(' ');
+      const same = groups.get(said);
+      if (same) same.names.push(line.pattern); else groups.set(said, { ...line, names: [line.pattern] });
+    });
+    return [...groups.values()].sort((a, b) => (higher ? b.score - a.score : a.score - b.score));
   }
 
   // All heads under one pattern, best first.
@@ -124,6 +130,19 @@ class Subject {
       .filter((line) => line && line.coverage >= MIN_COVERAGE)
       .sort((a, b) => (higher ? b.score - a.score : a.score - b.score));
   }
+
+  // How many patterns had the chance to explain a head.
+  get scored() { return this.patterns.filter((pattern) => !pattern.baseline).length; }
+
+  // What the formula of a head gains over its profile: mean, low, high; null for none.
+  formulaGain(head, view = 'raw', metric = 'iou') {
+    const gain = this.formulas?.[head]?.scores?.[`gain_${view}_${metric}`];
+    return known(gain?.[0]) ? gain : null;
+  }
+
+  formulaBetter(head, view, metric) { return (this.formulaGain(head, view, metric)?.[1] ?? 0) > 0; }
+
+  labels(head) { return [...new Set(this.formulas?.[head]?.labels ?? [])]; }
 
   // The runs that keep example texts: the fit, the survey, and every discovery by its number.
   get sources() {

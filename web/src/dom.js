@@ -37,6 +37,13 @@ export const clear = (node, ...children) => {
 // Width that a drawing may take: the page's, within its margins, and at most so much.
 export const room = (most) => Math.min(most, document.documentElement.clientWidth - (window.innerWidth > 640 ? 48 : 32));
 
+// Width of a column of `.figures`, or of the first one of `.uneven` (the style sheet has the same
+// numbers): all of the page where it is too narrow for two.
+export const column = (uneven = false) => {
+  const whole = room(1192);
+  return whole < 1118 ? whole : Math.floor((whole - 40) * (uneven ? 5 / 12.6 : 0.5));
+};
+
 let last = 0;
 export const unique = (prefix) => `${prefix}-${(last += 1)}`;
 

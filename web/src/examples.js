@@ -1,7 +1,7 @@
 // Example texts of a head or a pattern: real attention, prediction and difference.
 
 import { choice, clear, h, own, room as roomOf, select } from './dom.js';
-import { cut, number, prose } from './format.js';
+import { cut, number, percent, prose, slack } from './format.js';
 import { byWords, matrix, scale, wordGroups } from './matrix.js';
 import { figure, lacking, provenance } from './parts.js';
 import { strip } from './strip.js';
@@ -99,8 +99,8 @@ export function examples(subject, head, { prefer = null, pattern = null, source 
     if (state.words === null) state.words = one.text.labels.length > AGGREGATE;
     const title = (entry, i) => {
       const found = roles.get(entry);
-      const what = found ? ` · ${found.role ? `${found.role} of ${roles.size}, ` : ''}overlap ${number(found.value, 2)}` : '';
-      return [String(i), `${cut(entry.text.text.replaceAll('\n', ' '), 44)}${what}`];
+      const what = found ? `${found.role ? `${found.role} of ${roles.size}, ` : ''}overlap ≈ ${number(found.value, 2)}: ` : '';
+      return [String(i), `${what}${cut(entry.text.text.replaceAll('\n', ' '), 40)}`];
     };
     clear(bar,
       select('Text', texts.map(title), String(state.at), (i) => { state.at = Number(i); state.words = null; safely(); }),
@@ -135,12 +135,12 @@ async function panels(subject, one, head, state) {
   const side = real && predicted ? 3 : real || predicted ? 2 : 1;
   const room = width > 900 ? (width - 20 * (side - 1)) / side - 14 : width;
   const show = (query, key) => drawn.forEach((svg) => svg.show(query, key));
-  const words = strip(units, rows, { onpick: (at, toward) => (toward === 'reads' ? show(at, null) : drawn.forEach((svg) => { svg.show(null, at); })) });
+  const words = strip(units, rows, { levels: text.levels, onpick: (at, toward) => (toward === 'reads' ? show(at, null) : drawn.forEach((svg) => { svg.show(null, at); })) });
   const about = provenance(subject, sources[0].startsWith('discovery') ? 'discover' : sources[0], `text ${text.id}`);
   const panel = (caption, values, kind, hidden) => {
     const svg = matrix(labels, values, { kind, description: caption, uncovered: hidden, room, large: state.large, onpick: (query, key) => { words.pick(query); show(query, key); } });
     drawn.push(svg);
-    return h('div', { class: 'panel' }, figure(caption, svg, about), scale(kind));
+    return h('div', { class: 'panel' }, figure(caption, svg, about, { said: false }), scale(kind));
   };
   const pictures = [];
   if (real) pictures.push(panel(`${prose(head)}, real`, real, 'attention', null));
@@ -155,6 +155,7 @@ async function panels(subject, one, head, state) {
     seen(subject, state.prediction),
     uncovered?.some(Boolean) ? h('p', { class: 'small' }, h('i', { class: 'hatched' }), ' hatched rows: the prediction says nothing about these tokens') : null,
     h('div', { class: 'panels' }, pictures),
+    h('p', { class: 'source' }, h('span', null, `${about} · shares marked ≈ are read from ${text.levels} shades, good to ${percent(slack(text.levels), 1)} or better a token`)),
   ];
 }
 

@@ -33,3 +33,23 @@ export const title = (pattern) => pattern.replaceAll('_', ' ');
 export const token = (label) => (/^[\sĠ▁Ċ]*$/u.test(label) ? '␣' : label);
 
 export const listed = (items) => items.join(', ').replace(/, ([^,]*)$/, ' and $1');
+
+// A name in two lines, parted near its middle at a blank or behind a colon.
+export function inTwo(text) {
+  const parts = [...text.matchAll(/ |:(?=.)/g)].map((m) => m.index + (m[0] === ':' ? 1 : 0));
+  if (!parts.length) return [text];
+  const at = parts.reduce((a, b) => (Math.abs(b - text.length / 2) < Math.abs(a - text.length / 2) ? b : a));
+  return [text.slice(0, at), text.slice(at).trimStart()];
+}
+
+// A share that was read off shades, rounded to what those can tell: 1 % of 63, 5 % of 15, 10 % of 5.
+export function about(share, levels) {
+  const step = levels >= 50 ? 0.01 : levels >= 12 ? 0.05 : 0.1;
+  return `≈ ${percent(Math.round(share / step) * step)}`;
+}
+
+// How far a share may be from what its shade says, at most: half a step below 1.
+export const slack = (levels) => (1 - ((levels - 1) / levels) ** 2) / 2;
+
+// A metric as it is written: JSD, IoU, overlap.
+export const metricName = (name) => ({ jsd: 'JSD', iou: 'IoU', sae: 'SAE' }[name] ?? name);

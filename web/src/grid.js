@@ -2,13 +2,14 @@
 
 import { roving, s, unique } from './dom.js';
 import { textOn } from './colors.js';
-import { cut, prose } from './format.js';
+import { cut, inTwo, prose } from './format.js';
 
-// cells: by head {fill, text, sentence}, without `fill` where nothing explains the head.
+// cells: by head {fill, text, sentence}; without `fill` where nothing explains the head, or, `partly`,
+// something of another kind.
 export function headGrid(subject, cells, { label, room = 900, onfocus, onopen, chosen = null }) {
   const { layers, heads } = subject;
-  const width = Math.max(15, Math.min(72, Math.floor((room - 34) / heads)));
-  const height = Math.max(15, Math.min(34, width));
+  const width = Math.max(15, Math.min(104, Math.floor((room - 36) / heads)));
+  const height = Math.max(15, Math.min(36, width));
   const named = width >= 58;
   const [left, top] = [34, 30];
   const hatch = unique('hatch');
@@ -34,10 +35,9 @@ export function headGrid(subject, cells, { label, room = 900, onfocus, onopen, c
       const cell = cells[layer * heads + head];
       const [x, y] = [left + head * width, top + layer * height];
       row.append(s('g', { role: 'gridcell', class: name === chosen ? 'cell chosen' : 'cell', 'data-head': name, 'aria-label': `${prose(name)}: ${cell.sentence}` },
-        s('rect', { x: x + 1, y: y + 1, width: width - 2, height: height - 2, rx: 2, fill: cell.fill ?? `url(#${hatch})`, class: cell.fill ? 'filled' : 'unexplained' }),
-        named && cell.fill && cell.text
-          ? s('text', { x: x + width / 2, y: y + height / 2 + 3.5, 'text-anchor': 'middle', class: 'cell-name', fill: textOn(cell.fill), 'aria-hidden': true }, cut(cell.text, Math.floor(width / 5.9)))
-          : null));
+        s('rect', { x: x + 1, y: y + 1, width: width - 2, height: height - 2, rx: 2, fill: cell.fill ?? (cell.partly ? null : `url(#${hatch})`), class: cell.fill ? 'filled' : cell.partly ? 'empty' : 'unexplained' }),
+        s('title', null, `${prose(name)}: ${cell.sentence}`),
+        named && cell.text ? words(cell, x + width / 2, y + height / 2, width - 4) : null));
     }
     rows.append(row);
   }
@@ -52,4 +52,15 @@ export function headGrid(subject, cells, { label, room = 900, onfocus, onopen, c
     if (head && (event.key === 'Enter' || event.key === ' ')) { event.preventDefault(); onopen?.(head); }
   });
   return svg;
+}
+
+const [FONT, SMALLEST, LETTER] = [10.5, 8.5, 0.6];
+
+// The name in a cell, on two lines and in smaller letters where it is too long for one.
+function words(cell, x, y, room) {
+  const letters = (font) => Math.floor(room / (LETTER * font));
+  const lines = cell.text.length <= letters(FONT) ? [cell.text] : inTwo(cell.text).map((line) => cut(line, letters(SMALLEST)));
+  const font = Math.min(FONT, room / (LETTER * Math.max(...lines.map((line) => line.length))));
+  return s('text', { style: { 'font-size': `${font}px` }, 'text-anchor': 'middle', class: cell.fill ? 'cell-name' : 'cell-name faint', fill: cell.fill ? textOn(cell.fill) : null, 'aria-hidden': true },
+    lines.map((line, i) => s('tspan', { x, y: y + 3.5 + (i - (lines.length - 1) / 2) * 12 }, line)));
 }

@@ -1,9 +1,9 @@
 // One head: its formula, scores, labels, relatives, gate and example texts.
 
 import { bar, dots } from './charts.js';
-import { choice, clear, code, h, own, room } from './dom.js';
+import { choice, clear, code, column, h, own } from './dom.js';
 import { examples } from './examples.js';
-import { change, interval, known, number, percent, prose, signed } from './format.js';
+import { change, interval, known, metricName, number, percent, plural, prose, signed } from './format.js';
 import { figure, headLink, lacking, note, patternLink, provenance, read, section, table, withRange } from './parts.js';
 import { effect } from './replacement.js';
 import { link, route } from './router.js';
@@ -75,24 +75,24 @@ function patterns(subject, head) {
   const draw = async () => {
     const block = await subject.block(state.metric, state.view, 'all');
     if (!block) { clear(body, lacking(subject, ['scores', 'about'], 'The runs hold no scores of patterns for this choice.')); return; }
-    const lines = subject.linesOfHead(block, subject.headIndex(head), state.metric).filter((l) => l.coverage >= 0.05);
+    const base = (line) => line.names.every((name) => subject.patternNamed.get(name).baseline);
+    const lines = subject.linesOfHead(block, subject.headIndex(head), state.metric);
     const metric = subject.metrics.find((m) => m.name === state.metric);
     const source = provenance(subject, 'survey', state.metric, `view ${state.view}`, 'split all (descriptive)');
     const redraw = (key) => (value) => { state[key] = value; draw(); };
     const shown = lines.slice(0, SHOWN);
     clear(body,
       h('div', { class: 'controls' },
-        choice('Metric', subject.metrics.map((m) => [m.name, m.name.length < 4 ? m.name.toUpperCase().replace('IOU', 'IoU') : m.name]), state.metric, redraw('metric')),
+        choice('Metric', subject.metrics.map((m) => [m.name, metricName(m.name)]), state.metric, redraw('metric')),
         choice('View', [['raw', 'all tokens'], ['content', 'without sinks']], state.view, redraw('view'))),
-      h('div', { class: 'figures' },
-        figure(`The ${shown.length} patterns closest to ${prose(head)}`, dots(shown.map((l) => ({
-          name: l.pattern, y: l.score, low: l.low, high: l.high, css: l.worth > 0 && !subject.patternNamed.get(l.pattern).baseline ? 'good' : subject.patternNamed.get(l.pattern).baseline ? 'two' : 'one',
-          mark: subject.patternNamed.get(l.pattern).baseline ? 'square' : 'circle',
-        })), { width: room(560), left: room(560) < 500 ? 150 : 190, label: `Scores of patterns on ${prose(head)}`, xTitle: `${metric.title} (${metric.higher ? 'higher' : 'lower'} is better) · squares: baselines` }), source),
+      h('div', { class: 'figures uneven' },
+        figure(`The ${shown.length} patterns closest to ${prose(head)} (green: a clear gain; squares: baselines)`, dots(shown.map((l) => ({
+          name: l.names[0] + (l.names.length > 1 ? ` = ${l.names.length - 1} more` : ''), y: l.score, low: l.low, high: l.high, css: base(l) ? 'two' : l.worth > 0 ? 'good' : 'one', mark: base(l) ? 'square' : 'circle',
+        })), { width: column(true), label: `Scores of patterns on ${prose(head)}`, xTitle: `${metric.title} (${metric.higher ? 'higher' : 'lower'} is better)` }), source),
         table(`All patterns on ${prose(head)}, best first`, [
-          { title: 'Pattern', words: true, cell: (l) => [patternLink(subject, l.pattern), subject.patternNamed.get(l.pattern).baseline ? h('small', null, ' baseline') : null], value: (l) => l.pattern },
+          { title: 'Pattern', words: true, cell: (l) => [l.names.map((name, i) => [i ? ' = ' : '', patternLink(subject, name)]), base(l) ? h('small', null, ' baseline') : null], value: (l) => l.names.join(' = ') },
           { title: 'Score', number: true, cell: (l) => withRange(number(l.score), interval(l.low, l.high)), value: (l) => l.score },
-          { title: 'Gain', number: true, cell: (l) => h('span', { class: l.worth > 0 && !subject.patternNamed.get(l.pattern).baseline ? 'good' : null }, l.gain === null ? '–' : withRange(signed(l.gain), interval(l.gain_low, l.gain_high))), value: (l) => l.gain },
+          { title: 'Gain', number: true, cell: (l) => h('span', { class: l.worth > 0 && !base(l) ? 'good' : null }, l.gain === null ? '–' : withRange(signed(l.gain), interval(l.gain_low, l.gain_high))), value: (l) => l.gain },
           { title: 'over', cell: (l) => l.baseline ?? '–', value: (l) => l.baseline },
           { title: 'Rows', number: true, cell: (l) => percent(l.coverage), value: (l) => l.coverage },
         ], lines, source, { limit: SHOWN })));
@@ -122,12 +122,16 @@ async function summary(subject, head) {
   const block = await subject.block('jsd', 'raw', 'all');
   const line = block ? subject.findings(block)[subject.headIndex(head)] : null;
   const found = subject.formulas?.[head];
-  const labels = found?.labels ?? [];
-  const gain = found?.scores?.gain_raw_iou;
+  const labels = subject.labels(head);
+  const narrow = line ? subject.linesOfHead(block, subject.headIndex(head), 'jsd').filter((l) => l.worth > 0 && l.gain > line.gain && !subject.patternNamed.get(l.pattern).baseline).sort((a, b) => b.gain - a.gain)[0] : null;
+  const gain = subject.formulaGain(head);
+  const better = subject.formulaBetter(head);
   return { line, node: h('p', { class: 'headline' },
-    line ? ['Closest to ', patternLink(subject, line.pattern), ` (${number(line.score, 2)} JSD, ${signed(line.gain, 2)} better than ${line.baseline}). `] : block ? 'No pattern of the catalogue explains it better than the baselines. ' : null,
-    found ? `Its formula reaches IoU ${number(found.scores.formula_raw_iou[0], 2)} on unseen texts, ${signed(gain?.[0] ?? NaN, 2)} over its mean attention by position. ` : null,
-    labels.length ? ['Labels: ', labels.map((label, i) => [i ? ', ' : '', patternLink(subject, label)]), '.'] : found ? 'It has no label: unexplained.' : null) };
+    line ? ['Best explained by ', patternLink(subject, line.pattern), line.coverage < 0.95 ? ` on ${percent(line.coverage)} of the rows` : '', ` (${number(line.score, 2)} JSD, ${signed(line.gain, 2)} better than ${line.baseline}). `]
+      : block ? `None of the ${plural(subject.scored, 'pattern')} scored here is clearly better than the baselines${better ? '; its formula is' : ''}. ` : null,
+    narrow ? ['Where it applies, on ', percent(narrow.coverage), ' of the rows, ', patternLink(subject, narrow.pattern), ` gains more: ${signed(narrow.gain, 2)} over ${narrow.baseline}. `] : null,
+    found ? `Its formula reaches IoU ${number(found.scores.formula_raw_iou[0], 2)} on unseen texts, ${signed(gain?.[0] ?? NaN, 2)} over its mean attention by position${better ? '' : ', which is no clear gain'}. ` : null,
+    labels.length ? ['Labels: ', labels.map((label, i) => [i ? ', ' : '', patternLink(subject, label)]), '.'] : found ? 'No single pattern is good enough to be its label.' : null) };
 }
 
 export async function headView(subject, head) {

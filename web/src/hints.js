@@ -2,7 +2,7 @@
 
 import { dots } from './charts.js';
 import { rampColor, shade, textOn } from './colors.js';
-import { choice, clear, h, own, room, select } from './dom.js';
+import { choice, clear, column, h, own, select } from './dom.js';
 import { interval, known, number, percent, prose, signed, token } from './format.js';
 import { headGrid } from './grid.js';
 import { figure, headLink, lacking, note, provenance, read, section, table, withRange } from './parts.js';
@@ -12,7 +12,8 @@ const RATES = {
   accuracy: 'answers correctly', chance: 'would be correct by chance', changed: 'changes its answer', to_hinted: 'changes it to the hinted choice',
   wrong_to_right: 'goes from wrong to right', unparsed: 'gives no readable answer', unended: 'does not come to an end', also_note: 'changes to it after a note alone too',
 };
-const CONDITIONS = { none: 'without a hint', wrong: 'wrong hint', right: 'right hint', note: 'neutral note' };
+const BRIEF = { accuracy: 'correct', changed: 'changed', to_hinted: 'to the hinted' };
+const CONDITIONS = { none: 'no hint', wrong: 'wrong hint', right: 'right hint', note: 'neutral note' };
 const MEASURES = {
   rows: 'change of attention', columns: 'change of what is read', answer: 'change at the answer', hint: 'attention on the hint', hint_answer: 'attention on the hint, at the answer',
 };
@@ -22,20 +23,23 @@ const source = (subject, content, ...scope) => {
   return provenance({ ...subject, runs: [content.run] }, 'hints', questions?.name, ...scope);
 };
 
+// A share of how many, and its interval below; guessing has none.
+const rate = (r) => (r ? [`${percent(r.share)}`, r.name === 'chance' ? null : [h('small', null, ` of ${r.n}`), h('br'), h('span', { class: 'range' }, interval(r.low, r.high, 0, percent))]] : '–');
+
 function rates(subject, content) {
   const rows = content.rates?.filter((r) => known(r.share));
   if (!rows?.length) return lacking(subject, ['rates'], 'This run has no rates yet.');
+  const conditions = Object.keys(CONDITIONS).filter((name) => rows.some((r) => r.condition === name));
   const main = rows.filter((r) => ['accuracy', 'chance', 'changed', 'to_hinted'].includes(r.name));
-  return h('div', { class: 'figures' },
-    figure('How often the model …', dots(main.map((r) => ({
-      name: `${RATES[r.name]}, ${CONDITIONS[r.condition] ?? r.condition}`, y: r.share, low: r.name === 'chance' ? null : r.low, high: r.name === 'chance' ? null : r.high, css: r.condition === 'wrong' ? 'two' : 'one', mark: r.condition === 'wrong' ? 'square' : 'circle',
-    })), { width: Math.max(room(560), 520), left: 290, label: 'Rates', xTitle: 'share of the questions', format: (v) => percent(v), vertical: 0 }), source(subject, content, '95 % intervals')),
-    table('Rates', [
+  return h('div', { class: 'figures uneven' },
+    figure('How often answers are correct, change, and go to the hinted choice', dots(main.map((r) => ({
+      name: r.name === 'chance' ? 'correct by chance' : `${BRIEF[r.name]}, ${CONDITIONS[r.condition] ?? r.condition}`, y: r.share, low: r.name === 'chance' ? null : r.low, high: r.name === 'chance' ? null : r.high, css: r.condition === 'wrong' ? 'two' : 'one', mark: r.condition === 'wrong' ? 'square' : 'circle',
+    })), { width: column(true), label: 'Rates', xTitle: 'share of the questions', format: (v) => percent(v), vertical: 0 }), source(subject, content, '95 % intervals')),
+    table('What the model does', [
       { title: 'The model …', words: true, cell: (r) => RATES[r.name] ?? r.name, value: (r) => r.name },
-      { title: 'Condition', cell: (r) => CONDITIONS[r.condition] ?? r.condition, value: (r) => r.condition },
-      { title: 'Share', number: true, cell: (r) => withRange(percent(r.share, 1), interval(r.low, r.high, 0, percent)), value: (r) => r.share },
-      { title: 'of', number: true, cell: (r) => (r.name === 'chance' ? '–' : `${r.hits} / ${r.n}`), value: (r) => (r.name === 'chance' ? null : `${r.hits} / ${r.n}`) },
-    ], rows, source(subject, content, '95 % intervals')));
+      ...conditions.map((condition) => ({ title: CONDITIONS[condition] ?? condition, number: true, cell: (r) => rate(r[condition]), value: (r) => r[condition]?.share ?? null })),
+    ], [...new Set(rows.map((r) => r.name))].map((name) => ({ name, ...Object.fromEntries(rows.filter((r) => r.name === name).map((r) => [r.condition, r])) })),
+    source(subject, content, 'share of how many questions, 95 % intervals')));
 }
 
 function heads(subject, content) {
@@ -45,6 +49,8 @@ function heads(subject, content) {
   const box = h('div');
   const measures = [...new Set(rows.map((r) => r.measure))];
   const state = { measure: measures[0], condition: 'wrong' };
+  // Where heads are not ranked nothing here may order them: the model's own order, no tests.
+  const ranked = Boolean(content.ranking);
   const flagged = new Set(rows.filter((r) => r.flagged).map((r) => r.head));
   const draw = () => {
     const shown = rows.filter((r) => r.measure === state.measure && r.condition === state.condition);
@@ -54,26 +60,28 @@ function heads(subject, content) {
     const cells = subject.headNames().map((head) => {
       const row = by.get(head);
       if (!row || !known(row.beyond)) return { sentence: 'not measured' };
-      const sure = !known(row.beyond_low) || row.beyond_low > 0;
+      const sure = known(row.beyond_low) && row.beyond_low > 0;
       const text = `${MEASURES[state.measure] ?? state.measure} ${signed(row.beyond)} beyond a note${flagged.has(head) ? ', flagged' : ''}`;
       return sure ? { fill: shade(accent, 0.08 + 0.92 * Math.max(0, row.beyond / largest)), text: `${flagged.has(head) ? '⚑ ' : ''}${signed(row.beyond, 2)}`, sentence: text } : { sentence: `${text}, not clear` };
     });
-    const svg = headGrid(subject, cells, { room: room(560), label: `Heads by ${MEASURES[state.measure] ?? state.measure}`, onopen: (head) => go(route(subject.index, 'head', head)) });
+    const svg = headGrid(subject, cells, { room: column(true), label: `Heads by ${MEASURES[state.measure] ?? state.measure}`, onopen: (head) => go(route(subject.index, 'head', head)) });
     const set = (key) => (value) => { state[key] = value; draw(); };
     clear(box,
       h('div', { class: 'controls' },
         choice('Measure', measures.map((m) => [m, MEASURES[m] ?? m]), state.measure, set('measure')),
         choice('Hint', [...new Set(rows.map((r) => r.condition))].map((c) => [c, CONDITIONS[c] ?? c]), state.condition, set('condition'))),
-      h('div', { class: 'figures' },
-        figure('How much more each head changes under the hint than under a note', svg, source(subject, content, MEASURES[state.measure], CONDITIONS[state.condition])),
-        table('Heads, strongest change first', [
+      h('div', { class: 'figures uneven' },
+        figure(`How much more each head changes under the hint than under a note${ranked ? '' : ': a description, not a ranking'}`, svg, source(subject, content, MEASURES[state.measure], CONDITIONS[state.condition])),
+        table(ranked ? 'Heads, strongest change first' : 'Every head, in the order of the model (heads are not ranked)', [
           { title: 'Head', cell: (r) => [headLink(subject, r.head), r.flagged ? h('small', null, ' ⚑ flagged') : null], value: (r) => r.head },
           { title: 'Hint', number: true, cell: (r) => number(r.hint), value: (r) => r.hint },
           { title: 'Note', number: true, cell: (r) => number(r.note), value: (r) => r.note },
-          { title: 'Beyond', number: true, cell: (r) => withRange(signed(r.beyond ?? NaN), interval(r.beyond_low, r.beyond_high)), value: (r) => r.beyond },
-          { title: 'more where the answer follows', number: true, cell: (r) => (known(r.contrast) ? withRange(signed(r.contrast), interval(r.contrast_low, r.contrast_high)) : '–'), value: (r) => r.contrast },
-          { title: 'p', number: true, cell: (r) => number(r.p), value: (r) => r.p },
-        ], [...shown].sort((a, b) => (b.beyond ?? -9) - (a.beyond ?? -9)), source(subject, content, MEASURES[state.measure], CONDITIONS[state.condition]), { limit: 10 })));
+          { title: 'Hint − note', number: true, cell: (r) => withRange(signed(r.beyond ?? NaN), interval(r.beyond_low, r.beyond_high)), value: (r) => r.beyond },
+          ...(ranked ? [
+            { title: 'More where the answer follows', number: true, cell: (r) => (known(r.contrast) ? withRange(signed(r.contrast), interval(r.contrast_low, r.contrast_high)) : '–'), value: (r) => r.contrast },
+            { title: 'p', number: true, cell: (r) => number(r.p), value: (r) => r.p },
+          ] : []),
+        ], ranked ? [...shown].sort((a, b) => (b.beyond ?? -9) - (a.beyond ?? -9)) : [...shown].sort((a, b) => subject.headIndex(a.head) - subject.headIndex(b.head)), source(subject, content, MEASURES[state.measure], CONDITIONS[state.condition]), { limit: 10 })));
   };
   draw();
   return box;

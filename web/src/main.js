@@ -7,6 +7,7 @@ import { data, subjects } from './data.js';
 import { discoveryView } from './discovery.js';
 import { append, clear, h, own, select } from './dom.js';
 import { prose } from './format.js';
+import { glossary } from './glossary.js';
 import { headView } from './head.js';
 import { hintsView } from './hints.js';
 import { overview } from './overview.js';
@@ -16,9 +17,9 @@ import { go, link, parse, route, start } from './router.js';
 import { searchBox } from './search.js';
 
 const VIEWS = {
-  heads: ['Heads', overview],
+  heads: ['Heads', overview, (subject) => subject.survey || subject.fit || !proof(subject)],
   head: [null, headView],
-  patterns: ['Patterns', patternsView],
+  patterns: ['Patterns', patternsView, (subject) => subject.patterns.length],
   pattern: [null, patternView],
   discovery: ['Discovery', discoveryView, (subject) => subject.discovery],
   replacement: ['Replacement', replacementView, (subject) => subject.replacement],
@@ -26,19 +27,22 @@ const VIEWS = {
   compare: ['Compare', compareView, () => subjects.length > 1],
   about: ['About', aboutView],
 };
+// Whether a subject has anything beside grids of heads to show.
+const proof = (subject) => ['replacement', 'discovery', 'hints'].find((name) => subject[name]?.some((one) => Object.keys(one).length > 1));
 const PARENT = { head: 'heads', pattern: 'patterns' };
 
 let at = { subject: 0, view: 'heads', rest: [] };
 let drawn = 0;
 let first = true;
 
+const words = glossary();
 const main = h('main', { id: 'main', tabindex: -1 });
 const top = h('header', { class: 'top' });
 
 // Where a reader begins: the grid of heads, or what there is instead of it.
 function home(subject) {
-  const grid = subject.runs.some((run) => ['survey', 'fit'].includes(run.kind));
-  return grid ? 'heads' : ['replacement', 'discovery', 'hints'].find((name) => subject[name]) ?? 'heads';
+  const grid = Object.keys(subject.blocks).length || subject.formulas;
+  return grid ? 'heads' : proof(subject) ?? (subject.runs.length ? 'about' : 'heads');
 }
 
 function bar() {
@@ -57,7 +61,7 @@ function bar() {
       subjects.length > 1
         ? select('Model', subjects.map((one, i) => [String(i), label(one)]), String(at.subject), (i) => go(route(i, ['head', 'pattern'].includes(at.view) ? PARENT[at.view] : at.view)), { class: 'subject' })
         : null,
-      h('div', { class: 'tools' }, searchBox(() => at.subject), turn),
+      h('div', { class: 'tools' }, searchBox(() => at.subject), h('button', { type: 'button', class: 'meanings', title: 'What do these words mean? Key: ?', onclick: words.open }, 'Words ', h('kbd', null, '?')), turn),
       h('nav', { 'aria-label': 'Views' }, entries.map(([name, [title]]) => h('a', { ...link(route(at.subject, name)), 'aria-current': name === current ? 'page' : null }, title)))));
 }
 
@@ -94,13 +98,14 @@ async function draw() {
 function visit(address) {
   const [index, view, ...rest] = parse(address);
   const number = Number(index);
-  const subject = Number.isInteger(number) && number >= 0 && number < subjects.length ? number : 0;
+  const filled = Math.max(0, subjects.findIndex((one) => home(one) !== 'about'));
+  const subject = Number.isInteger(number) && number >= 0 && number < subjects.length && index !== '' ? number : filled;
   at = { subject, view: Object.hasOwn(VIEWS, view ?? '') ? view : home(subjects[subject]), rest };
   draw();
 }
 
 const footer = h('footer', null, h('p', null, `Written by headscribe ${data.version}. The page is whole: it needs no network and sends nothing.`));
-append(clear(document.getElementById('app'), top, main), footer);
+append(clear(document.getElementById('app'), top, main), [footer, words.node]);
 if (subjects.length) {
   start(visit);
   onSystemTheme(() => { if (!document.documentElement.dataset.theme) draw(); });

@@ -1,8 +1,8 @@
 // The model at a glance: what explains each head, how well, and how well each layer is explained.
 
 import { shade, family } from './colors.js';
-import { choice, clear, h, own, room } from './dom.js';
-import { interval, known, number, percent, plural, prose, short, signed } from './format.js';
+import { choice, clear, column, h, own, room } from './dom.js';
+import { interval, metricName, number, percent, plural, prose, short, signed } from './format.js';
 import { headGrid } from './grid.js';
 import { estimates } from './charts.js';
 import { families, familyLegend, figure, headLink, lacking, note, patternLink, provenance, read, section, table, withRange } from './parts.js';
@@ -11,33 +11,35 @@ import { go, link, route } from './router.js';
 const VIEWS = [['raw', 'all tokens'], ['content', 'without sinks']];
 const state = { metric: 'jsd', view: 'raw', split: 'all', color: 'findings' };
 
-const gainOf = (subject, head, view, metric) => subject.formulas?.[head]?.scores?.[`gain_${view}_${metric}`] ?? null;
-
 // What colours the grid, by head: {fill, text, sentence, worth}.
 async function findingCells(subject) {
   const block = await subject.block(state.metric, state.view, state.split);
   if (!block) return null;
   const found = subject.findings(block);
   const largest = Math.max(...found.map((line) => line?.worth ?? 0), 1e-6);
-  const cells = found.map((line) => (line
+  const cells = found.map((line, head) => (line
     ? {
       line, family: subject.family(line.pattern), text: short(line.pattern),
       fill: shade(family(subject.family(line.pattern)), 0.14 + 0.86 * (line.worth / largest)),
       sentence: `${line.pattern}, gain ${signed(line.gain)} over ${line.baseline}, on ${percent(line.coverage)} of the rows`,
     }
-    : { sentence: 'unexplained: no pattern is better than the baselines' }));
+    : subject.formulaBetter(subject.names[head])
+      ? { partly: true, text: 'formula', sentence: `${none(subject)}, its formula is better than its profile` }
+      : { sentence: none(subject) }));
   return { cells, largest, block };
 }
+
+const none = (subject) => `none of the ${subject.scored} patterns scored is clearly better than the baselines`;
 
 function formulaCells(subject) {
   if (!subject.formulas) return null;
   const metric = state.metric === 'jsd' ? 'jsd' : 'iou';
-  const values = subject.headNames().map((head) => gainOf(subject, head, state.view, metric));
+  const values = subject.headNames().map((head) => subject.formulaGain(head, state.view, metric));
   const largest = Math.max(...values.map((v) => v?.[0] ?? 0), 1e-6);
   const accent = getComputedStyle(document.documentElement).getPropertyValue('--accent').trim();
-  const cells = values.map((value) => (value && value[0] > 0 && !(known(value[1]) && value[1] <= 0)
+  const cells = values.map((value) => ((value?.[1] ?? 0) > 0
     ? { fill: shade(accent, 0.1 + 0.9 * (value[0] / largest)), text: signed(value[0], 2), sentence: `formula gains ${signed(value[0])} ${metric === 'iou' ? 'IoU' : 'JSD'} over its profile` }
-    : { sentence: 'the formula is not better than the head’s own profile' }));
+    : { sentence: 'the formula is not clearly better than the head’s own profile' }));
   return { cells, largest, metric };
 }
 
@@ -46,9 +48,11 @@ function headline(subject, found) {
   const counts = {};
   for (const cell of explained) counts[cell.family] = (counts[cell.family] ?? 0) + 1;
   const best = explained.map((cell) => cell.line).sort((a, b) => b.worth - a.worth)[0];
+  const more = found.cells.filter((cell, i) => !cell.line && subject.formulaBetter(subject.names[i])).length;
   return h('p', { class: 'headline' },
     h('strong', null, `${explained.length} of ${subject.count} heads`),
-    ` are explained by a pattern better than by every baseline${explained.length ? ` (${families(counts)})` : ''}. `,
+    ` are explained by one of the ${plural(subject.scored, 'pattern')} scored here, better than by the baselines it was compared with${explained.length ? ` (${families(counts)})` : ''}. `,
+    more ? `Of ${plural(more, 'other')} a fitted formula says more than their positions do. ` : '',
     best ? ['The clearest is ', headLink2(subject, best.head), ': ', patternLink(subject, best.pattern), `, gain ${signed(best.gain)}`, interval(best.gain_low, best.gain_high) ? ` (${interval(best.gain_low, best.gain_high)})` : '', ` over ${best.baseline}.`] : null);
 }
 
@@ -57,7 +61,7 @@ const headLink2 = (subject, head) => h('a', link(route(subject.index, 'head', he
 // What the reader points at, beside the grid.
 function card(subject, head, cell) {
   const formula = subject.formulas?.[head];
-  const labels = formula?.labels ?? [];
+  const labels = subject.labels(head);
   const line = cell.line;
   const gain = formula?.scores?.gain_raw_iou;
   return [
@@ -79,11 +83,12 @@ function legend(found, mode) {
   return h('p', { class: 'legend' },
     familyLegend(found.cells.map((cell) => cell.family)),
     h('span', null, `stronger colour: more gain, up to ${number(found.largest, 2)}`),
-    h('span', null, h('i', { class: 'hatched' }), ' unexplained'));
+    h('span', null, h('i', { class: 'hatched' }), ' no scored pattern is clearly better than the baselines'),
+    found.cells.some((cell) => cell.partly) ? h('span', null, h('i', { class: 'swatch pale' }), ' nor here, but its fitted formula is better than its profile') : null);
 }
 
 const explained = (mode) => read(mode === 'findings'
-  ? 'One cell is one head. Its colour is the family of the pattern that explains it best, its shade how much closer that pattern comes than the best baseline, counted over all rows. A hatched head is one that no pattern explains better than its mean attention by position or a fixed rule such as “look at the first token”.'
+  ? 'One cell is one head. Its colour is the family of the pattern that explains it best, its shade how much closer that pattern comes than the best baseline, counted over all rows. A hatched head is one that none of the scored patterns explains clearly better than the baselines: mean attention by position, and fixed rules such as “look at the first token”. Key ? explains the words.'
   : 'One cell is one head. The shade is how much better its fitted formula predicts unseen texts than the head’s mean attention by position does; hatched heads gain nothing.');
 
 function layers(subject) {
@@ -92,20 +97,20 @@ function layers(subject) {
   const point = (row, value) => ({ x: row.layer, y: row[value], low: row.low, high: row.high, label: `layer ${row.layer}` });
   if (rows.length) {
     const metric = subject.metrics.find((m) => m.name === state.metric);
-    drawn.push(figure(`How well each layer’s best patterns fit: ${metric.title}`, estimates([
+    drawn.push(figure(`How close each head’s best pattern comes, by layer: ${metric.title}`, estimates([
       { name: 'all tokens', css: 'one', shape: 'circle', points: rows.filter((r) => r.view === 'raw').map((r) => point(r, 'score')) },
       { name: 'without sinks', css: 'two', shape: 'square', points: rows.filter((r) => r.view === 'content').map((r) => point(r, 'score')) },
-    ], { width: room(560), xTitle: 'layer', yTitle: `${state.metric.toUpperCase()} (${metric.higher ? 'higher' : 'lower'} is better)`, label: 'Layer summary of patterns' }),
+    ], { width: subject.formulas ? column() : room(900), xTitle: 'layer', yTitle: `${metricName(state.metric)} (${metric.higher ? 'higher' : 'lower'} is better)`, label: 'Layer summary of patterns' }),
     provenance(subject, 'survey', 'pattern chosen on other texts')));
   }
   const metric = state.metric === 'jsd' ? 'jsd' : 'iou';
   const fitted = (subject.get('layers', 'fit') ?? []).filter((row) => row.metric === metric && row.view === state.view && row.layer !== null);
   if (fitted.length) {
     const of = (score) => fitted.filter((r) => r.score === score).map((r) => point(r, 'mean'));
-    drawn.push(figure(`How well each layer’s formulas fit: ${metric === 'iou' ? 'IoU' : 'Jensen–Shannon distance'}`, estimates([
+    drawn.push(figure(`How close formulas come, by layer: ${metric === 'iou' ? 'IoU' : 'Jensen–Shannon distance'}`, estimates([
       { name: 'formula', css: 'one', shape: 'circle', points: of('formula') },
       { name: 'profile (positions only)', css: 'two', shape: 'square', points: of('profile') },
-    ], { width: room(560), xTitle: 'layer', yTitle: `${metric.toUpperCase()} (${metric === 'iou' ? 'higher' : 'lower'} is better)`, label: 'Layer summary of formulas' }),
+    ], { width: rows.length ? column() : room(900), xTitle: 'layer', yTitle: `${metricName(metric)} (${metric === 'iou' ? 'higher' : 'lower'} is better)`, label: 'Layer summary of formulas' }),
     provenance(subject, 'fit', 'unseen texts', `view ${state.view}`)));
   }
   const whole = (subject.get('layers') ?? []).find((row) => row.metric === state.metric && row.view === state.view && row.layer === null);
@@ -115,17 +120,17 @@ function layers(subject) {
     model ? `formulas ${number(model.mean)} (${interval(model.low, model.high)})` : null,
   ].filter(Boolean);
   if (!drawn.length) return lacking(subject, ['layers'], 'The runs hold no layer summary for this choice.');
-  return [all.length ? read(`All layers together: ${all.join(', ')}; ${state.metric.toUpperCase().replace('IOU', 'IoU')}, 95 % intervals.`) : null, h('div', { class: 'figures' }, drawn)];
+  return [all.length ? read(`All layers together: ${all.join(', ')}; ${metricName(state.metric)}, 95 % intervals. Nearly uniform heads come close to a uniform pattern, which explains little: a low distance is an explanation only with a gain.`) : null, h('div', { class: 'figures' }, drawn)];
 }
 
 function strongest(subject, found) {
   const lines = found.cells.map((cell) => cell.line).filter(Boolean).sort((a, b) => b.worth - a.worth);
-  if (!lines.length) return note('No pattern explains any head better than the baselines.');
+  if (!lines.length) return note(`No head: ${none(subject)}.`);
   const all = subject.headNames().map((head, i) => ({ head, line: found.cells[i].line ?? null, formula: subject.formulas?.[head] ?? null }))
-    .sort((a, b) => (b.line?.worth ?? 0) - (a.line?.worth ?? 0));
+    .sort((a, b) => (b.line?.worth ?? 0) - (a.line?.worth ?? 0) || (subject.formulaGain(b.head)?.[0] ?? 0) - (subject.formulaGain(a.head)?.[0] ?? 0));
   return table('All heads, clearest finding first', [
     { title: 'Head', cell: (r) => headLink(subject, r.head), value: (r) => r.head },
-    { title: 'Explained by', words: true, cell: (r) => (r.line ? patternLink(subject, r.line.pattern) : h('span', { class: 'small' }, 'unexplained')), value: (r) => r.line?.pattern ?? '' },
+    { title: 'Explained by', words: true, cell: (r) => (r.line ? [patternLink(subject, r.line.pattern), ' ', own(subject.patternNamed.get(r.line.pattern)?.sentence ?? '', { class: 'small sentence' })] : h('span', { class: 'small' }, subject.formulaBetter(r.head) ? 'by no scored pattern; by its formula' : 'by no scored pattern')), value: (r) => r.line?.pattern ?? '' },
     { title: 'Gain', number: true, cell: (r) => (r.line ? withRange(signed(r.line.gain), interval(r.line.gain_low, r.line.gain_high)) : '–'), value: (r) => r.line?.gain ?? null },
     { title: 'over', cell: (r) => r.line?.baseline ?? '–', value: (r) => r.line?.baseline ?? '' },
     { title: 'Score', number: true, cell: (r) => (r.line ? withRange(number(r.line.score), interval(r.line.low, r.line.high)) : '–'), value: (r) => r.line?.score ?? null },
@@ -164,7 +169,7 @@ export function overview(subject) {
       found ? headline(subject, found) : null,
       h('div', { class: 'controls' },
         formulas && found ? choice('Colour', [['findings', 'patterns'], ['formulas', 'formulas']], mode, redraw('color')) : null,
-        metrics.length > 1 ? choice('Metric', metrics.map((m) => [m.name, m.name === 'iou' ? 'IoU' : m.name === 'overlap' ? 'overlap' : m.name.toUpperCase()]), state.metric, redraw('metric')) : null,
+        metrics.length > 1 ? choice('Metric', metrics.map((m) => [m.name, metricName(m.name)]), state.metric, redraw('metric')) : null,
         choice('View', VIEWS, state.view, redraw('view')),
         mode === 'findings' && splits.length > 1 ? choice('Split', [['all', 'all texts'], ['test', 'test']], state.split, redraw('split')) : null),
       h('div', { class: 'glance' },

@@ -24,12 +24,12 @@ export const note = (...sentence) => h('p', { class: 'note' }, sentence);
 
 const button = (title, label, onclick) => h('button', { type: 'button', class: 'save', 'aria-label': label, onclick }, title);
 
-// A drawing with its caption, provenance and the ways to save it.
-export function figure(caption, svg, source, { wide = false } = {}) {
-  return h('figure', { class: wide ? 'wide' : null },
+// A drawing with its caption, provenance (which a saved one carries in any case) and the ways to save it.
+export function figure(caption, svg, source, { said = true } = {}) {
+  return h('figure', null,
     h('figcaption', null, caption),
     h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': caption }, svg),
-    h('div', { class: 'source' }, h('span', null, source),
+    h('div', { class: 'source' }, h('span', null, said ? source : null),
       h('span', { class: 'saves' },
         button('SVG', `Save “${caption}” as SVG`, () => saveSvg(svg, caption, source)),
         button('PNG', `Save “${caption}” as PNG`, () => savePng(svg, caption, source)))));
@@ -68,7 +68,7 @@ export function table(caption, columns, rows, source, { limit = 0, starred = fal
   const save = () => saveCsv(
     [columns.map((c) => c.title), ...order.map((row) => columns.map((c) => value(c, row))), [], [source]], caption);
   draw();
-  return h('div', { class: 'table' },
+  return h('div', { class: columns.length > 4 ? 'table full' : 'table' },
     h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': caption },
       h('table', null, h('caption', null, caption), h('thead', null, h('tr', null, head)), body)),
     more,

@@ -1,10 +1,10 @@
 // A pattern: what it says, where it comes from, its optimal matrix, the heads that follow it.
 
 import { bar } from './charts.js';
-import { choice, clear, code, h, own, room } from './dom.js';
+import { choice, clear, code, column, h, own } from './dom.js';
 import { examples } from './examples.js';
 import { family, shade } from './colors.js';
-import { interval, known, number, percent, prose, short, signed } from './format.js';
+import { interval, known, metricName, number, percent, prose, short, signed } from './format.js';
 import { headGrid } from './grid.js';
 import { figure, headLink, lacking, note, patternLink, provenance, read, section, table, withRange } from './parts.js';
 import { go, route } from './router.js';
@@ -18,7 +18,7 @@ export async function patternsView(subject) {
   const inside = subject.get('containment');
   return [
     h('h1', null, 'Patterns'),
-    h('p', { class: 'lede' }, 'Every pattern predicts, from a text alone, where attention goes. Here is what each says, and the head that comes closest to it.'),
+    h('p', { class: 'lede' }, 'Every pattern predicts, from a text alone, where attention goes. Here is what each says, and the head that comes closest to it: green where it is better than the baselines too.'),
     table('Patterns of this survey', [
       { title: 'Pattern', words: true, cell: (r) => [h('i', { class: `swatch f-${r.pattern.family}`, 'aria-hidden': true }), ' ', patternLink(subject, r.pattern.name)], value: (r) => r.pattern.name },
       { title: 'What it says', words: true, cell: (r) => own(r.pattern.sentence ?? ''), value: (r) => r.pattern.sentence },
@@ -85,25 +85,25 @@ export async function patternView(subject, name) {
     const cells = subject.headNames().map((head) => {
       const line = by.get(head);
       return line
-        ? { fill: shade(family(pattern.family), 0.06 + 0.94 * strength(line.score)), text: number(line.score, 2), sentence: `${metric.title} ${number(line.score)}${line.worth > 0 ? `, gain ${signed(line.gain)}` : ', no gain'}` }
+        ? { fill: shade(family(pattern.family), 0.06 + 0.94 * strength(line.score)), text: number(line.score, 2), sentence: `${metric.title} ${number(line.score)}${line.worth > 0 ? `, gain ${signed(line.gain)}` : ', no clear gain'}` }
         : { sentence: 'the pattern covers too few rows' };
     });
     const source = provenance(subject, 'survey', state.metric, `view ${state.view}`, 'split all (descriptive)', `${lines[0]?.texts ?? 0} texts`);
     const redraw = (key) => (value) => { state[key] = value; draw(); };
     clear(body,
       h('div', { class: 'controls' },
-        choice('Metric', subject.metrics.map((m) => [m.name, m.name.length < 4 ? m.name.toUpperCase().replace('IOU', 'IoU') : m.name]), state.metric, redraw('metric')),
+        choice('Metric', subject.metrics.map((m) => [m.name, metricName(m.name)]), state.metric, redraw('metric')),
         choice('View', [['raw', 'all tokens'], ['content', 'without sinks']], state.view, redraw('view'))),
       h('div', { class: 'figures' },
         table(`Heads closest to ${name}`, [
-          { title: 'Head', cell: (l, i) => [i === 0 && l === lines[0] ? '★ ' : '', headLink(subject, l.head)], value: (l) => l.head },
+          { title: 'Head', cell: (l, i) => [i === 0 && l === lines[0] && l.worth > 0 && !pattern.baseline ? '★ ' : '', headLink(subject, l.head)], value: (l) => l.head },
           { title: metric.title, number: true, cell: (l) => withRange(number(l.score), interval(l.low, l.high)), value: (l) => l.score },
           { title: 'Gain', number: true, cell: (l) => h('span', { class: l.worth > 0 && !pattern.baseline ? 'good' : null }, l.gain === null ? '–' : withRange(signed(l.gain), interval(l.gain_low, l.gain_high))), value: (l) => l.gain },
           { title: 'over', cell: (l) => l.baseline ?? '–', value: (l) => l.baseline },
           { title: 'Rows', number: true, cell: (l) => percent(l.coverage), value: (l) => l.coverage },
         ], lines, source, { limit: 8, starred: true }),
         figure(`How close every head comes to ${name}`, headGrid(subject, cells, {
-          room: room(560), label: `${metric.title} of ${name}. Arrow keys move, Enter opens a head.`, onopen: (head) => go(route(subject.index, 'head', head)),
+          room: column(), label: `${metric.title} of ${name}. Arrow keys move, Enter opens a head.`, onopen: (head) => go(route(subject.index, 'head', head)),
         }), source)));
   };
   await draw();

@@ -1,7 +1,7 @@
 // Replacement: what it costs to put programs in the place of ever more heads, beside controls.
 
 import { estimates } from './charts.js';
-import { choice, clear, h, own, room } from './dom.js';
+import { choice, clear, column, h, own } from './dom.js';
 import { change, interval, known, number, percent, plural, prose } from './format.js';
 import { figure, headLink, lacking, note, provenance, read, section, table, withRange } from './parts.js';
 
@@ -27,6 +27,9 @@ function series(curve) {
   return [...groups.values()].map((one) => ({ ...one, points: one.points.sort((a, b) => a.x - b.x) }));
 }
 
+// An interval that holds 0 says of nothing that it changed.
+const unsure = (point) => point.low <= 0 && point.high >= 0;
+
 function one(subject, content) {
   const document = content.curve;
   if (!document) return lacking(subject, ['curve'], 'This replacement has no curve yet.');
@@ -37,30 +40,32 @@ function one(subject, content) {
   const formulas = document.curve.filter((p) => p.program === 'formula' && p.order === 'best_first' && !p.tuned).sort((a, b) => a.fraction - b.fraction);
   const whole = (program) => document.curve.find((p) => p.program === program && p.order === 'best_first' && !p.tuned && p.fraction === 1);
   const quarter = formulas.filter((p) => p.fraction <= 0.25).at(-1);
-  const headline = h('p', { class: 'headline' },
-    quarter ? [`With its ${plural(quarter.heads, 'best explained head')} replaced by formulas (${percent(quarter.fraction)}), the model’s ${what} changes by `, h('strong', null, shown(quarter.increase)), interval(quarter.low, quarter.high, 1, shown) ? ` (${interval(quarter.low, quarter.high, 1, shown)})` : '', '. '] : null,
-    whole('formula') ? [`With all of them: ${shown(whole('formula').increase)}`, whole('profile') ? `, against ${shown(whole('profile').increase)} for mean attention by position` : '', '.'] : null);
+  const said = (point) => [h('strong', null, shown(point.increase)), known(point.low) ? ` (${interval(point.low, point.high, 1, shown)}${unsure(point) ? ', no clear change' : ''})` : ' (no interval)'];
+  const headline = h('p', { class: 'headline' }, `Untouched, the model’s ${what} on these texts is ${number(document.unaltered, 2)}. `,
+    quarter ? [`With its ${plural(quarter.heads, 'best explained head')} replaced by formulas (${percent(quarter.fraction)}) it changes by `, said(quarter), '. '] : null,
+    whole('formula') ? ['With all of them: ', said(whole('formula')), whole('profile') ? [', against ', said(whole('profile')), ' for mean attention by position'] : '', '.'] : null);
   const box = h('div');
   const draw = (zoom) => {
     const all = series(document.curve);
     const drawn = zoom === 'all' ? all : all.filter((s) => !s.control);
     const svg = estimates(drawn, {
-      width: room(820), height: 400, zero: true, bands: true, xTitle: 'share of the heads replaced, best explained first', yTitle: `${what}: change`,
+      width: column(), height: 420, zero: true, bands: true, xTitle: 'share of the heads replaced, best explained first', yTitle: `${what}: change`,
       label: `${what} as more heads are replaced`, xFormat: (v) => percent(v), yFormat: (v) => shown(v), xTicks: [0.05, 0.25, 0.5, 0.75, 1].filter((t) => t <= Math.max(...document.curve.map((p) => p.fraction))),
     });
-    clear(box, h('div', { class: 'controls' }, choice('Show', [['near', 'formulas and profile'], ['all', 'all controls']], zoom, draw)),
+    const controls = all.some((s) => s.control);
+    clear(box, controls ? h('div', { class: 'controls' }, choice('Show', [['near', 'formulas and profile'], ['all', 'all controls']], zoom, draw)) : null,
       figure(`What replacing heads does to ${what} (unaltered ${number(document.unaltered, 2)})`, svg, source));
   };
   draw('near');
   return [
-    headline, box,
+    headline,
     read('Every point is the model with so many heads computing the attention that a program predicts, nothing else changed. Controls stand in the same order of heads: the head’s own mean attention by position, the best fixed pattern, formulas of other heads, no attention at all, and mean attention.'),
-    table(`Change of ${what} by program`, [
+    h('div', { class: 'figures' }, box, table(`Change of ${what} by program`, [
       { title: 'Program', words: true, cell: (p) => named(p).name, value: (p) => named(p).name },
       { title: 'Heads', number: true, cell: (p) => `${p.heads} (${percent(p.fraction)})`, value: (p) => p.fraction },
       { title: what, number: true, cell: (p) => number(p.value, 3), value: (p) => p.value },
       { title: 'Change', number: true, cell: (p) => withRange(shown(p.increase), interval(p.low, p.high, 1, shown)), value: (p) => p.increase },
-    ], document.curve, source, { limit: 12 }),
+    ], document.curve, source, { limit: 14 })),
     single(subject, content, what, shown, source),
     agreement(content, source),
     continuations(content),

@@ -3,10 +3,10 @@
 
 import { rampColor, textOn } from './colors.js';
 import { clear, h, own, roving } from './dom.js';
-import { percent, token } from './format.js';
+import { about, token } from './format.js';
 
-// units: {label, tag}; rows: {title, values, uncovered}; toward: whether `reads` or `is read by`.
-export function strip(units, rows, { onpick }) {
+// units: {label, tag}; rows: {title, values, uncovered}; levels: how many shades a value had; toward: whether `reads` or `is read by`.
+export function strip(units, rows, { levels, onpick }) {
   const n = units.length;
   let toward = 'reads';
   let at = 0;
@@ -28,7 +28,7 @@ export function strip(units, rows, { onpick }) {
     if (silent(row)) return 'says nothing about it';
     const best = strongest(row);
     if (!best.length) return toward === 'reads' ? 'nothing in particular' : 'hardly read';
-    return best.map((i, k) => [k ? ', ' : '', own(token(units[i].label)), ` ${percent(weight(row, i))}`]);
+    return best.map((i, k) => [k ? ', ' : '', own(token(units[i].label)), ` ${about(weight(row, i), levels)}`]);
   };
   const draw = () => {
     for (const row of lines) {

@@ -116,8 +116,8 @@ def _story(name: str, status: str, text: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def make_hints(folder: Path, text: str = "What is 2 + 2?") -> Run:
-    """A complete run of two questions, with a ranking and a profile."""
+def make_hints(folder: Path, text: str = "What is 2 + 2?", *, ranked: bool = True) -> Run:
+    """A complete run of two questions, with a profile, and with a ranking unless it is refused."""
     run = Run.create(folder, "hints", {"seed": 0, "position": "before"})
     share = {"hits": 1, "n": 2, "share": 0.5, "low": 0.1, "high": 0.9}
     run.write_table("rates", pa.Table.from_pylist([
@@ -127,13 +127,15 @@ def make_hints(folder: Path, text: str = "What is 2 + 2?") -> Run:
     run.write_table("heads", pa.Table.from_pylist([
         {"head": head, "measure": measure, "condition": condition, "n": 2, "hint": 0.2,
          "note": 0.1, "beyond": 0.1, "beyond_low": 0.05, "beyond_high": 0.15, "contrast": 0.1,
-         "contrast_low": 0.0, "contrast_high": 0.2, "t": 2.0, "p": 0.01, "flagged": head == "1.1"}
+         "contrast_low": 0.0, "contrast_high": 0.2, "t": 2.0, "p": 0.01,
+         "flagged": ranked and head == "1.1"}
         for head in HEADS for measure in ("rows", "hint") for condition in ("wrong", "right")
     ]))  # fmt: skip
-    run.write_table("ranking", pa.Table.from_pylist([
-        {"rank": 1, "head": "1.1", "measure": "rows", "t": 4.0, "p": 1e-5, "flagged": True,
-         "slides": None, "slides_n": 0}
-    ]))  # fmt: skip
+    if ranked:
+        run.write_table("ranking", pa.Table.from_pylist([
+            {"rank": 1, "head": "1.1", "measure": "rows", "t": 4.0, "p": 1e-5, "flagged": True,
+             "slides": None, "slides_n": 0}
+        ]))  # fmt: skip
     run.write_table("questions", pa.Table.from_pylist([
         {"id": "q", "question": text, "choices": [text, "4"], "answer": 1}
     ]))  # fmt: skip
@@ -153,6 +155,7 @@ def make_hints(folder: Path, text: str = "What is 2 + 2?") -> Run:
     ]))  # fmt: skip
     run.finish(
         model=MODEL, versions=VERSIONS, messages=[text], questions={"name": "sums", "rows": 1},
-        ranking={"refused": None, "tests": 24, "flagged": 1},
+        ranking={"refused": None if ranked else "heads are not ranked: 0 answers follow",
+                 "tests": 24, "flagged": int(ranked)},
     )  # fmt: skip
     return run
