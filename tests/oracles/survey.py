@@ -47,8 +47,13 @@ def gate(real: np.ndarray, rows: Rows, sinks: np.ndarray) -> dict[tuple[str, str
     return dict(sums)
 
 
-def profile_cell(query: int, key: int, sinks: np.ndarray) -> tuple[int, int | str]:
-    """The class of a cell: kind of query, class of key (offsets exact up to 8, then doubling)."""
+def profile_cell(
+    query: int, key: int, sinks: np.ndarray, causal: bool
+) -> tuple[int, int | str | tuple[str, int]]:
+    """The class of a cell: kind of query, class of key (offsets exact up to 8, then doubling).
+
+    The first content token, and the last one where a layer can know it, have offsets of their own.
+    """
 
     def kind(i: int) -> int:
         return 0 if not sinks[i] else 1 if i == 0 else 2
@@ -56,6 +61,10 @@ def profile_cell(query: int, key: int, sinks: np.ndarray) -> tuple[int, int | st
     if sinks[key]:
         return kind(query), "opening" if key == 0 else "closing"
     offset = key - query
+    content = [i for i in range(len(sinks)) if not sinks[i]]
+    if key == content[0] or (key == content[-1] and not causal):
+        end = "first" if key == content[0] else "last"
+        return kind(query), (end, offset if abs(offset) <= 8 else 9)
     if abs(offset) <= 8:
         return kind(query), offset
     step, limit = 9, 16
@@ -71,19 +80,19 @@ def profile_rows(
     visibility: Visibility,
 ) -> np.ndarray:
     """The profile of one head, estimated on `fit` (passage, attention, sinks), on another text."""
-    total: dict[tuple[int, int | str], float] = defaultdict(float)
-    count: dict[tuple[int, int | str], int] = defaultdict(int)
+    total: dict[object, float] = defaultdict(float)
+    count: dict[object, int] = defaultdict(int)
     for other, attention, other_sinks in fit:
         mask = visibility.dense(len(other))
         for i, j in np.argwhere(mask):
-            cell = profile_cell(int(i), int(j), other_sinks)
+            cell = profile_cell(int(i), int(j), other_sinks, visibility.causal)
             total[cell] += float(attention[i, j])
             count[cell] += 1
     length = len(passage)
     mask = visibility.dense(length)
     rows = np.zeros((length, length))
     for i, j in np.argwhere(mask):
-        cell = profile_cell(int(i), int(j), sinks)
+        cell = profile_cell(int(i), int(j), sinks, visibility.causal)
         rows[i, j] = total[cell] / count[cell] if count[cell] else 0.0
     empty = rows.sum(axis=1) == 0
     rows[empty] = mask[empty]

@@ -69,7 +69,7 @@ def _job(engine: "Engine", inputs: Inputs) -> "Job":
         opening_of(inputs.source),
         None if later is None else (later.name, later.fingerprint),
         tuple(engine.patterns),
-        engine.seed,
+        engine.buckets,
         engine.chosen,
         frozenset(engine.examples),
         calibrate=False,

@@ -174,8 +174,8 @@ def _begun(request: SurveyRequest, inputs: Inputs, choice: Choice, engine: "Engi
         annotator=inputs.annotator,
         patterns=choice.descriptions,
         skipped=choice.skipped,
-        notes=list(inputs.notes),
-        cross_fitted=engine.cross,
+        notes=[*inputs.notes, *engine.notes],
+        cross_fitted=engine.cross and len(engine.buckets) > 1,
     )
 
 
@@ -198,8 +198,8 @@ def _write_tables(engine: "Engine", progress: "Progress", run: Run) -> None:
     run.write_table("gate", summary.gate())
     run.write_table("containment", summary.containment())
     run.write_table("examples", table_of(progress.examples))
-    if progress.relations.instances:
-        run.write_table("relations", progress.relations.table(engine.source.heads))
+    if len(relations := progress.relations.table(engine.source.heads)):
+        run.write_table("relations", relations)
 
 
 def _failures(engine: "Engine", progress: "Progress") -> dict[str, int]:

@@ -17,6 +17,8 @@ from headscribe.core.errors import RunError, UsageError
 from headscribe.core.visibility import Visibility
 from headscribe.patterns.contract import Pattern
 from headscribe.relations import ATTRIBUTES, Evaluator, parse
+from headscribe.scoring.predictions import sinks_of
+from headscribe.scoring.profile import CLOSING, ORDINARY, token_kinds
 from headscribe.text.passages import Passage
 
 Columns = list[tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]]
@@ -68,8 +70,7 @@ class Sample:
         key_token: the key of each cell, numbered through all texts, `(N,)`.
         attention: `(H, N)`, float32; every row sums to 1.
         features: the pool's columns.
-        sinks: 1 for the token that opens a sequence and soaks up attention (special, or any in a
-            causal layer), 2 for other special tokens, 0 else, `(tokens,)`.
+        kinds: the kind of each token as `scoring.profile` numbers them, `(tokens,)`.
         tokens: attributes of all tokens of all texts, by name: values as objects, `(tokens,)`.
         patterns: the names of patterns that were asked for their prediction.
         positional: whether each reads positions and sinks only.
@@ -84,7 +85,7 @@ class Sample:
     key_token: Int[np.ndarray, " N"]
     attention: Float[np.ndarray, "H N"]
     features: Sparse
-    sinks: Int[np.ndarray, " tokens"]
+    kinds: Int[np.ndarray, " tokens"]
     tokens: dict[str, Shaped[np.ndarray, " tokens"]]
     patterns: tuple[str, ...]
     positional: tuple[bool, ...]
@@ -94,6 +95,11 @@ class Sample:
     def position(self) -> dict[str, int]:
         """The column of each relation of the pool."""
         return {source: k for k, source in enumerate(self.pool)}
+
+    @cached_property
+    def sinks(self) -> Int[np.ndarray, " tokens"]:
+        """1 for the token that opens a text and soaks up attention, 2 for other sinks, 0 else."""
+        return np.where(self.kinds <= CLOSING, self.kinds, ORDINARY)
 
     @cached_property
     def row(self) -> Int[np.ndarray, " N"]:
@@ -118,7 +124,7 @@ class Sample:
             self.key_token[cells],
             np.ascontiguousarray(self.attention[:, cells]),
             self.features.only(cells, place),
-            self.sinks,
+            self.kinds,
             self.tokens,
             self.patterns,
             self.positional,
@@ -210,7 +216,7 @@ class Collector:
                 real / total[:, row],
                 [placed(cells.query, cells.key, cells.value) for cells in related],
                 [placed(rows.query, rows.key, rows.weight) for rows in predicted],
-                _sinks(passage, visibility),
+                token_kinds(sinks_of(passage, visibility), causal=visibility.causal),
                 {name: _attribute(passage, name) for name in self.attributes},
             )
         )
@@ -235,7 +241,7 @@ class Collector:
             np.concatenate([part.key + token[i] for i, part in enumerate(parts)]),
             np.concatenate([part.attention for part in parts], axis=1),
             Sparse.stacked([part.columns for part in parts], cell),
-            np.concatenate([part.sinks for part in parts]),
+            np.concatenate([part.kinds for part in parts]),
             {
                 name: np.concatenate([part.tokens[name] for part in parts])
                 for name in self.attributes
@@ -258,15 +264,8 @@ class _Part:
     attention: Float[np.ndarray, "H c"]
     columns: Columns
     predictions: Columns
-    sinks: Int[np.ndarray, " T"]
+    kinds: Int[np.ndarray, " T"]
     tokens: dict[str, np.ndarray]
-
-
-def _sinks(passage: Passage, visibility: Visibility) -> Int[np.ndarray, " T"]:
-    kind = np.where(passage.is_special, 2, 0)
-    if len(kind) and (passage.is_special[0] or visibility.causal):
-        kind[0] = 1
-    return kind
 
 
 def _attribute(passage: Passage, name: str) -> Shaped[np.ndarray, " T"]:

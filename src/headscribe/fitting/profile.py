@@ -1,8 +1,8 @@
 """The profile of every head on sampled rows: mean attention by position, cross-fitted by folds.
 
 The classes of cells are those of `scoring.profile`: offset (exact up to 8, doubling ranges beyond),
-with sink keys and sink queries apart. The sums are kept by fold, so that the profile without a fold
-is the difference of two sums.
+with sinks, and the first and last content token, apart. The sums are kept by fold, so that the
+profile without a fold is the difference of two sums.
 """
 
 from dataclasses import dataclass
@@ -11,15 +11,14 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from headscribe.fitting.features import Sample
-from headscribe.scoring.profile import CELL_CLASSES, KEY_CLASSES, OFFSET_CLASSES, offset_class
+from headscribe.scoring import profile
+from headscribe.scoring.profile import CELL_CLASSES
 
 
 def cell_classes(sample: Sample) -> Int[np.ndarray, " N"]:
     """The class of every cell of a sample."""
-    query = sample.sinks[sample.row_token][sample.row]
-    key = sample.sinks[sample.key_token]
-    offset = offset_class(sample.distance)
-    return query * KEY_CLASSES + np.where(key > 0, OFFSET_CLASSES + key - 1, offset)
+    query = sample.kinds[sample.row_token][sample.row]
+    return profile.cell_classes(query, sample.kinds[sample.key_token], sample.distance)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class Profile:
     table: Float[np.ndarray, " C"]
     name: str = "profile"
     family: ClassVar[Family] = "positional"
-    sentence: ClassVar[str] = "The head's own mean attention by offset, sinks apart."
+    sentence: ClassVar[str] = "The head's own mean attention by offset, sinks and ends apart."
     source: ClassVar[str] = "estimated on the fit texts"
     needs: ClassVar[frozenset[str]] = frozenset()
     looks_ahead: ClassVar[bool] = False

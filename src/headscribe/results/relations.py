@@ -49,8 +49,9 @@ def relation_accuracy(run: Run) -> list[HalfAccuracy]:
     """
     if run.complete and "relations" not in run.manifest["tables"]:
         raise UsageError(
-            f"{run.folder} has no dependency relations: its texts hold none, or were not parsed; "
-            "--annotator bundled:en or texts with gold trees (.conllu) give them"
+            f"{run.folder} has no dependency relations: its texts hold none, were not parsed, or "
+            "are of one group, so that no other half is left to choose heads on; --annotator "
+            "bundled:en or texts with gold trees (.conllu) of several documents give them"
         )
     rows = run.table("relations").to_pylist()
     total: dict[tuple[str, str], int] = {}

@@ -40,6 +40,8 @@ CALIBRATION_CHANNELS = ("texts", "jsd", "overlap")
 
 CONTAINMENT_CHANNELS = ("rows", "overlap", "inside")
 
+EQUIVALENCE_CHANNELS = ("rows", "same")
+
 
 @dataclass
 class Accumulators:
@@ -53,8 +55,10 @@ class Accumulators:
         profile_sum: attention by cell class, `(FOLDS, N, CELL_CLASSES)`.
         profile_count: cells by class, `(FOLDS, N, CELL_CLASSES)`.
         containment: pattern against pattern, `(len(CONTAINMENT_CHANNELS), P, P)`.
+        equivalence: rows of the content view, fall-backs included, on which a pattern is a fixed
+            baseline, `(len(EQUIVALENCE_CHANNELS), K, P)`.
         failures: texts on which each pattern failed, `(P,)`.
-        covered: rows that each pattern covered, `(P,)`.
+        covered: rows that each pattern covered, `(P,)`; `scored`: those that were scored.
         seen: texts, rows and tokens read, by bucket, `(B, 3)`.
     """
 
@@ -64,8 +68,10 @@ class Accumulators:
     profile_sum: Float[np.ndarray, "F N cells"]
     profile_count: Float[np.ndarray, "F N cells"]
     containment: Float[np.ndarray, "S P P"]
+    equivalence: Int[np.ndarray, "E K P"]
     failures: Int[np.ndarray, " P"]
     covered: Int[np.ndarray, " P"]
+    scored: Int[np.ndarray, " P"]
     seen: Int[np.ndarray, "B 3"]
 
     @classmethod
@@ -79,6 +85,8 @@ class Accumulators:
             np.zeros((FOLDS, heads, CELL_CLASSES)),
             np.zeros((FOLDS, heads, CELL_CLASSES)),
             np.zeros((len(CONTAINMENT_CHANNELS), patterns, patterns)),
+            np.zeros((len(EQUIVALENCE_CHANNELS), baselines, patterns), np.int64),
+            np.zeros(patterns, np.int64),
             np.zeros(patterns, np.int64),
             np.zeros(patterns, np.int64),
             np.zeros((BUCKETS, 3), np.int64),

@@ -4,13 +4,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from headscribe.scoring.accumulators import CALIBRATION_CHANNELS, FOLDS, Accumulators
 
 EQUIVALENT = 1 - 1e-6
 """A baseline that overlaps a pattern's content rows to this degree is the pattern itself."""
+
+UNKNOWN = -1
+"""In place of a baseline: none could be chosen on other texts."""
 
 _DIGITS = 9
 
@@ -23,7 +26,8 @@ class Calibration:
 
     Attributes:
         profile: mean attention by cell class, `(FOLDS, N, CELL_CLASSES)`.
-        by_jsd: position of the best fixed baseline by distance, `(FOLDS, V, P, N)`.
+        by_jsd: position of the best fixed baseline by distance, `(FOLDS, V, P, N)`; `UNKNOWN` where
+            there is none, or nothing to estimate it or the profile from: no gain is given there.
         by_overlap: the same by overlap and IoU.
     """
 
@@ -51,18 +55,31 @@ def calibrate(sums: Accumulators, fixed: list[int], *, cross: bool) -> Calibrati
     profile = np.where(count > 0.5, total / np.maximum(count, 1), 0.0).clip(0)
     table = without(sums.calibration)  # F S V K P N
     texts, jsd, overlap = (table[:, CALIBRATION_CHANNELS.index(c)] for c in CALIBRATION_CHANNELS)
-    barred = _equivalent(sums, fixed)[None, None, :, :, None]
+    barred = _equivalent(sums, fixed)[None, :, :, :, None]
     jsd = np.where(barred, np.inf, jsd / np.maximum(texts, 1))
     overlap = np.where(barred, -np.inf, overlap / np.maximum(texts, 1))
     # Baselines that are equal (where all their keys were sinks) stay so whatever was added first.
     jsd, overlap = jsd.round(_DIGITS), overlap.round(_DIGITS)
-    return Calibration(torch.from_numpy(profile), jsd.argmin(axis=2), overlap.argmax(axis=2))
+    estimated = np.array([bool((part > 0.5).any()) for part in count])[:, None, None, None]
+    estimated = np.array([bool((part > 0.5).any()) for part in count])[:, None, None, None]
+    known = ((texts > 0) & ~barred).any(axis=2) & estimated
+    by_jsd, by_overlap = jsd.argmin(axis=2), overlap.argmax(axis=2)
+    return Calibration(
+        torch.from_numpy(profile),
+        np.where(known, by_jsd, UNKNOWN),
+        np.where(known, by_overlap, UNKNOWN),
+    )
 
 
-def _equivalent(sums: Accumulators, fixed: list[int]) -> np.ndarray:
-    """Which baseline is the pattern itself on all rows that it covers, shape `(K, P)`."""
-    rows, overlap, _ = sums.containment
-    same = np.divide(overlap, rows, out=np.zeros_like(overlap), where=rows > 0) >= EQUIVALENT
-    barred = same.T[fixed].copy()  # containment[p, k]: rows of p against rows of k
-    barred[np.arange(len(fixed)), fixed] = True
+def _equivalent(sums: Accumulators, fixed: list[int]) -> Bool[np.ndarray, "V K P"]:
+    """Which baseline is the pattern itself on all rows that it covers, by view.
+
+    In the content view a baseline whose keys were all sinks falls back to the query, and is what
+    it falls back to: there `first_token` and `self` may be one.
+    """
+    rows, overlap, _ = sums.containment  # [p, k]: rows of p against rows of k
+    raw = np.stack([rows.T[fixed], overlap.T[fixed]])
+    count, same = np.stack([raw, sums.equivalence], axis=1)
+    barred: Bool[np.ndarray, "V K P"] = (count > 0) & (same >= EQUIVALENT * count)
+    barred[:, np.arange(len(fixed)), fixed] = True
     return barred

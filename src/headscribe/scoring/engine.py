@@ -1,9 +1,10 @@
 """One survey: every text once through the source, every head scored while its attention exists.
 
 Baselines must be estimated on other texts than they are compared on. A small corpus
-(`CROSS_FIT_TEXTS` or fewer) is read twice, first to calibrate by fold, then to score each fold
-against the baselines of the other four. A larger one is read once: the `fit` texts go first, are
-scored and calibrate; the others are scored with gains.
+(`CROSS_FIT_TEXTS` or fewer texts, or fewer than `SPLIT_GROUPS` groups) is read twice, first to
+calibrate by fold, then to score each fold against the baselines of the others. A larger one is read
+once: the `fit` texts go first, are scored and calibrate; the others are scored with gains. Where
+all texts are of one group there are no other texts, and no gain.
 """
 
 import logging
@@ -31,12 +32,16 @@ from headscribe.scoring.predictions import FIXED_BASELINES
 from headscribe.scoring.relation_accuracy import NEEDS as RELATION_NEEDS
 from headscribe.scoring.relation_accuracy import RelationObserver, RelationSums
 from headscribe.text.passages import Passage
-from headscribe.text.splits import bucket_of, fold_of, split_of
+from headscribe.text.splits import buckets_of, fold_of, split_of
 
 _LOG = logging.getLogger("headscribe")
 
 CROSS_FIT_TEXTS = 400
 """Corpora of up to so many texts are cross-fitted; larger ones are split."""
+
+SPLIT_GROUPS = 20
+"""Corpora of fewer groups are cross-fitted however many texts they have: half of a few groups is
+no ground for an estimate."""
 
 KEPT_ENTRIES = 1 << 22
 """Plans are kept for the second pass while they predict no more than so many cells together, each
@@ -93,11 +98,12 @@ class Engine:
         source: the model or recording.
         passages: the texts.
         patterns: what to score; the fixed baselines are among them.
-        seed: decides buckets, splits and folds.
+        seed: decides the buckets.
         token_budget: padded tokens a batch.
         example_texts: number of texts whose attention is kept for the report.
         complete: gives passages that lack their words these, batch by batch.
         layers: the layers to score, None for all; a pass ends after the last of them.
+        buckets: the bucket of each group, which decides splits and folds; empty: by the seed.
     """
 
     source: Source
@@ -108,11 +114,15 @@ class Engine:
     example_texts: int = 6
     complete: Callable[[Sequence[Passage]], Sequence[Passage]] = tuple
     layers: Sequence[int] | None = None
+    buckets: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = [pattern.name for pattern in self.patterns]
         self.fixed = [names.index(name) for name in FIXED_BASELINES if name in names]
-        self.cross = len(self.passages) <= CROSS_FIT_TEXTS
+        if not self.buckets:
+            self.buckets = buckets_of((passage.group for passage in self.passages), self.seed)
+        few = len(self.buckets) < SPLIT_GROUPS
+        self.cross = few or len(self.passages) <= CROSS_FIT_TEXTS
         self.examples = choose_examples(self.passages, self.example_texts)
         self.chosen = chosen_layers(self.layers, self.source.layers)
         self._texts: tuple[str, ...] = ()
@@ -134,8 +144,25 @@ class Engine:
         rest = tuple(p for p in everything if split_of(self._bucket(p)) != "fit")
         return Phase(fit, True, True, True), Phase(rest, False, True, True)
 
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know of how the corpus was split; empty where nothing is unusual."""
+        groups = len(self.buckets)
+        texts = f"{len(self.passages)} text{'s' if len(self.passages) > 1 else ''}"
+        if groups == 1:
+            return [
+                f"{texts} of one group: there are no other texts to estimate baselines on, so that "
+                "no gain and no interval is given; texts of several documents would give them"
+            ]
+        if groups < FOLDS:
+            return [
+                f"{texts} of only {groups} groups: baselines are estimated on {groups - 1} of them "
+                "for the other, and intervals are wide; texts of more documents would do better"
+            ]
+        return []
+
     def _bucket(self, passage: Passage) -> int:
-        return bucket_of(passage.group, self.seed)
+        return self.buckets[passage.group]
 
     def batches_of(self, phase: Phase) -> list[tuple[Passage, ...]]:
         """The batches of a pass, in order; they depend on nothing but the texts and the budget."""
@@ -269,8 +296,10 @@ class Engine:
 
     def _count(self, plan: BatchPlan, buckets: np.ndarray, sums: Accumulators) -> None:
         sums.containment += containment_sums(plan)
+        sums.equivalence += plan.same
         sums.failures += plan.failed.sum(axis=1)
-        sums.covered += plan.views["raw"].covered.sum(axis=(1, 2))
+        sums.covered += plan.said.sum(axis=1)
+        sums.scored += plan.views["raw"].covered.sum(axis=(1, 2))
         counts = np.stack([np.ones_like(plan.lengths), plan.lengths, plan.lengths], axis=1)
         np.add.at(sums.seen, buckets, counts)
 

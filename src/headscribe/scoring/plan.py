@@ -19,7 +19,7 @@ from headscribe.core.visibility import Visibility
 from headscribe.patterns.contract import Pattern
 from headscribe.scoring.layout import Layout, Lists, lay_out, slot_lists
 from headscribe.scoring.predictions import FIXED_BASELINES, predict, sampled_rows, sinks_of
-from headscribe.scoring.tables import Entries, RowTable, row_table
+from headscribe.scoring.tables import Entries, RowTable, row_table, same_rows
 from headscribe.text.passages import Passage
 
 LONG_TEXT = 256
@@ -130,9 +130,12 @@ class BatchPlan:
 
     Attributes:
         lengths: real tokens of each text, shape `(B,)`; `width` is the padded length `T`.
+        said: rows that each pattern covers, of which dense ones keep the sampled, `(P, B)`.
         sampled: rows on which dense baselines are compared, shape `(B, T)`.
         failed: which pattern failed on which text, shape `(P, B)`.
         views: what is predicted, by view.
+        same: sampled rows of the content view that each pattern covers, and on which it is each
+            fixed baseline, fall-backs included, `(2, K, P)`.
     """
 
     passages: tuple[Passage, ...]
@@ -141,9 +144,11 @@ class BatchPlan:
     width: int
     predictions: tuple[tuple[Rows, ...], ...]
     failed: Bool[np.ndarray, "P B"]
+    said: Int[np.ndarray, "P B"]
     sampled: Bool[np.ndarray, "B T"]
     sinks: Bool[np.ndarray, "B T"]
     views: dict[View, ViewPlan]
+    same: Int[np.ndarray, "2 K P"]
 
     @cached_property
     def size(self) -> int:
@@ -195,7 +200,7 @@ def make_plan(
     device: torch.device,
 ) -> BatchPlan:
     """Predict with every pattern and lay the predictions out for the kernels."""
-    predictions, failed = predict(patterns, passages, visibility)
+    predictions, failed, said = predict(patterns, passages, visibility)
     lengths = np.array([len(passage) for passage in passages])
     width = int(lengths.max())
     shape = (len(passages), width)
@@ -214,8 +219,19 @@ def make_plan(
             "content", predictions, real & ~sinks, slots, fixed, visibility, device
         ),
     }
+    same = same_rows(views["content"].entries, sampled, fixed)
     return BatchPlan(
-        tuple(passages), visibility, lengths, width, predictions, failed, sampled, sinks, views
+        tuple(passages),
+        visibility,
+        lengths,
+        width,
+        predictions,
+        failed,
+        said,
+        sampled,
+        sinks,
+        views,
+        same,
     )
 
 

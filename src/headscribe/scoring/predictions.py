@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 from headscribe.core.errors import HeadscribeError
 from headscribe.core.rows import Rows
@@ -22,7 +22,8 @@ FIXED_BASELINES = (UNIFORM, "first_token", "last_token", "self", "previous", "ne
 """Names of the fixed baselines in the catalogue; each covers every row."""
 
 DENSE_ENTRIES_A_ROW = 32
-"""A pattern with more entries a row than this is dense: scored on sampled rows only."""
+"""A pattern with more entries a row of a text than this is dense there: scored on the sampled rows
+only, which the column `scored` of a survey's scores tells."""
 
 
 def sinks_of(passage: Passage, visibility: Visibility) -> Bool[np.ndarray, " T"]:
@@ -56,13 +57,15 @@ def content_digest(passage: Passage) -> bytes:
 
 def predict(
     patterns: Sequence[Pattern], passages: Sequence[Passage], visibility: Visibility
-) -> tuple[tuple[tuple[Rows, ...], ...], Bool[np.ndarray, "P B"]]:
+) -> tuple[tuple[tuple[Rows, ...], ...], Bool[np.ndarray, "P B"], Int[np.ndarray, "P B"]]:
     """Ask every pattern about every passage; a pattern that fails on a text covers none of it.
 
     Returns:
-        The predictions `[pattern][text]`, and which failed, shape `(P, B)`.
+        The predictions `[pattern][text]`, of dense patterns on the sampled rows of longer texts
+        only; which failed, shape `(P, B)`; and how many rows each pattern covers, `(P, B)`.
     """
     failed = np.zeros((len(patterns), len(passages)), bool)
+    said = np.zeros((len(patterns), len(passages)), np.int64)
     for pattern in patterns:
         if isinstance(pattern, SandboxedProgram):
             pattern.prepare(passages)  # one process for all, instead of one a text
@@ -72,16 +75,17 @@ def predict(
         column = []
         for p, pattern in enumerate(patterns):
             try:
-                rows = _uniform_rows(pattern, passage, visibility)
-                rows = pattern.predict(passage, visibility) if rows is None else rows
+                uniform = _uniform_rows(pattern, passage, visibility)
+                rows = pattern.predict(passage, visibility) if uniform is None else uniform
             except HeadscribeError:
                 failed[p, b] = True
-                rows = Rows.empty(len(passage))
+                uniform, rows = None, Rows.empty(len(passage))
+            said[p, b] = rows.covered.sum() if uniform is None else len(passage)
             if len(rows.key) > DENSE_ENTRIES_A_ROW * len(passage):
                 rows = rows.only(sampled_rows(passage))
             column.append(rows)
         columns.append(column)
-    return tuple(zip(*columns, strict=True)), failed
+    return tuple(zip(*columns, strict=True)), failed, said
 
 
 def _uniform_rows(pattern: Pattern, passage: Passage, visibility: Visibility) -> Rows | None:

@@ -4,8 +4,11 @@ For a query `i` and a key `j` the profile predicts, up to the row's normalisatio
 attention that the head paid in the `fit` texts to a key of the same class from a query of the same
 kind. Kinds of query: ordinary, opening sink (`[CLS]`, BOS, position 0 of a causal model), closing
 sink (`[SEP]`). Classes of key: opening sink, closing sink, and otherwise the offset `j - i`, exact
-up to 8 and in doubling ranges beyond. It is the baseline that a program has to beat before it
-explains anything about words: on recorded BERT it reaches a mean IoU of about 0.51.
+up to 8 and in doubling ranges beyond; the first and the last content token have offsets of their
+own, exact up to 8 and one class beyond, so that a head which looks at the end of a sentence is not
+taken for one that looks for punctuation. (A causal layer cannot know which token is the last.) It
+is the baseline that a program has to beat before it explains anything about words: on recorded BERT
+it reaches a mean IoU of about 0.51.
 
 Its sufficient statistics are sums, so that it can be estimated without a fold by subtraction and
 merged over batches in any order.
@@ -27,12 +30,17 @@ from headscribe.scoring.plan import BatchPlan
 EXACT_OFFSETS = 8
 _RANGES = 12  # doubling ranges beyond: up to 8 * 2**12 tokens away, then one class
 OFFSET_CLASSES = 2 * (EXACT_OFFSETS + _RANGES) + 1
-KEY_CLASSES = OFFSET_CLASSES + 2
+END_CLASSES = 2 * EXACT_OFFSETS + 2
+KEY_CLASSES = OFFSET_CLASSES + 2 + 2 * END_CLASSES
 QUERY_KINDS = 3
 CELL_CLASSES = QUERY_KINDS * KEY_CLASSES
 _HIDDEN = CELL_CLASSES
 _PIECE_CELLS = 8192
 """Cells that are compared at a time, so that temporaries stay in the processor's cache."""
+
+ORDINARY, OPENING, CLOSING, FIRST, LAST = range(5)
+"""Kinds of token: ordinary; a sink that opens the text, another sink; the first and the last token
+that is no sink."""
 
 
 def offset_class(offset: Int[np.ndarray, "..."]) -> Int[np.ndarray, "..."]:
@@ -41,6 +49,40 @@ def offset_class(offset: Int[np.ndarray, "..."]) -> Int[np.ndarray, "..."]:
     far = np.ceil(np.log2(np.maximum(size, EXACT_OFFSETS) / EXACT_OFFSETS)).astype(int)
     step = np.where(size <= EXACT_OFFSETS, size, EXACT_OFFSETS + np.minimum(far, _RANGES))
     return np.sign(offset) * step + EXACT_OFFSETS + _RANGES
+
+
+def token_kinds(sinks: Bool[np.ndarray, " T"], *, causal: bool) -> Int[np.ndarray, " T"]:
+    """The kind of every token of a text; none is `LAST` in a causal layer, which cannot know it.
+
+    >>> token_kinds(np.array([True, False, False, False, True]), causal=False)
+    array([1, 3, 0, 4, 2])
+    """
+    kind = np.where(sinks, CLOSING, ORDINARY)
+    if len(kind) and sinks[0]:
+        kind[0] = OPENING
+    content = np.flatnonzero(~sinks)
+    if len(content):
+        if not causal:
+            kind[content[-1]] = LAST
+        kind[content[0]] = FIRST
+    return kind
+
+
+def cell_classes(
+    query: Int[np.ndarray, "*any"], key: Int[np.ndarray, "*any"], offset: Int[np.ndarray, "*any"]
+) -> Int[np.ndarray, "*any"]:
+    """The class of cells, below `CELL_CLASSES`.
+
+    Args:
+        query: kind of each cell's query; `key`: kind of its key, as `token_kinds` numbers them.
+        offset: key minus query position.
+    """
+    ranged = offset_class(offset)
+    near = np.where(np.abs(offset) <= EXACT_OFFSETS, offset + EXACT_OFFSETS, END_CLASSES - 1)
+    sink = OFFSET_CLASSES + key - OPENING
+    end = OFFSET_CLASSES + 2 + (key - FIRST) * END_CLASSES + near
+    of_key = np.where(key == ORDINARY, ranged, np.where(key <= CLOSING, sink, end))
+    return np.where(query <= CLOSING, query, ORDINARY) * KEY_CLASSES + of_key
 
 
 @dataclass(frozen=True)
@@ -77,14 +119,16 @@ def profile_cells(
     """Classify the cells of every sampled row of a batch."""
     width = sampled.shape[1]
     index = np.arange(width)
-    offsets = offset_class(np.arange(1 - width, width))  # of every difference of two positions
+    # Of every kind of query and key, and every difference of two positions.
+    kinds, offsets = np.arange(LAST + 1), np.arange(1 - width, width)
+    known = cell_classes(*np.broadcast_arrays(kinds[:, None, None], kinds[:, None], offsets))
     rows, texts, cells = [], [], []
     for b, length in enumerate(lengths):
         query = np.flatnonzero(sampled[b])
+        kind = np.zeros(width, np.int64)
+        kind[:length] = token_kinds(sinks[b, :length], causal=visibility.causal)
         far = index[None, :] - query[:, None] + width - 1
-        sink = np.where(sinks[b], np.where(index == 0, 1, 2), 0)
-        key = np.where(sink[None, :] > 0, OFFSET_CLASSES + sink[None, :] - 1, offsets[far])
-        cell = sink[query][:, None] * KEY_CLASSES + key
+        cell = known[kind[query][:, None], kind[None, :], far]
         seen = visibility.admits(query[:, None], index[None, :], width)
         seen &= index[None, :] < length
         rows.append(b * width + query)

@@ -65,7 +65,7 @@ class Job:
         opening: the source of attention.
         annotator: name and fingerprint of what finds the words; None: the passages have them.
         patterns: what to score.
-        seed: decides buckets, splits and folds.
+        buckets: that of each group, which decides splits and folds.
         layers: the layers to score, None for all.
         examples: texts whose attention is kept.
         calibrate, score, first_visit: what this pass over the texts is for.
@@ -75,7 +75,7 @@ class Job:
     opening: Opening
     annotator: tuple[str, str] | None
     patterns: tuple[Pattern, ...]
-    seed: int
+    buckets: dict[str, int]
     layers: tuple[int, ...] | None
     examples: frozenset[str]
     calibrate: bool
@@ -96,7 +96,9 @@ class ShardScorer:
         self._job = job
         self._failure: HeadscribeError | None = None
         try:
-            self._engine = Engine(job.opening.open(), (), job.patterns, job.seed, layers=job.layers)
+            self._engine = Engine(
+                job.opening.open(), (), job.patterns, layers=job.layers, buckets=job.buckets
+            )
             self._engine.examples = set(job.examples)
             self._annotator = _annotator(job.annotator)
         except HeadscribeError as error:

@@ -19,12 +19,16 @@ from headscribe.scoring.accumulators import (
     SCORE_CHANNELS,
     Accumulators,
 )
-from headscribe.scoring.baselines import Calibration
+from headscribe.scoring.baselines import UNKNOWN, Calibration
 from headscribe.scoring.engine import Engine, Progress
+from headscribe.scoring.predictions import UNIFORM
 from headscribe.scoring.statistics import ratio
 from headscribe.text.splits import BUCKETS, fold_of, split_of
 
 SplitName = Literal["all", "fit", "select", "test"]
+_Interval = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""A mean with the lower and the upper end of its interval."""
+
 FULL_COVERAGE = 0.9
 """Patterns that cover this share of the rows are candidates for explaining a head as a whole."""
 
@@ -62,7 +66,7 @@ class Summary:
         )
 
     def scores(self) -> pa.Table:
-        """One row per pattern, head, metric, view and split; see `results.schemas.SCORES`."""
+        """One row per pattern, head, metric, view and split."""
         parts = [
             self._scores(split, view, metric)
             for split in get_args(SplitName)
@@ -76,7 +80,9 @@ class Summary:
 
         For each fold the best pattern of a head is chosen on the other folds, among patterns that
         cover `FULL_COVERAGE` of the rows, and scored on the fold itself, so that the choice does
-        not flatter the score. The row with layer null is the whole model.
+        not flatter the score. `uniform` is no candidate: it knows nothing, and a head that spreads
+        evenly is not explained by it. Where no fold has others, or no pattern covers enough, the
+        score is null. The row with layer null is the whole model.
         """
         lines = [
             self._layer(view, metric, layer)
@@ -139,6 +145,14 @@ class Summary:
         rows = self.sums.seen[:, 1].sum()
         return self.sums.covered / max(rows, 1)
 
+    def scored(self) -> Float[np.ndarray, " P"]:
+        """Share of the rows that each pattern covers on which it was scored.
+
+        Less than 1 for dense patterns on long texts; NaN where a pattern covers nothing.
+        """
+        with np.errstate(invalid="ignore"):
+            return self.sums.scored / np.where(self.sums.covered > 0, self.sums.covered, np.nan)
+
     def _scores(self, split: SplitName, view: View, metric: MetricName) -> pa.Table:
         chosen = _buckets(split)
         texts = self._texts(metric, view)[chosen]
@@ -147,7 +161,8 @@ class Summary:
         rows = self._channel("rows", view)[chosen].sum(axis=0)
         layer, head = self._head_columns()
         patterns = len(self.patterns)
-        gain, gain_low, gain_high, baseline = self._gain(metric, view, chosen)
+        over_fixed, over_profile = self._gains(metric, view, chosen)
+        (gain, gain_low, gain_high), baseline = self._harder(metric, view, over_fixed, over_profile)
         return _table(
             {
                 "pattern": np.repeat([p.name for p in self.patterns], len(layer)),
@@ -162,10 +177,15 @@ class Summary:
                 "texts": texts.sum(axis=0).ravel().astype(np.int64),
                 "rows": rows.ravel(),
                 "coverage": np.repeat(self.coverage(), len(layer)),
+                "scored": np.repeat(self.scored(), len(layer)),
                 "baseline": baseline.ravel(),
                 "gain": gain.ravel(),
                 "gain_low": gain_low.ravel(),
                 "gain_high": gain_high.ravel(),
+                **{
+                    f"profile_gain{end}": values.ravel()
+                    for end, values in zip(("", "_low", "_high"), over_profile, strict=True)
+                },
             }
         )
 
@@ -186,34 +206,50 @@ class Summary:
         """How many texts a metric was measured on."""
         return self._channel("hit_texts" if metric in ("hit", "hit_gain") else "texts", view)
 
-    def _gain(
+    def _gains(
         self, metric: MetricName, view: View, chosen: Bool[np.ndarray, " B"]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Gain over the better of the profile and the best fixed baseline, with that one's name."""
-        shape = self.sums.scores.shape[3:]
-        nothing = np.full(shape, np.nan)
+    ) -> tuple[_Interval, _Interval]:
+        """Gains over the best fixed baseline and over the profile, with their intervals.
+
+        NaN where nothing was estimated on other texts, or one bucket holds all texts.
+        """
         if metric not in GAINS:
-            return nothing, nothing, nothing, np.full(shape, None)
+            nothing = np.full(self.sums.scores.shape[3:], np.nan)
+            return (nothing,) * 3, (nothing,) * 3
         channel, factor = GAINS[metric]
         texts = self._channel("paired_texts", view)[chosen]
-        fixed = ratio(factor * self._channel(f"fixed_{channel}", view)[chosen], texts)
-        profile = ratio(factor * self._channel(f"profile_{channel}", view)[chosen], texts)
+        over_fixed, over_profile = (
+            ratio(factor * self._channel(f"{name}_{channel}", view)[chosen], texts)
+            for name in ("fixed", "profile")
+        )
+        return over_fixed, over_profile
+
+    def _harder(
+        self, metric: MetricName, view: View, over_fixed: _Interval, over_profile: _Interval
+    ) -> tuple[_Interval, np.ndarray]:
+        """The smaller of the two gains, with the name of what it is over.
+
+        Patterns that read positions alone are not held against the profile, which contains them.
+        """
         free = np.array([p.family not in ("positional", "sink") for p in self.patterns])[:, None]
         with np.errstate(invalid="ignore"):
-            harder = free & (profile[0] <= fixed[0])
-        mean, low, high = (np.where(harder, b, a) for a, b in zip(fixed, profile, strict=True))
-        known = ~np.isnan(mean)
-        names = np.array([self.patterns[k].name for k in self.fixed], object)
+            harder = free & (over_profile[0] <= over_fixed[0])
+        mean, low, high = (
+            np.where(harder, b, a) for a, b in zip(over_fixed, over_profile, strict=True)
+        )
         by = self.calibration.by_jsd if metric == "jsd" else self.calibration.by_overlap
-        best = names[by[0, VIEWS.index(view)]]
-        names = np.where(harder, "profile", best).astype(object)
-        names[~known] = None
-        return mean, low, high, names
+        by = by[:, VIEWS.index(view)]
+        choice = np.where(by[0] == UNKNOWN, by.max(axis=0), by[0])  # the folds' rarely differ
+        names = np.array([self.patterns[k].name for k in self.fixed], object)[choice]
+        names = np.where(harder, "profile", names).astype(object)
+        names[np.isnan(mean)] = None
+        return (mean, low, high), names
 
     def _layer(self, view: View, metric: MetricName, layer: int | None) -> dict[str, object]:
         texts, value = self._channel("texts", view), self._metric(metric, view)
         sign = METRICS[metric].sign
         full = self.coverage() >= FULL_COVERAGE
+        full &= np.array([pattern.name != UNIFORM for pattern in self.patterns])
         first, last = (0, self.layer_count) if layer is None else (layer, layer + 1)
         heads = slice(first * self.heads, last * self.heads)
         fold = np.array([fold_of(bucket, FOLDS) for bucket in range(BUCKETS)])
@@ -225,8 +261,9 @@ class Summary:
                 score = sign * value[others][..., heads].sum(axis=0) / seen
             score = np.where((seen > 0) & full[:, None], score, -np.inf)
             best = score.argmax(axis=0)[None, None]
-            part = np.take_along_axis(value[here][..., heads], best, 1)[:, 0]
-            number = np.take_along_axis(texts[here][..., heads], best, 1)[:, 0]
+            known = score.max(axis=0) > -np.inf  # else nothing could be chosen on other texts
+            part = np.take_along_axis(value[here][..., heads], best, 1)[:, 0] * known
+            number = np.take_along_axis(texts[here][..., heads], best, 1)[:, 0] * known
             total[here], count[here] = part.sum(axis=1), number.sum(axis=1)
         mean, low, high = ratio(total, count)
         return {

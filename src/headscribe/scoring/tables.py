@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt64
 from torch import Tensor
 
 BLOCK_ENTRIES = 2048
@@ -170,7 +170,7 @@ def row_table(
 
 def row_hashes(
     entries: Entries, flat: Int[np.ndarray, " R"], start: Int[np.ndarray, " R"]
-) -> Int[np.ndarray, " R"]:
+) -> UInt64[np.ndarray, " R"]:
     """64 bits that tell rows apart by query, keys and weights.
 
     Args:
@@ -181,6 +181,39 @@ def row_hashes(
     mixed = _mix(bits << np.uint64(32) | entries.key.astype(np.uint64))
     supports = np.add.reduceat(mixed, start) if len(start) else mixed
     return _mix(supports ^ _mix(flat.astype(np.uint64)))
+
+
+def same_rows(
+    entries: Entries, sampled: Bool[np.ndarray, "B T"], fixed: Int[np.ndarray, " K"]
+) -> Int[np.ndarray, "2 K P"]:
+    """On how many rows each pattern is one with each fixed baseline, keys and weights alike.
+
+    Args:
+        entries: what the patterns predict, rows summing to 1.
+        sampled: the rows that are compared.
+        fixed: which patterns are the fixed baselines.
+
+    Returns:
+        At `[:, k, p]`: the rows that pattern `p` covers; those on which it equals baseline `k`.
+    """
+    patterns, tokens = entries.patterns, sampled.size
+    flat = entries.flat(sampled.shape[1])
+    row = entries.pattern.astype(np.int64) * tokens + flat
+    start = np.flatnonzero(np.diff(row, prepend=-1))
+    row, flat = row[start], flat[start]
+    hashes = row_hashes(entries, flat, start)
+    keep = sampled.ravel()[flat]
+    row, flat, hashes = row[keep], flat[keep], hashes[keep]
+    pattern = row // tokens
+    counts = np.zeros((2, len(fixed), patterns), np.int64)
+    counts[0] = np.bincount(pattern, minlength=patterns)
+    for number, k in enumerate(fixed):
+        own = pattern == k
+        # A baseline covers every row; 0 stands where it does not, which no hash equals but by luck.
+        expected = np.zeros(tokens, np.uint64)
+        expected[flat[own]] = hashes[own]
+        counts[1, number] = np.bincount(pattern[expected[flat] == hashes], minlength=patterns)
+    return counts
 
 
 def _mix(values: np.ndarray) -> np.ndarray:

@@ -126,15 +126,16 @@ class TensorScorer:
             torch.from_numpy(choice[self.folds, v, :, heads]).to(device)
             for choice in (self.calibration.by_jsd, self.calibration.by_overlap)
         )
-        fixed = gain(own, overlap, jsd, by_jsd, by_overlap)
+        known = ((by_jsd >= 0) & (own.weight > 0)).to(torch.float64)
+        fixed = gain(own, overlap, jsd, by_jsd.clamp(min=0), by_overlap.clamp(min=0))
         last = torch.full_like(by_jsd, len(self.fixed))
         profile = gain(own, overlap, jsd, last, last)
-        channels = {"paired_texts": (own.weight > 0).to(torch.float64)}
+        channels = {"paired_texts": known}
         for name, gains in (("fixed", fixed), ("profile", profile)):
             channels |= {
-                f"{name}_jsd": gains.jsd,
-                f"{name}_overlap": gains.overlap,
-                f"{name}_iou": gains.iou,
+                f"{name}_jsd": gains.jsd * known,
+                f"{name}_overlap": gains.overlap * known,
+                f"{name}_iou": gains.iou * known,
             }
         return channels
 

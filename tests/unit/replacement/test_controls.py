@@ -7,7 +7,7 @@ from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.replacement.controls import MeanAttention, Profile, estimate, shuffled
 from headscribe.scoring.predictions import sinks_of
-from headscribe.scoring.profile import KEY_CLASSES, OFFSET_CLASSES, offset_class
+from tests.oracles.survey import profile_cell
 from tests.unit.replacement.tiny import FIXED, Handmade, every_head, passages, tiny
 
 
@@ -19,14 +19,6 @@ class Recorded:
         for b, passage in enumerate(call.batch):
             n = len(passage)
             self.seen.append((call.layer, passage, call.probabilities()[b, :, :n, :n].numpy()))
-
-
-def _class(sinks, i, j):
-    kind = 0 if not sinks[i] else 1 if i == 0 else 2
-    key = int(offset_class(np.array(j - i)))
-    if sinks[j]:
-        key = OFFSET_CLASSES + (0 if j == 0 else 1)
-    return kind * KEY_CLASSES + key
 
 
 @pytest.mark.parametrize("family", ["mistral", "bert"])
@@ -50,7 +42,7 @@ def test_estimates_equal_the_slow_ones(family):
             for i in range(n):
                 for j in range(n):
                     if visibility.admits(np.array(i), np.array(j), n):
-                        cell = _class(sinks, i, j)
+                        cell = profile_cell(i, j, sinks, visibility.causal)
                         total[cell] = total.get(cell, 0) + attention[i, j]
                         count[cell] = count.get(cell, 0) + 1
             for k, pattern in enumerate(FIXED):
@@ -62,7 +54,10 @@ def test_estimates_equal_the_slow_ones(family):
         for i in range(n):
             for j in range(n):
                 if visibility.admits(np.array(i), np.array(j), n):
-                    expected[i, j] = total[_class(sinks, i, j)] / count[_class(sinks, i, j)]
+                    expected[i, j] = (
+                        total[profile_cell(i, j, sinks, visibility.causal)]
+                        / count[profile_cell(i, j, sinks, visibility.causal)]
+                    )
         expected /= expected.sum(axis=1, keepdims=True)
         rows = found.profile[head].predict(passage, visibility).to_dense()
         np.testing.assert_allclose(rows, expected, atol=2e-5)

@@ -105,12 +105,19 @@ def text_gains(
             weight, row_sum, _ = _weights(view, some[g], counts[0, g])
             total, overlap = weight + row_sum, some[g, column]
             iou = _over(overlap, total - overlap)
-            out[b, first, view, p] = 1.0 if weight > 0 else 0.0
+            # A negative baseline: none could be estimated on other texts.
+            known = weight > 0 and by_jsd[fold[b], view, p] >= 0
+            out[b, first, view, p] = 1.0 if known else 0.0
             for which in range(2):
                 far = by_jsd[fold[b], view, p] if which == 0 else profile
                 near = by_overlap[fold[b], view, p] if which == 0 else profile
-                base = baselines[g, near]
                 place = first + 1 + 3 * which
+                if not known:
+                    out[b, place, view, p] = 0.0
+                    out[b, place + 1, view, p] = 0.0
+                    out[b, place + 2, view, p] = 0.0
+                    continue
+                base = baselines[g, near]
                 distance = baselines[g, BASELINES + far] - some[g, column + 1]
                 out[b, place, view, p] = _over(distance, weight)
                 out[b, place + 1, view, p] = _over(overlap - base, weight)
