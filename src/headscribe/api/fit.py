@@ -1,11 +1,13 @@
 """A formula for every head: fitted, scored on unseen text, kept in a run directory."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headscribe.api.choice import choose_patterns
+from headscribe.api.choice import Choice, choose_patterns, named_patterns
+from headscribe.api.formulas import stored_formulas, stored_profiles
 from headscribe.api.inputs import Inputs, open_inputs, sourced
 from headscribe.api.progress import shown
 from headscribe.api.requests import FitRequest
@@ -14,18 +16,16 @@ from headscribe.api.views import View
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.core.progress import OnProgress
-from headscribe.results.requests import verb
+from headscribe.results.requests import digest_of, verb
 
 if TYPE_CHECKING:
     import torch
 
     from headscribe.fitting.atlas import Atlas
     from headscribe.fitting.examples import Examples
-    from headscribe.fitting.features import Sample
+    from headscribe.fitting.fit import Given
     from headscribe.fitting.heads import Estimate, HeadFormula
     from headscribe.results.run import Run
-
-FOLDS = 5
 
 
 @dataclass(frozen=True, repr=False)
@@ -130,19 +130,22 @@ def fit(request: FitRequest) -> Fit:
     """Fit a readable formula to every head and score it on texts that it was not fitted on.
 
     Raises:
-        UsageError: wrong input, or too few texts for five folds.
+        UsageError: wrong input, or a single text and none to test on.
     """
     from headscribe.fitting.examples import Examples
 
+    if request.formulas is not None and request.test is not None:
+        raise UsageError("expected either formulas to score on the texts, or texts to test on")
     where = _device(request.device)
     check_resume(request)
     source, texts = sourced(request)
     with shown(request.on_progress) as on_progress:
         inputs, unseen = _inputs(request, source, texts, on_progress)
-        run = _begun(request, inputs, unseen)
+        choice = _choice(request, inputs)
+        run = _begun(request, inputs, unseen, choice)
         if not run.complete:
             examples = Examples.of((unseen or inputs).passages)
-            atlas = _fitted(request, inputs, unseen, examples, run, where, on_progress)
+            atlas = _fitted(request, inputs, unseen, choice, examples, run, where, on_progress)
             _write(run, atlas, examples)
     return Fit(run)
 
@@ -158,16 +161,39 @@ def _inputs(
     inputs = open_inputs(source, texts, annotator, request.limit, most, on_progress)
     if request.test is None:
         return inputs, None
-    return inputs, open_inputs(source, request.test, annotator, None, most, on_progress)
+    from headscribe.models.recorded import Recording
+
+    test = request.test
+    named = [test] if isinstance(test, str | Path) else test if isinstance(test, list) else []
+    if len(named) == 1 and (Path(named[0]) / "attention.npz").is_file():
+        test = Recording(named[0])
+    if isinstance(test, Recording):
+        return inputs, open_inputs(test, None, annotator, None, None, on_progress)
+    if isinstance(source, Recording):
+        raise UsageError(
+            "a recording holds attention on its own texts alone: expected another recording of the "
+            f"same heads to test on (--test FOLDER), got {str(named[0]) if named else 'texts'}"
+        )
+    return inputs, open_inputs(source, test, annotator, None, most, on_progress)
 
 
-def _begun(request: FitRequest, inputs: Inputs, unseen: Inputs | None) -> "Run":
+def _choice(request: FitRequest, inputs: Inputs) -> Choice:
+    """The patterns that labels and mixtures are made of."""
+    asked = request.patterns
+    names = named_patterns(asked, []) if asked is None or isinstance(asked, str) else list(asked)
+    causal = bool(inputs.model_facts["causal"])
+    return choose_patterns(names or ["all"], inputs.provides, causal)
+
+
+def _begun(request: FitRequest, inputs: Inputs, unseen: Inputs | None, choice: Choice) -> "Run":
     test = None if unseen is None else unseen.fingerprints["texts"]
+    given = None if request.formulas is None else digest_of(_formulas_of(request.formulas))
     return begin(
         request,
         "fit",
         (inputs.source.name, str(inputs.corpus["name"]), "fit"),
-        inputs.fingerprints | {"test": test},
+        inputs.fingerprints
+        | {"test": test, "patterns": digest_of(choice.descriptions), "formulas": given},
         model=inputs.model_facts,
         corpus=inputs.corpus,
         test=None if unseen is None else unseen.corpus,
@@ -180,39 +206,43 @@ def _fitted(
     request: FitRequest,
     inputs: Inputs,
     others: Inputs | None,
+    choice: Choice,
     examples: "Examples",
     run: "Run",
     device: "torch.device",
     on_progress: OnProgress,
 ) -> "Atlas":
     """The formulas of all heads, and what the heads have in common."""
-    from headscribe.fitting.atlas import fit_heads
-    from headscribe.fitting.findings import find
+    from headscribe.fitting.fit import Material, fit_source
     from headscribe.fitting.selection import Budget
-    from headscribe.fitting.sources import head_ids
 
     causal = bool(inputs.model_facts["causal"])
-    ahead = not causal if request.look_ahead is None else request.look_ahead
-    seed, threshold = request.seed, request.threshold
-    patterns = choose_patterns(None, inputs.provides, causal).patterns
-    sample = _sample(inputs, ahead, seed, patterns, examples, on_progress)
-    unseen = None if others is None else _sample(others, ahead, seed, (), examples, on_progress)
-    atlas = fit_heads(
-        sample,
-        head_ids(inputs.source),
+    return fit_source(
+        Material(inputs.source, inputs.passages),
+        choice.patterns,
         Budget(terms=request.terms),
-        folds=FOLDS,
-        test=unseen,
-        seed=seed,
-        threshold=threshold,
+        look_ahead=not causal if request.look_ahead is None else request.look_ahead,
+        test=None if others is None else Material(others.source, others.passages),
+        given=None if request.formulas is None else _given(request.formulas),
+        examples=examples,
+        seed=request.seed,
+        threshold=request.threshold,
         device=device,
-        progress=lambda _, done, stages: on_progress("fitting", done, stages),
+        on_progress=on_progress,
         run=run,
     )
-    on_progress("comparing heads", 0, 1)
-    findings = find(atlas.fitted, atlas.by_fold, sample, unseen, seed, threshold)
-    on_progress("comparing heads", 1, 1)
-    return replace(atlas, findings=findings)
+
+
+def _given(formulas: "Fit | str | Path") -> "Given":
+    """The formulas to score, with the profile of the texts that they were fitted to."""
+    from headscribe.fitting.fit import Given
+
+    folder = formulas.folder if isinstance(formulas, Fit) else formulas
+    return Given(stored_formulas(folder), stored_profiles(folder))
+
+
+def _formulas_of(formulas: "Fit | str | Path") -> list[object]:
+    return [one.to_json() for one in _given(formulas).formulas.values()]
 
 
 def _device(name: str | None) -> "torch.device":
@@ -230,25 +260,6 @@ def _device(name: str | None) -> "torch.device":
     return found if found.type == "cuda" else torch.device("cpu")
 
 
-def _sample(
-    inputs: Inputs,
-    look_ahead: bool,
-    seed: int,
-    patterns: Sequence[Any],
-    examples: "Examples",
-    on_progress: OnProgress,
-) -> "Sample":
-    from headscribe.fitting.atlas import collect
-    from headscribe.fitting.sources import attention_items
-
-    def items() -> Any:  # noqa: ANN401
-        for done, item in enumerate(attention_items(inputs.source, inputs.passages), 1):
-            yield item
-            on_progress("reading", done, len(inputs.passages))
-
-    return collect(examples.watching(items()), look_ahead=look_ahead, seed=seed, patterns=patterns)
-
-
 def _write(run: "Run", atlas: "Atlas", examples: "Examples") -> None:
     from headscribe.fitting.tables import run_tables
 
@@ -258,4 +269,5 @@ def _write(run: "Run", atlas: "Atlas", examples: "Examples") -> None:
     run.write_table("examples", examples.table(atlas.heads))
     best = sorted(atlas.heads, key=lambda one: -one.scores["formula", "raw", "iou"].mean)
     run.write_text("formulas.txt", "\n\n".join(map(str, best)) + "\n")
-    run.finish(atlas=atlas.to_json())
+    notes = [*run.manifest.get("notes", []), *atlas.notes]
+    run.finish(atlas=atlas.to_json(), notes=notes)

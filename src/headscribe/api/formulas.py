@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
+
 from headscribe.core.errors import RunError, UsageError
 from headscribe.core.heads import HeadId
 from headscribe.fitting.formula import Formula, are_formulas
 from headscribe.patterns.contract import Pattern
 from headscribe.results.run import Run
+from headscribe.scoring.profile import CELL_CLASSES
 
 
 def _text_of(path: Path) -> str:
@@ -54,6 +57,17 @@ def stored_formulas(folder: str | Path) -> dict[HeadId, Formula]:
         }
     except json.JSONDecodeError as error:
         raise RunError(f"{folder}: a stored formula is damaged ({error})") from error
+
+
+def stored_profiles(folder: str | Path) -> dict[HeadId, np.ndarray] | None:
+    """The profile of every head of a fit; None in a file of formulas, or a run without any."""
+    if Path(folder).is_file() or "profiles" not in fit_run(folder).manifest["tables"]:
+        return None
+    rows = fit_run(folder).table("profiles").to_pylist()
+    found = {HeadId(row["layer"], row["head"]): np.array(row["mean"]) for row in rows}
+    # A profile of other classes of cells, by an older version, is of no use here.
+    fits = all(len(one) == CELL_CLASSES for one in found.values())
+    return found if fits else None
 
 
 def stored_texts(folder: str | Path) -> int:

@@ -12,6 +12,7 @@ from headscribe.core.progress import OnProgress
 from headscribe.results.requests import Option
 
 if TYPE_CHECKING:
+    from headscribe.api.fit import Fit
     from headscribe.models.loading import Source
     from headscribe.models.model import Model as LoadedModel
     from headscribe.models.recorded import Recording
@@ -199,13 +200,33 @@ class FitRequest:
     _: KW_ONLY
     recorded: Recorded = None
     test: Annotated[
-        "Corpus | str | Path | Sequence[str] | DatasetLike | None",
+        "Corpus | Recording | str | Path | Sequence[str] | DatasetLike | None",
         Option(
-            "Texts to score on. Default: five-fold cross-fitting on --text.",
+            "Texts to score on, or with --recorded the folder of another recording. Default: "
+            "five-fold cross-fitting on --text.",
             resume="fingerprint",
             typed=Paths,
             metavar="PATH",
             content=True,
+        ),
+    ] = None
+    patterns: Annotated[
+        "str | Sequence[str | Pattern] | None",
+        Option(
+            "What labels and mixtures are made of: names, separated by commas. Default: "
+            "the whole catalogue. In Python also a list of names, relations and patterns.",
+            resume="fingerprint",
+            typed=str | None,
+            metavar="NAMES",
+        ),
+    ] = None
+    formulas: Annotated[
+        "Fit | str | Path | None",
+        Option(
+            "Score the formulas of this fit, or of a file, instead of fitting any.",
+            resume="fingerprint",
+            typed=str | None,
+            metavar="RUN",
         ),
     ] = None
     terms: Annotated[int, Option("Terms a formula.", least=1)] = 12

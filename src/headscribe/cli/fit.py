@@ -21,6 +21,9 @@ def show(fit: "Fit", *, as_json: bool) -> None:
     if len(fit.heads) > BEST:
         print(f"all {len(fit.heads)} heads, best explained first: {fit.folder / 'formulas.txt'}")
     gain = fit.mean("gain")
+    print(fit.to_json()["scored"])
+    for note in fit.run.manifest["notes"]:
+        print(f"note: {note}")
     print(
         f"mean IoU on unseen texts {fit.mean('formula').mean:.3f}, "
         f"profile {fit.mean('profile').mean:.3f}, "

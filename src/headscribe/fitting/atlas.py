@@ -22,7 +22,9 @@ from headscribe.core.visibility import Visibility
 from headscribe.fitting.catalogue import best_pattern, pattern_iou
 from headscribe.fitting.checkpoint import packed, unpacked
 from headscribe.fitting.features import Collector, Sample
+from headscribe.fitting.folds import FOLDS, deal, regrouped
 from headscribe.fitting.formula import Formula, Term
+from headscribe.fitting.grown import Compound
 from headscribe.fitting.heads import ALL_METRICS, Atlas, Estimate, HeadFormula, series
 from headscribe.fitting.labels import THRESHOLD, label_heads
 from headscribe.fitting.pool import grown_attributes, relation_pool
@@ -41,7 +43,6 @@ from headscribe.fitting.statistics import number_groups, sandwich, weight_interv
 from headscribe.patterns.contract import Pattern
 from headscribe.results.run import NOT_KEPT, Stages
 from headscribe.text.passages import Passage
-from headscribe.text.splits import bucket_of, fold_of
 
 Item = tuple[Passage, HeadsAttention, Visibility]
 """A passage, the attention of every head on it `(H, T, T)`, and what the layers see."""
@@ -99,13 +100,14 @@ def fit_heads(
     heads: Sequence[HeadId],
     budget: Budget = Budget(),  # noqa: B008  (frozen)
     *,
-    folds: int = 5,
+    folds: int = FOLDS,
     test: Sample | None = None,
     seed: int = 0,
     threshold: float = THRESHOLD,
     device: torch.device | None = None,
     progress: Progress | None = None,
     run: Stages = NOT_KEPT,
+    prefix: str = "",
 ) -> Atlas:
     """Fit a formula to every head.
 
@@ -113,31 +115,36 @@ def fit_heads(
         sample: what `collect` made of the texts to fit.
         heads: the name of each head, in the order of the attention.
         budget: how many terms, and how they are found.
-        folds: number of folds, where there is no `test`.
+        folds: number of folds, where there is no `test`; fewer texts make as many folds.
         test: what `collect` made of texts to score, with the same pool.
         seed: deals groups to folds and chooses the rows that terms are chosen on.
         threshold: what a label has to gain.
         device: where to compute; the CPU by default.
         progress: told of every stage.
         run: keeps finished stages, so that a killed fit goes on from them.
+        prefix: of the names of these stages.
 
     Raises:
-        UsageError: the names do not match the attention, or a fold holds no text.
+        UsageError: the names do not match the attention, or there is one text and no `test`.
     """
     if len(heads) != len(sample.attention):
         raise UsageError(f"expected {len(sample.attention)} head names, got {len(heads)}")
     device = device or torch.device("cpu")
-    buckets = [bucket_of(group, seed) for group in sample.groups]
-    text_fold = np.array([fold_of(bucket, folds) for bucket in buckets])
+    documents, sample = len(set(sample.groups)), regrouped(sample)
+    folds = min(folds, len(set(sample.groups)))
+    if folds < 2 and test is None:
+        raise UsageError(
+            "expected at least 2 texts, so that formulas are scored on texts that they were not "
+            "fitted on, got 1: cut it into several, or give texts to score (--test)"
+        )
+    text_fold = deal(sample.groups, folds, seed) if folds > 1 else np.zeros(len(sample.groups), int)
     fold = text_fold[sample.row_text]
-    if len(set(text_fold)) < folds and test is None:
-        raise UsageError(f"expected texts in each of {folds} folds, got {len(sample.groups)} texts")
     told = progress or (lambda stage, done, of: None)
     stages = (0 if test is not None else folds) + 2
 
     def kept(name: str, chosen_on: Sample) -> list[Fitted]:
         return run.stage(
-            name,
+            prefix + name,
             lambda _: list(choose_all(chosen_on, budget, seed, device)),
             pack=packed,
             unpack=unpacked,
@@ -157,6 +164,7 @@ def fit_heads(
             told("folds", f + 2, stages)
         group = number_groups(sample.groups)
     else:
+        test = regrouped(test)
         scored = score_all(final, profile.table(), test, device)
         group = number_groups(test.groups)
     formulas = _formulas(final, sample, fold, folds, heads, budget, device)
@@ -164,8 +172,84 @@ def fit_heads(
     atlas = _atlas(
         heads, formulas, scored, group, budget, 0 if test is not None else folds, by_fold
     )
-    atlas = replace(atlas, fitted=tuple(final))
+    atlas = replace(
+        atlas,
+        fitted=tuple(final),
+        profile=profile.table(),
+        notes=_notes(documents, len(set(group.tolist())), folds if test is None else 0),
+    )
     return _with_patterns(atlas, sample, text_fold, seed, threshold) if sample.patterns else atlas
+
+
+def _notes(documents: int, groups: int, folds: int) -> tuple[str, ...]:
+    """What a reader of the scores should know of how the texts were dealt."""
+    if not folds:
+        return ()
+    found = []
+    if groups > documents:
+        some = "document" if documents == 1 else "documents"
+        found.append(
+            f"the texts are {documents} {some}, too few for folds: folds and intervals take "
+            f"{groups} blocks of neighbouring texts, which are more alike than documents are"
+        )
+    if folds < FOLDS:
+        found.append(f"{folds} folds, since there are no more texts: give more for firmer scores")
+    return tuple(found)
+
+
+def score_heads(
+    sample: Sample,
+    heads: Sequence[HeadId],
+    formulas: Sequence[Formula],
+    profile: Float[np.ndarray, "H C"] | None = None,
+    *,
+    seed: int = 0,
+    threshold: float = THRESHOLD,
+    device: torch.device | None = None,
+) -> Atlas:
+    """Score formulas that were fitted elsewhere, such as those of another corpus or recording.
+
+    Args:
+        sample: what `collect` made of the texts to score, its pool the relations of all formulas.
+        heads: the name of each head, in the order of the attention.
+        formulas: the formula of each.
+        profile: what they have to gain over, from the texts that they were fitted to; by default
+            the profile is estimated on other texts of the sample.
+        seed: deals the texts, where that is so.
+        threshold: what a label has to gain.
+        device: where to compute; the CPU by default.
+    """
+    device = device or torch.device("cpu")
+    sample = regrouped(sample)
+    fitted = tuple(
+        Fitted(
+            tuple(Compound(term.relation) for term in one.terms),
+            np.array([term.weight for term in one.terms], np.float64),
+        )
+        for one in formulas
+    )
+    folds = min(FOLDS, len(set(sample.groups)))
+    fold = deal(sample.groups, folds, seed) if folds > 1 else np.zeros(len(sample.groups), int)
+    if profile is not None:
+        scored = score_all(fitted, profile, sample, device)
+    else:
+        if folds < 2:
+            raise UsageError(
+                "expected at least 2 texts, to estimate on one the profile that formulas have to "
+                "beat on the other, got 1"
+            )
+        sums = cross_profile(sample, fold[sample.row_text], folds)
+        scored = np.full((len(heads), 2, 2, 2, len(sample.groups)), np.nan)
+        for f in range(folds):
+            rows = fold[sample.row_text] == f
+            part = score_all(fitted, sums.table(without=f), sample.only(rows), device)
+            scored[..., fold == f] = part[..., fold == f]
+    group = number_groups(sample.groups)
+    terms = max(len(one.terms) for one in formulas)
+    shown = [replace(one, name=head.prose) for one, head in zip(formulas, heads, strict=True)]
+    atlas = _atlas(heads, shown, scored, group, Budget(terms=terms), 0, [])
+    atlas = replace(atlas, fitted=fitted, profile=profile)
+    return _with_patterns(atlas, sample, fold, seed, threshold) if sample.patterns else atlas
 
 
 def _with_patterns(
@@ -205,7 +289,7 @@ def _atlas(
             for view in ("raw", "content")
             for metric in ALL_METRICS
         }
-        found.append(HeadFormula(head, formulas[h], scores))
+        found.append(HeadFormula(head, formulas[h], scores, folds=folds))
     return Atlas(tuple(found), budget.terms, folds, scored, group, tuple(by_fold))
 
 

@@ -15,7 +15,8 @@ class BestPattern:
 
     Attributes:
         name: the pattern that is best over all texts, by head.
-        iou: IoU by text of the pattern that was best on the other folds, `(H, texts)`.
+        iou: IoU by text of the pattern that was best on the other folds, `(H, texts)`; NaN where
+            there are no others.
     """
 
     name: tuple[str, ...]
@@ -56,7 +57,8 @@ def best_pattern(
     name = tuple(names[p] for p in np.argmax(np.nanmean(iou, axis=2), axis=0))
     scored = np.full(iou.shape[1:], np.nan)
     heads = np.arange(iou.shape[1])
-    for f in np.unique(text_fold):
+    folds = np.unique(text_fold)
+    for f in folds if len(folds) > 1 else ():
         best = np.argmax(np.nanmean(iou[:, :, text_fold != f], axis=2), axis=0)
         scored[:, text_fold == f] = iou[best, heads][:, text_fold == f]
     return BestPattern(name, scored)

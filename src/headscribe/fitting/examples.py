@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from headscribe.core.arrays import HeadsAttention
-from headscribe.core.visibility import Visibility
+from headscribe.core.heads import HeadId
 from headscribe.fitting.atlas import Item
 from headscribe.fitting.heads import HeadFormula
 from headscribe.relations import Evaluator
@@ -27,11 +26,11 @@ class Examples:
 
     Attributes:
         wanted: the ids of the texts.
-        kept: what was copied.
+        kept: what was copied, with the heads whose attention it is.
     """
 
     wanted: set[str]
-    kept: list[tuple[Passage, HeadsAttention, Visibility]] = field(default_factory=list)
+    kept: list[tuple[Item, tuple[HeadId, ...]]] = field(default_factory=list)
 
     @classmethod
     def of(cls, passages: Sequence[Passage], number: int = EXAMPLE_TEXTS) -> "Examples":
@@ -39,26 +38,30 @@ class Examples:
         short = [passage for passage in passages if len(passage) <= LONGEST]
         return cls(choose_examples(short, number))
 
-    def watching(self, items: Iterable[Item]) -> Iterator[Item]:
-        """Pass the items on and keep the wanted ones."""
+    def watching(self, items: Iterable[Item], heads: tuple[HeadId, ...]) -> Iterator[Item]:
+        """Pass the items of some heads on and keep the wanted ones."""
         for item in items:
             if item[0].text_id in self.wanted:
-                self.kept.append(item)
+                self.kept.append((item, heads))
             yield item
 
     def table(self, heads: Sequence[HeadFormula]) -> pa.Table:
         """The texts, the attention of every head and what its formula predicts.
 
         Args:
-            heads: the heads with their formulas, in the order of the attention.
+            heads: the heads with their formulas.
         """
+        formula = {one.head: one.formula for one in heads}
         rows: list[ExampleRow] = []
-        for passage, attention, visibility in self.kept:
+        seen: set[str] = set()
+        for (passage, attention, visibility), names in self.kept:
             name, length = passage.text_id, len(passage)
-            rows.append(ExampleRow.of_text(name, length, facts_of(passage)))
+            if name not in seen:
+                rows.append(ExampleRow.of_text(name, length, facts_of(passage)))
+                seen.add(name)
             evaluator = Evaluator(passage, visibility)
-            for one, real in zip(heads, attention, strict=True):
-                predicted = one.formula.attention(evaluator, length, visibility)
-                rows.append(ExampleRow.of_matrix(name, "head", str(one.head), real))
-                rows.append(ExampleRow.of_matrix(name, "formula", str(one.head), predicted))
+            for head, real in zip(names, attention, strict=True):
+                predicted = formula[head].attention(evaluator, length, visibility)
+                rows.append(ExampleRow.of_matrix(name, "head", str(head), real))
+                rows.append(ExampleRow.of_matrix(name, "formula", str(head), predicted))
         return table_of(rows)

@@ -50,6 +50,8 @@ class HeadFormula:
             where the formula is better than the profile.
         labels: the patterns that it follows; empty for `unexplained`.
         pattern: the best pattern of the catalogue and its IoU; None where none was asked for.
+        folds: folds by whose formulas, chosen and fitted without the texts that they were scored
+            on, the scores were measured; 0 where the formula that is shown was scored itself.
     """
 
     head: HeadId
@@ -57,13 +59,15 @@ class HeadFormula:
     scores: dict[tuple[str, str, str], Estimate]
     labels: tuple[Label, ...] = ()
     pattern: tuple[str, Estimate] | None = None
+    folds: int = 0
 
     def __str__(self) -> str:
         own, profile = self.scores["formula", "raw", "iou"], self.scores["profile", "raw", "iou"]
         gain = self.scores["gain", "raw", "iou"]
+        whose = "on unseen texts, by fold" if self.folds else "on the test texts"
         lines = str(self.formula).splitlines()
         lines[0] = (
-            f"{self.head.prose}   IoU {own} on unseen texts   profile {profile.mean:.2f}, "
+            f"{self.head.prose}   IoU {own} {whose}   profile {profile.mean:.2f}, "
             f"gain {gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f})"
         )
         return "\n".join(lines)
@@ -82,6 +86,8 @@ class Atlas:
         by_fold: the formulas that were scored, by fold.
         fitted: the formulas that are shown, as the stages hand them on.
         findings: what the heads have in common; None where nobody looked.
+        profile: mean attention of every head by cell class, from all texts that were fitted to.
+        notes: what a reader of the scores should know.
     """
 
     heads: tuple[HeadFormula, ...]
@@ -92,6 +98,19 @@ class Atlas:
     by_fold: tuple[tuple[Fitted, ...], ...] = field(repr=False, default=())
     fitted: tuple[Fitted, ...] = field(repr=False, default=())
     findings: Findings | None = field(repr=False, default=None)
+    profile: Float[np.ndarray, "H C"] | None = field(repr=False, default=None)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def scored(self) -> str:
+        """Whose scores these are: a sentence."""
+        if not self.folds:
+            return "Scores are of the formulas shown, on texts that they were not fitted on."
+        return (
+            f"Scores are by fold: of formulas that were chosen and fitted in the same way without "
+            f"the texts that they are scored on ({self.folds} folds); the formula shown is fitted "
+            "to all texts."
+        )
 
     def mean(self, what: str, view: str = "raw", metric: str = "iou") -> Estimate:
         """The mean over heads, with an interval over texts."""
@@ -125,6 +144,7 @@ class Atlas:
             "terms": self.terms,
             "heads": len(self.heads),
             "folds": self.folds,
+            "scored": self.scored,
             "test": {metric: _summary(self, "formula", metric) for metric in METRICS}
             | {
                 "gain": _summary(self, "gain", "iou") | {"above_0.05": sum(g > 0.05 for g in gains)}

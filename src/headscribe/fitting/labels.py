@@ -2,9 +2,17 @@
 
 A pattern is a label of a head if mixing it into what is already there gains more than a threshold
 on unseen texts, in IoU and in Jensen-Shannon distance: both one-sided tests, clustered by group,
-under Benjamini-Yekutieli control over all heads and patterns. What is already there is at first
-the uniform row for positional and sink patterns, and the head's profile for all others, which know
-more than positions; then the mixture with the labels found so far.
+under Benjamini-Yekutieli control over all heads and patterns. Gains are measured where the head
+works: on the rows that the pattern covers, over content keys, each row weighted by the attention
+that the head spends on content. A head that looks from determiners to their nouns and rests on
+`[SEP]` everywhere else is judged by its determiners.
+
+What is already there is at first, for a pattern that reads words, the head's own profile on the
+very rows that the pattern covers (so that a head that looks back two tokens gets no credit for the
+determiners that stand there), and for a positional one the uniform row; then the mixture with the
+labels found so far. Patterns that read words go first, and of those that pass the one that gains
+most, so that a narrow one goes before the broad one that contains it. A sink says where a head
+rests, not what it does: it is a label of a head that has no other.
 """
 
 from collections.abc import Sequence
@@ -14,18 +22,28 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from headscribe.fitting.features import Sample
-from headscribe.fitting.profile import Profile, cell_classes, profile_rows
-from headscribe.fitting.scores import Scorer
+from headscribe.fitting.folds import halves
+from headscribe.fitting.profile import cell_classes
 from headscribe.fitting.stages import selection_rows
 from headscribe.fitting.statistics import benjamini_yekutieli, number_groups, one_sided
-from headscribe.text.splits import bucket_of, fold_of
+from headscribe.scoring.profile import CELL_CLASSES
 
 THRESHOLD = 0.05
 """Gains that matter, in IoU and in JSD."""
 
-_LOOKED_AT = 3
+LEAST_ROWS, LEAST_GROUPS = 20, 6
+"""Rows and groups of texts that a pattern has to cover."""
+
+LEAST_CONTENT = 0.1
+"""Attention that a head has to spend on content, in the mean over the rows, to be judged by it."""
+
+LEAST_REST = 0.4
+"""Attention that a head has to spend on sinks to be said to rest on them."""
+
+_LOOKED_AT = 6  # patterns of each head whose gains are tested, those that promise most
 _MOST = 4
 _STEPS = 12
+_TINY = 1e-30
 
 
 @dataclass(frozen=True)
@@ -38,115 +56,219 @@ class Label:
     p: float
 
 
-def _shares(
-    support: Float[np.ndarray, "H n"],
-    base: Float[np.ndarray, "H n"],
-    value: Float[np.ndarray, " n"],
-    rows: int,
-) -> Float[np.ndarray, " H"]:
-    """The pattern's share of the mixture with what is there, by expectation maximisation."""
-    share = np.full(len(support), 0.5)
-    for _ in range(_STEPS):
-        own = share[:, None] * value
-        share = (support * own / np.maximum(own + (1 - share[:, None]) * base, 1e-30)).sum(1) / rows
-    return share
+@dataclass(frozen=True)
+class _Cells:
+    """The cells of the rows that one pattern covers, as far as they count.
+
+    Attributes:
+        text: the text of each row; half: its half, `(R,)`.
+        row: the row of each cell, ascending, `(N,)`.
+        start: the first cell of each row, `(R,)`.
+        cell: the place of each cell in the sample, `(N,)`.
+        predicted: the pattern's rows over these cells, each summing to 1, `(N,)`.
+        real: the attention of every head, `(H, N)`: a row sums to what the head spends on it.
+        spent: these sums, `(H, R)`.
+    """
+
+    text: Int[np.ndarray, " R"]
+    half: Int[np.ndarray, " R"]
+    row: Int[np.ndarray, " N"]
+    start: Int[np.ndarray, " R"]
+    cell: Int[np.ndarray, " N"]
+    predicted: Float[np.ndarray, " N"]
+    real: Float[np.ndarray, "H N"]
+    spent: Float[np.ndarray, "H R"]
+
+    def sums(self, values: Float[np.ndarray, "*any N"]) -> Float[np.ndarray, "*any R"]:
+        """Add the cells of every row."""
+        return np.add.reduceat(values, self.start, axis=-1)
+
+    def normalised(self, values: Float[np.ndarray, "*any N"]) -> Float[np.ndarray, "*any N"]:
+        """Rows that sum to 1; uniform where nothing is known."""
+        total = self.sums(values)[..., self.row]
+        if (total > _TINY).all():
+            return values / total
+        return np.where(total > _TINY, values / np.maximum(total, _TINY), self.uniform(1))
+
+    def uniform(self, heads: int) -> Float[np.ndarray, "H N"]:
+        """The uniform row, for so many heads."""
+        flat = (1 / np.bincount(self.row)[self.row]).astype(np.float32)
+        return np.broadcast_to(flat, (heads, len(self.row)))
+
+    def promise(self, there: Float[np.ndarray, "H N"]) -> Float[np.ndarray, " H"]:
+        """What every head spends on the pattern's keys beyond what is there, in standard errors."""
+        cells = np.flatnonzero(self.predicted)
+        rows = self.row[cells]
+        spent = self.spent.sum(axis=1)
+        share = self.real[:, cells].sum(axis=1) / np.maximum(spent, _TINY)
+        known = np.einsum("hn,hn->h", there[:, cells], self.spent[:, rows])
+        return (share - known / np.maximum(spent, _TINY)) * len(self.start) ** 0.5
+
+    def profile(
+        self, classes: Int[np.ndarray, " N"], heads: Int[np.ndarray, " h"]
+    ) -> Float[np.ndarray, "h N"]:
+        """Some heads' profiles on these rows, each half with what the other one says."""
+        index = classes + CELL_CLASSES * self.half[self.row]
+        known, index = np.unique(index, return_inverse=True)
+        order = np.argsort(index, kind="stable")
+        first = np.searchsorted(index[order], np.arange(len(known)))
+        total = np.add.reduceat(self.real[np.ix_(heads, order)], first, axis=1)
+        count = np.add.reduceat(self.spent[np.ix_(heads, self.row[order])], first, axis=1)
+        mean = np.zeros((len(heads), 2 * CELL_CLASSES), np.float32)
+        mean[:, known] = total / np.maximum(count, _TINY)
+        other = (known + CELL_CLASSES) % (2 * CELL_CLASSES)
+        return self.normalised(mean[:, other][:, index])
+
+    def mixed(
+        self, head: int, pattern: Float[np.ndarray, " N"], there: Float[np.ndarray, " N"]
+    ) -> Float[np.ndarray, " N"]:
+        """What is there, mixed with a pattern: the share fitted on one half serves the other."""
+        covered, mixed = self.sums(pattern) > 0, np.array(there, np.float64)
+        for side in (0, 1):
+            fitted = (self.half == side) & covered
+            cells = np.flatnonzero(fitted[self.row] & (pattern > 0))
+            own, base = self.real[head, cells].astype(np.float64), there[cells]
+            spent, share = max(float(self.spent[head, fitted].sum()), _TINY), 0.5
+            for _ in range(_STEPS):
+                part = share * pattern[cells]
+                part = own * part / np.maximum(part + (1 - share) * base, _TINY)
+                share = float(part.sum()) / spent
+            served = np.flatnonzero(((self.half != side) & covered)[self.row])
+            mixed[served] = share * pattern[served] + (1 - share) * there[served]
+        return mixed
+
+    def scores(
+        self, head: int, rows: Float[np.ndarray, " N"], texts: int
+    ) -> Float[np.ndarray, "texts 2"]:
+        """IoU and Jensen-Shannon distance of some rows with a head, by text."""
+        real = self.real[head].astype(np.float64)
+        spent = self.spent[head].astype(np.float64)
+        predicted = rows * spent[self.row]
+        total = real + predicted
+        with np.errstate(divide="ignore", invalid="ignore"):
+            parts = np.where(real > 0, real * np.log2(2 * real / total), 0.0)
+            parts += np.where(predicted > 0, predicted * np.log2(2 * predicted / total), 0.0)
+            square = np.where(spent > 0, self.sums(parts) / 2 / spent, 0.0)
+            distance = np.bincount(self.text, spent * np.sqrt(np.clip(square, 0, 1)), texts)
+            shared = np.bincount(self.text, self.sums(np.minimum(real, predicted)), texts)
+            weight = np.bincount(self.text, spent, texts)
+            return np.stack([shared / (2 * weight - shared), distance / weight], axis=1)
 
 
 class _Labeller:
-    """Labels the heads of one sample with some of its patterns."""
+    """Tests patterns of one sample on the heads."""
 
-    def __init__(self, sample: Sample, half: Int[np.ndarray, " texts"]) -> None:
+    def __init__(
+        self,
+        sample: Sample,
+        patterns: Sequence[int],
+        half: Int[np.ndarray, " texts"],
+        *,
+        sinks: bool,
+    ) -> None:
         self.sample = sample
         self.group = number_groups(sample.groups)
         self.half = half
-        self.scorer = Scorer(sample)
-        row_half = half[sample.row_text]
-        self.cells = [np.flatnonzero((row_half == side)[sample.row]) for side in (0, 1)]
+        self._classes = cell_classes(sample)
+        self._counts = np.ones(len(sample.key_token), bool)
+        if not sinks:
+            self._counts = sample.sinks[sample.key_token] == 0
+            self._counts &= (sample.sinks[sample.row_token] == 0)[sample.row]
+        self.cells = {p: cells for p in patterns if (cells := self._cells(p)) is not None}
 
-    def shares(
-        self, pattern: int, there: Float[np.ndarray, "H N"]
-    ) -> tuple[Float[np.ndarray, "2 H"], Float[np.ndarray, " H"]]:
-        """Shares fitted on each half, and the likelihood that they gain."""
-        sample, found = self.sample, sample_column(self.sample, pattern)
-        cell, value = found
-        row = sample.row[cell]
-        side = self.half[sample.row_text[row]]
-        shares, gained = [], np.zeros(len(there))
-        for one in (0, 1):
-            mine = side == one
-            rows = len(np.unique(row[mine]))
-            if not rows:
-                shares.append(np.zeros(len(there)))
-                continue
-            real = sample.attention[:, cell[mine]].astype(np.float64)
-            base = there[:, cell[mine]].astype(np.float64)
-            share = _shares(real, base, value[mine].astype(np.float64), rows)
-            mixed = (1 - share[:, None]) * base + share[:, None] * value[mine]
-            inside = (real * np.log(np.maximum(mixed, 1e-30) / np.maximum(base, 1e-30))).sum(1)
-            outside = rows - real.sum(1)
-            gained += inside + outside * np.log(np.maximum(1 - share, 1e-9))
-            shares.append(share)
-        return np.array(shares), gained
-
-    def mixed(
-        self, pattern: int, shares: Float[np.ndarray, " 2"], there: Float[np.ndarray, " N"]
-    ) -> Float[np.ndarray, " N"]:
-        """What is there, mixed with a pattern by the share fitted on the other half."""
+    def _cells(self, pattern: int) -> _Cells | None:
         sample = self.sample
-        cell, value = sample_column(sample, pattern)
-        covered = np.zeros(len(sample.lengths), bool)
-        covered[sample.row[cell]] = True
-        share = shares[1 - self.half][sample.row_text][sample.row] * covered[sample.row]
-        mixed = (1 - share) * there
-        mixed[cell] += share[cell] * value
-        return mixed
+        column = sample.predictions.column(pattern, len(sample.key_token)) * self._counts
+        covered = np.bincount(sample.row, column, len(sample.lengths)) > 0
+        texts = np.unique(sample.row_text[covered])
+        few = covered.sum() < LEAST_ROWS or len(set(self.group[texts].tolist())) < LEAST_GROUPS
+        if few or len(set(self.half[texts].tolist())) < 2:
+            return None
+        cell = np.flatnonzero(covered[sample.row] & self._counts)
+        row = (np.cumsum(covered) - 1)[sample.row[cell]]
+        start = np.flatnonzero(np.append(True, row[1:] != row[:-1]))
+        text = sample.row_text[covered]
+        real = sample.attention[:, cell]
+        predicted = column[cell].astype(np.float64)
+        predicted /= np.add.reduceat(predicted, start)[row]
+        return _Cells(
+            text, self.half[text], row, start, cell, predicted, real,
+            np.add.reduceat(real, start, axis=1),
+        )  # fmt: skip
+
+    def column(self, pattern: int, cells: _Cells) -> Float[np.ndarray, " N"]:
+        """What a pattern predicts on the rows of another, each row summing to 1 or 0."""
+        column = self.sample.predictions.column(pattern, len(self.sample.key_token))
+        values = column[cells.cell].astype(np.float64)
+        total = cells.sums(values)[cells.row]
+        return np.where(total > 0, values / np.where(total > 0, total, 1), 0.0)
+
+    def there(
+        self, cells: _Cells, heads: Int[np.ndarray, " h"], *, profile: bool
+    ) -> Float[np.ndarray, "h N"]:
+        """What a first label has to gain over."""
+        if profile:
+            return cells.profile(self._classes[cells.cell], heads)
+        return cells.uniform(len(heads))
 
     def run(
         self,
         patterns: Sequence[int],
-        there: Float[np.ndarray, "H N"],
+        labels: list[list[tuple[int, Label]]],
+        open_heads: Sequence[int],
         threshold: float,
         rate: float,
-    ) -> list[list[Label]]:
-        """Label all heads with some patterns, `there` being what a label has to gain over."""
-        heads = len(there)
-        labels: list[list[Label]] = [[] for _ in range(heads)]
-        open_heads = np.ones(heads, bool)
-        there = there.copy()
+        *,
+        profile: bool,
+    ) -> None:
+        """Add labels out of some patterns to the open heads, over those that they have."""
+        known = [p for p in patterns if p in self.cells]
+        heads = np.array(open_heads, int)
+        if not known or not len(heads):
+            return
+        every = np.arange(len(labels))
+        promise = np.stack(
+            [
+                self.cells[p].promise(self.there(self.cells[p], every, profile=profile))[heads]
+                for p in known
+            ]
+        )
+        looked_at = np.argsort(-promise, axis=0, kind="stable")[:_LOOKED_AT]
+        left = {int(h): [known[k] for k in looked_at[:, i]] for i, h in enumerate(heads)}
         for _ in range(_MOST):
-            fitted = [self.shares(p, there) for p in patterns]
-            gained = np.array([likelihood for _, likelihood in fitted])
-            p_values = np.ones((heads, len(patterns)))
-            gains = np.zeros((heads, len(patterns), 2))
-            for h in np.flatnonzero(open_heads).tolist():
-                before = self.scorer.score(there[h], self.sample.attention[h])
-                for k in np.argsort(-gained[:, h], kind="stable")[:_LOOKED_AT].tolist():
-                    rows = self.mixed(patterns[k], fitted[k][0][:, h], there[h])
-                    after = self.scorer.score(rows, self.sample.attention[h])
-                    both = np.stack([after.iou - before.iou, before.jsd - after.jsd], axis=1)
+            p_values = np.ones((len(labels), len(known)))
+            gains = np.zeros((len(labels), len(known), 2))
+            for h, these in left.items():
+                for p in these:
+                    both = self._gain(p, h, [q for q, _ in labels[h]], profile=profile)
+                    k = known.index(p)
                     p_values[h, k] = one_sided(both, self.group, threshold).max()
                     gains[h, k] = np.nanmean(both, axis=0)
             passed = benjamini_yekutieli(p_values, rate)
-            if not passed.any():
-                break
-            for h in range(heads):
-                if not passed[h].any():
-                    open_heads[h] = False
+            for h in list(left):
+                if not passed[h].any() or len(labels[h]) >= _MOST:
+                    del left[h]
                     continue
                 best = int(np.argmax(np.where(passed[h], gains[h, :, 0], -1.0)))
                 iou, jsd = (float(gain) for gain in gains[h, best])
-                name = self.sample.patterns[patterns[best]]
-                labels[h].append(Label(name, iou, jsd, float(p_values[h, best])))
-                there[h] = self.mixed(patterns[best], fitted[best][0][:, h], there[h])
-        return labels
+                name = self.sample.patterns[known[best]]
+                labels[h].append((known[best], Label(name, iou, jsd, float(p_values[h, best]))))
+                left[h].remove(known[best])
+            if not left:
+                return
 
-
-def sample_column(
-    sample: Sample, pattern: int
-) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """The cells and weights that a pattern predicts."""
-    span = slice(*sample.predictions.ptr[pattern : pattern + 2])
-    return sample.predictions.cell[span], sample.predictions.value[span]
+    def _gain(
+        self, pattern: int, head: int, before: Sequence[int], *, profile: bool
+    ) -> Float[np.ndarray, "texts 2"]:
+        """What a pattern adds to a head's labels, by text, in IoU and JSD."""
+        cells = self.cells[pattern]
+        there = self.there(cells, np.array([head]), profile=profile)[0]
+        for label in before:
+            there = cells.mixed(head, self.column(label, cells), there)
+        mixed = cells.mixed(head, cells.predicted, there)
+        texts = len(self.sample.groups)
+        difference = cells.scores(head, mixed, texts) - cells.scores(head, there, texts)
+        return difference * np.array([1.0, -1.0])
 
 
 def label_heads(
@@ -155,33 +277,59 @@ def label_heads(
     """The labels of every head; none for a head that is `unexplained`.
 
     The groups are dealt to two halves: shares and profiles fitted on one are tested on the other.
-    At most as many rows are looked at as terms are chosen on.
 
     Args:
         sample: sampled rows with predictions of patterns.
-        seed: deals the groups.
+        seed: deals the groups, chooses the rows.
         threshold: the gain that matters, in IoU and in JSD.
         rate: the false-discovery rate.
     """
     sample = selection_rows(sample, seed)
-    half = np.array([fold_of(bucket_of(group, seed), 2) for group in sample.groups])
-    row_half = half[sample.row_text]
-    labeller = _Labeller(sample, half)
-    uniform = np.broadcast_to(1 / sample.lengths[sample.row], sample.attention.shape)
-    first = [k for k, flag in enumerate(sample.positional) if flag]
-    second = [k for k, flag in enumerate(sample.positional) if not flag]
-    nothing: list[list[Label]] = [[] for _ in sample.attention]
-    simple = labeller.run(first, uniform, threshold, rate) if first else nothing
-    if not second:
-        return tuple(tuple(one) for one in simple)
-    profile, classes = Profile.of(sample, row_half, 2), cell_classes(sample)
-    rows = np.zeros(sample.attention.shape)
-    for side in (0, 1):
-        held = (row_half == side)[sample.row]
-        for h, table in enumerate(profile.table(without=side)):
-            rows[h, held] = profile_rows(table, classes, sample)[held]
-    further = labeller.run(second, rows, threshold, rate)
-    return tuple((*one, *two) for one, two in zip(simple, further, strict=True))
+    half = halves(sample, seed)
+    if half is None:
+        return tuple(() for _ in sample.attention)
+    kinds = _kinds(sample)
+    words, positions, sinks = (
+        [p for p, kind in enumerate(kinds) if kind == wanted]
+        for wanted in ("word", "place", "sink")
+    )
+    labels: list[list[tuple[int, Label]]] = [[] for _ in sample.attention]
+    content = _Labeller(sample, words + positions, half, sinks=False)
+    mass = content_mass(sample)
+    working = np.flatnonzero(mass >= LEAST_CONTENT).tolist()
+    content.run(words, labels, working, threshold, rate, profile=True)
+    content.run(positions, labels, working, threshold, rate, profile=False)
+    resting = [h for h, found in enumerate(labels) if not found and 1 - mass[h] >= LEAST_REST]
+    whole = _Labeller(sample, sinks, half, sinks=True)
+    whole.run(sinks, labels, resting, threshold, rate, profile=False)
+    return tuple(tuple(label for _, label in found) for found in labels)
+
+
+def content_mass(sample: Sample) -> Float[np.ndarray, " H"]:
+    """What every head spends on content keys, in the mean over content rows."""
+    rows = sample.sinks[sample.row_token] == 0
+    cells = rows[sample.row] & (sample.sinks[sample.key_token] == 0)
+    spent: Float[np.ndarray, " H"] = sample.attention[:, cells].sum(axis=1, dtype=np.float64)
+    return spent / max(int(rows.sum()), 1)
+
+
+def _kinds(sample: Sample) -> list[str]:
+    """What each pattern is: `word`, `place`, `sink`, or `` for one that says what another says.
+
+    A pattern is a sink if it puts more on sinks than on content; fall-backs for rows without
+    content count for nothing, since the rows of sinks are left out.
+    """
+    rows = (sample.sinks[sample.row_token] == 0)[sample.row]
+    on_sink = sample.sinks[sample.key_token] > 0
+    found, seen = [], set()
+    for p, positional in enumerate(sample.positional):
+        column = sample.predictions.column(p, len(sample.key_token))
+        sink = column[rows & on_sink].sum() > column[rows & ~on_sink].sum()
+        kept = column if sink else column * (rows & ~on_sink)
+        same = kept.tobytes()
+        found.append("" if same in seen else "sink" if sink else "place" if positional else "word")
+        seen.add(same)
+    return found
 
 
 def agreement(

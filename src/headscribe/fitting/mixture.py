@@ -9,17 +9,17 @@ All heads are fitted side by side. Cells of which every component says the same 
 the uniform row count as one, with their attention summed: the likelihood differs by a constant.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from headscribe.fitting.features import Sample
+from headscribe.fitting.folds import halves
 from headscribe.fitting.scores import Scorer
 from headscribe.fitting.stages import selection_rows
 from headscribe.fitting.statistics import mean_interval, number_groups
-from headscribe.text.splits import bucket_of, fold_of
 
 PARTS = (
     "next_token_only",
@@ -38,6 +38,9 @@ PARTS = (
 
 REST = "uniform"
 """The component that takes what no pattern explains."""
+
+FEW = 30
+"""Patterns that a mixture may be made of."""
 
 _STEPS = 300
 _TOLERANCE = 1e-6
@@ -61,6 +64,16 @@ class Part:
     pattern: str
     weight: float
     gain: tuple[float, float, float] | None
+
+
+def components_of(patterns: Sequence[str], labelled: Iterable[str]) -> tuple[str, ...]:
+    """What heads are decomposed into: patterns of the set that labels come from, and no others.
+
+    All of a small set; of a large one those of `PARTS` and whatever is a label of some head.
+    """
+    wanted = patterns if len(patterns) <= FEW else (*PARTS, *labelled)
+    ordered = dict.fromkeys((*(name for name in PARTS if name in wanted), *wanted))
+    return tuple(name for name in ordered if name in patterns)
 
 
 def mixture_weights(
@@ -113,7 +126,7 @@ def distinct(sample: Sample, names: Sequence[str]) -> tuple[str, ...]:
     """
     kept: dict[str, tuple[Bool[np.ndarray, " R"], Float[np.ndarray, " N"]]] = {}
     for name in names:
-        if name not in sample.patterns:
+        if name not in sample.patterns or name == REST:
             continue
         column = sample.predictions.column(sample.patterns.index(name), len(sample.key_token))
         covers = np.bincount(sample.row, column, len(sample.lengths)) > 0
@@ -154,7 +167,9 @@ def decompose(
     sample = selection_rows(sample, seed)
     names = distinct(sample, patterns)
     rows = component_rows(sample, names)
-    half = np.array([fold_of(bucket_of(group, seed), _HALVES) for group in sample.groups])
+    half = halves(sample, seed)
+    if half is None:
+        return _unproven(sample, names, rows, least)
     cells = half[sample.row_text][sample.row]
     components, real = _pooled(sample, rows, cells)
     weights, allowed = _pruned(components, real.sum(axis=0), least)
@@ -175,6 +190,19 @@ def decompose(
         for h, (mean, low, high) in zip(heads.tolist(), ends.tolist(), strict=True):
             gains[h][c] = (mean, low, high)
     return tuple(_parts(names, weights[h], gains[h]) for h in range(len(weights)))
+
+
+def _unproven(
+    sample: Sample, names: Sequence[str], rows: Float[np.ndarray, "N C"], least: float
+) -> tuple[tuple[Part, ...], ...]:
+    """Mixtures of texts of one group: weights, and no gains on unseen texts."""
+    components, real = _pooled(sample, rows, np.zeros(len(sample.row), int))
+    weights, allowed = _pruned(components, real.sum(axis=0), least)
+    nothing = (float("nan"),) * 3
+    return tuple(
+        _parts(names, own, dict.fromkeys(np.flatnonzero(kept[:-1]).tolist(), nothing))
+        for own, kept in zip(weights, allowed, strict=True)
+    )
 
 
 def _parts(

@@ -1,7 +1,7 @@
 """Which heads are alike, and how few formulas serve them all."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -56,28 +56,66 @@ class Cover:
     served_by: Int[np.ndarray, " H"]
 
 
-def unseen_transfer(
-    by_fold: Sequence[Sequence[Fitted]], sample: Sample, fold: Int[np.ndarray, " R"], seed: int = 0
-) -> Float[np.ndarray, "H H"]:
+@dataclass(frozen=True)
+class Served:
+    """Heads that see the same keys, and the formulas that are to serve them.
+
+    Attributes:
+        heads: the place of each among all heads.
+        sample: the rows to serve; at most as many are looked at as terms are chosen on.
+        fold: the fold of each row.
+        by_fold: every head's formula by fold, chosen and fitted on other folds.
+    """
+
+    heads: Sequence[int]
+    sample: Sample
+    fold: Int[np.ndarray, " R"]
+    by_fold: Sequence[Sequence[Fitted]]
+
+
+def unseen_transfer(kinds: Sequence[Served], seed: int = 0) -> Float[np.ndarray, "H H"]:
     """IoU of every head's formula on every head, over all rows of unseen texts together.
 
     Args:
-        by_fold: every head's formula by fold, chosen and fitted on other folds.
-        sample: the rows to serve; at most as many are looked at as terms are chosen on.
-        fold: the fold of each row.
+        kinds: the heads by what they see, on the same rows.
         seed: chooses the rows where there are many.
     """
-    device, heads = torch.device("cpu"), len(sample.attention)
-    limit = max(SELECTION_ROWS // len(by_fold), 1)
+    device = torch.device("cpu")
+    folds = len(kinds[0].by_fold)
+    heads = sum(len(kind.heads) for kind in kinds)
+    limit = max(SELECTION_ROWS // folds, 1)
     shared, count = np.zeros((heads, heads)), 0
-    for f, fitted in enumerate(by_fold):
-        part = selection_rows(sample.only(fold == f), seed, limit)
-        rows = Rows.of(part.lengths, device)
-        predicted = np.stack([predicted_rows(one, part, rows, device) for one in fitted])
-        shared += shared_attention(predicted, part)
-        count += len(part.lengths)
+    for f in range(folds):
+        parts = [selection_rows(kind.sample.only(kind.fold == f), seed, limit) for kind in kinds]
+        predicted = []
+        for kind, part in zip(kinds, parts, strict=True):
+            rows = Rows.of(part.lengths, device)
+            every = [predicted_rows(one, part, rows, device) for one in kind.by_fold[f]]
+            predicted.append(replace(part, attention=np.stack(every)))
+        places = [kind.heads for kind in kinds]
+        shared += shared_attention(together(predicted, places).attention, together(parts, places))
+        count += len(parts[0].lengths)
     iou: Float[np.ndarray, "H H"] = shared / (2 * count - shared)
     return iou
+
+
+def together(samples: Sequence[Sample], places: Sequence[Sequence[int]]) -> Sample:
+    """The same rows of heads that see different keys as one sample, on the cells that most see.
+
+    Args:
+        samples: equal but for the cells, one kind of head each.
+        places: where each head goes.
+    """
+    if len(samples) == 1:
+        return samples[0]
+    widest = max(samples, key=lambda one: len(one.key_token))
+    start = np.concatenate([[0], np.cumsum(widest.lengths)[:-1]])
+    cells = len(widest.key_token)
+    attention = np.zeros((sum(map(len, places)), cells), np.float32)
+    for one, mine in zip(samples, places, strict=True):
+        place = start[one.row] + one.key_token - widest.key_token[start[one.row]]
+        attention[np.ix_(mine, place)] = one.attention
+    return replace(widest, attention=attention)
 
 
 def shared_attention(

@@ -1,6 +1,7 @@
 """Passages with the attention of every head on them, from live models and from recordings."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -29,21 +30,43 @@ def head_ids(source: Source, layers: Sequence[int] | None = None) -> tuple[HeadI
     )
 
 
-def common_visibility(source: Source, layers: Sequence[int] | None = None) -> Visibility:
-    """What some layers (default all) see.
+def layers_by_view(
+    source: Source, passages: Sequence[Passage], layers: Sequence[int] | None = None
+) -> dict[Visibility, tuple[int, ...]]:
+    """Some layers (default all) by the keys that they see in these texts.
+
+    A sliding window as large as the longest text hides nothing and counts for none, so that layers
+    with windows and layers without stand together wherever they see the same.
+    """
+    longest = max(map(len, passages), default=0)
+    found: dict[Visibility, tuple[int, ...]] = {}
+    for layer in range(source.layers) if layers is None else layers:
+        seen = source.visibility(layer)
+        if seen.window is not None and seen.window >= longest:
+            seen = replace(seen, window=None)
+        found[seen] = (*found.get(seen, ()), layer)
+    return found
+
+
+def common_view(
+    source: Source, passages: Sequence[Passage], layers: Sequence[int] | None = None
+) -> Visibility:
+    """What some layers (default all) see in these texts.
 
     Raises:
-        UsageError: they do not see the same keys (sliding windows in some layers).
+        UsageError: they do not see the same keys: sliding windows that the texts outgrow.
     """
-    chosen = range(source.layers) if layers is None else layers
-    seen = {source.visibility(layer) for layer in chosen}
-    if len(seen) != 1:
-        windows = {source.visibility(layer).window for layer in chosen}
-        raise UsageError(
-            f"expected layers that see the same keys, got windows {sorted(map(str, windows))}; "
-            "fit each kind of layer by itself"
+    kinds = layers_by_view(source, passages, layers)
+    if len(kinds) > 1:
+        windows = [kind.window for kind in kinds if kind.window is not None]
+        remedy = f"; texts of at most {min(windows)} tokens work (--max-tokens)" if windows else ""
+        said = ", ".join(
+            f"{'all keys' if kind.window is None else f'a window of {kind.window}'} in layers "
+            f"{', '.join(map(str, mine))}"
+            for kind, mine in kinds.items()
         )
-    return seen.pop()
+        raise UsageError(f"expected layers that see the same keys, got {said}{remedy}")
+    return next(iter(kinds))
 
 
 class _Keeper:
@@ -59,6 +82,29 @@ class _Keeper:
             self.parts[self._place[call.layer]] = call.probabilities()[0].detach().cpu().clone()
 
 
+def attention_of(
+    source: Source, passages: Sequence[Passage], layers: Sequence[int] | None = None
+) -> Iterator[tuple[Passage, HeadsAttention]]:
+    """Yield every passage with the attention `(H, T, T)` of some layers, whatever they see.
+
+    Args:
+        source: a loaded model, or a recording that holds the passages.
+        passages: the texts, aligned; one forward pass each.
+        layers: all by default.
+    """
+    chosen = list(range(source.layers) if layers is None else layers)
+    for passage in passages:
+        if isinstance(source, Recording):
+            recorded = source.read(passage)[chosen]
+            yield passage, recorded.reshape(-1, *recorded.shape[2:])
+            continue
+        keeper = _Keeper(chosen)
+        source.run([passage], keeper)
+        kept = [part for part in keeper.parts if part is not None]
+        stacked: HeadsAttention = torch.cat(kept).numpy().astype(np.float32)
+        yield passage, stacked
+
+
 def attention_items(
     source: Source, passages: Sequence[Passage], layers: Sequence[int] | None = None
 ) -> Iterator[tuple[Passage, HeadsAttention, Visibility]]:
@@ -68,16 +114,10 @@ def attention_items(
         source: a loaded model, or a recording that holds the passages.
         passages: the texts, aligned; one forward pass each.
         layers: layers that see the same keys; all by default.
+
+    Raises:
+        UsageError: the layers do not see the same keys.
     """
-    visibility = common_visibility(source, layers)
-    chosen = list(range(source.layers) if layers is None else layers)
-    for passage in passages:
-        if isinstance(source, Recording):
-            recorded = source.read(passage)[chosen]
-            yield passage, recorded.reshape(-1, *recorded.shape[2:]), visibility
-            continue
-        keeper = _Keeper(chosen)
-        source.run([passage], keeper)
-        kept = [part for part in keeper.parts if part is not None]
-        stacked: HeadsAttention = torch.cat(kept).numpy().astype(np.float32)
-        yield passage, stacked, visibility
+    seen = common_view(source, passages, layers)
+    for passage, attention in attention_of(source, passages, layers):
+        yield passage, attention, seen

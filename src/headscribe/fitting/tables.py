@@ -6,6 +6,7 @@ mixtures      a row for every part of every head: the graph from patterns to hea
 labels        a row a label: `corpus` is `all`, `half 0` or `half 1`
 similarity    a row for every two heads: mean Jensen-Shannon distance
 dendrogram    a row a merger: clusters below the number of heads are heads, then mergers
+profiles      a row a head: mean attention by cell class (`scoring/profile.py`)
 covers        for each loss and head the head whose formula serves it
 examples      a few texts with every head's attention and what its formula predicts
 """
@@ -21,6 +22,7 @@ from headscribe.core.errors import RunError, UsageError
 from headscribe.core.heads import HeadId
 from headscribe.core.metrics import VIEWS
 from headscribe.fitting.findings import Findings
+from headscribe.fitting.folds import FOLDS
 from headscribe.fitting.formula import Formula
 from headscribe.fitting.heads import ALL_METRICS, Atlas, Estimate, HeadFormula, series
 from headscribe.fitting.labels import Label
@@ -41,6 +43,7 @@ def run_tables(atlas: Atlas, findings: Findings) -> dict[str, pa.Table]:
         "similarity": _table(_similarity(atlas, findings), _SIMILARITY),
         "dendrogram": _table(_dendrogram(findings), _DENDROGRAM),
         "covers": _table(_covers(atlas, findings), _COVERS),
+        "profiles": _table(_profiles(atlas), _PROFILES),
     }
 
 
@@ -69,6 +72,7 @@ _COVERS = {
     "loss": pa.float64(), **_PLACE, "by_layer": pa.int32(), "by_head": pa.int32(),
     "iou": pa.float64(), "own_iou": pa.float64(),
 }  # fmt: skip
+_PROFILES = {**_PLACE, "mean": pa.list_(pa.float64())}
 
 
 def _table(rows: Iterable[Row], fields: dict[str, pa.DataType]) -> pa.Table:
@@ -91,6 +95,7 @@ def _formula(one: HeadFormula) -> Row:
         "text": str(one),
         "labels": [label.pattern for label in one.labels],
         "pattern": None if one.pattern is None else one.pattern[0],
+        "folds": one.folds,
     }
     for (what, view, metric), estimate in one.scores.items():
         for part, value in _ends(estimate).items():
@@ -200,9 +205,16 @@ def _head_of(row: Row) -> HeadFormula:
     }
     labels = tuple(Label(name, np.nan, np.nan, np.nan) for name in row["labels"] or ())
     best = (row["pattern"], _estimate(row, "pattern_raw_iou")) if row["pattern"] else None
-    return HeadFormula(head, formula, scores, labels, best)
+    # Fits without the column were cross-fitted, but for a few that had texts to test on.
+    return HeadFormula(head, formula, scores, labels, best, row.get("folds", FOLDS))
 
 
 def _estimate(row: Row, name: str) -> Estimate:
     ends = (row[f"{name}_{part}"] for part in ("mean", "low", "high"))
     return Estimate(*(np.nan if end is None else float(end) for end in ends))
+
+
+def _profiles(atlas: Atlas) -> Iterable[Row]:
+    if atlas.profile is not None:
+        for one, mean in zip(atlas.heads, atlas.profile.tolist(), strict=True):
+            yield {"layer": one.head.layer, "head": one.head.head, "mean": mean}

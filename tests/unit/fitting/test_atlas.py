@@ -10,7 +10,7 @@ from headscribe.core.visibility import CAUSAL, FULL
 from headscribe.fitting.atlas import collect, fit_heads
 from headscribe.fitting.catalogue import pattern_iou
 from headscribe.fitting.features import Collector
-from headscribe.fitting.findings import find
+from headscribe.fitting.findings import Kind, find
 from headscribe.fitting.formula import Formula, Term
 from headscribe.fitting.heads import series
 from headscribe.fitting.labels import agreement, label_heads
@@ -103,7 +103,7 @@ def test_a_killed_fit_goes_on_and_ends_with_the_same_numbers(sample, atlas, tmp_
 
 def test_the_document_has_its_stable_shape(atlas):
     document = atlas.to_json()
-    assert set(document) == {"terms", "heads", "folds", "test", "by_head"}
+    assert set(document) == {"terms", "heads", "folds", "scored", "test", "by_head"}
     assert set(document["test"]) == {"iou", "jsd", "gain"}
     assert {"mean", "median", "low", "high"} <= set(document["test"]["iou"])
     assert {"head", "formula", "iou", "jsd", "gain", "labels"} <= set(document["by_head"][0])
@@ -244,7 +244,7 @@ def test_similar_heads_and_fewest_formulas(sample):
 
 
 def test_one_formula_does_not_serve_two_kinds_of_head(sample, atlas):
-    found = find(atlas.fitted, atlas.by_fold, sample)
+    found = find(atlas, [Kind(HEADS, sample)])
     cover = found.covers[0.05]
     assert set(cover.formulas) == {0, 1}
     assert [cover.formulas[k] for k in cover.served_by] == [0, 1]
@@ -255,7 +255,7 @@ def test_one_formula_does_not_serve_two_kinds_of_head(sample, atlas):
     tables = run_tables(atlas, found)
     assert {name: len(table) for name, table in tables.items() if name != "labels"} == {
         "formulas": 2, "layers": 48, "mixtures": sum(map(len, found.mixtures)), "similarity": 1,
-        "dendrogram": 1, "covers": 6,
+        "dendrogram": 1, "covers": 6, "profiles": 2,
     }  # fmt: skip
     model = [row for row in tables["layers"].to_pylist() if row["layer"] is None]
     (gain,) = [r for r in model if (r["score"], r["view"], r["metric"]) == ("gain", "raw", "iou")]
