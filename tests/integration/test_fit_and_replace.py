@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
 
 def test_the_document_of_a_fit(folder: Path) -> None:
     document = json.loads((folder / "fit.json").read_text())
-    assert sorted(document) == ["by_head", "folds", "heads", "terms", "test"]
+    assert sorted(document) == ["by_head", "folds", "heads", "scored", "terms", "test"]
     assert (document["terms"], document["heads"], document["folds"]) == (4, 40, 5)
     assert sorted(document["test"]) == ["gain", "iou", "jsd"]
     assert {"mean", "median", "low", "high"} <= set(document["test"]["iou"])
@@ -60,7 +60,7 @@ def test_the_tables_of_a_fit(folder: Path) -> None:
     tables = json.loads((folder / "atlas" / "run.json").read_text())["tables"]
     assert set(tables) == {
         "formulas", "layers", "mixtures", "labels", "similarity", "dendrogram", "covers",
-        "examples",
+        "profiles", "examples",
     }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Int
 
 from headscribe.core.errors import UsageError
 from headscribe.fitting.features import Sample
-from headscribe.text.splits import bucket_of, fold_of
+from headscribe.text.splits import buckets_of, fold_of
 
 FOLDS = 5
 """Folds of a cross-fit, where there are as many texts."""
@@ -42,11 +42,7 @@ def blocks(groups: Sequence[str], wanted: int) -> tuple[str, ...]:
 
 
 def deal(groups: Sequence[str], parts: int, seed: int) -> Int[np.ndarray, " texts"]:
-    """The part of every text, `0..parts - 1`, the same for all texts of a group.
-
-    By the hash of the group and the seed; where that leaves a part with less than half of its fair
-    share, the groups are dealt one by one in the order of their hashes, so that no part is empty
-    and none is larger than another by more than one group.
+    """The part of every text, `0..parts - 1`, the same for all texts of a group; none is empty.
 
     >>> deal(["a", "a", "b"], 2, seed=0).tolist()
     [1, 1, 0]
@@ -54,15 +50,10 @@ def deal(groups: Sequence[str], parts: int, seed: int) -> Int[np.ndarray, " text
     Raises:
         UsageError: there are fewer groups than parts.
     """
-    names = sorted(set(groups))
-    if len(names) < parts:
-        raise UsageError(f"expected at least {parts} texts or documents, got {len(names)}")
-    by_hash = {name: fold_of(bucket_of(name, seed), parts) for name in names}
-    sizes = np.bincount(list(by_hash.values()), minlength=parts)
-    if 2 * parts * sizes.min() < len(names):
-        names.sort(key=lambda name: (bucket_of(name, seed), name))
-        by_hash = {name: i % parts for i, name in enumerate(names)}
-    return np.array([by_hash[group] for group in groups])
+    bucket = buckets_of(groups, seed)
+    if len(bucket) < parts:
+        raise UsageError(f"expected at least {parts} texts or documents, got {len(bucket)}")
+    return np.array([fold_of(bucket[group], parts) for group in groups])
 
 
 def regrouped(sample: Sample) -> Sample:
