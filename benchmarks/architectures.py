@@ -2,6 +2,7 @@
 
     python benchmarks/architectures.py                 # the whole sweep, into the docs
     python benchmarks/architectures.py bert gpt2       # some, printed
+    python benchmarks/architectures.py --page < LINES  # the page from lines that were printed
 
 Each configuration class gives a tiny random model. What Headscribe shows of it (a batch of texts of
 different lengths, longer than any window) is compared with what the model itself returns under
@@ -106,6 +107,9 @@ class Outcome:
     difference: float = 0.0
     in_a_batch: float = 0.0
     sentence: str = ""
+
+
+KINDS = ("surveyed", "refused", "fault", "other")
 
 
 class UnbuildableError(Exception):
@@ -234,7 +238,9 @@ def eager_twin(model: hf.PreTrainedModel) -> hf.PreTrainedModel:
     """The same model, made with eager attention: some do not take it up later."""
     twin: hf.PreTrainedModel = type(model)._from_config(model.config, attn_implementation="eager")
     twin.load_state_dict(model.state_dict())
-    return twin.eval()
+    with torch.inference_mode():  # BigBird puts other modules in place when it meets a short text
+        twin.eval().base_model(input_ids=torch.arange(3, 11)[None])
+    return twin
 
 
 def returned(model: Model, own: hf.PreTrainedModel, text: Encoding) -> list[torch.Tensor]:
@@ -279,9 +285,8 @@ def outcome(name: str) -> Outcome:
     try:
         with _limited(SECONDS):
             sharpened(own)
-            twin = eager_twin(own)
             model = hs.load(own, tokenizer())
-            apart, mixed = differences(model, twin)
+            apart, mixed = differences(model, eager_twin(own))
             with TemporaryDirectory() as folder:
                 hs.survey(model, texts(), out=Path(folder) / "run", annotator="plain")
     except HeadscribeError as error:
@@ -314,12 +319,71 @@ def sweep(names: Sequence[str]) -> Iterator[Outcome]:
         waiting = waiting[len(found) :]
 
 
+HEADER = """# Architectures
+
+What Headscribe does with every configuration class of transformers {version}, each built as a tiny
+random model with sharpened weights (`python benchmarks/architectures.py`). *Surveyed*: its
+attention, shown for texts of 9, 23 and 41 tokens, equals what the model itself returns under eager
+attention for each text alone to {tolerance:.0e}, and to {batch:.0e} where texts share a batch; no
+key has weight outside of what the layer is said to see; and a survey ran. *Refused*: `hs.load` says
+why, in the sentence given.
+
+{surveyed} model classes are surveyed (in {replaced} of them heads can be replaced too), {refused}
+are refused, {faults} are at fault. Of the {names} configuration classes {other} give no model of
+their own, none that can be built small, or need a package that is not installed.
+
+"""
+
+
+def page(found: Sequence[Outcome]) -> str:
+    """The outcomes as a page of the documentation."""
+    kinds = {kind: [one for one in found if one.kind == kind] for kind in KINDS}
+    shown = {
+        kind: sorted({one.model: one for one in kinds[kind]}.values(), key=lambda one: one.model)
+        for kind in KINDS
+    }
+    text = HEADER.format(
+        version=hf.__version__,
+        tolerance=TOLERANCE,
+        batch=IN_A_BATCH,
+        surveyed=len(shown["surveyed"]),
+        names=len(found),
+        replaced=sum(one.replacement for one in shown["surveyed"]),
+        refused=len(shown["refused"]),
+        faults=len(shown["fault"]),
+        other=len(kinds["other"]),
+    )
+    text += "| class | layers x heads | replaced | differs by | in a batch | remarks |\n"
+    text += "|---|---|---|---|---|---|\n"
+    for one in shown["surveyed"]:
+        replaced = "yes" if one.replacement else "no"
+        text += (
+            f"| {one.model} | {one.layers} x {one.heads} | {replaced} | {one.difference:.0e} | "
+            f"{one.in_a_batch:.0e} | {_cell(one.sentence)} |\n"
+        )
+    for kind, title in (("refused", "Refused"), ("fault", "At fault")):
+        if shown[kind]:
+            text += f"\n## {title}\n\n| class | |\n|---|---|\n"
+            text += "".join(f"| {one.model} | {_cell(one.sentence)} |\n" for one in shown[kind])
+    return text
+
+
+def _cell(sentence: str) -> str:
+    return sentence.replace("|", "/").replace("<", "&lt;")
+
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     hf.utils.logging.set_verbosity(hf.utils.logging.CRITICAL)
     if "--lines" in sys.argv:
         for name in sys.argv[2:]:
             print(json.dumps(asdict(outcome(name))), flush=True)
+    elif "--page" in sys.argv:  # of the lines that were printed before
+        PAGE.write_text(page([Outcome(**json.loads(line)) for line in sys.stdin]))
     else:
+        everything = []
         for found in sweep(sys.argv[1:] or list(CONFIG_MAPPING_NAMES)):
             print(json.dumps(asdict(found)), flush=True)
+            everything.append(found)
+        if not sys.argv[1:]:
+            PAGE.write_text(page(everything))

@@ -28,9 +28,8 @@ def forward_arguments(stack: Stack, ids: Tensor, mask: Tensor | None = None) -> 
     bare = kinds == {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
     if "use_cache" in parameters or bare:
         arguments["use_cache"] = False
-    tuples = "return_dict" in parameters and parameters["return_dict"].default is False
-    if tuples or getattr(stack.hf.config, "return_dict", True) is False:
-        arguments["return_dict"] = True  # such a configuration is meant for TorchScript
+    if "return_dict" in parameters and parameters["return_dict"].default is False:
+        arguments["return_dict"] = True
     return arguments
 
 

@@ -21,7 +21,7 @@ from headscribe.models.placement import device_of
 from headscribe.models.stack import Stack
 from headscribe.models.stated import is_limit, padding_id, position_limit, vocabulary
 from headscribe.models.support import Support
-from headscribe.models.tap import tap
+from headscribe.models.tap import implementation, tap
 from headscribe.models.tokenizing import encode
 from headscribe.text.passages import Encoding, Passage
 
@@ -254,7 +254,8 @@ class Model:
             if places is not None and "logits_to_keep" in signature(self.hf.forward).parameters:
                 inputs["logits_to_keep"] = places
             if substitution is None and observer is None:
-                result = self.hf(**inputs)
+                with implementation(self.hf, None):
+                    result = self.hf(**inputs)
             else:
                 with tap(self, observer, substitution, batch=texts, lengths=lengths):
                     result = self.hf(**inputs)

@@ -102,6 +102,9 @@ def probe(hf: HuggingFaceModel, name: StackName | None) -> Probe:
         )
     bare = _bare(hf, name)
     inputs = _inputs(bare)
+    # First tapped: BigBird puts other modules in place when it meets a short text, and what is
+    # returned as attention is taken from the modules that are there when it is first asked for.
+    layers, tapped = _tapped(bare, inputs)
     try:
         returned, output = eager_attentions(bare, inputs)
     except (torch.OutOfMemoryError, MemoryError) as error:
@@ -115,21 +118,9 @@ def probe(hf: HuggingFaceModel, name: StackName | None) -> Probe:
         raise UsageError(
             f"{type(hf).__name__} cannot be run on token ids alone: {_line(error)}"
         ) from error
-    layers: list[Layer] = []
-
-    def record(invocation: Invocation) -> Tensor:
-        inside = name is None or invocation.module in members
-        if inside and invocation.query.shape[2] == invocation.key.shape[2] == output.shape[1]:
-            layers.append(_layer(invocation))
-        return invocation.own_output()
-
-    members = set(bare.root.modules())
-    try:
-        with torch.inference_mode(), intercept(hf, record):
-            tapped = bare.body(**inputs)[0]
-    except _CONFUSED:
-        # Code that bypasses the interface may not know what to do with its masks (MPT).
+    if tapped is None:
         return Probe(bare, (), returned, False)
+    layers = [layer for layer in layers if layer.weights.shape[2] == output.shape[1]]
     same = _near(tapped, output) and bool(layers)
     if returned:
         pairs = zip(layers, returned.values(), strict=False)
@@ -139,6 +130,26 @@ def probe(hf: HuggingFaceModel, name: StackName | None) -> Probe:
         # Nothing is returned to compare with: each call was compared with its eager function.
         same = same and all(layer.closed for layer in layers)
     return Probe(bare, tuple(layers), returned, same)
+
+
+def _tapped(bare: Stack, inputs: Mapping[str, Any]) -> tuple[list[Layer], Tensor | None]:
+    """The self-attention calls of a forward pass, and its output; None if the code breaks."""
+    layers: list[Layer] = []
+    members = set(bare.root.modules())
+
+    def record(invocation: Invocation) -> Tensor:
+        inside = bare.name is None or invocation.module in members
+        if inside and invocation.query.shape[2] == invocation.key.shape[2]:
+            layers.append(_layer(invocation))
+        return invocation.own_output()
+
+    try:
+        with torch.inference_mode(), intercept(bare.hf, record):
+            output: Tensor = bare.body(**inputs)[0]
+    except _CONFUSED:
+        # Code that bypasses the interface may not know what to do with its masks (MPT).
+        return [], None
+    return layers, output
 
 
 def what_layers_see(stack: Stack) -> tuple[Seen, ...]:

@@ -210,16 +210,25 @@ def intercept(hf: HuggingFaceModel, handler: Handler) -> Iterator[None]:
 
 
 @contextmanager
-def implementation(hf: HuggingFaceModel, name: str) -> Iterator[None]:
-    """Set the attention implementation of `hf` and all its parts until the block is left."""
-    before = [(config, config._attn_implementation_internal) for config in _configurations(hf)]
+def implementation(hf: HuggingFaceModel, name: str | None) -> Iterator[None]:
+    """Set the attention implementation of `hf` and all its parts until the block is left.
+
+    Within, models return their outputs by name, also where they are configured to return tuples
+    (for TorchScript). With the name None their own implementation stays.
+    """
+    before = [
+        (config, config._attn_implementation_internal, config.return_dict)
+        for config in _configurations(hf)
+    ]
     try:
-        for config, _ in before:
-            config._attn_implementation_internal = name
+        for config, own, _ in before:
+            config._attn_implementation_internal = own if name is None else name
+            config.return_dict = True
         yield
     finally:
-        for config, own in before:
+        for config, own, by_name in before:
             config._attn_implementation_internal = own
+            config.return_dict = by_name
 
 
 def _configurations(hf: HuggingFaceModel) -> list[PretrainedConfig]:

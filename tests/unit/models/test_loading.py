@@ -214,3 +214,118 @@ def test_check_reports_instead_of_refusing():
     assert not support.survey
     with pytest.raises(UsageError, match=r"FNetForMaskedLM.*returns no attention of every token"):
         load(pair)
+
+
+def _marian():
+    return transformers.MarianMTModel(
+        transformers.MarianConfig(
+            vocab_size=61, d_model=32, encoder_layers=2, decoder_layers=2, encoder_ffn_dim=48,
+            encoder_attention_heads=4, decoder_attention_heads=4, decoder_ffn_dim=48,
+            max_position_embeddings=64, pad_token_id=0, eos_token_id=2, decoder_start_token_id=0,
+            forced_eos_token_id=2,
+        )
+    )  # fmt: skip
+
+
+def _t5_encoder(kind="T5EncoderModel"):
+    config = transformers.T5Config(
+        vocab_size=61, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4, pad_token_id=0
+    )
+    return getattr(transformers, kind)(config)
+
+
+SAVED = {
+    "marian": _marian,
+    "encoder of T5": _t5_encoder,
+    "bart": lambda: build("bart"),
+    "bart's decoder": lambda: transformers.BartForCausalLM(build("bart").config),
+    "classifier": lambda: transformers.BertForSequenceClassification(build("bert").config),
+    "tagger": lambda: transformers.RobertaForTokenClassification(build("roberta").config),
+    "plain": lambda: transformers.GPT2Model(build("gpt2").config),
+}
+
+
+@pytest.mark.parametrize("name", SAVED)
+@pytest.mark.parametrize("named", [True, False])
+def test_what_works_as_an_object_works_as_a_folder(tmp_path, name, named):
+    """Also where its configuration does not name the class that saved it."""
+    torch.manual_seed(1)
+    own = SAVED[name]().eval()
+    own.save_pretrained(tmp_path)
+    word_tokenizer().save_pretrained(tmp_path)
+    if not named:
+        if name == "bart's decoder":
+            pytest.skip("without its name nothing tells that it has a decoder only")
+        settings = json.loads((tmp_path / "config.json").read_text())
+        settings["architectures"] = None
+        (tmp_path / "config.json").write_text(json.dumps(settings))
+    model, pair = load(tmp_path), load(own, word_tokenizer())
+    assert (model.layers, model.heads) == (pair.layers, pair.heads)
+    if named:
+        assert type(model.hf) is type(own)
+        assert model.fingerprint == pair.fingerprint
+    one, other = Memory(), Memory()
+    batch = model.encode(["the cat sat.", "cat"])
+    model.run(batch, one)
+    pair.run(batch, other)
+    assert all(map(torch.equal, one.probabilities, other.probabilities))
+    if name in ("classifier", "tagger", "plain"):
+        with pytest.raises(UsageError, match="it has no logits"):
+            model.logits(batch)
+
+
+def test_a_class_of_another_architecture_is_not_taken(folder):
+    settings = json.loads((folder / "config.json").read_text())
+    settings["architectures"] = ["LlamaForCausalLM"]
+    (folder / "config.json").write_text(json.dumps(settings))
+    assert type(load(folder).hf).__name__ == "GPT2Model"
+
+
+def test_sizes_that_do_not_fit_are_named(folder):
+    settings = json.loads((folder / "config.json").read_text()) | {"n_positions": 32}
+    (folder / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(
+        RunError, match=r"hold transformer.wpe.weight of shape \(64, 32\), .* expects \(32, 32\)"
+    ):
+        load(folder)
+
+
+@pytest.mark.parametrize("pad", [61, 5000])
+def test_a_folder_whose_padding_lies_beyond_its_vocabulary(tmp_path, pad):
+    build("llama").save_pretrained(tmp_path)
+    word_tokenizer().save_pretrained(tmp_path)
+    settings = json.loads((tmp_path / "config.json").read_text()) | {"pad_token_id": pad}
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    assert load(tmp_path).layers == 3
+
+
+def test_a_model_with_its_tokenizer(folder):
+    own, words = build("gpt2"), word_tokenizer()
+    as_two, as_pair = load(own, words), load((own, words))
+    assert as_two.fingerprint == as_pair.fingerprint == load([own, words]).fingerprint
+    assert as_two.origin is not None
+    assert load(as_two.origin.source).fingerprint == as_two.fingerprint
+    (folder / "tokenizer.json").unlink()
+    assert load(folder, word_tokenizer(model_max_length=17)).max_tokens == 17
+
+
+@pytest.mark.parametrize(
+    "source, message",
+    [
+        (lambda: build("gpt2"), r"beside the GPT2LMHeadModel: hs.load\(model, tokenizer\)"),
+        (lambda: None, r"got NoneType"),
+        (lambda: 7, r"got int"),
+        (lambda: {"model": 1}, r"got dict"),
+        (lambda: torch.nn.Linear(1, 1), r"got Linear"),
+        (lambda: word_tokenizer(), r"hs.load\(model, tokenizer\); got PreTrainedTokenizerFast"),
+        (lambda: (word_tokenizer(), build("gpt2")), r"got \(PreTrainedTokenizerFast, GPT2LM"),
+        (lambda: [build("gpt2")], r"expected \(model, tokenizer\) of transformers, got \(GPT2LM"),
+        (lambda: "x" * 5000, "expected a model folder or a hub id"),
+        (lambda: "a\x00b", "expected a model folder or a hub id"),
+    ],
+)
+def test_what_is_no_source_is_said_in_one_line(source, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        load(source())
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
