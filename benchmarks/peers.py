@@ -42,9 +42,9 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from tokenizers.processors import TemplateProcessing
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from headscribe.api.inputs import model_inputs
 from headscribe.api.survey import Survey, survey
 from headscribe.core.visibility import FULL
+from headscribe.models.inputs import model_inputs
 from headscribe.models.loading import load
 from headscribe.models.model import Model
 from headscribe.patterns.contract import Pattern

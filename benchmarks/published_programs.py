@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 
 from headscribe.api.choice import choose_patterns
-from headscribe.api.inputs import Inputs, open_inputs, silent
 from headscribe.core.errors import UsageError
 from headscribe.core.rows import Rows
 from headscribe.core.visibility import Visibility
@@ -37,6 +36,7 @@ from headscribe.fitting.profile import Profile, cell_classes, profile_rows
 from headscribe.fitting.scores import Scorer
 from headscribe.fitting.sources import attention_items
 from headscribe.fitting.statistics import number_groups
+from headscribe.models.inputs import Inputs, open_inputs, silent
 from headscribe.models.recorded import Recording
 from headscribe.patterns.contract import Family
 from headscribe.sandbox import Failure, Limits, Runner, Sandbox

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from headscribe.api.discover import discover
     from headscribe.api.fit import Fit, fit
     from headscribe.api.hints import hints
-    from headscribe.api.inputs import corpus
     from headscribe.api.record import record
     from headscribe.api.replace import Replacement, replace, talk
     from headscribe.api.survey import Survey, survey
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from headscribe.core.errors import HeadscribeError, RunError, UsageError
     from headscribe.core.heads import HeadId
     from headscribe.models.importing import import_attention
+    from headscribe.models.inputs import corpus
     from headscribe.models.loading import load
     from headscribe.models.recorded import Recording, write_recording
     from headscribe.patterns.registry import pattern
@@ -39,7 +39,7 @@ _HOME = {
     "Survey": "headscribe.api.survey",
     "UsageError": "headscribe.core.errors",
     "View": "headscribe.api.views",
-    "corpus": "headscribe.api.inputs",
+    "corpus": "headscribe.models.inputs",
     "discover": "headscribe.api.discover",
     "fit": "headscribe.api.fit",
     "hints": "headscribe.api.hints",

@@ -160,7 +160,7 @@ class _OneLayer:
 
 
 def _passages(model):
-    from headscribe.api.inputs import model_inputs
+    from headscribe.models.inputs import model_inputs
 
     return model_inputs(model, hs.corpus(TEXTS), annotator_name="plain").passages
 

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from headscribe.api.inputs import Inputs
 from headscribe.core.errors import HeadscribeError
 from headscribe.core.progress import OnProgress
+from headscribe.models.inputs import Inputs
 from headscribe.results.run import STAGES, Run, Unfinished
 
 if TYPE_CHECKING:

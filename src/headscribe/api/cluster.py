@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from headscribe.api.inputs import Inputs
 from headscribe.api.sharded import Computer, run_sharded
 from headscribe.core.errors import RunError, UsageError
 from headscribe.core.progress import OnProgress
+from headscribe.models.inputs import Inputs
 from headscribe.results.run import Run
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headscribe.api.choice import choose_patterns
-from headscribe.api.inputs import CorpusLike, Inputs, open_inputs
 from headscribe.api.library import known_programs, library_file, opened_runner
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.core.progress import OnProgress, silent
+from headscribe.models.inputs import CorpusLike, Inputs, open_inputs
 from headscribe.results.run import new_folder
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headscribe.api.inputs import CorpusLike, corpus, model_inputs
 from headscribe.core.errors import UsageError
 from headscribe.core.progress import OnProgress, silent
+from headscribe.models.inputs import CorpusLike, corpus, model_inputs
 from headscribe.text.passages import Passage
 
 if TYPE_CHECKING:

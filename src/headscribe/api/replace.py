@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 from headscribe.api.effect import EFFECT, TEXTS, effect_formulas
 from headscribe.api.formulas import stored_formulas, stored_texts
-from headscribe.api.inputs import CorpusLike, Inputs, corpus, model_inputs
 from headscribe.api.plans import Programs, programs_of
 from headscribe.api.progress import shown
 from headscribe.api.requests import ReplaceRequest
@@ -18,6 +17,7 @@ from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.core.progress import OnProgress
 from headscribe.core.rows import RowPolicy
+from headscribe.models.inputs import CorpusLike, Inputs, corpus, model_inputs
 from headscribe.results.requests import digest_of, verb
 from headscribe.results.run import Run
 

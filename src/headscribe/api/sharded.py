@@ -12,9 +12,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from headscribe.api.inputs import Inputs
 from headscribe.core.errors import RunError, UsageError
 from headscribe.core.progress import OnProgress
+from headscribe.models.inputs import Inputs
 from headscribe.results.run import Run
 
 if TYPE_CHECKING:

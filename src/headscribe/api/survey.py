@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from headscribe.api.checkpoint import run_stored
 from headscribe.api.choice import LIBRARY, Choice, choose_patterns, named_patterns
 from headscribe.api.cluster import run_on_ray
-from headscribe.api.inputs import Inputs, open_inputs, sourced
 from headscribe.api.library import Programs, library_patterns
 from headscribe.api.progress import shown
 from headscribe.api.requests import SurveyRequest
@@ -16,6 +15,7 @@ from headscribe.api.views import View
 from headscribe.core.errors import UsageError, unknown_name
 from headscribe.core.heads import HeadId
 from headscribe.core.progress import OnProgress
+from headscribe.models.inputs import Inputs, open_inputs, sourced
 from headscribe.results import queries
 from headscribe.results.requests import digest_of, verb
 from headscribe.results.run import Run

@@ -5,11 +5,11 @@ import json
 import pytest
 
 from headscribe.api.demo import sample_texts
-from headscribe.api.inputs import model_inputs
 from headscribe.core.heads import HeadId
 from headscribe.discovery.clients import client_of
 from headscribe.discovery.run import Settings, discover
 from headscribe.fitting.sources import attention_items, head_ids
+from headscribe.models.inputs import model_inputs
 from headscribe.models.loading import load
 from headscribe.patterns.registry import registry
 from headscribe.results.run import Run
