@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from headscribe.core.errors import HeadscribeError, RunError, UsageError
     from headscribe.core.heads import HeadId
     from headscribe.models.importing import import_attention
-    from headscribe.models.inputs import corpus
     from headscribe.models.loading import load
     from headscribe.models.recorded import Recording, write_recording
     from headscribe.patterns.registry import pattern
+    from headscribe.text.corpora import corpus
 
 _HOME = {
     "Fit": "headscribe.api.fit",
@@ -39,7 +39,7 @@ _HOME = {
     "Survey": "headscribe.api.survey",
     "UsageError": "headscribe.core.errors",
     "View": "headscribe.api.views",
-    "corpus": "headscribe.models.inputs",
+    "corpus": "headscribe.text.corpora",
     "discover": "headscribe.api.discover",
     "fit": "headscribe.api.fit",
     "hints": "headscribe.api.hints",

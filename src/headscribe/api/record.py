@@ -8,7 +8,8 @@ import numpy as np
 
 from headscribe.core.errors import UsageError
 from headscribe.core.progress import OnProgress, silent
-from headscribe.models.inputs import CorpusLike, corpus, model_inputs
+from headscribe.models.inputs import CorpusLike, model_inputs
+from headscribe.text.corpora import corpus
 from headscribe.text.passages import Passage
 
 if TYPE_CHECKING:

@@ -17,9 +17,10 @@ from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.core.progress import OnProgress
 from headscribe.core.rows import RowPolicy
-from headscribe.models.inputs import CorpusLike, Inputs, corpus, model_inputs
+from headscribe.models.inputs import CorpusLike, Inputs, model_inputs
 from headscribe.results.requests import digest_of, verb
 from headscribe.results.run import Run
+from headscribe.text.corpora import corpus
 
 if TYPE_CHECKING:
     from headscribe.models.loading import Source
@@ -113,7 +114,10 @@ def replace(request: ReplaceRequest) -> Replacement:
         raise UsageError("expected --text PATH to measure on and --fit-text PATH for the controls")
     check_resume(request)
     used = _texts_of(request.programs)
-    given = corpus(request.texts, request.limit), corpus(request.fit_texts, used)
+    given = (
+        corpus(request.texts, request.limit, request.column),
+        corpus(request.fit_texts, used, request.column),
+    )
     model = opened_model(request.model, device=request.device, dtype=request.dtype)
     with ExitStack() as held:
         on_progress = held.enter_context(shown(request.on_progress))

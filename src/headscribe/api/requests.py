@@ -39,7 +39,8 @@ Source_: TypeAlias = Annotated[
 Texts: TypeAlias = Annotated[
     "Corpus | str | Path | Sequence[str] | DatasetLike | None",
     Option(
-        "Texts: .txt, .jsonl, .csv, .parquet or .conllu, also .gz; may be given again. In Python "
+        "Texts: .txt, .jsonl, .json, .csv, .tsv, .parquet or .conllu, also .gz; may be given "
+        "again. In Python "
         "also what headscribe.corpus takes.",
         resume="fingerprint",
         typed=Paths,
@@ -55,6 +56,14 @@ Recorded: TypeAlias = Annotated[
         resume="fingerprint",
         typed=str | None,
         metavar="FOLDER",
+    ),
+]
+Column: TypeAlias = Annotated[
+    str | None,
+    Option(
+        "Of tables the column with the text. Default: text, or a guess that is said.",
+        resume="fingerprint",
+        metavar="NAME",
     ),
 ]
 Limit: TypeAlias = Annotated[int | None, Option("At most so many texts.", least=1)]
@@ -158,6 +167,7 @@ class SurveyRequest:
     trust: Trust = False
     library: Library = None
     limit: Limit = None
+    column: Column = None
     max_tokens: MaxTokens = None
     annotator: Annotator = None
     seed: Seed = 0
@@ -236,6 +246,7 @@ class FitRequest:
         Option("May relations read later tokens? Default: not in causal models."),
     ] = None
     limit: Limit = None
+    column: Column = None
     max_tokens: MaxTokens = None
     annotator: Annotator = None
     seed: Seed = 0
@@ -321,6 +332,7 @@ class ReplaceRequest:
         Option("Programs whose effect on each single head is measured too.", typed=str),
     ] = "formula,profile,zero,mean"
     limit: Limit = None
+    column: Column = None
     max_tokens: MaxTokens = None
     annotator: Annotator = None
     seed: Seed = 0

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -15,7 +14,7 @@ from headscribe.core.progress import OnProgress, silent
 from headscribe.text.alignment import align
 from headscribe.text.annotation import Annotation, annotated
 from headscribe.text.annotators import Annotator, annotator, default_for
-from headscribe.text.corpora import Corpus, DatasetLike, Text, from_dataset, from_strings, read
+from headscribe.text.corpora import Corpus, Text, corpus
 from headscribe.text.passages import WORD_FIELDS, Encoding, Passage, Words
 
 if TYPE_CHECKING:
@@ -23,29 +22,8 @@ if TYPE_CHECKING:
     from headscribe.models.model import Model
     from headscribe.models.recorded import Recording
 
-CorpusLike: TypeAlias = Corpus | str | PathLike[str] | Sequence[str] | DatasetLike
-
-
-def corpus(source: CorpusLike, limit: int | None = None) -> Corpus:
-    """Texts from a file, a list of strings, or a Hugging Face data set.
-
-    Args:
-        source: a path to .txt, .jsonl, .csv, .parquet or .conllu (also .gz), a list of strings, a
-            data set with a column `text`, or a corpus.
-        limit: at most so many texts.
-
-    Raises:
-        UsageError: no such file, broken content (named by its line), or no text at all.
-    """
-    if isinstance(source, Corpus):
-        return source if limit is None else source.limit(limit)
-    if isinstance(source, str | PathLike):
-        return read(source, limit)
-    if isinstance(source, Sequence):
-        if source and all(isinstance(item, PathLike) for item in source):
-            return read([str(item) for item in source], limit)
-        return from_strings(source, limit)
-    return from_dataset(source, limit)
+CorpusLike: TypeAlias = Any
+"""What `corpus` takes."""
 
 
 def sourced(request: Any) -> "tuple[Model | Recording, Corpus | None]":  # noqa: ANN401
@@ -67,7 +45,7 @@ def sourced(request: Any) -> "tuple[Model | Recording, Corpus | None]":  # noqa:
     if model is None or texts is None:
         missing = "MODEL and --text PATH" if model is None else "--text PATH"
         raise UsageError(f"expected {missing}, or --recorded FOLDER")
-    read_texts = corpus(texts, request.limit)
+    read_texts = corpus(texts, request.limit, request.column)
     if isinstance(model, Model):
         return model, read_texts
     options = {name: getattr(request, name, None) for name in ("device", "dtype", "stack")}
@@ -253,7 +231,9 @@ def model_inputs(
         "skipped": skipped,
         "cut": cut,
     }
-    notes = (f"{cut} of {len(passages)} texts were cut at the token limit",) if cut else ()
+    notes = texts.notes
+    if cut:
+        notes = (*notes, f"{cut} of {len(passages)} texts were cut at the token limit")
     return Inputs(
         model, tuple(passages), chosen.provides, facts, _identity(chosen), notes,
         chosen if later else None,

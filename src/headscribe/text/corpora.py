@@ -7,13 +7,15 @@ from functools import cached_property
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from headscribe.core.assets import asset
 from headscribe.core.errors import UsageError
+from headscribe.text.fields import Fields
+from headscribe.text.grouping import blocks_of
 from headscribe.text.passages import WORD_FIELDS, Words
 from headscribe.text.readers import records
-from headscribe.text.records import Record, Source, is_text, record_of
+from headscribe.text.records import Record, Source, is_text
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,13 @@ class Corpus:
         name: what a report calls it.
         texts: the texts, in the order they were read.
         skipped: how many texts were kept out, by reason (`empty`).
+        notes: what was guessed of them, and what their number allows.
     """
 
     name: str
     texts: tuple[Text, ...]
     skipped: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -79,7 +83,7 @@ class Corpus:
         Raises:
             UsageError: `n` is less than 1.
         """
-        return replace(self, texts=self.texts[: _positive(n)])
+        return _grouped(replace(self, texts=self.texts[: _positive(n)]))
 
 
 SAMPLES = "bundled:samples"
@@ -100,13 +104,16 @@ class DatasetLike(Protocol):
 
 
 def read(
-    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], limit: int | None = None
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    limit: int | None = None,
+    column: str | None = None,
 ) -> Corpus:
-    """Read texts from files, each .txt, .jsonl, .csv, .parquet or .conllu, perhaps with .gz.
+    """Read texts from files, each of one of `readers.READERS`' extensions, perhaps with .gz.
 
     A .txt file holds a text per block if a blank line stands anywhere between two lines with
-    text, else a text per line; .jsonl, .csv and .parquet have a field `text` and perhaps `id` and
-    `group`; .conllu has a text per sentence, with gold words, grouped by `# newdoc id`.
+    text, else a text per line; .jsonl, .ndjson, .json, .csv, .tsv and .parquet have a column with
+    the text and perhaps `id` and `group`; .conllu has a text per sentence, with gold words, grouped
+    by `# newdoc id`. Where groups are too few to split, see `grouping`.
 
     A text without an id is called by its file and line, `stories:12`. Ids that occur again get
     `#2`, `#3`, ... The group of a text that has none is the id that it came with, so that texts
@@ -116,6 +123,7 @@ def read(
     Args:
         paths: one path, or several; `bundled:samples` are the short stories that come along.
         limit: stop after so many texts that are not empty.
+        column: of tables the column with the text; None: `text`, or a guess that is noted.
 
     Raises:
         UsageError: no such file, an unknown extension, broken content (with file and line), a
@@ -128,68 +136,147 @@ def read(
     stems = [source.stem for source in sources]
     shown = stems if len(stems) <= 3 else [*stems[:2], f"{len(stems) - 2} more"]
     prefixes = unique_names(stems)
+    fields = Fields(column)
 
     def everything() -> Iterator[tuple[str, str, Record]]:
         for source, prefix in zip(sources, prefixes, strict=True):
-            for record in records(source):
+            for record in records(source, fields):
                 yield prefix, f"{source.path}:{record.number}", record
 
-    return _corpus("+".join(shown), everything(), limit, ", ".join(map(str, listed)))
+    return _corpus("+".join(shown), everything(), limit, ", ".join(map(str, listed)), fields)
 
 
-def from_strings(texts: Iterable[str], limit: int | None = None, name: str = "strings") -> Corpus:
-    """Make a corpus of strings, with the ids `text:1`, `text:2`, ...
+def from_strings(
+    items: Iterable[object],
+    limit: int | None = None,
+    name: str = "strings",
+    column: str | None = None,
+) -> Corpus:
+    """Make a corpus of what stands in memory: strings, rows of named values, pairs, chats.
+
+    Texts without an id are called `text:1`, `text:2`, ...
 
     Raises:
-        UsageError: one string instead of several, an item that is no string, or no text at all.
+        UsageError: one string instead of several, an item of another kind, or no text at all.
     """
-    if isinstance(texts, str):
+    if isinstance(items, str):
         raise UsageError("expected a list of strings, got one string; put it in brackets")
+    fields = Fields(column)
 
     def everything() -> Iterator[tuple[str, str, Record]]:
-        for number, text in enumerate(texts, 1):
-            yield "text", f"text {number}", _at(f"text {number}", {"text": text}, number)
+        for number, item in enumerate(items, 1):
+            place = f"text {number}"
+            yield "text", place, _at(place, fields, item, number)
 
-    return _corpus(name, everything(), limit, "the list of strings")
+    return _corpus(name, everything(), limit, "the texts in memory", fields)
 
 
-def from_dataset(dataset: DatasetLike, limit: int | None = None) -> Corpus:
-    """Make a corpus of a Hugging Face data set with a column `text`, perhaps `id` and `group`.
+def from_dataset(table: Any, limit: int | None = None, column: str | None = None) -> Corpus:  # noqa: ANN401
+    """Make a corpus of a table: a Hugging Face data set, a frame of pandas or polars, an Arrow one.
 
     Raises:
-        UsageError: several splits instead of one, no column `text`, a value of a wrong type, or
-            no text at all.
+        UsageError: several splits instead of one, no column with a text, a value of a wrong type,
+            or no text at all.
     """
-    if isinstance(dataset, Mapping):
-        splits = ", ".join(map(str, dataset))
+    if isinstance(table, Mapping):
+        splits = ", ".join(map(str, table))
         raise UsageError(f"expected one split of a data set, got several; choose one of: {splits}")
-    columns = list(getattr(dataset, "column_names", None) or ["text"])
-    if "text" not in columns:
-        raise UsageError(
-            f"expected a data set with a column `text`, got: {', '.join(columns)}; "
-            "rename_column makes one"
-        )
+    fields = Fields(column)
+    names = getattr(table, "column_names", None)
+    if names is None:
+        names = getattr(table, "columns", None)
+    columns = [str(name) for name in names] if names is not None and not callable(names) else []
+    if len(columns) > 1:
+        fields.check(columns)
 
     def everything() -> Iterator[tuple[str, str, Record]]:
-        for number, row in enumerate(dataset, 1):
-            yield "row", f"row {number}", _at(f"row {number}", row, number)
+        for number, row in enumerate(_rows_of(table), 1):
+            yield "row", f"row {number}", _at(f"row {number}", fields, row, number)
 
-    info = getattr(dataset, "info", None)
+    info = getattr(table, "info", None)
     name = getattr(info, "dataset_name", None) or "dataset"
-    return _corpus(str(name), everything(), limit, "the data set")
+    return _corpus(str(name), everything(), limit, "the data set", fields)
 
 
-def _at(place: str, fields: Mapping[str, object], number: int) -> Record:
-    if not isinstance(fields, Mapping):
-        raise UsageError(f"{place}: expected a row of named values, got {type(fields).__name__}")
+def _rows_of(table: Any) -> Iterable[Any]:  # noqa: ANN401
+    """The rows of a table as mappings, by whichever way its library offers."""
+    if hasattr(table, "iter_rows"):
+        rows: Iterable[Any] = table.iter_rows(named=True)
+        return rows
+    if hasattr(table, "to_pylist"):
+        return list(table.to_pylist())
+    if hasattr(table, "itertuples"):
+        names = list(table.columns)
+        tuples = table.itertuples(index=False, name=None)
+        return ({str(n): v for n, v in zip(names, row, strict=True)} for row in tuples)
+    return iter(table)
+
+
+def corpus(
+    source: Any,  # noqa: ANN401 - whatever people have at hand
+    limit: int | None = None,
+    column: str | None = None,
+) -> Corpus:
+    """Texts from whatever people have at hand.
+
+    Args:
+        source: a path, or several, to .txt, .jsonl, .ndjson, .json, .csv, .tsv, .parquet or .conllu
+            (also .gz); a list, a generator, an array or a series of strings, of rows or of chats;
+            a data set, a frame of pandas or polars, or an Arrow table; or a corpus.
+        limit: at most so many texts.
+        column: of tables the column with the text; None: `text`, or a guess that is noted.
+
+    >>> corpus(["The cat sat.", "A dog ran."]).texts[1].text
+    'A dog ran.'
+
+    Raises:
+        UsageError: no such file, broken content (named by its line), or no text at all.
+    """
+    if isinstance(source, Corpus):
+        return source if limit is None else source.limit(limit)
+    if isinstance(source, str | os.PathLike):
+        return read(source, limit, column)
+    if isinstance(source, list | tuple) and source:
+        if all(isinstance(item, os.PathLike) for item in source):
+            return read(source, limit, column)
+        return from_strings(source, limit, column=column)
+    if hasattr(source, "column_names") or hasattr(source, "columns") or isinstance(source, Mapping):
+        return from_dataset(source, limit, column)
+    for listed in ("to_list", "tolist"):  # a series of polars or pandas; an array
+        if hasattr(source, listed):
+            return from_strings(getattr(source, listed)(), limit, column=column)
+    if isinstance(source, Iterable):
+        return from_strings(source, limit, column=column)
+    raise UsageError(
+        f"expected a path, strings, a data set or a frame of texts, got {type(source).__name__}"
+    )
+
+
+def _at(place: str, fields: Fields, item: object, number: int) -> Record:
     try:
-        return record_of(fields, number)
+        return fields.of(item, number)
     except UsageError as error:
         raise UsageError(f"{place}: {error}") from None
 
 
+def _grouped(corpus: Corpus) -> Corpus:
+    """The corpus by groups that can be split, and a note where they are not its own."""
+    texts = corpus.texts
+    groups, note = blocks_of([text.group for text in texts], [text.text for text in texts])
+    notes = () if note is None else (note,)
+    renamed = tuple(
+        text if text.group == group else replace(text, group=group)
+        for text, group in zip(texts, groups, strict=True)
+    )
+    return replace(corpus, texts=renamed, notes=(*corpus.notes, *notes))
+
+
 def _corpus(
-    name: str, found: Iterator[tuple[str, str, Record]], limit: int | None, where: str
+    name: str,
+    found: Iterator[tuple[str, str, Record]],
+    limit: int | None,
+    where: str,
+    fields: Fields,
 ) -> Corpus:
     empty = 0
 
@@ -217,7 +304,8 @@ def _corpus(
         Text(id, record.group or record.id or _group_of(record.text), record.text, record.words)
         for id, (_, _, record) in zip(unique_names(written), taken, strict=True)
     )
-    return Corpus(name, texts, {"empty": empty} if empty else {})
+    skipped = {"empty": empty} if empty else {}
+    return _grouped(Corpus(name, texts, skipped, tuple(fields.notes)))
 
 
 def _group_of(text: str) -> str:

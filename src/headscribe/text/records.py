@@ -2,7 +2,7 @@
 
 import gzip
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,26 +97,3 @@ def is_text(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def record_of(fields: Mapping[str, object], number: int) -> Record:
-    """Make a record of the fields `text`, `id` and `group`; a null text counts as empty.
-
-    Raises:
-        UsageError: without a place: `text` is missing, or a field has a wrong type.
-    """
-    if "text" not in fields:
-        names = ", ".join(str(name) for name in list(fields)[:8]) or "none"
-        raise UsageError(f"expected a field `text`, got the fields: {names}")
-    text = fields["text"] if fields["text"] is not None else ""
-    if not isinstance(text, str):
-        raise UsageError(f"expected a string in `text`, got {type(text).__name__}")
-    labels: dict[str, str | None] = {}
-    for name in ("id", "group"):
-        value = fields.get(name)
-        if isinstance(value, bool) or not (value is None or isinstance(value, (str, int))):
-            raise UsageError(
-                f"expected a string or an integer in `{name}`, got {type(value).__name__}"
-            )
-        labels[name] = None if value is None or value == "" else str(value)
-    return Record(text, number, labels["id"], labels["group"])
