@@ -288,7 +288,7 @@ def test_the_shades_of_a_text_are_its_attention(reader: Reader, runs: list[Run])
     page.hover(".units .unit >> nth=6")
     said = page.inner_text(".readout").split("·")[0].removeprefix("go reads ")
     key = int(real[6].argmax())
-    word, sign, share, _ = said.split(",")[0].rsplit(" ", 3)
+    word, sign, share = said.split(",")[0].removesuffix("\u00a0%").rsplit(" ", 2)
     assert sign == "≈"
     assert "63 shades" in page.inner_text(".examples")
     assert word == page.inner_text(f".units .unit >> nth={key} >> .word")

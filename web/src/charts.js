@@ -90,7 +90,7 @@ export function dots(rows, { width = 620, label, xTitle, format = number, vertic
   const x = scaleLinear([low, high === low ? low + 1 : high], [left, width - 18]).nice(5);
   const bottom = rows.length * step + 8;
   return s('svg', { class: 'chart', width, height, viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': `${label}. ${rows.map((r) => `${r.name} ${format(r.y)} ${interval(r.low, r.high)}`).join('; ')}` },
-    x.ticks(5).map((t) => [
+    x.ticks(width - left > 280 ? 5 : 3).map((t) => [
       s('line', { x1: x(t), x2: x(t), y1: 2, y2: bottom, class: 'rule' }),
       s('text', { x: x(t), y: bottom + 15, 'text-anchor': 'middle', class: 'tick' }, format(t, 2))]),
     vertical === null ? null : s('line', { x1: x(vertical), x2: x(vertical), y1: 2, y2: bottom, class: 'zero' }),

@@ -60,7 +60,7 @@ function formulas(a, b) {
   if (!a.formulas || !b.formulas || !alike(a, b)) return null;
   const rows = Object.keys(a.formulas).filter((head) => b.formulas[head]).map((head) => {
     const [x, y] = [a, b].map((s) => s.formulas[head].scores.formula_raw_iou);
-    const shared = a.formulas[head].terms.filter(([relation]) => b.formulas[head].terms.some(([other]) => other === relation)).length;
+    const shared = a.formulas[head].terms.filter((t) => b.formulas[head].terms.some((u) => u.relation === t.relation)).length;
     return { head, x, y, shared, of: Math.max(a.formulas[head].terms.length, b.formulas[head].terms.length) };
   }).filter((r) => known(r.x?.[0]) && known(r.y?.[0])).sort((p, q) => Math.abs(q.y[0] - q.x[0]) - Math.abs(p.y[0] - p.x[0]));
   return section('Formulas', table('Formulas of the same heads', [

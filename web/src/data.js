@@ -4,6 +4,16 @@ import { known } from './format.js';
 
 export const data = JSON.parse(document.getElementById('data').textContent);
 
+// Every table of a part, {columns, rows}, as a list of objects: see headscribe.report.schema. Texts and
+// scores are packed and have none.
+function opened(value, name) {
+  if (value === null || typeof value !== 'object' || name === 'examples' || name === 'scores') return value;
+  if (Array.isArray(value)) return value.map((one) => opened(one));
+  const { columns, rows } = value;
+  if (Array.isArray(columns) && Array.isArray(rows)) return rows.map((row) => Object.fromEntries(columns.map((column, i) => [column, row[i]])));
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, opened(one, key)]));
+}
+
 const GRID = 8192;
 const MISSING = -32768;
 const MIN_COVERAGE = 0.05;
@@ -37,15 +47,22 @@ const memo = (make) => {
   };
 };
 
+function grouped(rows) {
+  const found = new Map();
+  for (const row of rows) { if (!found.has(row.head)) found.set(row.head, []); found.get(row.head).push(row); }
+  return found;
+}
+
 class Subject {
   constructor(content, index) {
-    Object.assign(this, content);
+    Object.assign(this, opened(content));
     this.index = index;
     this.patterns = this.survey?.about?.patterns ?? [];
     this.patternNamed = new Map(this.patterns.map((p, i) => [p.name, { ...p, index: i }]));
     this.metrics = this.survey?.about?.metrics ?? [];
     this.count = this.layers * this.heads;
     this.names = Array.from({ length: this.count }, (_, i) => `${Math.floor(i / this.heads)}.${i % this.heads}`);
+    this.byHead = memo((part, kind) => grouped(this.get(part, kind) ?? []));
     this.block = memo((metric, view, split) => this.#block(metric, view, split));
     this.matrices = memo((source, id) => this.#matrices(source, id));
   }
@@ -57,6 +74,9 @@ class Subject {
   has(metric, view, split) { return `${metric}|${view}|${split}` in this.blocks; }
 
   get(part, kind = 'survey') { return this[kind]?.[part] ?? null; }
+
+  // The rows of a part that speak of a head.
+  ofHead(part, kind, head) { return this.byHead(part, kind).get(head) ?? []; }
 
   headNames() { return this.names; }
 

@@ -30,7 +30,7 @@ function overview(subject, content) {
     summary(content),
     read('A program is accepted only where it is better than the head’s formula on texts that the proposer did not see; its gain is then measured once more, on test texts that decided nothing.'),
     table('Heads examined', [
-      { title: 'Head', cell: (r) => storyLink(subject, r.name), value: (r) => r.name },
+      { title: 'Head', cell: (r) => storyLink(subject, r.head), value: (r) => r.head },
       { title: 'Outcome', cell: (r) => badge(r.status), value: (r) => r.status },
       { title: 'Gain in IoU', number: true, cell: (r) => (known(r.gain) ? h('span', { class: r.gain_low > 0 ? 'good' : null }, withRange(signed(r.gain), interval(r.gain_low, r.gain_high))) : '–'), value: (r) => r.gain },
       { title: 'Formula', number: true, cell: (r) => number(r.iou_formula), value: (r) => r.iou_formula },
@@ -83,7 +83,7 @@ function scores(subject, content, story) {
 
 function storyView(subject, content, index, name) {
   const story = content.stories?.[name];
-  const row = content.heads?.find((one) => one.name === name);
+  const row = content.heads?.find((one) => one.head === name);
   if (!story && !row) return [h('h1', null, 'No such story'), note(own(name), ' was not examined in this run.')];
   if (!story) return [h('h1', null, prose(name)), lacking(subject, ['stories'], 'What was tried for this head is missing or damaged.')];
   const gain = story.gains?.formula;

@@ -5,7 +5,7 @@ export const number = (value, digits = 3) =>
 
 export const signed = (value, digits = 3) => (value > 0 ? '+' : '') + number(value, digits);
 
-export const percent = (share, digits = 0) => (known(share) ? `${number(100 * share, digits)} %` : '–');
+export const percent = (share, digits = 0) => (known(share) ? `${number(100 * share, digits)}\u00a0%` : '–');
 
 export const change = (share) => (share > 0 ? '+' : '') + percent(share, Math.abs(share) < 0.1 ? 1 : 0);
 

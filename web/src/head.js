@@ -11,15 +11,14 @@ import { link, route } from './router.js';
 const SHOWN = 14;
 
 function formula(subject, head, found) {
-  const widest = Math.max(...found.terms.flatMap(([, w, low, high]) => [w, low ?? w, high ?? w].map(Math.abs)), 0.001);
-  const costliest = Math.max(...found.terms.map((t) => -(t[4] ?? 0)), 0.001);
-  const lines = found.terms.map(([relation, weight, low, high, drop]) => ({ relation, weight, low, high, drop }));
+  const widest = Math.max(...found.terms.flatMap(({ weight, low, high }) => [weight, low ?? weight, high ?? weight].map(Math.abs)), 0.001);
+  const costliest = Math.max(...found.terms.map((t) => -(t.drop ?? 0)), 0.001);
   return table(`The formula of ${prose(head)}: attention = softmax of the weighted sum of these relations`, [
     { title: 'Weight', number: true, cell: (t) => h('span', { class: 'weight' }, signed(t.weight, 2)), value: (t) => t.weight },
     { title: 'with 95 % interval', cell: (t) => bar(t.weight, { low: -widest, high: widest, css: t.weight < 0 ? 'two' : 'one', ends: [t.low, t.high] }), value: (t) => (known(t.low) ? `${number(t.low)} to ${number(t.high)}` : '') },
     { title: 'Relation of query and key', words: true, cell: (t) => code(t.relation), value: (t) => t.relation },
     { title: 'Worth (IoU lost without it)', cell: (t) => (known(t.drop) ? h('span', { class: 'worth' }, bar(Math.max(0, -t.drop), { high: costliest, width: 80, css: 'good' }), number(-t.drop)) : '–'), value: (t) => (known(t.drop) ? -t.drop : null) },
-  ], lines, provenance(subject, 'fit', 'weights fitted on all texts, worth on unseen ones'));
+  ], found.terms, provenance(subject, 'fit', 'weights fitted on all texts, worth on unseen ones'));
 }
 
 function scores(subject, head, found) {
@@ -34,37 +33,37 @@ function scores(subject, head, found) {
 }
 
 function mixture(subject, head) {
-  const parts = subject.get('mixtures', 'fit')?.[head];
-  if (!parts?.length) return null;
+  const parts = subject.ofHead('mixtures', 'fit', head);
+  if (!parts.length) return null;
   return table(`${prose(head)} as a mixture of patterns`, [
-    { title: 'Pattern', words: true, cell: ([pattern]) => patternLink(subject, pattern), value: ([p]) => p },
-    { title: 'Share', cell: ([, weight]) => h('span', { class: 'worth' }, bar(weight, { high: 1, width: 80 }), percent(weight)), value: ([, w]) => w },
-    { title: 'Gain in IoU', number: true, cell: ([, , gain, low, high]) => (known(gain) ? withRange(signed(gain), interval(low, high)) : '–'), value: ([, , g]) => g },
+    { title: 'Pattern', words: true, cell: (r) => patternLink(subject, r.pattern), value: (r) => r.pattern },
+    { title: 'Share', cell: (r) => h('span', { class: 'worth' }, bar(r.weight, { high: 1, width: 80 }), percent(r.weight)), value: (r) => r.weight },
+    { title: 'Gain in IoU', number: true, cell: (r) => (known(r.gain) ? withRange(signed(r.gain), interval(r.low, r.high)) : '–'), value: (r) => r.gain },
   ], parts, provenance(subject, 'fit', 'mixture of the catalogue’s patterns'), { limit: 8 });
 }
 
 function relatives(subject, head) {
-  const near = subject.get('similar', 'fit')?.[head];
-  if (!near?.length) return null;
-  const served = (subject.get('covers', 'fit') ?? []).filter(([, one, by]) => one === head && by !== head).sort((a, b) => a[0] - b[0])[0];
+  const near = subject.ofHead('similar', 'fit', head);
+  if (!near.length) return null;
+  const served = subject.ofHead('covers', 'fit', head).filter((row) => row.by_head !== head).sort((a, b) => a.loss - b.loss)[0];
   return h('div', null,
     h('h3', null, 'Heads that attend alike'),
-    h('p', { class: 'chips' }, near.slice(0, 6).map(([other, distance]) => h('span', { class: 'chip' }, headLink(subject, other), h('small', null, ` distance ${number(distance, 2)}`)))),
-    served ? read('The formula of ', headLink(subject, served[2]), ` predicts this head almost as well as its own (IoU ${number(served[3], 2)} against ${number(served[4], 2)}).`) : null);
+    h('p', { class: 'chips' }, near.slice(0, 6).map(({ other, jsd }) => h('span', { class: 'chip' }, headLink(subject, other), h('small', null, ` distance ${number(jsd, 2)}`)))),
+    served ? read('The formula of ', headLink(subject, served.by_head), ` predicts this head almost as well as its own (IoU ${number(served.iou, 2)} against ${number(served.own_iou, 2)}).`) : null);
 }
 
 function gate(subject, head) {
-  const rows = (subject.get('gates') ?? []).filter((row) => row[0] === head);
+  const rows = subject.ofHead('gates', 'survey', head);
   if (!rows.length) return lacking(subject, ['gates'], 'No gate was measured for this head.');
   return [
     read('A gated head rests on a sink (or the last token) and leaves it only where its pattern applies: mean attention on that place in rows to which the pattern applies, and in the other rows of the same texts.'),
     table(`Gate of ${prose(head)}`, [
-      { title: 'Pattern', words: true, cell: (r) => patternLink(subject, r[1]), value: (r) => r[1] },
-      { title: 'Attention on', cell: (r) => (r[2] === 'sink' ? 'sinks' : 'last token'), value: (r) => r[2] },
-      { title: 'Pattern applies', number: true, cell: (r) => withRange(number(r[3]), interval(r[4], r[5])), value: (r) => r[3] },
-      { title: 'does not', number: true, cell: (r) => withRange(number(r[6]), interval(r[7], r[8])), value: (r) => r[6] },
-      { title: 'Difference', number: true, cell: (r) => [signed(r[3] - r[6]), r[11] ? null : h('small', null, ' unclear')], value: (r) => r[3] - r[6] },
-      { title: 'Rows', number: true, cell: (r) => `${r[9]} / ${r[10]}`, value: (r) => `${r[9]} / ${r[10]}` },
+      { title: 'Pattern', words: true, cell: (r) => patternLink(subject, r.pattern), value: (r) => r.pattern },
+      { title: 'Attention on', cell: (r) => r.place, value: (r) => r.place },
+      { title: 'Pattern applies', number: true, cell: (r) => withRange(number(r.on), interval(r.on_low, r.on_high)), value: (r) => r.on },
+      { title: 'does not', number: true, cell: (r) => withRange(number(r.off), interval(r.off_low, r.off_high)), value: (r) => r.off },
+      { title: 'Difference', number: true, cell: (r) => [signed(r.on - r.off), r.clear ? null : h('small', null, ' unclear')], value: (r) => r.on - r.off },
+      { title: 'Rows', number: true, cell: (r) => `${r.on_rows} / ${r.off_rows}`, value: (r) => `${r.on_rows} / ${r.off_rows}` },
     ], rows, provenance(subject, 'survey', '95 % intervals')),
   ];
 }

@@ -44,8 +44,7 @@ function rates(subject, content) {
 
 function heads(subject, content) {
   if (!content.heads) return lacking(subject, ['heads'], 'This run has no table of heads yet.');
-  const { columns } = content.heads;
-  const rows = content.heads.rows.map((row) => Object.fromEntries(columns.map((name, i) => [name, row[i]])));
+  const rows = content.heads;
   const box = h('div');
   const measures = [...new Set(rows.map((r) => r.measure))];
   const state = { measure: measures[0], condition: 'wrong' };
@@ -109,14 +108,14 @@ const plain = (text) => token(text.replace(/[ĠĊ▁]/g, ' ').trim());
 
 function line(found, head, condition, largest) {
   const letter = (i) => (known(i) ? String.fromCharCode(65 + i) : 'none');
-  const tokens = found.tokens.filter(([one, where]) => one === head && where === condition);
+  const tokens = found.tokens.filter((t) => t.head === head && t.condition === condition);
   if (!tokens.length) return null;
   const answer = found.answers.find((a) => a.condition === condition);
-  const inserted = tokens.filter((t) => t[4] === 'insertion').reduce((sum, t) => sum + t[5], 0);
+  const inserted = tokens.filter((t) => t.part === 'insertion').reduce((sum, t) => sum + t.weight, 0);
   const title = `${CONDITIONS[condition] ?? condition}: answers ${letter(answer?.answer)}${inserted ? `, ${percent(inserted)} of the attention on the insertion` : ''}`;
   return h('div', { class: 'strip' },
     h('p', { class: 'strip-title' }, title),
-    h('p', { class: 'flow', tabindex: 0, role: 'region', 'aria-label': title }, tokens.map(([, , , text, part, weight]) => {
+    h('p', { class: 'flow', tabindex: 0, role: 'region', 'aria-label': title }, tokens.map(({ token: text, part, weight }) => {
       const color = rampColor('attention', weight / largest);
       return [h('span', { class: part === 'insertion' ? 'inserted' : null, style: { 'background-color': color, color: textOn(color) }, title: percent(weight, 1) }, own(plain(text))), ' '];
     })));
@@ -125,10 +124,10 @@ function line(found, head, condition, largest) {
 function profile(subject, content) {
   const found = content.profile;
   if (!found?.tokens?.length) return note('No question was kept in detail.');
-  const heads = [...new Set(found.tokens.map(([head]) => head))];
+  const heads = [...new Set(found.tokens.map((t) => t.head))];
   const box = h('div');
   const draw = (head) => {
-    const largest = Math.max(...found.tokens.filter(([one]) => one === head).map((t) => t[5] ?? 0), 1e-9);
+    const largest = Math.max(...found.tokens.filter((t) => t.head === head).map((t) => t.weight ?? 0), 1e-9);
     clear(box,
       h('div', { class: 'controls' }, select('Head', heads.map((one) => [one, prose(one)]), head, draw)),
       read('The share of each token in the attention of ', headLink(subject, head), ' over the rows that all prompts have in common; the inserted hint or note is outlined. One scale of shades for all three.'),

@@ -84,7 +84,7 @@ function legend(found, mode) {
     familyLegend(found.cells.map((cell) => cell.family)),
     h('span', null, `stronger colour: more gain, up to ${number(found.largest, 2)}`),
     h('span', null, h('i', { class: 'hatched' }), ' no scored pattern is clearly better than the baselines'),
-    found.cells.some((cell) => cell.partly) ? h('span', null, h('i', { class: 'swatch pale' }), ' nor here, but its fitted formula is better than its profile') : null);
+    found.cells.some((cell) => cell.partly) ? h('span', null, h('i', { class: 'swatch pale' }), ' none either, but its fitted formula is better than its profile') : null);
 }
 
 const explained = (mode) => read(mode === 'findings'

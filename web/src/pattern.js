@@ -33,14 +33,14 @@ export async function patternsView(subject) {
 }
 
 function containment(subject, rows) {
-  const pairs = rows.filter(([a, b, share]) => a !== b && b !== 'uniform' && known(share) && share >= 0.5).sort((a, b) => b[2] - a[2]);
+  const pairs = rows.filter((r) => r.pattern !== r.other && r.other !== 'uniform' && known(r.inside) && r.inside >= 0.5).sort((a, b) => b.inside - a.inside);
   if (!pairs.length) return note('No pattern lies mostly on the keys of another.');
   return [
     read('Patterns against each other, no head involved: a head that fits the first will seem to fit the second too. (Everything lies on the keys of uniform, which is left out.)'),
     table('Patterns of which at least half lies on the keys of another', [
-      { title: 'Pattern', words: true, cell: ([a]) => patternLink(subject, a), value: ([a]) => a },
-      { title: 'lies on the keys of', words: true, cell: ([, b]) => patternLink(subject, b), value: ([, b]) => b },
-      { title: 'Share', number: true, cell: ([, , share]) => percent(share), value: ([, , share]) => share },
+      { title: 'Pattern', words: true, cell: (r) => patternLink(subject, r.pattern), value: (r) => r.pattern },
+      { title: 'lies on the keys of', words: true, cell: (r) => patternLink(subject, r.other), value: (r) => r.other },
+      { title: 'Share', number: true, cell: (r) => percent(r.inside), value: (r) => r.inside },
     ], pairs, provenance(subject, 'survey'), { limit: 10 }),
   ];
 }
@@ -64,9 +64,7 @@ function relations(subject) {
 export async function patternView(subject, name) {
   const pattern = subject.patternNamed.get(name);
   if (!pattern) return [h('h1', null, 'No such pattern'), note(own(name), ' is no pattern of this survey. The search box knows them all.')];
-  const parts = Object.entries(subject.get('mixtures', 'fit') ?? {})
-    .flatMap(([head, list]) => list.filter(([p]) => p === name).map(([, weight, gain, low, high]) => ({ head, weight, gain, low, high })))
-    .sort((a, b) => b.weight - a.weight);
+  const parts = (subject.get('mixtures', 'fit') ?? []).filter((row) => row.pattern === name).sort((a, b) => b.weight - a.weight);
   const labelled = subject.formulas ? Object.entries(subject.formulas).filter(([, f]) => f.labels.includes(name)).map(([head]) => head) : [];
   const top = h('div');
   const body = h('div');

@@ -75,12 +75,12 @@ function one(subject, content) {
 function single(subject, content, what, shown, source) {
   const rows = content.single ?? [];
   const heads = new Map();
-  for (const [head, program, increase, low, high] of rows) {
-    if (!heads.has(head)) heads.set(head, { head });
-    heads.get(head)[program] = { increase, low, high };
+  for (const row of rows) {
+    if (!heads.has(row.head)) heads.set(row.head, { head: row.head });
+    heads.get(row.head)[row.program] = row;
   }
   if (!heads.size) return null;
-  const programs = ['formula', 'profile', 'zero', 'mean'].filter((p) => rows.some((r) => r[1] === p));
+  const programs = ['formula', 'profile', 'zero', 'mean'].filter((p) => rows.some((r) => r.program === p));
   const listed = [...heads.values()].sort((a, b) => (b.zero?.increase ?? 0) - (a.zero?.increase ?? 0));
   return section('Single heads', read('One head replaced, all others left as they are. A head whose silence costs much and whose formula costs little does what its formula says.'),
     table('Change by replacing one head', [
@@ -126,8 +126,8 @@ export function replacementView(subject) {
 
 export const effect = (subject, head) => {
   for (const content of subject.replacement ?? []) {
-    const rows = (content.single ?? []).filter(([one]) => one === head);
-    if (rows.length) return { rows: rows.map(([, program, increase, low, high]) => ({ name: (PROGRAMS[program] ?? [program])[0], increase, low, high })).filter((r) => known(r.increase)), metric: METRICS[content.curve?.metric] ?? content.curve?.metric, title: prose(head) };
+    const rows = (content.single ?? []).filter((row) => row.head === head);
+    if (rows.length) return { rows: rows.map((row) => ({ ...row, name: (PROGRAMS[row.program] ?? [row.program])[0] })).filter((r) => known(r.increase)), metric: METRICS[content.curve?.metric] ?? content.curve?.metric, title: prose(head) };
   }
   return null;
 };

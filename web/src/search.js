@@ -50,11 +50,11 @@ async function doing(subject, wanted, words, patterns) {
   }
   for (const [head, formula] of Object.entries(subject.formulas ?? {})) {
     if (subject.labels(head).some((label) => holds(label, words))) add(head, 2, `label ${subject.labels(head).join(', ')}`);
-    const term = formula.terms.filter(([relation]) => holds(relation, words)).sort((a, b) => (a[4] ?? 0) - (b[4] ?? 0))[0];
-    if (term) add(head, 1 - (term[4] ?? 0), `in its formula${term[4] ? `, worth ${number(-term[4], 2)} IoU` : ''}`);
+    const term = formula.terms.filter((t) => holds(t.relation, words)).sort((a, b) => (a.drop ?? 0) - (b.drop ?? 0))[0];
+    if (term) add(head, 1 - (term.drop ?? 0), `in its formula${term.drop ? `, worth ${number(-term.drop, 2)} IoU` : ''}`);
   }
   for (const content of subject.discovery ?? []) {
-    for (const row of content.heads ?? []) if (row.status === 'accepted' && holds(row.statement ?? '', words)) add(row.name, 2, 'hypothesis of its program');
+    for (const row of content.heads ?? []) if (row.status === 'accepted' && holds(row.statement ?? '', words)) add(row.head, 2, 'hypothesis of its program');
   }
   return [...found.values()].sort((a, b) => b.rank - a.rank).slice(0, HEADS);
 }

@@ -36,7 +36,7 @@ def decompose(
         else:
             _print_patterns(edges)
         return
-    from headscribe.report.labels import visible
+    from headscribe.core.visible import visible
 
     identity = HeadId.of(head)
     if identity not in mixtures:
@@ -63,7 +63,7 @@ def _gain(part: dict[str, Any]) -> str:
 
 def _print_patterns(edges: list[dict[str, Any]], most: int = 8) -> None:
     """Every pattern with the heads that it is most of."""
-    from headscribe.report.labels import visible
+    from headscribe.core.visible import visible
 
     for pattern in sorted({edge["pattern"] for edge in edges}):
         mine = sorted(

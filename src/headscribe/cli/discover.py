@@ -127,7 +127,7 @@ def discover(
     if as_json:
         print(json.dumps(found.to_json(), ensure_ascii=False))
     else:
-        from headscribe.report.labels import visible_lines
+        from headscribe.core.visible import visible_lines
 
         print(visible_lines(str(found)))
     assert found.run is not None

@@ -7,8 +7,8 @@ from typing import Any
 from headscribe.core.errors import HeadscribeError, RunError
 from headscribe.report.packing import clean
 from headscribe.report.parts import examples
-from headscribe.report.parts.tables import writer
 from headscribe.report.reading import MAX_HEADS, facts
+from headscribe.report.schema import check, writer
 from headscribe.report.theme import THEMES
 from headscribe.results.kinds import kinds
 from headscribe.results.run import Run
@@ -93,7 +93,9 @@ def _content(run: Run, missing: list[dict[str, str]]) -> dict[str, Any]:
         return content
     for name, build in kind.report_parts().items():
         try:
-            content[name] = build(run)
+            part = build(run)
+            check(part, name)
+            content[name] = part
         except HeadscribeError as error:
             missing.append(_lack(folder, name, str(error)))
         except _ODD as error:

@@ -14,7 +14,8 @@ from jaxtyping import Bool
 
 from headscribe.core.arrays import Attention
 from headscribe.core.errors import UsageError
-from headscribe.report.labels import plottable, plottable_tokens, shortened
+from headscribe.core.visible import shortened
+from headscribe.report.labels import plottable, plottable_tokens
 from headscribe.report.theme import THEMES, Theme, ThemeName, drawing, on_scale
 
 if TYPE_CHECKING:

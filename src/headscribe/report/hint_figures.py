@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headscribe.core.errors import UsageError
+from headscribe.core.visible import shortened
 from headscribe.report.hint_tables import CONDITION_NAMES
-from headscribe.report.labels import plottable, plottable_tokens, shortened
+from headscribe.report.labels import plottable, plottable_tokens
 from headscribe.report.theme import THEMES, Theme, ThemeName, drawing, on_scale
 from headscribe.results.run import Run
 

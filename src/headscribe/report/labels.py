@@ -1,33 +1,13 @@
-"""Untrusted text made safe to look at: no controls, no direction marks, no lost glyphs."""
+"""Numbers, names and tokens as a reader sees them: in tables, figures and pages."""
 
-import unicodedata
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from headscribe.core.visible import shortened, visible
+
 MISSING_GLYPH = "▯"
 """Stands for a character that the figures' font lacks."""
-
-ELLIPSIS = "…"
-
-
-def visible(text: str) -> str:
-    r"""Return `text` with everything that is not a visible character written out.
-
-    Controls, direction marks, zero-width characters, line separators, private and unassigned code
-    points and lone surrogates become `\x1b`, `\u202e`, ...; every kind of blank becomes a space.
-    """
-    return "".join(_shown(character) for character in text)
-
-
-def visible_lines(text: str) -> str:
-    """Return `text` made visible line by line; its line breaks stay."""
-    return "\n".join(visible(line) for line in text.split("\n"))
-
-
-def shortened(text: str, width: int) -> str:
-    """Cut `text` to at most `width` (at least 1) characters, the last one an ellipsis if it was."""
-    return text if len(text) <= width else text[: width - 1] + ELLIPSIS
 
 
 def token_label(text: str, width: int = 16) -> str:
@@ -75,19 +55,6 @@ def interval(low: float | None, high: float | None, digits: int = 3) -> str:
         return ""
     between = "–" if low >= 0 else " to "
     return f"{number(low, digits)}{between}{number(high, digits)}"
-
-
-@cache
-def _shown(character: str) -> str:
-    if character.isprintable():
-        return character
-    if unicodedata.category(character) == "Zs":
-        return " "
-    if character in "\n\r\t":
-        return repr(character)[1:-1]
-    return character.encode("ascii", "backslashreplace").decode() if ord(character) > 127 else (
-        f"\\x{ord(character):02x}"
-    )  # fmt: skip
 
 
 @cache

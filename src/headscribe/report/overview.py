@@ -11,7 +11,8 @@ import numpy as np
 
 from headscribe.core.heads import HeadId
 from headscribe.core.metrics import metric as metric_named
-from headscribe.report.labels import number, plottable, short_name, shortened
+from headscribe.core.visible import shortened
+from headscribe.report.labels import number, plottable, short_name
 from headscribe.report.reading import (
     GATES,
     METRIC_TITLES,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from headscribe.report.labels import visible_lines
+from headscribe.core.visible import visible_lines
 
 GRID = 8192
 """Steps of a packed number to the unit."""

@@ -5,16 +5,16 @@ policy admits exactly this style and script, by their hashes, and no other sourc
 """
 
 import hashlib
-import os
 from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 
-from headscribe.core.errors import RunError, UsageError
+from headscribe.core.errors import UsageError
+from headscribe.core.files import write_whole
+from headscribe.core.visible import visible
 from headscribe.report.document import document
-from headscribe.report.labels import visible
 from headscribe.report.packing import script_safe
 from headscribe.report.theme import DARK, LIGHT, Theme, contrast
 from headscribe.results.run import Run
@@ -31,16 +31,7 @@ def write_page(runs: Sequence[Run], path: str | Path) -> None:
     """
     if not runs:
         raise UsageError("expected at least one run to write a page of, got none")
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    content = page(runs)
-    try:
-        temporary.write_text(content, encoding="utf-8")
-        temporary.replace(target)
-    except OSError as error:
-        raise RunError(f"cannot write {target}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, page(runs))
 
 
 def page(runs: Sequence[Run]) -> str:

@@ -10,6 +10,7 @@ from headscribe.core.errors import RunError
 from headscribe.core.heads import HeadId
 from headscribe.core.visible import visible
 from headscribe.report.labels import interval, number, percent, signed
+from headscribe.report.schema import rows
 from headscribe.results.queries import MIN_COVERAGE, Score
 from headscribe.results.run import Run
 
@@ -210,30 +211,39 @@ class Gate:
 GATES = 12
 """Gates that a figure and a table show."""
 
+_ENDS = (
+    "on", "on_low", "on_high", "off", "off_low", "off_high", "on_rows", "off_rows",
+)  # fmt: skip
+
 _PLACES = {"sink": "sinks", "last": "last token"}
 
 
-def gates(run: Run, k: int = GATES) -> list[Gate]:
-    """The `k` clearest gates by size of the difference, one a head and place.
-
-    Only those whose two intervals lie apart.
+def gates_of_heads(run: Run) -> dict[HeadId, list[Gate]]:
+    """Every head's gates, those whose two intervals lie apart first, by size of the difference.
 
     Raises:
         UsageError: the run has no table of gates.
         RunError: the table is damaged.
     """
-    rows = run.table("gate").to_pylist()
-    found = [
-        Gate(
-            row["pattern"], HeadId(row["layer"], row["head"]),
-            _PLACES.get(row["read"], row["read"]), row["on"], row["on_low"], row["on_high"],
-            row["off"], row["off_low"], row["off_high"], row["on_rows"], row["off_rows"],
-        )
-        for row in rows
-        if row["on"] is not None and row["off"] is not None
-    ]  # fmt: skip
-    found = sorted((gate for gate in found if gate.clear), key=lambda g: -abs(g.difference))
+    found: dict[HeadId, list[Gate]] = {}
+    for row in rows(run, "gate", ("head", "pattern", "read", *_ENDS)):
+        if row["on"] is not None and row["off"] is not None:
+            place = _PLACES.get(row["read"], row["read"])
+            head = HeadId.parse(row["head"])
+            found.setdefault(head, []).append(
+                Gate(row["pattern"], head, place, **{name: row[name] for name in _ENDS})
+            )
+    return {
+        head: sorted(gates, key=lambda gate: (not gate.clear, -abs(gate.difference)))
+        for head, gates in found.items()
+    }
+
+
+def gates(run: Run, k: int = GATES) -> list[Gate]:
+    """The `k` clearest gates of all heads, one a head and place; raises as `gates_of_heads`."""
     first: dict[tuple[HeadId, str], Gate] = {}
-    for gate in found:
-        first.setdefault((gate.head, gate.place), gate)
-    return list(first.values())[:k]
+    for found in gates_of_heads(run).values():
+        for gate in found:
+            if gate.clear:
+                first.setdefault((gate.head, gate.place), gate)
+    return sorted(first.values(), key=lambda gate: -abs(gate.difference))[:k]

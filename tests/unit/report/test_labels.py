@@ -6,16 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headscribe.core.visible import shortened, visible, visible_lines
 from headscribe.report.labels import (
     interval,
     number,
     plottable,
     plottable_tokens,
     short_name,
-    shortened,
     token_label,
-    visible,
-    visible_lines,
 )
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=30)

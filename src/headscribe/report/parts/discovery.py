@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from headscribe.core.errors import RunError
-from headscribe.core.heads import HeadId
-from headscribe.report.parts.tables import rows
+from headscribe.report.schema import of_table, rows
 from headscribe.results.run import Run
 
 MAX_FILE = 4_000_000
@@ -19,10 +18,6 @@ CELLS, PAIRS, TEXTS, ELSEWHERE = 200, 6, 4, 8
 """Cells of a proposed example, pairs of a text, texts of the evidence, and other heads of a
 program, at most."""
 
-_HEADS = (
-    "layer", "head", "status", "reason", "statement", "iou_formula", "iou_program", "gain",
-    "gain_low", "gain_high", "rounds", "looks_ahead", "failed_test_texts",
-)  # fmt: skip
 _ATTEMPT = (
     "round", "source", "fate", "kind", "message", "notes", "fit_iou", "fit_gain", "select_p",
     "example_agreement",
@@ -41,15 +36,6 @@ def tally(run: Run) -> dict[str, Any]:
     }
 
 
-def heads(run: Run) -> list[dict[str, Any]]:
-    """One row a head, in the order examined."""
-    return [
-        {"name": str(HeadId(row["layer"], row["head"]))}
-        | {name: row[name] for name in _HEADS if name not in ("layer", "head")}
-        for row in rows(run, "discoveries", _HEADS)
-    ]
-
-
 def stories(run: Run) -> dict[str, dict[str, Any]]:
     """By head its attempts, its program and scores, and what was shown of it.
 
@@ -57,8 +43,8 @@ def stories(run: Run) -> dict[str, dict[str, Any]]:
         RunError: a file is damaged or too large.
     """
     found = {}
-    for row in heads(run):
-        name = row["name"]
+    for row in rows(run, "discoveries", ("head",)):
+        name = row["head"]
         told = _read(run.folder / "heads" / f"{name}.json")
         if told is not None:
             story = _story(told)
@@ -133,10 +119,9 @@ def elsewhere(run: Run) -> dict[str, list[list[Any]]] | None:
     if "all_heads" not in run.manifest.get("tables", []):
         return None
     found: dict[str, list[tuple[float, str]]] = {}
-    for row in rows(run, "all_heads", ("program", "layer", "head", "iou")):
+    for row in rows(run, "all_heads", ("program", "head", "iou")):
         if row["iou"] is not None:
-            entry = row["iou"], str(HeadId(row["layer"], row["head"]))
-            found.setdefault(row["program"], []).append(entry)
+            found.setdefault(row["program"], []).append((row["iou"], row["head"]))
     return {
         program: [[head, iou] for iou, head in sorted(entries, reverse=True)[:ELSEWHERE]]
         for program, entries in found.items()
@@ -156,4 +141,13 @@ def _read(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-PARTS = {"tally": tally, "heads": heads, "stories": stories, "elsewhere": elsewhere}
+PARTS = {
+    "tally": tally,
+    "heads": of_table(
+        "discoveries",
+        ("head", "status", "reason", "statement", "iou_formula", "iou_program", "gain", "gain_low",
+         "gain_high", "rounds"),
+    ),
+    "stories": stories,
+    "elsewhere": elsewhere,
+}  # fmt: skip

@@ -1,11 +1,11 @@
-"""A fit: the formula of every head with its scores, mixtures, labels, similar heads, covers."""
+"""A fit: the formula of every head with its scores, mixtures, similar heads, covers."""
 
 import json
 from typing import Any
 
 from headscribe.core.errors import RunError
 from headscribe.core.heads import HeadId
-from headscribe.report.parts.tables import rows
+from headscribe.report.schema import Facts, Table, of_table, rows, tabled
 from headscribe.results.run import Run
 
 SIMILAR = 8
@@ -19,99 +19,57 @@ _SCORED = [
 ]
 
 
-def formulas(run: Run) -> dict[str, Any]:
+def about(run: Run) -> Facts:
+    """How many folds; none where texts of their own were scored."""
+    return {"folds": (run.manifest.get("atlas") or {}).get("folds")}
+
+
+def formulas(run: Run) -> Facts:
     """By head: terms with intervals and costs, labels, and scores on unseen texts.
 
     Raises:
         RunError: a formula is damaged.
     """
     ends = [f"{name}_{end}" for name in _SCORED for end in ("mean", "low", "high")]
-    found = {}
-    for row in rows(run, "formulas", ("layer", "head", "formula", "labels", "pattern", *ends)):
-        head = str(HeadId(row["layer"], row["head"]))
-        try:
-            terms = json.loads(row["formula"])["terms"]
-            listed = [
-                [t["relation"], t["weight"], t.get("low"), t.get("high"), t.get("drop")]
-                for t in terms
-            ]
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise RunError(f"formulas: the formula of head {head} is damaged ({error})") from error
-        found[head] = {
-            "terms": listed,
+    return {
+        row["head"]: {
+            "terms": _terms(row["formula"], row["head"]),
             "labels": row["labels"],
-            "pattern": row["pattern"],
             "scores": {
                 name: [row[f"{name}_{end}"] for end in ("mean", "low", "high")] for name in _SCORED
             },
         }
-    return found
-
-
-def layers(run: Run) -> list[dict[str, Any]]:
-    """The layer summary of the formulas."""
-    columns = ("layer", "score", "view", "metric", "mean", "low", "high", "heads", "above")
-    return rows(run, "layers", columns)
-
-
-def mixtures(run: Run) -> dict[str, list[list[Any]]]:
-    """By head its parts: pattern, weight, gain in IoU with its interval."""
-    found: dict[str, list[list[Any]]] = {}
-    columns = ("layer", "head", "pattern", "weight", "gain", "low", "high")
-    for row in rows(run, "mixtures", columns):
-        head = str(HeadId(row["layer"], row["head"]))
-        found.setdefault(head, []).append([row[name] for name in columns[2:]])
-    return found
-
-
-def labels(run: Run) -> list[list[Any]]:
-    """Labels of all texts and of both halves: corpus, head, pattern, gains, p."""
-    columns = ("corpus", "layer", "head", "place", "pattern", "gain_iou", "gain_jsd", "p")
-    return [
-        [row["corpus"], str(HeadId(row["layer"], row["head"])), *(row[c] for c in columns[4:])]
-        for row in rows(run, "labels", columns)
-    ]
-
-
-def similar(run: Run) -> dict[str, list[list[Any]]]:
-    """By head the heads whose attention is closest, with the distance."""
-    near: dict[str, list[tuple[float, str]]] = {}
-    columns = ("layer_a", "head_a", "layer_b", "head_b", "jsd")
-    for row in rows(run, "similarity", columns):
-        one, other = f"{row['layer_a']}.{row['head_a']}", f"{row['layer_b']}.{row['head_b']}"
-        if row["jsd"] is not None:
-            near.setdefault(one, []).append((row["jsd"], other))
-            near.setdefault(other, []).append((row["jsd"], one))
-    return {
-        head: [[other, distance] for distance, other in sorted(found)[:SIMILAR]]
-        for head, found in near.items()
+        for row in rows(run, "formulas", ("head", "formula", "labels", *ends))
     }
 
 
-def covers(run: Run) -> list[list[Any]]:
-    """Allowed loss, head, the head whose formula serves it, the IoU of that and of its own."""
-    columns = ("loss", "layer", "head", "by_layer", "by_head", "iou", "own_iou")
-    return [
-        [
-            row["loss"], f"{row['layer']}.{row['head']}", f"{row['by_layer']}.{row['by_head']}",
-            row["iou"], row["own_iou"],
+def _terms(stored: str, head: str) -> Table:
+    try:
+        terms = [
+            {"low": None, "high": None, "drop": None} | term for term in json.loads(stored)["terms"]
         ]
-        for row in rows(run, "covers", columns)
-    ]  # fmt: skip
+        return tabled(("relation", "weight", "low", "high", "drop"), terms)
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise RunError(f"formulas: the formula of head {head} is damaged ({error})") from error
 
 
-def about(run: Run) -> dict[str, Any]:
-    """How many terms and folds; no folds where texts of their own were scored."""
-    atlas = run.manifest.get("atlas") or {}
-    return {"terms": atlas.get("terms"), "folds": atlas.get("folds")}
+def similar(run: Run) -> Table:
+    """The heads whose attention is closest to each head's, with the distance."""
+    near: dict[str, list[dict[str, Any]]] = {}
+    for row in rows(run, "similarity", ("layer_a", "head_a", "layer_b", "head_b", "jsd")):
+        pair = [str(HeadId(row[f"layer_{end}"], row[f"head_{end}"])) for end in "ab"]
+        if row["jsd"] is not None:
+            for head, other in (pair, pair[::-1]):
+                near.setdefault(head, []).append({"head": head, "other": other, "jsd": row["jsd"]})
+    closest = (sorted(found, key=lambda row: row["jsd"])[:SIMILAR] for found in near.values())
+    return tabled(("head", "other", "jsd"), (row for found in closest for row in found))
 
 
 PARTS = {
     "about": about,
     "formulas": formulas,
-    "layers": layers,
-    "mixtures": mixtures,
-    "labels": labels,
+    "layers": of_table("layers", ("layer", "score", "view", "metric", "mean", "low", "high")),
+    "mixtures": of_table("mixtures", ("head", "pattern", "weight", "gain", "low", "high")),
     "similar": similar,
-    "covers": covers,
+    "covers": of_table("covers", ("loss", "head", "by_head", "iou", "own_iou")),
 }

@@ -1,20 +1,13 @@
 """A replacement: curves with intervals, single heads, and texts by the altered model."""
 
-from typing import Any
-
 from headscribe.core.errors import RunError
-from headscribe.report.parts.tables import rows
+from headscribe.report.schema import Facts, Table, rows, tabled
 from headscribe.results.run import Run
 
 MAX_TEXTS = 40
 
-_COLUMNS = (
-    "program", "order", "tuned", "fraction", "heads", "head", "seed", "metric", "unaltered",
-    "value", "increase", "low", "high",
-)  # fmt: skip
 
-
-def curve(run: Run) -> dict[str, Any]:
+def curve(run: Run) -> Facts:
     """The curve as `replace --json` prints it: random orders averaged.
 
     Raises:
@@ -26,32 +19,28 @@ def curve(run: Run) -> dict[str, Any]:
     return found
 
 
-def single(run: Run) -> list[list[Any]]:
-    """What replacing each head alone costs in the run's first metric: head, program, numbers."""
-    found = rows(run, "replacement", _COLUMNS)
+def single(run: Run) -> Table:
+    """What replacing each head alone costs in the run's first metric."""
+    columns = ("head", "program", "increase", "low", "high")
     metric = (run.manifest.get("replacement") or {}).get("metric")
-    return [
-        [row["head"], row["program"], row["increase"], row["low"], row["high"]]
-        for row in found
-        if row["order"] == "alone" and row["metric"] == metric
-    ]
+    found = rows(run, "replacement", (*columns, "order", "metric"))
+    return tabled(
+        columns, (row for row in found if row["order"] == "alone" and row["metric"] == metric)
+    )
 
 
-def continuations(run: Run) -> list[dict[str, Any]] | None:
+def continuations(run: Run) -> list[Facts] | None:
     """Texts that the altered model wrote, beside the original's; None where none was asked for."""
     found = run.manifest.get("continuations")
     return found[:MAX_TEXTS] if isinstance(found, list) else None
 
 
-def agreement(run: Run) -> list[dict[str, Any]] | None:
+def agreement(run: Run) -> list[Facts] | None:
     """Mean IoU of each program with the untouched heads; None where it was not measured."""
     found = run.manifest.get("agreement")
     return found if isinstance(found, list) else None
 
 
 PARTS = {
-    "curve": curve,
-    "single": single,
-    "continuations": continuations,
-    "agreement": agreement,
-}
+    "curve": curve, "single": single, "continuations": continuations, "agreement": agreement,
+}  # fmt: skip

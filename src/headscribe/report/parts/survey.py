@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 
 from headscribe.core.metrics import metric as metric_named
 from headscribe.report.packing import numbers, small_numbers
-from headscribe.report.parts.tables import rows, table
-from headscribe.report.reading import METRIC_TITLES, baselines, shape
+from headscribe.report.reading import METRIC_TITLES, baselines, gates_of_heads, shape
+from headscribe.report.schema import Facts, Table, of_table, table, tabled
 from headscribe.results.relations import relation_accuracy
 from headscribe.results.run import Run
 
@@ -25,7 +25,7 @@ _VALUES = ("score", "low", "high", "gain", "gain_low", "gain_high", "coverage")
 _KEYS = ("pattern", "layer", "head", "metric", "view", "split", "baseline", "texts")
 
 
-def patterns(run: Run) -> dict[str, Any]:
+def patterns(run: Run) -> Facts:
     """What the survey was about: its patterns, which of them are baselines, what was left out."""
     excluded = baselines(run)
     kept = ("name", "sentence", "family", "source", "relation", "group", "looks_ahead", "formula")
@@ -52,7 +52,7 @@ def _extent(run: Run) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return (METRICS, SPLITS) if layers * heads <= LARGE else (METRICS[:2], SPLITS[:1])
 
 
-def scores(run: Run) -> dict[str, Any]:
+def scores(run: Run) -> Facts:
     """Scores as one packed matrix (patterns x heads) a value, by `metric|view|split`.
 
     Raises:
@@ -113,49 +113,26 @@ def _spread(values: np.ndarray, at: np.ndarray, size: tuple[int, int], empty: fl
     return matrix.reshape(size)
 
 
-def layers(run: Run) -> list[dict[str, Any]]:
-    """The layer summary."""
-    found = rows(run, "layers", ("layer", "metric", "view", "score", "low", "high"))
-    return [row for row in found if row["metric"] in METRICS]
-
-
-_GATE = ("on", "on_low", "on_high", "off", "off_low", "off_high")
 GATES_OF_A_HEAD = 6
 """Gates of a head that a page keeps, the clearest ones."""
 
-
-def gates(run: Run) -> list[list[Any]]:
-    """Gates as rows of head, pattern, place, then means and ends of their intervals.
-
-    Of every head the clearest few, those whose intervals lie apart before the others.
-    """
-    columns = ("pattern", "layer", "head", "read", *_GATE, "on_rows", "off_rows")
-    found: dict[tuple[int, int], list[tuple[tuple[bool, float], list[Any]]]] = {}
-    for row in rows(run, "gate", columns):
-        if row["on"] is None or row["off"] is None:
-            continue
-        ends = [row[name] for name in ("on_low", "on_high", "off_low", "off_high")]
-        apart = None not in ends and (ends[0] > ends[3] or ends[2] > ends[1])
-        order = (not apart, -abs(row["on"] - row["off"]))
-        listed = [
-            f"{row['layer']}.{row['head']}", row["pattern"], row["read"],
-            *(row[name] for name in _GATE), row["on_rows"], row["off_rows"], apart,
-        ]  # fmt: skip
-        found.setdefault((row["layer"], row["head"]), []).append((order, listed))
-    kept = []
-    for head in sorted(found):
-        best = sorted(found[head], key=lambda entry: entry[0])[:GATES_OF_A_HEAD]
-        kept += [listed for _, listed in best]
-    return kept
+_GATE = (
+    "head", "pattern", "place", "on", "on_low", "on_high", "off", "off_low", "off_high", "on_rows",
+    "off_rows", "clear",
+)  # fmt: skip
 
 
-def containment(run: Run) -> list[list[Any]]:
-    """Pattern, other pattern, and the share of the first that lies on keys of the other."""
-    found = rows(run, "containment", ("pattern", "other", "inside"))
-    return [[row["pattern"], row["other"], row["inside"]] for row in found]
+def gates(run: Run) -> Table:
+    """Of every head the clearest gates, those whose intervals lie apart before the others."""
+    found = gates_of_heads(run)
+    kept = [gate for head in sorted(found) for gate in found[head][:GATES_OF_A_HEAD]]
+    return tabled(
+        _GATE, ({name: getattr(gate, name) for name in _GATE} | {"head": str(gate.head)}
+                for gate in kept)
+    )  # fmt: skip
 
 
-def relations(run: Run) -> list[dict[str, Any]] | None:
+def relations(run: Run) -> list[Facts] | None:
     """Which head follows which dependency relation; None where the texts were not parsed."""
     if "relations" not in run.manifest.get("tables", []):
         return None
@@ -165,8 +142,8 @@ def relations(run: Run) -> list[dict[str, Any]] | None:
 PARTS = {
     "about": patterns,
     "scores": scores,
-    "layers": layers,
+    "layers": of_table("layers", ("layer", "metric", "view", "score", "low", "high")),
     "gates": gates,
-    "containment": containment,
+    "containment": of_table("containment", ("pattern", "other", "inside")),
     "relations": relations,
 }
