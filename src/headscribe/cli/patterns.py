@@ -82,7 +82,7 @@ def try_relation(
     from headscribe.api.trying import predicted
 
     labels, matrix = predicted(expression, text, annotator, causal=causal)
-    from headscribe.report.terminal import matrix_text
+    from headscribe.report.matrix_text import matrix_text
 
     print(matrix_text(labels, matrix))
     if png is not None:

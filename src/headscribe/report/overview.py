@@ -47,8 +47,8 @@ def grid_figure(
     """Layers as rows, heads as columns: what explains each head, and how much better than chance.
 
     The colour is the family of the pattern that is worth most on the head, the shade its gain over
-    the best baseline times its coverage; heads that no pattern explains better than the baselines
-    are hatched.
+    the best baseline times its coverage; heads that no scored pattern explains better than the
+    baselines are hatched.
 
     Raises:
         UsageError: the run has no scores yet.
@@ -272,7 +272,12 @@ def _grid_legend(
         if name in seen
     ]
     keys.append(
-        Patch(facecolor=theme.empty, edgecolor=theme.line, hatch="////", label="unexplained")
+        Patch(
+            facecolor=theme.empty,
+            edgecolor=theme.line,
+            hatch="////",
+            label="by none scored",
+        )
     )
     figure.legend(
         handles=keys, loc="lower left", bbox_to_anchor=(0.0, 0.56 / height), ncols=6, fontsize=8,

@@ -26,9 +26,17 @@ class Theme:
     """One set of colours, as `#rrggbb`.
 
     Attributes:
-        surface: the background; `ink`: text; `muted`: text of second rank; `line`: rules;
-            `empty`: what has no value; `accent`: the one colour of plain marks, `second` another.
-        families: by pattern family. attention, difference: stops from low to high.
+        name: light or dark.
+        surface: the background.
+        ink: text.
+        muted: text of second rank.
+        line: rules and outlines.
+        empty: what has no value.
+        accent: the one colour of plain marks.
+        second: marks beside those.
+        families: by the family of a pattern.
+        attention: stops from no attention to all of it.
+        difference: stops from -1 over 0 to 1.
     """
 
     name: ThemeName

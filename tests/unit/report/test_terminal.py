@@ -17,10 +17,10 @@ from rich.table import Table
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.report.changes import changes_table
+from headscribe.report.matrix_text import matrix_text
 from headscribe.report.reading import worth_showing
 from headscribe.report.terminal import (
     head_table,
-    matrix_text,
     print_head,
     print_top,
     print_whole,
