@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from headscribe.core.visibility import Visibility
-from headscribe.models.model import Model
+from headscribe.models.loading import load
 from headscribe.models.tap import implementation, tap
 from headscribe.text.passages import Encoding
 from tests.integration.families import FAMILIES, build
 from tests.integration.tapping import LENGTHS, Memory, Tapped, arguments, tapped, tokens
 from tests.oracles import attention as oracle
+from tests.unit.models.tokenizers import word_tokenizer
 
 CASES = [(name, stack) for name, family in FAMILIES.items() for stack in family.stacks]
 CASE = pytest.mark.parametrize("name,stack", CASES)
@@ -76,8 +77,7 @@ def test_untouched_without_an_observer_that_asks(name, stack):
 @CASE
 def test_a_text_does_not_depend_on_its_batch(name, stack):
     family, hf = FAMILIES[name], build(name)
-    plain = tapped(name, stack)
-    model = Model(name, hf, _tokenizer(), plain.stack, None)
+    model = load(hf, word_tokenizer(), stack=stack)
     ids, _ = tokens()
     batch = [_encoding(ids[row, :length]) for row, length in enumerate(LENGTHS.tolist())]
     together = Memory()
@@ -137,11 +137,3 @@ def _encoding(ids: torch.Tensor) -> Encoding:
     length = len(ids)
     spans = np.zeros((length, 2), np.int64)
     return Encoding(("x",) * length, ids.numpy(), spans, np.zeros(length, bool))
-
-
-class _Tokenizer:
-    model_max_length = int(1e30)
-
-
-def _tokenizer() -> _Tokenizer:
-    return _Tokenizer()

@@ -13,7 +13,8 @@ from headscribe.models.support import examine
 from headscribe.models.tap import tap
 from tests.integration.families import build
 from tests.integration.tapping import LENGTHS, Memory, Tapped, arguments, tapped, tokens
-from tests.integration.test_tap_families import _encoding, _tokenizer
+from tests.integration.test_tap_families import _encoding
+from tests.unit.models.tokenizers import word_tokenizer
 
 
 def _state(model: Tapped) -> tuple:
@@ -138,7 +139,8 @@ def test_nan_names_text_layer_and_head():
         model.stack.modules[1].value.weight[3 * 8] = float("nan")
     ids, _ = tokens()
     batch = [_encoding(ids[row, :length]) for row, length in enumerate(LENGTHS.tolist())]
-    loaded = Model("bert", hf, _tokenizer(), model.stack, None)
+    support = examine(build("bert"))[0]
+    loaded = Model("bert", hf, word_tokenizer(), model.stack, support)
     with pytest.raises(RunError, match="text 0 of its batch: attention of layer 1, head 3 is NaN"):
         loaded.run(batch, Memory())
 

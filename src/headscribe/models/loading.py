@@ -42,7 +42,7 @@ _MASKED = ("ForMaskedLM", "ForPreTraining")
 
 
 def load(
-    source: Source,
+    source: Source | object,
     tokenizer: PreTrainedTokenizerBase | None = None,
     *,
     device: str | None = None,
@@ -84,7 +84,9 @@ def load(
     return Model(name, hf, _fast(own, name), layers, support, origin)
 
 
-def check(source: Source, *, device: str | None = None, stack: str | None = None) -> Support:
+def check(
+    source: Source | object, *, device: str | None = None, stack: str | None = None
+) -> Support:
     """What can be done with a model, and why not more; models that are refused included."""
     source = _paired(source, None)
     _, hf, _ = _open(source, None, device, None)

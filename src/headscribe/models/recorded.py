@@ -254,14 +254,14 @@ def distributions(
 
 def write_recording(
     folder: str | Path,
-    texts: Iterable[tuple[Passage, Float[np.ndarray, "L H T T"]]],
+    texts: Iterable[tuple[Passage, np.ndarray]],
     visibility: Sequence[Visibility] | None = None,
 ) -> None:
     """Write texts and their attention as a recording, one after the other.
 
     Args:
         folder: where to; made if there is none.
-        texts: passages with the attention of every head, stored as float32.
+        texts: passages with the attention of every head, `(layers, heads, T, T)`; stored as float32.
         visibility: what each layer sees; None: told from the attention on reading.
 
     Raises:
