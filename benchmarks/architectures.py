@@ -18,6 +18,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -136,7 +137,9 @@ def small(name: str) -> hf.PreTrainedModel:
     for change in _CHANGES:
         if not change.keys() <= sizes.keys() | known.keys():
             continue
-        tried = {key: value for key, value in (sizes | change).items() if value is not None}
+        tried = {
+            key: value for key, value in (sizes | deepcopy(change)).items() if value is not None
+        }
         try:
             config = type(text)(**tried)
             model = _built(_class_of(config), config)

@@ -27,7 +27,7 @@ SURVEYED = {
     "llama4_text": (4, True),
     "minimax": (2, True),  # a hybrid
     "modernbert": (4, True),
-    "xglm": (4, True),
+    "xglm": (4, False),
 }
 REFUSED = {
     "longformer": "no attention of every token over every token",

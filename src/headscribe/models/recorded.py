@@ -261,7 +261,8 @@ def write_recording(
 
     Args:
         folder: where to; made if there is none.
-        texts: passages with the attention of every head, `(layers, heads, T, T)`; stored as float32.
+        texts: passages with the attention of every head, `(layers, heads, T, T)`, stored as
+            float32.
         visibility: what each layer sees; None: told from the attention on reading.
 
     Raises:
