@@ -54,6 +54,14 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _runs_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Runs that are given no folder do not fill the checkout."""
+    from headscribe.results import run
+
+    run.RUNS = tmp_path_factory.mktemp("kept") / "runs"
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The recorded data beside the checkout; tests that need it skip where it is absent."""

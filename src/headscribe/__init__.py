@@ -13,9 +13,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from headscribe.api.discover import discover
+    from headscribe.api.discover import Discovery, discover
     from headscribe.api.fit import Fit, fit
-    from headscribe.api.hints import hints
+    from headscribe.api.hints import Hints, hints
     from headscribe.api.record import record
     from headscribe.api.replace import Replacement, replace, talk
     from headscribe.api.survey import Survey, survey
@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from headscribe.text.corpora import corpus
 
 _HOME = {
+    "Discovery": "headscribe.api.discover",
     "Fit": "headscribe.api.fit",
     "HeadId": "headscribe.core.heads",
+    "Hints": "headscribe.api.hints",
     "HeadscribeError": "headscribe.core.errors",
     "Recording": "headscribe.models.recorded",
     "Replacement": "headscribe.api.replace",
@@ -56,9 +58,11 @@ _HOME = {
 }
 
 __all__ = [
+    "Discovery",
     "Fit",
     "HeadId",
     "HeadscribeError",
+    "Hints",
     "Recording",
     "Replacement",
     "RunError",

@@ -3,7 +3,7 @@
 See `headscribe.results.requests` for what follows from a field. A new option is one line here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
@@ -13,10 +13,15 @@ from headscribe.results.requests import Option
 
 if TYPE_CHECKING:
     from headscribe.api.fit import Fit
+    from headscribe.core.heads import HeadId
+    from headscribe.discovery.clients import Client
+    from headscribe.hinting.conditions import Template
+    from headscribe.hinting.questions import QuestionsLike
     from headscribe.models.loading import Source
     from headscribe.models.model import Model as LoadedModel
     from headscribe.models.recorded import Recording
     from headscribe.patterns.contract import Pattern
+    from headscribe.replacement.plan import Program
     from headscribe.text.annotators import Annotator as AnnotatorObject
     from headscribe.text.corpora import Corpus, DatasetLike
 
@@ -343,9 +348,169 @@ class ReplaceRequest:
     on_progress: Progress = None
 
 
+@dataclass(frozen=True)
+class DiscoverRequest:
+    """Look for programs of heads that beat their formulas, the catalogue and the library."""
+
+    model: Source_ = None
+    texts: Texts = None
+    _: KW_ONLY
+    recorded: Recorded = None
+    llm: Annotated[
+        "str | Client",
+        Option(
+            "Who proposes programs: offline (a search, no language model), exchange:FOLDER "
+            "(prompts and answers as files), replay:FILE (a recorded run), anthropic:MODEL, "
+            "openai:MODEL, google:MODEL, or compatible:URL#MODEL. In Python also a client.",
+            resume="fingerprint",
+            typed=str,
+            metavar="SPEC",
+        ),
+    ] = "offline"
+    heads: Annotated[
+        "str | Sequence[HeadId | str | tuple[int, int]]",
+        Option(
+            "Heads such as 7.1,7.10, or worst:N, those whose formulas explain least.",
+            resume="fingerprint",
+            typed=str,
+            metavar="HEADS",
+        ),
+    ] = "worst:10"
+    rounds: Annotated[int, Option("Proposals a head.", least=1)] = 3
+    budget_usd: Annotated[
+        float | None,
+        Option(
+            "What the language model may cost, in US dollars; checked before each call.",
+            resume="free",
+            least=0.0,
+        ),
+    ] = None
+    budget_tokens: Annotated[
+        int | None,
+        Option("The same in tokens, prompts and answers together.", resume="free", least=1),
+    ] = None
+    terms: Annotated[int, Option("Terms a formula.", least=1)] = 12
+    workers: Annotated[
+        int, Option("Heads at a time, where answers take long.", resume="free", least=1)
+    ] = 1
+    evidence_tokens: Annotated[int, Option("What a head's evidence may take.", least=1000)] = 12_000
+    library: Library = None
+    trust: Trust = False
+    look_ahead: Annotated[
+        bool | None,
+        Option("May programs read later tokens? Default: not in causal models."),
+    ] = None
+    limit: Limit = None
+    max_tokens: MaxTokens = None
+    annotator: Annotator = None
+    seed: Seed = 0
+    device: Device = None
+    dtype: Dtype = None
+    out: Out = None
+    resume: Resume = False
+    on_progress: Progress = None
+    tell: Annotated[
+        "Callable[[str], None] | None",
+        Option(
+            "Called with notes: what cannot be done here, which file waits for an answer. "
+            "Default: they go to stderr.",
+            resume="free",
+            python_only=True,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class HintsRequest:
+    """Ask questions with and without hints: which heads read otherwise when the answer follows?"""
+
+    model: Model
+    questions: Annotated[
+        "QuestionsLike",
+        Option(
+            "Questions with `question`, `choices`, `answer`: .jsonl, .csv, .parquet (.gz). In "
+            "Python also rows, or a data set.",
+            resume="fingerprint",
+            typed=str,
+            metavar="FILE",
+            content=True,
+        ),
+    ]
+    _: KW_ONLY
+    template: Annotated[
+        "Template | str | Path | None",
+        Option(
+            "The words around a question, TOML.",
+            resume="fingerprint",
+            typed=str | None,
+            metavar="FILE",
+        ),
+    ] = None
+    position: Annotated[str, Option("The hint stands before or after the question.")] = "before"
+    answer: Annotated[
+        str | None,
+        Option(
+            "likelihood of each letter, or generate a chain of thought. Default: the second for "
+            "models with a chat template."
+        ),
+    ] = None
+    max_new_tokens: Annotated[int, Option("How much the model may write.", least=1)] = 256
+    limit: Annotated[int | None, Option("The first so many questions.", least=1)] = None
+    top: Annotated[int, Option("Heads that are altered to see answers change back.", least=1)] = 5
+    causal: Annotated[bool, Option("Whether to alter heads at all.")] = True
+    programs: Annotated[
+        "str | Path | Mapping[HeadId, Program] | None",
+        Option(
+            "The run of a fit of this model: its formulas predict for a second score. In Python "
+            "also programs by head.",
+            resume="fingerprint",
+            typed=str | None,
+            metavar="RUN",
+        ),
+    ] = None
+    seed: Annotated[int, Option("Draws the wrong choices that are hinted.")] = 0
+    token_budget: Annotated[
+        int, Option("Tokens a batch; the four conditions of a question lie in one.", least=1)
+    ] = 4096
+    device: Device = None
+    dtype: Dtype = None
+    out: Out = None
+    resume: Resume = False
+    on_progress: Progress = None
+
+
+@dataclass(frozen=True)
+class RecordRequest:
+    """Record a model's attention, so that it can be surveyed and fitted without the model."""
+
+    model: Model
+    texts: Texts
+    folder: Annotated[
+        str | Path,
+        Option(
+            "A new folder for the recording.",
+            resume="free",
+            typed=str,
+            name="--out",
+            metavar="FOLDER",
+        ),
+    ]
+    _: KW_ONLY
+    annotator: Annotator = None
+    limit: Limit = None
+    max_tokens: MaxTokens = None
+    device: Device = None
+    dtype: Dtype = None
+    stack: Stack = None
+    on_progress: Progress = None
+
+
 REQUESTS: dict[str, type] = {
     "survey": SurveyRequest,
     "fit": FitRequest,
     "replace": ReplaceRequest,
+    "discover": DiscoverRequest,
+    "hints": HintsRequest,
+    "record": RecordRequest,
 }
-"""Every command that leaves a run, by its name."""
+"""Every command that leaves something on disk, by its name."""

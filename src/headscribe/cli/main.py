@@ -4,15 +4,19 @@ import sys
 
 import typer
 
-from headscribe.api.requests import FitRequest, ReplaceRequest, SurveyRequest
-from headscribe.cli import fit, replace, survey
+from headscribe.api.requests import (
+    DiscoverRequest,
+    FitRequest,
+    HintsRequest,
+    ReplaceRequest,
+    SurveyRequest,
+)
+from headscribe.cli import discover, fit, hints, replace, survey
 from headscribe.cli.commands import command
 from headscribe.cli.decompose import decompose
 from headscribe.cli.demo import demo
 from headscribe.cli.diff import diff
-from headscribe.cli.discover import discover
 from headscribe.cli.doctor import doctor
-from headscribe.cli.hints import hints
 from headscribe.cli.options import help_without_command
 from headscribe.cli.patterns import app as patterns_app
 from headscribe.cli.report import report
@@ -32,14 +36,14 @@ app.command()(top)
 app.command()(show)
 app.command()(command(FitRequest, "headscribe.api.fit:fit", fit.show))
 app.command()(decompose)
-app.command()(discover)
+app.command()(command(DiscoverRequest, "headscribe.api.discover:discover", discover.show))
 app.command()(
     command(
         ReplaceRequest, "headscribe.cli.replace:replace_or_talk", replace.show, "replace",
         generate=replace.GenerateOption,
     )
 )  # fmt: skip
-app.command()(hints)
+app.command()(command(HintsRequest, "headscribe.api.hints:hints", hints.show))
 app.command()(report)
 app.command()(diff)
 app.command()(doctor)

@@ -76,13 +76,11 @@ def opened(
         **config,
     }
     if not (Path(folder) / "run.json").is_file():
-        run = Run.create(folder, "discover", wanted)
+        run = Run.create(folder, "discover", fingerprints=wanted, **{"config": {}} | about)
         library.write(run.folder / "known.jsonl")
-        run.manifest |= about
-        run.save()
     else:
         run = Run.open(folder)
-        before = run.manifest.get("config", {})
+        before = run.manifest.get("fingerprints", {})
         differing = sorted(name for name in wanted | before if wanted.get(name) != before.get(name))
         if run.manifest["kind"] != "discover" or differing:
             raise UsageError(

@@ -1,42 +1,13 @@
-"""What an interrupted study goes on from: the finished batches, each a part of its own."""
+"""What an interrupted study goes on from: the finished batches, each a stage of its run."""
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from headscribe.core.errors import RunError
 from headscribe.hinting.answering import Answer, State
 from headscribe.hinting.reading import Reading
-
-
-@runtime_checkable
-class Parts(Protocol):
-    """Keeps finished batches; `headscribe.results.run.Run` does, on disk."""
-
-    def write_part(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Keep a part."""
-        ...
-
-    def read_part(self, name: str) -> dict[str, np.ndarray] | None:
-        """A part that was kept, or None."""
-        ...
-
-
-class InMemory:
-    """Parts of a study that is not kept on disk."""
-
-    def __init__(self) -> None:
-        self._parts: dict[str, dict[str, np.ndarray]] = {}
-
-    def write_part(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Keep a part."""
-        self._parts[name] = dict(arrays)
-
-    def read_part(self, name: str) -> dict[str, np.ndarray] | None:
-        """A part that was kept, or None."""
-        return self._parts.get(name)
 
 
 def pack_answers(answers: Sequence[Answer]) -> dict[str, np.ndarray]:
@@ -99,6 +70,11 @@ def unpack_readings(arrays: Mapping[str, np.ndarray], count: int) -> list[Readin
         )
         for at in range(count)
     ]
+
+
+def pack_effects(effects: np.ndarray) -> dict[str, np.ndarray]:
+    """Effects of a batch, as arrays."""
+    return {"effects": effects}
 
 
 def unpack_effects(arrays: Mapping[str, np.ndarray], count: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
@@ -26,8 +26,8 @@ from headscribe.hinting.letters import Letters
 from headscribe.hinting.measures import MEASURES
 from headscribe.hinting.outcomes import Outcomes
 from headscribe.hinting.parts import (
-    Parts,
     pack_answers,
+    pack_effects,
     pack_readings,
     unpack_answers,
     unpack_effects,
@@ -41,6 +41,7 @@ from headscribe.hinting.slides import OWN, SlidesScore, own_scores, program_scor
 from headscribe.models.batching import batches
 from headscribe.models.model import Model
 from headscribe.replacement.plan import Program
+from headscribe.results.run import Stages, Unfinished
 
 Told: TypeAlias = Callable[[str, int, int], None]
 """Hears of progress: what is being done, how much is done, how much there is."""
@@ -129,7 +130,7 @@ def study(
     model: Model,
     questions: Questions,
     settings: Settings,
-    parts: Parts,
+    run: Stages,
     told: Told,
     programs: Mapping[HeadId, Program] | None = None,
     prediction: str = OWN,
@@ -140,7 +141,7 @@ def study(
         model: a causal model.
         questions: the questions.
         settings: how to ask them.
-        parts: keeps finished batches; those that it has are not made again.
+        run: keeps finished batches; those that it has are not made again.
         told: hears of progress.
         programs: predict attention for the score of the slides.
         prediction: what these are called.
@@ -153,11 +154,11 @@ def study(
     asked, questions, letters = _prompts(model, questions, settings)
     written: list[dict[Condition, Answer]] | None = None
     if letters is None:
-        written = _written(model, asked, settings, parts, told)
+        written = _written(model, asked, settings, run, told)
         units = [Unit(one, found["none"].forced) for one, found in zip(asked, written, strict=True)]
     else:
         units = [Unit(one, letters.common) for one in asked]
-    readings = _readings(model, units, letters, settings, parts, told)
+    readings = _readings(model, units, letters, settings, run, told)
     answers = written if written is not None else [_scored(one) for one in readings]
     outcomes = Outcomes(asked, answers)
     values = np.stack([one.values for one in readings])
@@ -166,7 +167,7 @@ def study(
         slides = program_scores(model, outcomes, units, programs)
     effects = None
     if traceable(model):
-        effects = partial(_effects, model, units, outcomes, letters, settings, parts, told)
+        effects = partial(_effects, model, units, outcomes, letters, settings, run, told)
     comparison = compare_heads(outcomes, values, effects)
     found = Study(
         model, settings, questions, outcomes, units, values,
@@ -224,7 +225,7 @@ def _prompts(
 
 
 def _written(
-    model: Model, asked: Sequence[Asked], settings: Settings, parts: Parts, told: Told
+    model: Model, asked: Sequence[Asked], settings: Settings, run: Stages, told: Told
 ) -> list[dict[Condition, Answer]]:
     """What the model writes under each condition, batch by batch."""
     items = [(at, condition) for at in range(len(asked)) for condition in CONDITIONS]
@@ -234,15 +235,17 @@ def _written(
     done = 0
     for number, batch in enumerate(batches(sizes, settings.token_budget)):
         name = f"written-{number:06}"
-        stored = parts.read_part(name)
-        if stored is None:
-            chosen = [asked[items[at][0]].prompts[items[at][1]] for at in batch]
-            counts = [len(asked[items[at][0]].question.choices) for at in batch]
-            prompts = [one.tokens.ids.tolist() for one in chosen]
-            answers = written_answers(model, prompts, counts, more)
-            parts.write_part(name, pack_answers(answers))
-        else:
-            answers = unpack_answers(stored, len(batch))
+        chosen = [asked[items[at][0]] for at in batch]
+        prompts = [
+            one.prompts[items[at][1]].tokens.ids.tolist()
+            for one, at in zip(chosen, batch, strict=True)
+        ]
+        answers = run.stage(
+            name,
+            partial(_answers, model, prompts, [len(one.question.choices) for one in chosen], more),
+            pack=pack_answers,
+            unpack=partial(unpack_answers, count=len(batch)),
+        )
         for at, answer in zip(batch, answers, strict=True):
             found[items[at][0]][items[at][1]] = answer
         done += len(batch)
@@ -250,12 +253,34 @@ def _written(
     return found
 
 
+def _answers(
+    model: Model,
+    prompts: Sequence[list[int]],
+    counts: Sequence[int],
+    more: int,
+    unfinished: Unfinished,
+) -> list[Answer]:
+    return written_answers(model, prompts, counts, more)
+
+
+def _read(
+    model: Model, units: Sequence[Unit], letters: Letters | None, unfinished: Unfinished
+) -> list[Reading]:
+    return read(model, units, letters)
+
+
+def _traced(
+    model: Model, units: Sequence[Unit], named: Sequence[Any], unfinished: Unfinished
+) -> np.ndarray:
+    return traced(model, units, named)
+
+
 def _readings(
     model: Model,
     units: Sequence[Unit],
     letters: Letters | None,
     settings: Settings,
-    parts: Parts,
+    run: Stages,
     told: Told,
 ) -> list[Reading]:
     """One observed pass a condition and question, batch by batch."""
@@ -264,12 +289,12 @@ def _readings(
     done = 0
     for number, batch in enumerate(batches(sizes, settings.token_budget)):
         name = f"read-{number:06}"
-        stored = parts.read_part(name)
-        if stored is None:
-            readings = read(model, [units[at] for at in batch], letters)
-            parts.write_part(name, pack_readings(readings))
-        else:
-            readings = unpack_readings(stored, len(batch))
+        readings = run.stage(
+            name,
+            partial(_read, model, [units[at] for at in batch], letters),
+            pack=pack_readings,
+            unpack=partial(unpack_readings, count=len(batch)),
+        )
         for at, reading in zip(batch, readings, strict=True):
             found[at] = reading
         done += len(batch)
@@ -283,7 +308,7 @@ def _effects(
     outcomes: Outcomes,
     letters: Letters | None,
     settings: Settings,
-    parts: Parts,
+    run: Stages,
     told: Told,
 ) -> Float[np.ndarray, "Q L H"]:
     """The effect of each head on each answer that could follow the wrong hint, batch by batch.
@@ -298,12 +323,12 @@ def _effects(
     done = 0
     for number, batch in enumerate(batches(sizes, max(1, settings.token_budget // KEPT))):
         name = f"traced-{number:06}"
-        stored = parts.read_part(name)
-        if stored is None:
-            chosen = [sizes[at] for at in batch]
-            stored = {"effects": traced(model, chosen, [asked[at][1] for at in batch])}
-            parts.write_part(name, stored)
-        found[[asked[at][0] for at in batch]] = unpack_effects(stored, len(batch))
+        found[[asked[at][0] for at in batch]] = run.stage(
+            name,
+            partial(_traced, model, [sizes[at] for at in batch], [asked[at][1] for at in batch]),
+            pack=pack_effects,
+            unpack=partial(unpack_effects, count=len(batch)),
+        )
         done += len(batch)
         told("tracing", done, len(asked))
     return found

@@ -1,13 +1,14 @@
 """The tables of a run of hints, as `docs/decisions/hints.md` describes them."""
 
 from collections.abc import Sequence
-from math import isfinite
+from math import isfinite, nan
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from headscribe.core.heads import HeadId
+from headscribe.hinting.comparison import Finding
 from headscribe.hinting.conditions import CONDITIONS
 from headscribe.hinting.measures import MEASURES
 from headscribe.hinting.reading import ALTERED
@@ -186,3 +187,23 @@ def _table(schema: dict[str, pa.DataType], rows: Sequence[tuple[Any, ...]]) -> p
 
 def _null(value: object) -> object:
     return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def findings_of(table: pa.Table) -> tuple[Finding, ...]:
+    """The heads of a table `ranking`, as `run_tables` wrote them; what has no value is NaN."""
+    found = []
+    for row in table.to_pylist():
+        real = {name: nan if row[name] is None else row[name] for name in row}
+        found.append(
+            Finding(
+                row["rank"],
+                HeadId(row["layer"], row["index"]),
+                row["measure"],
+                real["t"],
+                real["p"],
+                row["flagged"],
+                (real["effect"], real["effect_low"], real["effect_high"]),
+                real["effect_p"],
+            )
+        )
+    return tuple(found)

@@ -68,10 +68,10 @@ BUILT_IN = (
         (f"{_PARTS}.replacement:PARTS",),
     ),
     Kind(
-        "discover", f"{_VIEWS}.views:View", "discoveries", "discovery",
+        "discover", f"{_VIEWS}.discover:Discovery", "discoveries", "discovery",
         (f"{_PARTS}.discovery:PARTS", f"{_PARTS}.examples:PARTS"),
     ),
-    Kind("hints", f"{_VIEWS}.views:View", "rates", "hints", (f"{_PARTS}.hints:PARTS",)),
+    Kind("hints", f"{_VIEWS}.hints:Hints", "rates", "hints", (f"{_PARTS}.hints:PARTS",)),
 )  # fmt: skip
 
 _registered: dict[str, Kind] = {kind.name: kind for kind in BUILT_IN}

@@ -29,6 +29,9 @@ from headscribe.results.older import upgraded
 SCHEMA_VERSION = 2
 """Version of the layout; a run of a newer version is refused by name, an older one is read."""
 
+RUNS = Path("runs")
+"""Where runs go that were given no folder."""
+
 STAGES = "stages"
 """The folder of what an unfinished run keeps."""
 
@@ -406,9 +409,9 @@ def new_folder(*names: str) -> Path:
     """A folder for a run under `runs/`, such as `runs/MODEL--TEXTS`, numbered if there is one."""
     raw = "--".join([Path(names[0]).name or "model", *names[1:]])
     name = "".join(c if c.isalnum() or c in "-_.+" else "-" for c in raw)[:80]
-    folder, number = Path("runs") / name, 2
+    folder, number = RUNS / name, 2
     while folder.exists():
-        folder, number = Path("runs") / f"{name}-{number}", number + 1
+        folder, number = RUNS / f"{name}-{number}", number + 1
     return folder
 
 

@@ -14,6 +14,7 @@ from headscribe.api.runs import begin
 from headscribe.cli.commands import command
 from headscribe.cli.settings import request_section
 from headscribe.core.errors import UsageError
+from headscribe.results import run
 from headscribe.results.requests import Option, options_of, verb
 
 REQUESTS = [
@@ -106,10 +107,13 @@ def test_resume_insists_on_what_numbers_depend_on(tmp_path: Path) -> None:
 
 
 def test_a_run_is_kept_without_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run, "RUNS", tmp_path / "runs")
     count(["a b"])
     count(["a b"])
-    assert sorted(path.name for path in Path("runs").iterdir()) == ["made--words", "made--words-2"]
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [
+        "made--words",
+        "made--words-2",
+    ]
 
 
 def test_wrong_options_are_named() -> None:

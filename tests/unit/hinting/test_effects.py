@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from headscribe.hinting.effects import pairs, traced
-from headscribe.hinting.parts import InMemory
 from headscribe.hinting.questions import Question, questions_of
 from headscribe.hinting.run import Settings, Study, study
 from headscribe.models.loading import load
+from headscribe.results.run import NOT_KEPT
 from tests.oracles.planted_hints import FOLDER, Oracle
 
 HEADS = [(layer, head) for layer in range(4) for head in range(8)]
@@ -22,7 +22,7 @@ ROWS = [
 @pytest.fixture(scope="module")
 def found() -> Study:
     model = load(FOLDER / "copier", dtype="float64")
-    return study(model, questions_of(ROWS), Settings(causal=False), InMemory(), lambda *_: None)
+    return study(model, questions_of(ROWS), Settings(causal=False), NOT_KEPT, lambda *_: None)
 
 
 @pytest.mark.parametrize("frozen", [False, True])
