@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from headscribe.api.record import record
     from headscribe.api.replace import Replacement, replace, talk
     from headscribe.api.survey import Survey, survey
+    from headscribe.api.trying import Matrix, attention, predict
     from headscribe.api.views import View, report
     from headscribe.api.views import open_run as open
     from headscribe.core.errors import HeadscribeError, RunError, UsageError
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from headscribe.text.corpora import corpus
 
 _HOME = {
+    "predict": "headscribe.api.trying",
+    "attention": "headscribe.api.trying",
+    "Matrix": "headscribe.api.trying",
     "Discovery": "headscribe.api.discover",
     "Fit": "headscribe.api.fit",
     "HeadId": "headscribe.core.heads",
@@ -63,12 +67,14 @@ __all__ = [
     "HeadId",
     "HeadscribeError",
     "Hints",
+    "Matrix",
     "Recording",
     "Replacement",
     "RunError",
     "Survey",
     "UsageError",
     "View",
+    "attention",
     "corpus",
     "discover",
     "fit",
@@ -77,6 +83,7 @@ __all__ = [
     "load",
     "open",
     "pattern",
+    "predict",
     "record",
     "replace",
     "report",

@@ -167,7 +167,7 @@ def test_by_hand_interrupted_resumed_and_replayed(here: Path) -> None:
     [
         ({"heads": "worst:0"}, "worst:N"),
         ({"heads": "9.9"}, "head 9.9 is not among the 36 heads"),
-        ({"heads": "nine"}, "LAYER.HEAD"),
+        ({"heads": "nine"}, "such as 7.10"),
         ({"heads": []}, "at least one head"),
         ({"llm": "smith:x"}, "offline, exchange:FOLDER, replay:FILE"),
         ({"llm": "openai:gpt-5"}, "set OPENAI_API_KEY"),

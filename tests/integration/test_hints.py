@@ -147,7 +147,7 @@ def test_a_chat_model_that_is_killed_resumes_to_the_same_tables(tmp_path):
         assert one.read_bytes() == other.read_bytes(), table
     run = Run.open(tmp_path / "killed")
     assert run.manifest["model"]["chat"]
-    assert run.manifest["config"]["answer"] == "generate"
+    assert run.manifest["answer"] == "generate"
     assert run.manifest["passes"]["generated"] == 36
     with pytest.raises(UsageError, match="token_budget differ from the unfinished run"):
         chat(tmp_path / "killed", token_budget=401)

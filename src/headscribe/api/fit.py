@@ -1,8 +1,8 @@
 """A formula for every head: fitted, scored on unseen text, kept in a run directory."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +21,13 @@ from headscribe.results.requests import digest_of, verb
 if TYPE_CHECKING:
     import torch
 
+    from headscribe.api.trying import Matrix
     from headscribe.fitting.atlas import Atlas
     from headscribe.fitting.examples import Examples
     from headscribe.fitting.fit import Given
     from headscribe.fitting.heads import Estimate, HeadFormula
+    from headscribe.models.loading import Source
+    from headscribe.models.model import Model
     from headscribe.results.run import Run
 
 
@@ -45,6 +48,19 @@ class Fit(View):
             if one.head == wanted:
                 return one
         raise UsageError(f"head {wanted} is not among the {len(self.heads)} heads of {self.folder}")
+
+    def function(
+        self, head: HeadId | str | tuple[int, int], model: "Model | Source | None" = None
+    ) -> "Callable[[str], Matrix]":
+        """The formula of a head as a function of a text.
+
+        Args:
+            head: whose formula.
+            model: whose tokens are meant; None: words are the tokens.
+        """
+        from headscribe.api.trying import predict
+
+        return partial(predict, self[head], model=model)
 
     def mean(self, what: str, view: str = "raw", metric: str = "iou") -> "Estimate":
         """The mean over heads of `formula`, `profile` or `gain`, with an interval over texts."""

@@ -2,9 +2,9 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import IO, Any
 
 from headscribe.core.progress import OnProgress
 
@@ -34,7 +34,7 @@ def shown(on_progress: OnProgress | None) -> Iterator[OnProgress]:
 class Lines:
     """A line now and then, for logs and pipes: work that takes a few seconds says nothing."""
 
-    def __init__(self, file: TextIO, clock: Any = time.monotonic) -> None:  # noqa: ANN401
+    def __init__(self, file: IO[str], clock: Callable[[], float] = time.monotonic) -> None:
         self._file, self._clock = file, clock
         self._due = clock() + FIRST_LINE
 

@@ -1,10 +1,16 @@
-"""A relation on a text, without a model: the words are the tokens."""
+"""One sentence: what a head reads in it, and what a pattern says of it, as matrices."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headscribe.api.choice import own_pattern
 from headscribe.core.arrays import Attention
 from headscribe.core.errors import UsageError
+from headscribe.core.heads import HeadId
 from headscribe.core.visibility import CAUSAL, FULL
 from headscribe.patterns.contract import Pattern
 from headscribe.patterns.registry import registry
@@ -12,6 +18,187 @@ from headscribe.text.alignment import align
 from headscribe.text.annotators import annotator, default_for
 from headscribe.text.corpora import from_strings
 from headscribe.text.passages import Encoding, Passage
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from headscribe.fitting.heads import HeadFormula
+    from headscribe.models.loading import Source
+    from headscribe.models.model import Model
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Matrix:
+    """Attention on one text, of a head or as a pattern predicts it.
+
+    Attributes:
+        title: what it is.
+        labels: the `T` tokens, as a person reads them.
+        values: from each query (row) to each key (column), shape `(T, T)`, 0 to 1; a row of zeros
+            is one that the pattern says nothing about.
+        note: of what text, by which model.
+    """
+
+    title: str
+    labels: tuple[str, ...]
+    values: Attention
+    note: str = field(default="")
+
+    def frame(self) -> Any:  # noqa: ANN401
+        """The matrix as a pandas data frame, queries down and keys across.
+
+        Raises:
+            UsageError: pandas is not installed.
+        """
+        try:
+            from pandas import DataFrame
+        except ImportError as error:
+            raise UsageError("expected pandas for a frame: pip install pandas") from error
+        return DataFrame(self.values, index=list(self.labels), columns=list(self.labels))
+
+    def figure(self, *others: "Matrix") -> "Figure":
+        """The matrix beside others of the same text; of two also what they differ in.
+
+        Raises:
+            UsageError: one is of another text.
+        """
+        from headscribe.report.figures import matrix_figure
+
+        panels = [self, *others]
+        for one in others:
+            if one.labels != self.labels:
+                raise UsageError(
+                    f"expected matrices of one text by one tokenizer, got {len(self.labels)} "
+                    f"tokens of {self.title} and {len(one.labels)} of {one.title}: give the model "
+                    "to headscribe.predict as well"
+                )
+        shown = {one.title: one.values for one in panels}
+        if len(panels) == 2:
+            shown["difference"] = self.values - others[0].values
+        return matrix_figure(self.labels, shown, title=" beside ".join(shown)[:90], note=self.note)
+
+    def save(self, path: str | Path, *others: "Matrix") -> Path:
+        """Write `figure` as an image, by the ending of its name.
+
+        Raises:
+            UsageError: an ending that is no image.
+            RunError: it cannot be written.
+        """
+        from headscribe.report.figures import save_figure
+
+        save_figure(self.figure(*others), path)
+        return Path(path)
+
+    def __str__(self) -> str:
+        """The matrix in characters."""
+        from headscribe.report.matrix_text import matrix_text
+
+        return f"{self.title}\n{matrix_text(self.labels, self.values)}"
+
+    def __repr__(self) -> str:
+        return f"<Matrix of {self.title}, {len(self.labels)} tokens>"
+
+    def _repr_html_(self) -> str:
+        """The figure, as a notebook shows it."""
+        from base64 import b64encode
+        from io import BytesIO
+
+        image = BytesIO()
+        self.figure().savefig(image, format="png", dpi=144)
+        content = b64encode(image.getvalue()).decode()
+        return f'<img alt="attention" width="480" src="data:image/png;base64,{content}">'
+
+
+def attention(
+    model: "Model | Source",
+    text: str,
+    head: HeadId | str | tuple[int, int],
+    annotator: str | None = "plain",
+) -> Matrix:
+    """The attention of one head on one text.
+
+    >>> import headscribe as hs
+    >>> hs.attention("bundled:stories", "The cat sat on the mat.", "1.2")
+    <Matrix of L1H2, 8 tokens>
+
+    Raises:
+        UsageError: no such model or head.
+    """
+    from headscribe.models.recorded import attention_of
+
+    loaded, passage = _read(model, text, annotator)
+    wanted = HeadId.of(head)
+    if wanted.layer >= loaded.layers or wanted.head >= loaded.heads:
+        raise UsageError(
+            f"head {wanted} is not in {loaded.name}: it has {loaded.layers} layers of "
+            f"{loaded.heads} heads, counted from 0"
+        )
+    ((_, found),) = attention_of(loaded, [passage])
+    return _matrix(wanted.prose, passage, found[wanted.layer, wanted.head], loaded.name)
+
+
+def predict(
+    pattern: "str | Pattern | HeadFormula",
+    text: str,
+    model: "Model | Source | None" = None,
+    annotator: str | None = None,
+    *,
+    causal: bool = False,
+) -> Matrix:
+    """What a pattern predicts on one text.
+
+    >>> import headscribe as hs
+    >>> hs.predict("distance == -1", "The cat sat.", causal=True).values.argmax(axis=1).tolist()
+    [0, 0, 1, 2]
+
+    Args:
+        pattern: a name of the catalogue, a relation, a pattern, or a head of a fit.
+        text: the text.
+        model: whose tokens are meant, and whose layers' sight; None: words are the tokens.
+        annotator: as in `survey`.
+        causal: without a model: hide later keys, as a causal model does.
+
+    Raises:
+        UsageError: a malformed relation, or one that needs tags that the annotator does not give.
+    """
+    asked: Any = pattern_of(pattern) if isinstance(pattern, str) else pattern
+    chosen: Pattern = getattr(asked, "formula", asked)
+    sight = CAUSAL if causal else FULL
+    if model is None:
+        passage, name = words_passage(text, annotator, frame=not causal), ""
+    else:
+        loaded, passage = _read(model, text, annotator)
+        head = getattr(asked, "head", None)
+        layer = head.layer if isinstance(head, HeadId) else 0
+        sight, name = loaded.visibility(layer), loaded.name
+    missing = sorted(chosen.needs - passage.words.provides)
+    if missing:
+        raise UsageError(
+            f"{chosen.name} needs {', '.join(missing)} of every word, which the annotator does not "
+            "give; --annotator bundled:en does"
+        )
+    title = pattern if isinstance(pattern, str) else chosen.name
+    return _matrix(title, passage, chosen.predict(passage, sight).to_dense(), name)
+
+
+def _read(
+    model: "Model | Source", text: str, annotator_name: str | None
+) -> "tuple[Model, Passage]":
+    """The model, and the text as it reads it."""
+    from headscribe.api.replace import opened_model
+    from headscribe.models.inputs import model_inputs
+    from headscribe.text.corpora import corpus
+
+    loaded = opened_model(model)
+    (passage,) = model_inputs(loaded, corpus([text]), annotator_name=annotator_name).passages
+    return loaded, passage
+
+
+def _matrix(title: str, passage: Passage, values: Iterable[Any], model: str) -> Matrix:
+    from headscribe.scoring.examples import labels_of
+
+    labels = labels_of(passage) if model else passage.tokens
+    return Matrix(title, tuple(labels), np.asarray(values, np.float32), model)
 
 
 def words_passage(text: str, annotator_name: str | None = None, *, frame: bool = True) -> Passage:
@@ -46,23 +233,3 @@ def pattern_of(expression: str) -> Pattern:
         UsageError: it is neither.
     """
     return registry().get(expression) if expression in registry() else own_pattern(expression)
-
-
-def predicted(
-    expression: str, text: str, annotator_name: str | None = None, *, causal: bool = False
-) -> tuple[list[str], Attention]:
-    """What a relation or a pattern predicts on a text: its tokens, and the matrix.
-
-    Raises:
-        UsageError: a malformed relation, or one that needs tags that the annotator does not give.
-    """
-    pattern = pattern_of(expression)
-    passage = words_passage(text, annotator_name, frame=not causal)
-    missing = sorted(pattern.needs - passage.words.provides)
-    if missing:
-        raise UsageError(
-            f"{expression} needs {', '.join(missing)} of every word, which the annotator does not "
-            "give; --annotator bundled:en does"
-        )
-    rows = pattern.predict(passage, CAUSAL if causal else FULL)
-    return list(passage.tokens), rows.to_dense()

@@ -16,9 +16,9 @@ def demo(
 ) -> None:
     """Survey two bundled models, explain and replace their heads; needs no network."""
     from headscribe.api.demo import demo as run_demo
-    from headscribe.cli.progress import progress
+    from headscribe.api.progress import shown
 
-    with progress() as report:
+    with shown(None) as report:
         found = run_demo(out, report)
     if as_json:
         print(

@@ -8,16 +8,16 @@ from headscribe.api.requests import (
     DiscoverRequest,
     FitRequest,
     HintsRequest,
+    RecordRequest,
     ReplaceRequest,
     SurveyRequest,
 )
-from headscribe.cli import discover, fit, hints, replace, survey
+from headscribe.cli import discover, fit, hints, record, replace, survey
 from headscribe.cli.commands import command
 from headscribe.cli.decompose import decompose
 from headscribe.cli.demo import demo
 from headscribe.cli.diff import diff
 from headscribe.cli.doctor import doctor
-from headscribe.cli.options import help_without_command
 from headscribe.cli.patterns import app as patterns_app
 from headscribe.cli.report import report
 from headscribe.cli.show import show
@@ -27,6 +27,7 @@ from headscribe.core.errors import HeadscribeError, UsageError
 app = typer.Typer(
     name="headscribe",
     help="Write down, as code, what every attention head does; measure how true it is.",
+    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -44,6 +45,7 @@ app.command()(
     )
 )  # fmt: skip
 app.command()(command(HintsRequest, "headscribe.api.hints:hints", hints.show))
+app.command()(command(RecordRequest, "headscribe.api.record:record", record.show))
 app.command()(report)
 app.command()(diff)
 app.command()(doctor)
@@ -52,8 +54,7 @@ app.add_typer(patterns_app, name="patterns")
 
 
 @app.callback(invoke_without_command=True)
-def _without_command(
-    context: typer.Context,
+def _version(
     version: bool = typer.Option(False, "--version", help="Print the version and leave."),
 ) -> None:
     if version:
@@ -61,7 +62,6 @@ def _without_command(
 
         print(f"headscribe {installed('headscribe')}")
         raise typer.Exit
-    help_without_command(context)
 
 
 INTERRUPTED = 130
@@ -76,8 +76,11 @@ def main() -> None:
         print(f"headscribe: {_one_line(str(error))}", file=sys.stderr)
         sys.exit(error.exit_status)
     except typer.TyperException as error:
-        # What typer raises of a command line has a message of its own; its class is private.
+        # What typer raises of a command line has a message of its own; the classes are private.
         message = getattr(error, "format_message", error.__str__)()
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(message)
+            return
         print(f"headscribe: {_one_line(message)}", file=sys.stderr)
         sys.exit(UsageError.exit_status)
     except BrokenPipeError:

@@ -5,11 +5,10 @@ from typing import Annotated
 
 import typer
 
-from headscribe.cli.options import AnnotatorOption, JsonOption, help_without_command
+from headscribe.cli.options import AnnotatorOption, JsonOption
 from headscribe.core.errors import UsageError
 
-app = typer.Typer(help="The catalogue, and relations of your own.")
-app.callback(invoke_without_command=True)(help_without_command)
+app = typer.Typer(help="The catalogue, and relations of your own.", no_args_is_help=True)
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
 CausalOption = Annotated[
@@ -79,16 +78,13 @@ def try_relation(
     ] = None,
 ) -> None:
     """Draw the attention that a relation predicts on a text."""
-    from headscribe.api.trying import predicted
-
-    labels, matrix = predicted(expression, text, annotator, causal=causal)
+    from headscribe.api.trying import predict
     from headscribe.report.matrix_text import matrix_text
 
-    print(matrix_text(labels, matrix))
+    matrix = predict(expression, text, annotator=annotator, causal=causal)
+    print(matrix_text(matrix.labels, matrix.values))
     if png is not None:
-        from headscribe.report.figures import matrix_figure, save_figure
-
-        save_figure(matrix_figure(labels, {expression: matrix}), png)
+        matrix.save(png)
         print(png)
 
 

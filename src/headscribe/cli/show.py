@@ -18,6 +18,20 @@ def show(
         str | None,
         typer.Option("--text-id", metavar="ID", help="Which example text.", show_default=False),
     ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            "--text", metavar="TEXT", help="On this text of yours, which the model reads now.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", metavar="MODEL", help="Which model reads it. Default: that of the run.",
+            show_default=False,
+        ),
+    ] = None,
     pattern: Annotated[
         str | None,
         typer.Option(
@@ -33,6 +47,11 @@ def show(
     ] = None,
 ) -> None:  # fmt: skip
     """Show one head: its scores, and its attention beside what a pattern predicts."""
+    if text is not None:
+        if text_id is not None:
+            raise UsageError("expected --text or --text-id, got both")
+        _show_on_text(run, head, text, pattern, model, metric, view, png)
+        return
     from headscribe.core.heads import HeadId
     from headscribe.report.reading import worth_showing
     from headscribe.report.terminal import print_head
@@ -41,7 +60,7 @@ def show(
     from headscribe.results.run import Run
 
     opened = Run.open(run)
-    identity = HeadId.parse(head)
+    identity = HeadId.of(head)
     scores = queries.of_head(opened, identity, metric=metric, view=view)
     examples = read_examples(opened)
     if text_id is not None and text_id not in examples:
@@ -77,3 +96,46 @@ def show(
         print(png)
     else:
         print("--png FILE draws both, and their difference, side by side", file=sys.stderr)
+
+
+def _show_on_text(
+    folder: str,
+    head: str,
+    text: str,
+    pattern: str | None,
+    model: str | None,
+    metric: str,
+    view: str,
+    png: str | None,
+) -> None:
+    """The head's scores in the run, and its attention on a text that was not in it."""
+    from headscribe.api.survey import Survey
+    from headscribe.api.trying import attention, predict
+    from headscribe.core.heads import HeadId
+    from headscribe.models.loading import load
+    from headscribe.patterns.registry import registry
+    from headscribe.report.reading import worth_showing
+    from headscribe.report.terminal import print_head
+
+    survey, identity = Survey.open(folder), HeadId.of(head)
+    config = survey.run.manifest["config"]
+    scores = survey.head(identity, metric, view)
+    named = model or config["model"]
+    if named is None:
+        raise UsageError("this run is of a recording: say which model reads the text (--model)")
+    loaded = load(named, dtype=config.get("dtype"), stack=config.get("stack"))
+    best = pattern or worth_showing(survey.run, scores)
+    real = attention(loaded, text, identity)
+    # A relation of the user's own has a name in this run alone.
+    described = {one["name"]: one for one in survey.run.manifest["patterns"]}
+    relation = described.get(best, {}).get("relation")
+    expected = predict(relation if best not in registry() and relation else best, text, loaded)
+    titles = f"Attention of {identity.prose} on this text", f"What {best} predicts"
+    print_head(
+        identity,
+        scores,
+        real.labels,
+        dict(zip(titles, (real.values, expected.values), strict=True)),
+    )
+    if png is not None:
+        print(real.save(png, expected))
