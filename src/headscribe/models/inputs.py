@@ -13,7 +13,8 @@ from headscribe.core.errors import UsageError
 from headscribe.core.progress import OnProgress, silent
 from headscribe.text.alignment import align
 from headscribe.text.annotation import Annotation, annotated
-from headscribe.text.annotators import Annotator, annotator, default_for
+from headscribe.text.annotators import Annotator, Gold, annotator, default_for
+from headscribe.text.control import bare_text, completed, joined, readable
 from headscribe.text.corpora import Corpus, Text, corpus
 from headscribe.text.passages import WORD_FIELDS, Encoding, Passage, Words
 
@@ -111,7 +112,7 @@ class Inputs:
             return
         left = Counter(order)
         bare = {passage.text_id: passage for passage in self.passages}
-        texts = [Text(name, bare[name].group, bare[name].text) for name in left]
+        texts = [bare_text(bare[name]) for name in left]
         annotation = Annotation(
             texts,
             self.later,
@@ -124,7 +125,7 @@ class Inputs:
             found = []
             for passage in passages:
                 name = passage.text_id
-                whole = kept.pop(name, None) or _joined(passage, annotation.words(name))
+                whole = kept.pop(name, None) or completed(passage, annotation.words(name))
                 left[name] -= 1
                 if left[name] > 0:
                     kept[name] = whole
@@ -133,10 +134,6 @@ class Inputs:
 
         with annotation:
             yield complete
-
-
-def _joined(passage: Passage, words: Words) -> Passage:
-    return align(Text(passage.text_id, passage.group, passage.text), passage.encoding, words)
 
 
 def open_inputs(
@@ -231,7 +228,7 @@ def model_inputs(
         "skipped": skipped,
         "cut": cut,
     }
-    notes = texts.notes
+    notes = (*texts.notes, *getattr(chosen, "notes", ()))
     if cut:
         notes = (*notes, f"{cut} of {len(passages)} texts were cut at the token limit")
     return Inputs(
@@ -247,12 +244,13 @@ def _annotated(
     workers: int | None,
     report: OnProgress,
 ) -> list[Passage]:
-    corpus = replace(texts, texts=tuple(text for text, _ in encoded))
+    gold = isinstance(chosen, Gold)  # whose words stand where the treebank says
+    read = tuple(text if gold else readable(text, encoding) for text, encoding in encoded)
     progress = lambda done, total: report("annotating", done, total)  # noqa: E731
-    found = annotated(corpus, chosen, progress, workers=workers)
+    found = annotated(replace(texts, texts=read), chosen, progress, workers=workers)
     return [
-        align(text, encoding, words)
-        for (text, words), (_, encoding) in zip(found, encoded, strict=True)
+        (align if gold else joined)(text, encoding, words)
+        for (_, words), (text, encoding) in zip(found, encoded, strict=True)
     ]
 
 
@@ -273,8 +271,9 @@ def recorded_inputs(
     recording = Recording(folder)
     passages = recording.passages if limit is None else recording.passages[:limit]
     identity = {"name": "recorded", "fingerprint": ""}
+    notes: tuple[str, ...] = ()
     if annotator_name is not None:
-        chosen = _annotator(annotator_name)
+        chosen = _annotator(annotator_name, Corpus(recording.name, tuple(map(bare_text, passages))))
         from headscribe.text.annotators.spacy import Spacy
 
         if not isinstance(chosen, Spacy):
@@ -286,7 +285,7 @@ def recorded_inputs(
         for done, passage in enumerate(passages):
             tagged.append(_completed(passage, chosen))
             report("annotating", done + 1, len(passages))
-        passages, identity = tuple(tagged), _identity(chosen)
+        passages, identity, notes = tuple(tagged), _identity(chosen), chosen.notes
     provides = frozenset(WORD_FIELDS)
     for passage in passages:
         provides &= passage.words.provides
@@ -299,7 +298,7 @@ def recorded_inputs(
         "skipped": {},
         "cut": 0,
     }
-    return Inputs(recording, tuple(passages), provides, facts, identity)
+    return Inputs(recording, tuple(passages), provides, facts, identity, notes)
 
 
 def _annotator(given: str | Annotator, texts: Corpus | None = None) -> Annotator:

@@ -7,6 +7,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from headscribe.core.errors import UsageError
+from headscribe.models.pieces import looks_special
 from headscribe.text.passages import Encoding
 
 
@@ -52,17 +53,36 @@ def _whole(
         tokenizer.truncation_side = side
     names = ("input_ids", "offset_mapping", "special_tokens_mask")
     rows = zip(*(columns[name] for name in names), strict=True)
-    return [_encoding(tokenizer, *row) for row in rows]
+    control = special_ids(tokenizer)
+    return [_encoding(tokenizer, control, *row) for row in rows]
+
+
+def special_ids(tokenizer: PreTrainedTokenizerFast) -> frozenset[int]:
+    """The ids of control tokens, which are special wherever they stand.
+
+    They are those that the tokenizer says are special, and those added to its vocabulary that are
+    written like them (`<think>`, `[TOOL_CALLS]`). The unknown token stands for characters and is
+    none of them, unless it has another role too (`<|endoftext|>` of GPT-2).
+    """
+    named = set(tokenizer.all_special_ids)
+    for number, token in tokenizer.added_tokens_decoder.items():
+        if token.special or looks_special(token.content):
+            named.add(number)
+    roles = tokenizer.special_tokens_map
+    if not any(tokenizer.unk_token == roles[role] for role in roles if role != "unk_token"):
+        named.discard(tokenizer.unk_token_id)
+    return frozenset(named)
 
 
 def _encoding(
     tokenizer: PreTrainedTokenizerFast,
+    control: frozenset[int],
     ids: list[int],
     offsets: list[tuple[int, int]],
-    special: list[int],
+    added: list[int],
 ) -> Encoding:
-    is_special = np.array(special, bool)
     spans = np.array(offsets, np.int64).reshape(len(ids), 2)
-    spans[is_special] = 0
+    spans[np.array(added, bool)] = 0  # control tokens that the text itself has keep their place
+    is_special = np.array(added, bool) | np.isin(np.array(ids, np.int64), list(control))
     tokens = tuple(str(token) for token in tokenizer.convert_ids_to_tokens(ids))
     return Encoding(tokens, np.array(ids, np.int64), spans, is_special)

@@ -19,10 +19,9 @@ from headscribe.scoring.baselines import Calibration
 from headscribe.scoring.engine import Engine, Phase
 from headscribe.scoring.parts import message_table, tables_of
 from headscribe.scoring.state import arrays_of
-from headscribe.text.alignment import align
 from headscribe.text.annotation import Annotation
 from headscribe.text.annotators import Annotator, annotator
-from headscribe.text.corpora import Text
+from headscribe.text.control import bare_text, completed
 from headscribe.text.passages import Passage
 
 
@@ -125,18 +124,13 @@ class ShardScorer:
     def _sums(self, batches: Sequence[Sequence[Passage]]) -> dict[str, Any]:
         job = self._job
         phase = Phase((), job.calibrate, job.score, job.first_visit)
-        texts = [text_of(passage) for batch in batches for passage in batch]
+        texts = [bare_text(passage) for batch in batches for passage in batch]
         if self._annotator is not None:
             annotation = Annotation(texts, self._annotator, workers=0)
             self._engine.complete = lambda passages: [
-                align(text_of(p), p.encoding, annotation.words(p.text_id)) for p in passages
+                completed(p, annotation.words(p.text_id)) for p in passages
             ]
         return arrays_of(self._engine.part(batches, phase, job.calibration))
-
-
-def text_of(passage: Passage) -> Text:
-    """The text that a passage was made of, its words aside."""
-    return Text(passage.text_id, passage.group, passage.text)
 
 
 def _annotator(chosen: tuple[str, str] | None) -> Annotator | None:

@@ -99,7 +99,8 @@ class Encoding:
         tokens: the tokens as the vocabulary writes them (`Ġhome`, `##ing`, `▁the`).
         ids: vocabulary ids.
         spans: character spans into the text, `(0, 0)` for tokens that stand for no character.
-        is_special: tokens that the tokenizer added (`[CLS]`, `<s>`).
+        is_special: tokens that the tokenizer added (`[CLS]`, `<s>`), and control tokens that stand
+            in the text itself (`<|im_end|>`).
         cut: number of further tokens that were cut off, since the text was longer than the limit.
     """
 
@@ -161,7 +162,7 @@ class Passage:
 
     @property
     def is_special(self) -> TokenFlags:
-        """Tokens that the tokenizer added, shape `(T,)`."""
+        """Tokens that the tokenizer added, and control tokens of the text, shape `(T,)`."""
         return self.encoding.is_special
 
     @cached_property

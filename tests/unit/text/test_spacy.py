@@ -149,16 +149,36 @@ def test_renamed_labels_are_universal():
     assert not RESHAPED & (RELATIONS | RENAMED.keys())
 
 
-def test_other_label_sets_are_refused_by_name():
+def test_trees_of_other_labels_are_left_out_and_named():
     nlp = pipeline("parser")
     for label in ("nsubj", "dobj", "acl||obj"):
         nlp.get_pipe("parser").add_label(label)
     nlp.initialize()
-    assert "dep" in Spacy(nlp, "fine").provides
+    fine = Spacy(nlp, "fine").provides
+    assert "dep" in fine
     for label in ("pobj", "prep"):
         nlp.get_pipe("parser").add_label(label)
-    with pytest.raises(UsageError, match=r"pipeline web: .*got pobj, prep; its trees have another"):
-        Spacy(nlp, "web")
+    nlp.initialize()
+    web = Spacy(nlp, "web")
+    assert web.provides == fine - {"dep", "head"}
+    assert "sentence" in web.provides
+    (note,) = web.notes
+    assert "the spaCy pipeline web are left out, its tags and lemmas kept" in note
+    assert "got pobj, prep; its trees have another shape" in note
+    (words,) = web.annotate([text("a b")])
+    assert words.head is None
+    assert words.dep is None
+    assert words.form == ("a", "b")
+
+
+def test_german_labels_are_left_out_too():
+    nlp = pipeline("parser")
+    for label in ("sb", "oa", "nk"):
+        nlp.get_pipe("parser").add_label(label)
+    nlp.initialize()
+    german = Spacy(nlp, "de")
+    assert not {"dep", "head"} & german.provides
+    assert "got nk, oa, sb" in german.notes[0]
 
 
 def test_a_strange_label_of_another_component_is_named():

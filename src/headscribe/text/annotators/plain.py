@@ -21,12 +21,16 @@ class Plain:
     modifiers and everything joined to it by zero-width joiners; a flag; a run of one of
     `.!?-–—*=~#` ("..."); or any other single sign. Blanks and zero-width spaces are in no word.
     Scripts without blanks (Chinese, Japanese, Thai) come out as one word a run.
+
+    Attributes:
+        notes: why no more than words are given, where more was to be expected.
     """
 
     name: str = "plain"
     fingerprint: str = "plain-1"
     provides: frozenset[str] = frozenset()
     cacheable: bool = False
+    notes: tuple[str, ...] = ()
 
     def annotate(self, texts: Sequence[Text]) -> Iterator[Words]:
         """The words of every text, their forms and spans only."""

@@ -1,6 +1,7 @@
 """Words, tags and trees by a spaCy pipeline with Universal Dependencies labels."""
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from jaxtyping import Int
 from headscribe.core.arrays import Spans
 from headscribe.core.assets import asset
 from headscribe.core.errors import RunError, UsageError, unknown_name
-from headscribe.text.annotators.universal import check_labels, universal
+from headscribe.text.annotators.language import Language
+from headscribe.text.annotators.universal import refusal, strange_labels, universal
 from headscribe.text.corpora import Text
 from headscribe.text.passages import WORD_FIELDS, Words
 
@@ -55,26 +57,41 @@ class Spacy:
         fingerprint: hash of the pipeline's files and of spaCy's version.
         provides: the fields that the pipeline's components assign, by their own word or on a
             short sample.
+        language: tells whether texts are in the pipeline's language.
+        notes: what a reader of its annotations should know.
     """
 
     cacheable = True
 
     def __init__(self, nlp: Any, name: str) -> None:  # noqa: ANN401  # spaCy is imported lazily
-        """Wrap a loaded pipeline.
-
-        Raises:
-            UsageError: its parser's labels have no Universal Dependencies names.
-        """
-        for pipe in ("parser", "trainable_parser"):
-            if pipe in nlp.pipe_names:
-                try:
-                    check_labels(list(nlp.get_pipe(pipe).labels))
-                except UsageError as error:
-                    raise UsageError(f"spaCy pipeline {name}: {error}") from None
+        """Wrap a loaded pipeline; its trees are left out where their labels mean other arcs."""
+        self.language = Language.of(nlp)
         self._nlp = nlp
         self.name = name
         self.fingerprint = _fingerprint(nlp)
         self.provides = _provides(nlp)
+        self.notes: tuple[str, ...] = ()
+        parsers = [nlp.get_pipe(p) for p in ("parser", "trainable_parser") if p in nlp.pipe_names]
+        strange = strange_labels(label for parser in parsers for label in parser.labels)
+        if strange:
+            self.provides -= {"dep", "head"}
+            self.notes = (
+                f"the trees of the spaCy pipeline {name} are left out, its tags and lemmas kept: "
+                f"{refusal(strange)}",
+            )
+
+    def insisted(self, texts: Sequence[str]) -> "Spacy":
+        """This annotator, with a note if the texts seem not to be in its language."""
+        doubt = self.language.doubt(texts)
+        if doubt is None:
+            return self
+        noted = copy(self)
+        noted.notes = (
+            *self.notes,
+            f"the texts may not be {self.language.name}: {doubt.reason}; tags and trees by "
+            f"{self.name} then mean nothing",
+        )
+        return noted
 
     def annotate(self, texts: Sequence[Text]) -> Iterator[Words]:
         """The words of every text.
@@ -208,8 +225,7 @@ def load(spec: str) -> Spacy:
     """Load `bundled:en`, an installed spaCy pipeline, or one from a folder.
 
     Raises:
-        UsageError: there is no such pipeline, its files are damaged, or its labels have no
-            Universal Dependencies names.
+        UsageError: there is no such pipeline, or its files are damaged.
     """
     if spec.startswith("bundled:"):
         if spec not in BUNDLED:

@@ -1,5 +1,7 @@
 """Universal Dependencies labels, and the older names that mean the same."""
 
+from collections.abc import Iterable, Sequence
+
 from headscribe.core.errors import UsageError
 
 _RELATIONS = """
@@ -44,26 +46,18 @@ def universal(label: str) -> str:
     """
     renamed = RENAMED.get(label, label)
     if renamed.partition(":")[0] not in RELATIONS:
-        raise UsageError(_refusal([label]))
+        raise UsageError(refusal([label]))
     return renamed
 
 
-def check_labels(labels: list[str]) -> None:
-    """Check that all labels of a parser have Universal Dependencies names.
-
-    Raises:
-        UsageError: names those that have none.
-    """
-    strange = sorted(
-        label
-        for label in {part for label in labels for part in label.split("||")}
-        if RENAMED.get(label, label).partition(":")[0] not in RELATIONS
-    )
-    if strange:
-        raise UsageError(_refusal(strange))
+def strange_labels(labels: Iterable[str]) -> list[str]:
+    """Those of a parser's labels that have no Universal Dependencies name, in order."""
+    parts = {part for label in labels for part in label.split("||")}
+    return sorted(p for p in parts if RENAMED.get(p, p).partition(":")[0] not in RELATIONS)
 
 
-def _refusal(labels: list[str]) -> str:
+def refusal(labels: Sequence[str]) -> str:
+    """Why trees with these labels cannot be used, and what can."""
     shown = ", ".join(labels[:8]) + (", ..." if len(labels) > 8 else "")
     why = "; its trees have another shape, which renaming cannot mend" * bool(
         RESHAPED.intersection(labels)
