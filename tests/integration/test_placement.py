@@ -6,8 +6,7 @@ import accelerate
 import pytest
 import torch
 
-from headscribe.api.survey import Survey, survey
-from headscribe.cli.survey import layers_of
+from headscribe.api.survey import Survey, layers_of, survey
 from headscribe.core.errors import UsageError
 from headscribe.models.loading import load
 from headscribe.models.model import Model
