@@ -1,23 +1,31 @@
 """Published programs for heads, on the same heads and texts as everything else here.
 
-    python benchmarks/published_programs.py PROGRAMS.py --recorded FOLDER [--limit N]
+    python benchmarks/published_programs.py PROGRAMS.py --recorded FOLDER [--helpers HELPERS.py]
     python benchmarks/published_programs.py PROGRAMS.py MODEL --text FILE [--limit N]
 
 PROGRAMS.py holds functions `(sentence, tokenizer) -> (name, matrix)`; it is not part of this
 project. Each becomes a program of its own, with the definitions of the file that it uses, and runs
 in the sandbox. It is handed the passage's text and a small stand-in for its tokenizer that knows
 this passage alone, see `TOKENIZER`. Annotations are stripped, nothing else is changed: a program
-that imports what the sandbox lacks (spaCy, NLTK, torch), or asks for more of the tokenizer, fails,
-and its failures are counted. Rows are normalised; rows without weight, and texts where a program
-fails, are uniform. For every head the best program is chosen on `select` and scored on `test`, and
-so is the best pattern of the catalogue's default set; the profile is estimated on `fit`.
+that imports what the sandbox lacks (spaCy, NLTK, torch), or asks for more of the tokenizer, fails.
+`--helpers` hands in what programs lack: whatever HELPERS.py defines at its top level takes the
+place of what PROGRAMS.py imports or defines under that name (`nlp` with the parse of `PASSAGE`, a
+module `spacy` as a class, a helper that was published elsewhere). Definitions may use `PASSAGE`,
+the passage with its tokens, words and parse.
+
+Failures come first, all of them together: of how many programs all texts failed, and why. Rows are
+normalised; rows without weight, and texts where a program fails, are uniform. For every head the
+best program is chosen on `select` and scored on `test`, and so is the best pattern of the
+catalogue's default set; the profile is estimated on `fit`. Too few texts for three splits are told
+in one line, after the failures.
 """
 
 import argparse
 import ast
 import json
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +33,7 @@ from typing import Any
 import numpy as np
 
 from headscribe.api.choice import choose_patterns
-from headscribe.core.errors import UsageError
+from headscribe.core.errors import HeadscribeError, UsageError
 from headscribe.core.rows import Rows
 from headscribe.core.visibility import Visibility
 from headscribe.fitting.atlas import collect
@@ -41,7 +49,7 @@ from headscribe.models.recorded import Recording
 from headscribe.patterns.contract import Family
 from headscribe.sandbox import Failure, Limits, Runner, Sandbox
 from headscribe.text.passages import Passage
-from headscribe.text.splits import bucket_of, split_of
+from headscribe.text.splits import buckets_of, split_of
 
 MAX_TOKENS = 160
 SEED = 0
@@ -157,6 +165,8 @@ CALL = '''
 
 def attention(p):
     """What {name} says."""
+    global PASSAGE
+    PASSAGE = p
     _, matrix = {name}(p.text, _Tokenizer(p))
     return np.asarray(matrix)
 '''
@@ -175,26 +185,35 @@ class _Bare(ast.NodeTransformer):
         return node
 
 
-def programs_of(source: str) -> dict[str, str]:
+def _parsed(source: str) -> list[ast.stmt]:
+    try:
+        return _Bare().visit(ast.parse(source)).body
+    except SyntaxError as error:
+        raise UsageError(f"expected Python, line {error.lineno}: {error.msg}") from error
+
+
+def programs_of(source: str, helpers: str = "") -> dict[str, str]:
     """A program `def attention(p)` for every function of a file whose second parameter is
     `tokenizer`, by the function's name.
 
+    Args:
+        source: the file with the programs.
+        helpers: definitions that take the place of the file's own of the same names.
+
     Raises:
-        UsageError: the file is no Python, or holds no such function.
+        UsageError: a file is no Python, or the first holds no such function.
     """
-    try:
-        tree = _Bare().visit(ast.parse(source))
-    except SyntaxError as error:
-        raise UsageError(f"expected Python, line {error.lineno}: {error.msg}") from error
+    handed_in, body = _parsed(helpers), _parsed(source)
     defined: dict[str, ast.stmt] = {}
-    for node in tree.body:
+    for node in (*body, *handed_in):
         defined |= dict.fromkeys(_names_bound(node), node)
     found = {}
-    for node in tree.body:
+    for node in body:
         if not isinstance(node, ast.FunctionDef):
             continue
         if [one.arg for one in node.args.args][1:2] == ["tokenizer"]:
-            parts = [ast.unparse(one) for one in tree.body if one in _used(node, defined)]
+            used = _used(node, defined)
+            parts = [ast.unparse(one) for one in (*handed_in, *body) if one in used]
             found[node.name] = TOKENIZER + "\n".join(parts) + CALL.format(name=node.name)
     if not found:
         raise UsageError("expected functions `(sentence, tokenizer)`, found none")
@@ -267,10 +286,14 @@ def chosen(
 
 def compare(sample: Sample, programs: int) -> list[dict[str, Any]]:
     """Lines of the table: the best programs, the best patterns of the catalogue, the profile."""
-    split = np.array([split_of(bucket_of(group, SEED)) for group in sample.groups])
+    bucket = buckets_of(sample.groups, SEED)
+    split = np.array([split_of(bucket[group]) for group in sample.groups])
     select, test = split == "select", split == "test"
     if not (select.any() and test.any() and (split == "fit").any()):
-        raise UsageError(f"expected texts in every split, got {Counter(split.tolist())}")
+        raise UsageError(
+            "expected at least 4 texts: to estimate the profile on, to choose the best program "
+            f"with, and to score it on, got {len(bucket)}"
+        )
     group, iou = number_groups(sample.groups)[test], pattern_iou(sample)
     lines = []
     for title, part in (("program", slice(programs)), ("catalogue", slice(programs, None))):
@@ -293,24 +316,44 @@ def _line(title: str, by_text: np.ndarray, group: np.ndarray) -> dict[str, Any]:
     return {"rows": title, "iou": [round(v, 4) for v in (mean.mean, mean.low, mean.high)]}
 
 
-def run(inputs: Inputs, source: str, runner: Runner) -> list[dict[str, Any]]:
-    """Run and score all programs of a file."""
+def failures(programs: Sequence[Published]) -> dict[str, Any]:
+    """How many programs failed on all texts and on some, and the first words of why."""
+    everywhere = [one for one in programs if sum(one.failures.values()) == len(one.rows)]
+    some = [one for one in programs if one.failures and one not in everywhere]
+    why = Counter(_reason(one.first_failure) for one in everywhere)
+    return {
+        "programs": len(programs),
+        "failed_on_all_texts": len(everywhere),
+        "failed_on_some_texts": len(some),
+        "why": dict(why.most_common()),
+    }
+
+
+def _reason(failure: str | None) -> str:
+    """The last line of a failure: the exception, without where it came from."""
+    lines = [line.strip() for line in (failure or "unknown").splitlines() if line.strip()]
+    return lines[-1][:120]
+
+
+def run(inputs: Inputs, source: str, runner: Runner, helpers: str = "") -> Iterator[dict[str, Any]]:
+    """Run and score all programs of a file; failures first."""
     programs = [
         answers(f"published:{name}", code, runner, inputs.passages)
-        for name, code in programs_of(source).items()
+        for name, code in programs_of(source, helpers).items()
     ]
+    yield failures(programs)
+    for one in programs:
+        yield {
+            "program": one.name, "failed": sum(one.failures.values()), "texts": len(one.rows),
+            "kinds": one.failures, "first": one.first_failure,
+        }  # fmt: skip
     causal = inputs.source.visibility(0).causal
     catalogue = choose_patterns(None, inputs.provides, causal).patterns
     items = attention_items(inputs.source, inputs.passages)
     sample = collect(
         items, look_ahead=False, pool=("key.is_special",), patterns=(*programs, *catalogue)
     )
-    told: list[dict[str, Any]] = [
-        {"program": one.name, "failed": sum(one.failures.values()), "texts": len(one.rows),
-         "kinds": one.failures, "first": one.first_failure}
-        for one in programs
-    ]  # fmt: skip
-    return [*told, *compare(sample, len(programs))]
+    yield from compare(sample, len(programs))
 
 
 def main() -> None:
@@ -320,18 +363,23 @@ def main() -> None:
     parser.add_argument("model", nargs="?")
     parser.add_argument("--recorded", type=Path)
     parser.add_argument("--text")
+    parser.add_argument("--helpers", type=Path, help="definitions that the programs lack")
     parser.add_argument("--limit", type=int, help="default: 60 texts of a file, all recorded ones")
     given = parser.parse_args()
     source = given.programs.read_text(encoding="utf-8")
+    helpers = "" if given.helpers is None else given.helpers.read_text(encoding="utf-8")
     if given.recorded is not None:
         inputs = open_inputs(Recording(given.recorded), None, None, given.limit, None, silent)
     else:
         limit = 60 if given.limit is None else given.limit
         inputs = open_inputs(given.model, given.text, "plain", limit, MAX_TOKENS, silent)
     with Sandbox(Limits(call_seconds=600.0)) as sandbox:
-        for line in run(inputs, source, sandbox):
+        for line in run(inputs, source, sandbox, helpers):
             print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except HeadscribeError as error:
+        sys.exit(f"error: {error}")

@@ -35,7 +35,8 @@ LEAST_ROWS, LEAST_GROUPS = 20, 6
 """Rows and groups of texts that a pattern has to cover."""
 
 LEAST_CONTENT = 0.1
-"""Attention that a head has to spend on content, in the mean over the rows, to be judged by it."""
+"""Attention that a head has to spend on content, in the mean over the rows that a pattern covers,
+to be judged by it there."""
 
 LEAST_REST = 0.4
 """Attention that a head has to spend on sinks to be said to rest on them."""
@@ -96,13 +97,16 @@ class _Cells:
         return np.broadcast_to(flat, (heads, len(self.row)))
 
     def promise(self, there: Float[np.ndarray, "H N"]) -> Float[np.ndarray, " H"]:
-        """What every head spends on the pattern's keys beyond what is there, in standard errors."""
+        """What every head spends on the pattern's keys beyond what is there, as a share times the
+        root of the rows; minus infinity where it spends next to nothing on all of the keys.
+        """
         cells = np.flatnonzero(self.predicted)
         rows = self.row[cells]
         spent = self.spent.sum(axis=1)
         share = self.real[:, cells].sum(axis=1) / np.maximum(spent, _TINY)
         known = np.einsum("hn,hn->h", there[:, cells], self.spent[:, rows])
-        return (share - known / np.maximum(spent, _TINY)) * len(self.start) ** 0.5
+        promise = (share - known / np.maximum(spent, _TINY)) * len(self.start) ** 0.5
+        return np.where(spent >= LEAST_CONTENT * len(self.start), promise, -np.inf)
 
     def profile(
         self, classes: Int[np.ndarray, " N"], heads: Int[np.ndarray, " h"]
@@ -233,8 +237,11 @@ class _Labeller:
                 for p in known
             ]
         )
-        looked_at = np.argsort(-promise, axis=0, kind="stable")[:_LOOKED_AT]
-        left = {int(h): [known[k] for k in looked_at[:, i]] for i, h in enumerate(heads)}
+        order = np.argsort(-promise, axis=0, kind="stable")[:_LOOKED_AT]
+        left = {
+            int(h): [known[k] for k in order[:, i] if np.isfinite(promise[k, i])]
+            for i, h in enumerate(heads)
+        }
         for _ in range(_MOST):
             p_values = np.ones((len(labels), len(known)))
             gains = np.zeros((len(labels), len(known), 2))
@@ -295,10 +302,9 @@ def label_heads(
     )
     labels: list[list[tuple[int, Label]]] = [[] for _ in sample.attention]
     content = _Labeller(sample, words + positions, half, sinks=False)
-    mass = content_mass(sample)
-    working = np.flatnonzero(mass >= LEAST_CONTENT).tolist()
-    content.run(words, labels, working, threshold, rate, profile=True)
-    content.run(positions, labels, working, threshold, rate, profile=False)
+    mass, every = content_mass(sample), range(len(labels))
+    content.run(words, labels, every, threshold, rate, profile=True)
+    content.run(positions, labels, every, threshold, rate, profile=False)
     resting = [h for h, found in enumerate(labels) if not found and 1 - mass[h] >= LEAST_REST]
     whole = _Labeller(sample, sinks, half, sinks=True)
     whole.run(sinks, labels, resting, threshold, rate, profile=False)

@@ -2,9 +2,11 @@
 
 import importlib.util
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from headscribe.core.errors import UsageError
 from headscribe.core.visibility import FULL
@@ -96,6 +98,68 @@ def words(sentence, tokenizer):
     code = benchmark_script.programs_of(source)["words"]
     found = benchmark_script.answers("words", code, Trusted(), [passage(1)])
     assert found.first_failure is None
+
+
+HELPERS = """
+def helper(n, by=1):
+    return np.eye(n, k=-2)
+
+class nlp:
+    def __init__(self, sentence):
+        n = len(PASSAGE)
+        self.matrix = np.zeros((n, n))
+        for i, word in enumerate(PASSAGE.word):
+            self.matrix[i, 0 if word < 0 else i] = 1
+
+    def __array__(self, dtype=None, copy=None):
+        return self.matrix
+"""
+
+
+def test_helpers_take_the_place_of_what_is_missing(benchmark_script):
+    programs = benchmark_script.programs_of(FILE, HELPERS)
+    assert "parser_of_nobody" not in programs["parsed"]
+    assert "k=-2" in programs["previous"], "a helper handed in goes before the file's own"
+    passages = [passage(seed) for seed in range(3)]
+    found = benchmark_script.answers("parsed", programs["parsed"], Trusted(), passages)
+    assert found.first_failure is None
+    np.testing.assert_array_equal(np.diag(found.predict(passages[1], FULL).to_dense())[1:-1], 1)
+
+
+@pytest.mark.parametrize("texts", [1, 3, 5])
+def test_failures_come_first_and_few_texts_end_in_one_line(benchmark_script, texts):
+    passages = tuple(passage(seed) for seed in range(texts))
+
+    class Source:
+        name, layers, heads = "made up", 1, 1
+
+        def visibility(self, layer):
+            return FULL
+
+        def run(self, batch, observer):
+            n = len(batch[0])
+            observer.observe(Call(n))
+
+    class Call:
+        layer = 0
+
+        def __init__(self, n):
+            self.n = n
+
+        def probabilities(self):
+            return torch.full((1, 1, self.n, self.n), 1 / self.n)
+
+    inputs = SimpleNamespace(source=Source(), passages=passages, provides=frozenset())
+    told = benchmark_script.run(inputs, FILE, Trusted())
+    first = next(told)
+    assert (first["programs"], first["failed_on_all_texts"]) == (3, 1)
+    assert "parser_of_nobody" in next(iter(first["why"]))
+    assert [next(told)["failed"] for _ in range(3)] == [0, 0, texts]
+    if texts < 4:
+        with pytest.raises(UsageError, match=f"at least 4 texts.*got {texts}"):
+            list(told)
+    else:
+        assert [line["rows"] for line in told] == ["best program", "best catalogue", "profile"]
 
 
 def test_programs_run_in_the_sandbox(benchmark_script):
