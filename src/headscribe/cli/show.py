@@ -72,7 +72,11 @@ def show(
     names = queries.pattern_names(opened)
     if pattern is not None and pattern not in names:
         raise unknown_name("pattern of this run", pattern, names)
-    example = examples[text_id] if text_id is not None else next(iter(examples.values()))
+    example = (
+        examples[text_id]
+        if text_id is not None
+        else min(examples.values(), key=lambda one: len(one.labels))
+    )
     best = pattern or worth_showing(opened, scores)
     real = example.heads[str(identity)].matrix()
     predicted = example.patterns[best].matrix()

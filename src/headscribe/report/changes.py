@@ -10,6 +10,9 @@ from headscribe.report.terminal import plain_table, print_whole
 from headscribe.results.comparison import Change, Comparison
 from headscribe.results.run import Run
 
+SEEN = 0.0005
+"""Smaller changes are none to three digits."""
+
 
 def print_changes(
     found: Comparison, first: Run, second: Run, k: int = 20, console: Console | None = None
@@ -21,10 +24,13 @@ def print_changes(
 def changes_table(found: Comparison, first: Run, second: Run, k: int = 20) -> Table:
     """The `k` largest changes as a table."""
     names = [visible(run.folder.name) for run in (first, second)]
+    shown = [change for change in found.changes if abs(change.change) >= SEEN][:k]
     apart = sum(change.apart is True for change in found.changes)
     better = "higher" if found.higher_is_better else "lower"
     table = plain_table(
-        f"{names[0]} and {names[1]}: the largest changes",
+        f"{names[0]} and {names[1]}: the largest changes"
+        if shown
+        else f"{names[0]} and {names[1]}: nothing differs",
         f"{found.measure}, {better} is better · in brackets 95 % intervals · {len(found.changes)} "
         f"values in both, of {apart} the intervals do not overlap (*)",
     )
@@ -33,7 +39,7 @@ def changes_table(found: Comparison, first: Run, second: Run, k: int = 20) -> Ta
     for name in names:
         table.add_column(name, justify="right", overflow="fold", min_width=13)
     table.add_column("change", justify="right", no_wrap=True)
-    for change in found.changes[:k]:
+    for change in shown:
         table.add_row(*_cells(change))
     return table
 

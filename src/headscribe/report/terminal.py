@@ -107,18 +107,26 @@ def print_relations(lines: Sequence[HalfAccuracy], console: Console | None = Non
 
 
 def relations_table(lines: Sequence[HalfAccuracy]) -> Table:
-    """Accuracy of each relation's best head beside its best fixed offset: two halves, two lines."""
+    """Accuracy of each relation's best head beside its best fixed offset: two halves, two lines.
+
+    Relations that are rare in both halves are counted alone: their intervals say nothing.
+    """
+    often = {(line.relation, line.direction) for line in lines if not line.few}
+    shown = [line for line in lines if (line.relation, line.direction) in often] or list(lines)
+    rare = len({(line.relation, line.direction) for line in lines} - often) if often else 0
+    left_out = f" · {rare} rarer relations left out here, not from --json" if rare else ""
     table = plain_table(
         "The head that follows each dependency relation",
         "right: how often the strongest content key of a word is the word of the relation · "
         "offset: the same for the word always so far away · chosen on one half of the texts and "
-        "counted on the other: a line a half · brackets: 95 % intervals · * fewer than 30 cases",
+        "counted on the other: a line a half · brackets: 95 % intervals · * fewer than 30 cases"
+        f"{left_out}",
     )
     table.add_column("relation", overflow="fold", min_width=12)
     for name in ("head", "right", "offset", "gain", "n"):
         table.add_column(name, justify="right", no_wrap=True)
     last = None
-    for line in lines:
+    for line in shown:
         what = f"{visible(line.relation)} {line.direction.replace('_', ' ')}"
         if what != last and last is not None:
             table.add_section()

@@ -62,6 +62,9 @@ def relation_accuracy(run: Run) -> list[HalfAccuracy]:
         key=lambda row: (-total[row["relation"], row["direction"]], row["relation"],
                          row["direction"], row["half"])
     )  # fmt: skip
+    for row in rows:  # a t interval may go beyond what a difference of two shares can be
+        for end in ("gain_low", "gain_high"):
+            row[end] = None if row[end] is None else min(max(row[end], -1.0), 1.0)
     names = [name for name in HalfAccuracy.__dataclass_fields__ if name not in ("head", "few")]
     return [
         HalfAccuracy(

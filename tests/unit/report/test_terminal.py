@@ -30,7 +30,7 @@ from headscribe.report.terminal import (
 )
 from headscribe.results.comparison import Change, Comparison
 from headscribe.results.queries import Score, of_head, top
-from headscribe.results.relations import HalfAccuracy
+from headscribe.results.relations import HalfAccuracy, relation_accuracy
 from headscribe.results.run import Run
 from tests.unit.report.synthetic import HOSTILE
 
@@ -151,6 +151,36 @@ def test_the_halves_of_a_relation_stand_together_and_are_named():
     lines = on_terminal(relations_table([half("det", 0), half("det", 1)]))
     assert sum("det" in line for line in lines) == 1
     assert "a line a half" in " ".join(" ".join(lines).split())
+
+
+def test_rare_relations_are_counted_and_gains_stay_within_their_range(tmp_path):
+    run = Run.create(tmp_path / "run", "survey", {})
+    rows = [
+        {"relation": name, "direction": "to_head", "half": half, "layer": 1, "head": 2,
+         "accuracy": 0.5, "accuracy_low": 0.1, "accuracy_high": 0.9, "offset": 1,
+         "offset_accuracy": 0.4, "gain": 0.1, "gain_low": -4.27, "gain_high": 3.87,
+         "instances": count}
+        for name, counts in (("det", (200, 20)), ("appos", (5, 1)), ("iobj", (3, 3)))
+        for half, count in enumerate(counts)
+    ]  # fmt: skip
+    run.write_table("relations", pa.Table.from_pylist(rows))
+    found = relation_accuracy(run)
+    assert {(one.gain_low, one.gain_high) for one in found} == {(-1.0, 1.0)}
+    text = " ".join(" ".join(on_terminal(relations_table(found))).split())
+    assert "det to head" in text
+    assert "appos" not in text
+    assert "2 rarer relations left out" in text
+    assert "appos" in " ".join(on_terminal(relations_table(found[2:])))
+
+
+def test_runs_that_say_the_same_differ_in_nothing(run: Run):
+    same = Change("uniform", "0.1", "0.1", 0.5, 0.4, 0.6, 0.5, 0.4, 0.6, 0.0, apart=False)
+    small = dataclasses.replace(same, change=0.0004)
+    lines = on_terminal(
+        changes_table(Comparison("survey", "jsd", "head", False, (same, small)), run, run)
+    )
+    assert "nothing differs" in lines[0]
+    assert not any("uniform" in line for line in lines)
 
 
 def test_in_a_pipe_a_row_is_one_line():
