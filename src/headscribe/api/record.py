@@ -43,7 +43,7 @@ def record(request: RecordRequest) -> "Recording":
     with shown(request.on_progress) as on_progress:
         inputs = model_inputs(
             model, texts, annotator_name=request.annotator, max_tokens=request.max_tokens,
-            report=on_progress,
+            on_progress=on_progress,
         )  # fmt: skip
 
         def counted() -> "Iterator[tuple[Passage, np.ndarray]]":
@@ -51,6 +51,5 @@ def record(request: RecordRequest) -> "Recording":
                 yield item
                 on_progress("recording", done, len(inputs.passages))
 
-        layers = [model.visibility(layer) for layer in range(model.layers)]
-        write_recording(folder, counted(), layers)
+        write_recording(folder, counted(), model.stack.visibility)
     return Recording(folder)

@@ -124,7 +124,7 @@ def replace(request: ReplaceRequest) -> Replacement:
         measured, fitted = (
             model_inputs(
                 model, texts, annotator_name=request.annotator, max_tokens=request.max_tokens,
-                report=on_progress,
+                on_progress=on_progress,
             )
             for texts in given
         )  # fmt: skip

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -98,14 +97,14 @@ class Inputs:
 
     @contextmanager
     def completing(
-        self, order: Sequence[str], workers: int | None, report: OnProgress
+        self, order: Sequence[str], workers: int | None, on_progress: OnProgress
     ) -> Iterator[Callable[[Sequence[Passage]], Sequence[Passage]]]:
         """Gives passages their words, ahead of their use: in processes of their own if worth it.
 
         Args:
             order: the texts as they will be asked for; one that is named twice is kept meanwhile.
             workers: processes that annotate; None: what the work is worth.
-            report: hears of the progress.
+            on_progress: called with the stage, the texts done and the texts in all.
         """
         if self.later is None:
             yield lambda passages: passages
@@ -117,7 +116,7 @@ class Inputs:
             texts,
             self.later,
             workers=workers,
-            progress=lambda done, total: report("annotating", done, total),
+            progress=lambda done, total: on_progress("annotating", done, total),
         )
         kept: dict[str, Passage] = {}
 
@@ -142,7 +141,7 @@ def open_inputs(
     annotator_name: str | Annotator | None,
     limit: int | None,
     max_tokens: int | None,
-    report: OnProgress,
+    on_progress: OnProgress,
     *,
     workers: int | None = None,
     later: bool = False,
@@ -155,7 +154,7 @@ def open_inputs(
         annotator_name: the annotator, None for the default.
         limit: at most so many texts.
         max_tokens: cut every text to so many tokens.
-        report: hears of the progress.
+        on_progress: called with the stage, the texts done and the texts in all.
         workers: processes that annotate; None: what the work is worth.
         later: leave out words that take long to find; `Inputs.completing` finds them.
 
@@ -169,30 +168,23 @@ def open_inputs(
     if isinstance(model, Recording):
         if texts is not None or max_tokens is not None:
             raise UsageError("a recording has its own texts: leave out texts and max_tokens")
-        return recorded_inputs(
-            model.folder, annotator_name=annotator_name, limit=limit, report=report
-        )
+        return _recorded(model, annotator_name, limit, on_progress)
     if texts is None:
         raise UsageError("expected texts for the model to read, got none")
     loaded = model if isinstance(model, Model) else load(model)
+    read = corpus(texts, limit)
     return model_inputs(
-        loaded,
-        corpus(texts, limit),
-        annotator_name=annotator_name,
-        max_tokens=max_tokens,
-        report=report,
-        workers=workers,
-        later=later,
+        loaded, read, annotator_name, max_tokens, on_progress, workers=workers, later=later
     )
 
 
 def model_inputs(
     model: "Model",
     texts: Corpus,
-    *,
     annotator_name: str | Annotator | None = None,
     max_tokens: int | None = None,
-    report: OnProgress = silent,
+    on_progress: OnProgress = silent,
+    *,
     workers: int | None = None,
     later: bool = False,
 ) -> Inputs:
@@ -215,26 +207,32 @@ def model_inputs(
         nothing = Words((), np.zeros((0, 2), np.int64))
         passages = [align(text, encoding, nothing) for text, encoding in with_tokens]
     else:
-        passages = _annotated(texts, with_tokens, chosen, workers, report)
+        passages = _annotated(texts, with_tokens, chosen, workers, on_progress)
     if not passages:
         raise UsageError(f"expected texts with at least one token, got {empty} without any")
     skipped = dict(texts.skipped) | ({"no token": empty} if empty else {})
-    facts: dict[str, object] = {
-        "name": texts.name,
-        "fingerprint": texts.fingerprint,
+    notes = (*texts.notes, *getattr(chosen, "notes", ()))
+    if cut:
+        notes = (*notes, f"{cut} of {len(passages)} texts were cut at the token limit")
+    return Inputs(
+        model, tuple(passages), chosen.provides, _facts(texts, passages, skipped, cut),
+        _identity(chosen), notes, chosen if later else None,
+    )  # fmt: skip
+
+
+def _facts(
+    source: "Corpus | Recording", passages: Sequence[Passage], skipped: dict[str, int], cut: int
+) -> dict[str, object]:
+    """What `run.json` says of the texts."""
+    return {
+        "name": source.name,
+        "fingerprint": source.fingerprint,
         "texts": len(passages),
         "groups": len({passage.group for passage in passages}),
         "tokens": sum(map(len, passages)),
         "skipped": skipped,
         "cut": cut,
     }
-    notes = (*texts.notes, *getattr(chosen, "notes", ()))
-    if cut:
-        notes = (*notes, f"{cut} of {len(passages)} texts were cut at the token limit")
-    return Inputs(
-        model, tuple(passages), chosen.provides, facts, _identity(chosen), notes,
-        chosen if later else None,
-    )  # fmt: skip
 
 
 def _annotated(
@@ -242,11 +240,11 @@ def _annotated(
     encoded: Sequence[tuple[Text, Encoding]],
     chosen: Annotator,
     workers: int | None,
-    report: OnProgress,
+    on_progress: OnProgress,
 ) -> list[Passage]:
     gold = isinstance(chosen, Gold)  # whose words stand where the treebank says
     read = tuple(text if gold else readable(text, encoding) for text, encoding in encoded)
-    progress = lambda done, total: report("annotating", done, total)  # noqa: E731
+    progress = lambda done, total: on_progress("annotating", done, total)  # noqa: E731
     found = annotated(replace(texts, texts=read), chosen, progress, workers=workers)
     return [
         (align if gold else joined)(text, encoding, words)
@@ -254,66 +252,48 @@ def _annotated(
     ]
 
 
-def recorded_inputs(
-    folder: str | Path,
-    *,
-    annotator_name: str | Annotator | None = None,
-    limit: int | None = None,
-    report: OnProgress = silent,
+def _recorded(
+    recording: "Recording",
+    annotator_name: str | Annotator | None,
+    limit: int | None,
+    on_progress: OnProgress,
 ) -> Inputs:
-    """Open a recording; an annotator adds the word fields that the recording lacks.
+    """The texts of a recording; an annotator adds the word fields that the recording lacks.
 
     Raises:
-        UsageError: no recording in the folder, or an annotator that cannot tag given words.
+        UsageError: an annotator that cannot tag given words.
     """
-    from headscribe.models.recorded import Recording
-
-    recording = Recording(folder)
     passages = recording.passages if limit is None else recording.passages[:limit]
     identity = {"name": "recorded", "fingerprint": ""}
     notes: tuple[str, ...] = ()
     if annotator_name is not None:
-        chosen = _annotator(annotator_name, Corpus(recording.name, tuple(map(bare_text, passages))))
         from headscribe.text.annotators.spacy import Spacy
 
+        chosen = _annotator(annotator_name, Corpus(recording.name, tuple(map(bare_text, passages))))
         if not isinstance(chosen, Spacy):
             raise UsageError(
                 f"expected a spaCy pipeline to tag recorded words, got {annotator_name!r}; "
                 "bundled:en works"
             )
         tagged = []
-        for done, passage in enumerate(passages):
-            tagged.append(_completed(passage, chosen))
-            report("annotating", done + 1, len(passages))
+        for done, passage in enumerate(passages, 1):
+            words = passage.words
+            found = chosen.annotate_words(words.form, words.spans, passage.text)
+            # What was recorded stays, what it lacks is filled.
+            missing = {name: getattr(found, name) for name in found.provides - words.provides}
+            tagged.append(replace(passage, words=replace(words, **missing)))
+            on_progress("annotating", done, len(passages))
         passages, identity, notes = tuple(tagged), _identity(chosen), chosen.notes
     provides = frozenset(WORD_FIELDS)
     for passage in passages:
         provides &= passage.words.provides
-    facts: dict[str, object] = {
-        "name": recording.name,
-        "fingerprint": recording.fingerprint,
-        "texts": len(passages),
-        "groups": len({passage.group for passage in passages}),
-        "tokens": sum(map(len, passages)),
-        "skipped": {},
-        "cut": 0,
-    }
-    return Inputs(recording, tuple(passages), provides, facts, identity, notes)
+    return Inputs(
+        recording, passages, provides, _facts(recording, passages, {}, 0), identity, notes
+    )
 
 
 def _annotator(given: str | Annotator, texts: Corpus | None = None) -> Annotator:
     return annotator(given, texts) if isinstance(given, str) else given
-
-
-def _completed(passage: Passage, chosen: Annotator) -> Passage:
-    """A passage whose missing word fields the annotator has filled; what was recorded stays."""
-    from headscribe.text.annotators.spacy import Spacy
-
-    assert isinstance(chosen, Spacy)
-    words = passage.words
-    found = chosen.annotate_words(words.form, words.spans, passage.text)
-    missing = {name: getattr(found, name) for name in found.provides - words.provides}
-    return replace(passage, words=replace(words, **missing))
 
 
 def _identity(chosen: Annotator) -> dict[str, str]:
