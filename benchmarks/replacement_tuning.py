@@ -5,11 +5,12 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from headscribe.core.heads import HeadId
+from headscribe.core.progress import OnProgress
 from headscribe.fitting.formula import Formula, Term
 from headscribe.models.model import Model
 from headscribe.replacement.curves import Contender
@@ -77,7 +78,7 @@ class Tuning:
         if not path.is_file():
             terms = {head: self.terms[head] for head in self.heads}
             texts, turns = self.fit[: self.given.narrow_texts], Narrowing(terms=self.given.terms)
-            write(path, narrowed(self.model, terms, texts, turns, progress=told("terms")))
+            write(path, narrowed(self.model, terms, texts, turns, on_progress=told("terms")))
         return stored(path)
 
     def contenders(
@@ -95,13 +96,13 @@ class Tuning:
         return found
 
 
-def told(name: str) -> Callable[[int, int, float], None]:
+def told(name: str) -> OnProgress:
     """Says how far a tuning is."""
     began = time.monotonic()
 
-    def say(step: int, steps: int, loss: float) -> None:
+    def say(_: str, step: int, steps: int) -> None:
         if step % 20 == 0 or step == steps:
             at = f"{time.monotonic() - began:.0f} s"
-            print(name, step, "of", steps, f"{loss:.3f}", at, file=sys.stderr, flush=True)
+            print(name, step, "of", steps, at, file=sys.stderr, flush=True)
 
     return say

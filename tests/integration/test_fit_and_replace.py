@@ -60,7 +60,7 @@ def test_the_tables_of_a_fit(folder: Path) -> None:
     tables = json.loads((folder / "atlas" / "run.json").read_text())["tables"]
     assert set(tables) == {
         "formulas", "layers", "mixtures", "labels", "similarity", "dendrogram", "covers",
-        "profiles", "examples",
+        "profiles", "examples", "texts",
     }  # fmt: skip
 
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from headscribe.api import effect
-from headscribe.api.effect import effect_formulas
 from headscribe.api.formulas import stored_formulas
 from headscribe.api.replace import FORMULAS, replace, talk
 from headscribe.core.errors import UsageError
 from headscribe.fitting.formula import Formula
+from headscribe.replacement import standins
 from headscribe.replacement.agreement import agreement
+from headscribe.replacement.standins import effect_formulas
 from headscribe.results.run import Run
 from headscribe.text.corpora import from_strings
 from headscribe.text.splits import bucket_of, split_of
@@ -21,7 +21,7 @@ FIT = [f"{story} {extra}" for extra in ("w3 w4", "w9 w3 w9", "w7") for story in 
 
 @pytest.fixture(autouse=True)
 def _few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(effect, "CANDIDATES", 5)
+    monkeypatch.setattr(standins, "CANDIDATES", 5)
 
 
 def test_formulas_stand_in_the_run_and_are_read_again(tmp_path: Path) -> None:

@@ -202,9 +202,11 @@ def _choice(request: FitRequest, inputs: Inputs) -> Choice:
 
 
 def _begun(request: FitRequest, inputs: Inputs, unseen: Inputs | None, choice: Choice) -> "Run":
+    from headscribe.text.hashes import TEXTS, texts_table
+
     test = None if unseen is None else unseen.fingerprints["texts"]
     given = None if request.formulas is None else digest_of(_formulas_of(request.formulas))
-    return begin(
+    run = begin(
         request,
         "fit",
         (inputs.source.name, str(inputs.corpus["name"]), "fit"),
@@ -216,6 +218,10 @@ def _begun(request: FitRequest, inputs: Inputs, unseen: Inputs | None, choice: C
         annotator=inputs.annotator,
         notes=list(inputs.notes),
     )
+    if TEXTS not in run.manifest["tables"]:
+        # By this `replace` knows texts again that formulas were fitted on.
+        run.write_table(TEXTS, texts_table((one.text_id, one.text) for one in inputs.passages))
+    return run
 
 
 def _fitted(

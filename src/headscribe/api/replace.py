@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from headscribe.api.effect import EFFECT, TEXTS, effect_formulas
 from headscribe.api.formulas import stored_formulas, stored_texts
 from headscribe.api.plans import Programs, programs_of
 from headscribe.api.progress import shown
@@ -29,6 +28,9 @@ if TYPE_CHECKING:
     from headscribe.replacement.plan import Program
     from headscribe.text.passages import Passage
 
+EFFECT = "effect"
+"""What is given in place of programs, for formulas that are fitted to stand in heads' places."""
+
 FORMULAS = "formulas.txt"
 
 
@@ -46,6 +48,16 @@ class Replacement(View):
         if "replacement" not in self.run.manifest:
             raise UsageError(f"{self.folder} is unfinished: go on with --resume")
         found: dict[str, Any] = self.run.manifest["replacement"]
+        return found
+
+    @property
+    def findings(self) -> list[str]:
+        """What stands above the figures: warnings, the untouched model, and what can be concluded.
+
+        Nothing is concluded from an interval that covers zero, nor on texts that the untouched
+        model does not know.
+        """
+        found: list[str] = self.run.manifest.get("findings", {}).get("lines", [])
         return found
 
     @property
@@ -78,13 +90,7 @@ class Replacement(View):
     def _said(self) -> Iterable[str]:
         yield from super()._said()
         if self.run.complete:
-            whole = [point for point in self.curve if point["order"] == "best_first"]
-            most = max(whole, key=lambda point: (point["program"] == "formula", point["fraction"]))
-            yield f"{self.document['metric']} {self.document['unaltered']:.4g} unaltered"
-            yield (
-                f"{most['increase']:+.1%} with {most['fraction']:.0%} of the heads replaced by "
-                f"{most['program']}"
-            )
+            yield f"{self.document['metric']} {self.document['unaltered']:.4g} untouched"
 
 
 def opened_model(model: "Model | Source", **options: str | None) -> "Model":
@@ -100,12 +106,15 @@ def replace(request: ReplaceRequest) -> Replacement:
     """Replace ever more heads by their programs, best explained first, and measure the model.
 
     Beside the programs stand the profile, the best fixed pattern, other heads' programs, silence
-    and mean attention, in the same order of heads, and the programs in random orders.
+    and mean attention, in the programs' order of heads and in the best order of their own, and the
+    programs in random orders.
 
     Raises:
         UsageError: programs that look ahead in a causal model, unknown heads, wrong input.
     """
     from headscribe.replacement.curves import curves
+    from headscribe.replacement.findings import findings
+    from headscribe.replacement.overlap import origin, warnings
     from headscribe.replacement.record import record
     from headscribe.replacement.study import untuned
 
@@ -144,18 +153,20 @@ def replace(request: ReplaceRequest) -> Replacement:
         names = request.alone.split(",") if isinstance(request.alone, str) else request.alone
         arms = untuned(
             model, chosen, fitted.passages, seed=seed, random_orders=request.random_orders,
-            alone=names,
+            alone=names, on_progress=on_progress,
         )  # fmt: skip
         if request.tune:
             arms += _tuned(model, chosen, fitted.passages, run, on_progress)
         found = curves(
             model, arms, list(chosen), measured.passages, fractions=shares, seed=seed,
-            policy=policy, run=run, told=lambda *at: on_progress("replacing", *at),
+            policy=policy, run=run, on_progress=on_progress,
         )  # fmt: skip
-        on_progress("recording", 0, 1)
-        facts = record(run, model, arms, list(chosen), measured.passages, policy, shares)
-        run.finish(replacement=found.document(), **facts)
-        on_progress("recording", 1, 1)
+        against = warnings(model, origin(request.programs), measured.passages, fitted.passages)
+        said = findings(model, found, measured.passages, fitted.passages, against)
+        facts = record(
+            run, model, arms, list(chosen), measured.passages, policy, shares, on_progress
+        )
+        run.finish(replacement=found.document(), findings=said.to_json(), **facts)
     return Replacement(run)
 
 
@@ -189,7 +200,9 @@ def policy_of(text: str) -> RowPolicy:
 
 
 def _begun(request: ReplaceRequest, measured: Inputs, fitted: Inputs, programs: str) -> Run:
-    return begin(
+    from headscribe.text.hashes import TEXTS, texts_table
+
+    run = begin(
         request,
         "replacement",
         (measured.source.name, str(measured.corpus["name"]), "replaced"),
@@ -200,6 +213,9 @@ def _begun(request: ReplaceRequest, measured: Inputs, fitted: Inputs, programs: 
         annotator=measured.annotator,
         notes=list(measured.notes),
     )
+    if TEXTS not in run.manifest["tables"]:
+        run.write_table(TEXTS, texts_table((one.text_id, one.text) for one in fitted.passages))
+    return run
 
 
 def _described(programs: "Mapping[HeadId, Program]") -> list[list[Any]]:
@@ -216,7 +232,9 @@ def _described(programs: "Mapping[HeadId, Program]") -> list[list[Any]]:
 def _texts_of(programs: Programs) -> int | None:
     """How many texts the fit used, or is to use; None for other plans."""
     if programs == EFFECT:
-        return TEXTS
+        from headscribe.replacement.standins import MOST_TEXTS
+
+        return MOST_TEXTS
     if not isinstance(programs, str | Path) or Path(programs).is_file():
         return None
     return stored_texts(programs)
@@ -226,9 +244,11 @@ def _effect(
     model: "Model", fit: "Sequence[Passage]", seed: int, run: Run, on_progress: OnProgress
 ) -> "dict[HeadId, Program]":
     """Formulas fitted to the heads' effect, as the run's file has them, with weights as written."""
+    from headscribe.replacement.standins import effect_formulas
+
     path = run.folder / FORMULAS
     if not path.is_file():
-        found = effect_formulas(model, fit, seed=seed, report=on_progress)
+        found = effect_formulas(model, fit, seed=seed, on_progress=on_progress)
         run.write_text(FORMULAS, "\n\n".join(map(str, found.values())) + "\n")
     return dict(stored_formulas(path))
 
@@ -271,13 +291,11 @@ def _tuned(
 ) -> "list[Contender]":
     """The tuned formulas and their controls, those of an interrupted run where it has them."""
     from headscribe.fitting.formula import Formula
-    from headscribe.replacement.record import stored_tuned, tuned_table
+    from headscribe.replacement.record import tuned_table
     from headscribe.replacement.study import tuned
 
-    if "tuned" in run.manifest["tables"]:
-        return stored_tuned(run.table("tuned"))
     formulas = {head: one for head, one in programs.items() if isinstance(one, Formula)}
-    found = tuned(model, formulas, fit, told=on_progress)
+    found = tuned(model, formulas, fit, stages=run, on_progress=on_progress)
     run.write_table("tuned", tuned_table(found))
     return found
 

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from headscribe.results.run import Run
 
 Frames: TypeAlias = Literal["pandas", "polars"]
-
 V = TypeVar("V", bound="View")
 
 

@@ -1,12 +1,19 @@
 """`headscribe replace`: what it does besides, and what it prints."""
 
 import json
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     from headscribe.api.replace import Replacement
+
+_ORDERS = {
+    "best_first": "best first",
+    "own_best_first": "own best first",
+    "random": "random orders",
+}
 
 GenerateOption = Annotated[
     str | None,
@@ -42,20 +49,28 @@ def show(found: "Replacement | tuple[str, str]", *, as_json: bool) -> None:
     if isinstance(found, tuple):
         _show_texts(*found, as_json=as_json)
         return
-    document = found.document
+    from headscribe.core.visible import visible_lines
+
+    # The JSON document is as it always was; what has to be known of it is said beside it.
+    for line in found.findings:
+        print(visible_lines(line), file=sys.stderr if as_json else sys.stdout)
     if as_json:
-        print(json.dumps(document, ensure_ascii=False))
+        print(json.dumps(found.document, ensure_ascii=False))
         return
-    print(f"{document['metric']}, unaltered {document['unaltered']:.4g}")
-    for point in document["curve"]:
-        low, high = point["low"], point["high"]
-        interval = "" if low is None else f"  ({low:+.1%} to {high:+.1%})"
-        name = point["program"] + (" tuned" if point["tuned"] else "")
-        print(
-            f"{name:<20} {point['order']:<10} {point['fraction']:>5.0%} "
-            f"{point['value']:>9.4g} {point['increase']:>+8.1%}{interval}"
-        )
+    print()
+    for point in found.curve:
+        print(_row(point))
     print(f"run: {found.folder}")
+
+
+def _row(point: dict[str, Any]) -> str:
+    low, high = point["low"], point["high"]
+    interval = "" if low is None else f" ({low:+.1%} to {high:+.1%})"
+    name = point["program"] + (" tuned" if point["tuned"] else "")
+    return (
+        f"{name:<18} {_ORDERS[point['order']]:<14} {point['fraction']:>4.0%} "
+        f"{point['value']:>8.4g} {point['increase']:>+8.1%}{interval}"
+    )
 
 
 def _show_texts(before: str, after: str, *, as_json: bool) -> None:

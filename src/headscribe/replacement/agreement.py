@@ -6,6 +6,7 @@ import numpy as np
 
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
+from headscribe.core.progress import OnProgress, silent
 from headscribe.models.batching import batches
 from headscribe.models.calls import AttentionCall
 from headscribe.models.model import Model
@@ -27,35 +28,50 @@ def agreement(
     Raises:
         UsageError: there is no text, or a program fails on one.
     """
+    return agreements(model, [programs], passages, token_budget=token_budget)[0]
+
+
+def agreements(
+    model: Model,
+    several: Sequence[Mapping[HeadId, Program]],
+    passages: Sequence[Passage],
+    *,
+    token_budget: int = 4096,
+    on_progress: OnProgress = silent,
+) -> list[dict[HeadId, float]]:
+    """`agreement` for several sets of programs, in one pass over the texts."""
     if not passages:
         raise UsageError("expected at least one text to compare on, got none")
-    sums = _Sums(model, programs)
+    sums = _Sums(model, several)
+    done = 0
     for batch in batches(passages, token_budget):
         model.run([passages[index] for index in batch], sums)
-    return {head: float(np.mean(values)) for head, values in sums.iou.items()}
+        done += len(batch)
+        on_progress("comparing with the heads", done, len(passages))
+    return [{head: float(np.mean(values)) for head, values in iou.items()} for iou in sums.iou]
 
 
 class _Sums:
     """An observer that compares."""
 
-    def __init__(self, model: Model, programs: Mapping[HeadId, Program]) -> None:
-        self._programs = programs
+    def __init__(self, model: Model, several: Sequence[Mapping[HeadId, Program]]) -> None:
+        self._several = several
         self._visibility = [model.visibility(layer) for layer in range(model.layers)]
-        self.iou: dict[HeadId, list[float]] = {head: [] for head in sorted(programs)}
+        self.iou: list[dict[HeadId, list[float]]] = [
+            {head: [] for head in sorted(programs)} for programs in several
+        ]
 
     def observe(self, call: AttentionCall) -> None:
         """Compare one layer's heads."""
-        chosen = [head for head in self.iou if head.layer == call.layer]
-        if not chosen:
-            return
+        seen = self._visibility[call.layer]
         attention = call.probabilities().cpu()
         for b, passage in enumerate(call.batch):
             assert isinstance(passage, Passage)
             length = len(passage)
-            for head in chosen:
-                seen = self._visibility[head.layer]
-                rows = dense_rows(self._programs[head], "exclude", head, passage, seen)
-                real = attention[b, head.head, :length, :length]
-                shared = float(real.minimum(rows.weight).sum())
-                covered = length if rows.covered is None else int(rows.covered.sum())
-                self.iou[head].append(shared / (float(real.sum()) + covered - shared))
+            for programs, iou in zip(self._several, self.iou, strict=True):
+                for head in (head for head in iou if head.layer == call.layer):
+                    rows = dense_rows(programs[head], "exclude", head, passage, seen)
+                    real = attention[b, head.head, :length, :length]
+                    shared = float(real.minimum(rows.weight).sum())
+                    covered = length if rows.covered is None else int(rows.covered.sum())
+                    iou[head].append(shared / (float(real.sum()) + covered - shared))

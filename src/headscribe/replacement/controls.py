@@ -11,6 +11,7 @@ from torch import Tensor
 
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
+from headscribe.core.progress import OnProgress, silent
 from headscribe.core.rows import Rows
 from headscribe.core.visibility import Visibility
 from headscribe.models.batching import batches
@@ -104,6 +105,7 @@ def estimate(
     passages: Sequence[Passage],
     fixed: Sequence[Pattern],
     token_budget: int = 4096,
+    on_progress: OnProgress = silent,
 ) -> Controls:
     """Estimate the controls of every head.
 
@@ -113,6 +115,7 @@ def estimate(
         fixed: the fixed patterns to choose from; each must cover every row, and those that a
             causal layer cannot have are left out there.
         token_budget: tokens a batch.
+        on_progress: called with the texts that are read.
 
     Raises:
         UsageError: there is no text, or no fixed pattern for a layer.
@@ -120,8 +123,11 @@ def estimate(
     if not passages:
         raise UsageError("expected at least one fit text to estimate controls on, got none")
     sums = _Sums(model, fixed, max(map(len, passages)))
+    done = 0
     for batch in batches(passages, token_budget):
         model.run([passages[index] for index in batch], sums)
+        done += len(batch)
+        on_progress("estimating controls", done, len(passages))
     heads = [HeadId(layer, head) for layer in range(model.layers) for head in range(model.heads)]
     return Controls(
         {head: Profile(sums.profile(head)) for head in heads},

@@ -1,6 +1,6 @@
 """How much is lost as more heads are replaced: curves, controls, random orders, single heads."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,19 +10,21 @@ from scipy.stats import spearmanr
 
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
+from headscribe.core.progress import OnProgress, silent
 from headscribe.core.rows import RowPolicy
 from headscribe.models.model import Model
 from headscribe.replacement.measure import METRICS, Metric, Readings, collect, measure
+from headscribe.replacement.passes import Reading
 from headscribe.replacement.plan import Plan, Program
-from headscribe.replacement.store import Store
-from headscribe.results.run import Run
+from headscribe.replacement.store import identity, packed, unpacked
+from headscribe.results.run import NOT_KEPT, Run, Stages, Unfinished
 from headscribe.text.passages import Passage
 
 FRACTIONS = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
 """Fractions of a model's heads at which a curve is read."""
 
-Order = Literal["best_first", "random", "alone"]
-"""Heads by the caller's order, shuffled, or each by itself."""
+Order = Literal["best_first", "own_best_first", "random", "alone"]
+"""Heads in the caller's order, in a control's own best-first order, shuffled, each by itself."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +39,8 @@ class Contender:
         random_orders: in so many random orders besides.
         fractions: those to measure at; None for all. Programs tuned for a plan of all heads are
             measured at 1 alone.
+        own_order: the same heads, those first that these programs stand in for best; None where
+            the order of the curve is theirs.
     """
 
     program: str
@@ -45,6 +49,7 @@ class Contender:
     alone: bool = False
     random_orders: int = 0
     fractions: tuple[float, ...] | None = None
+    own_order: tuple[HeadId, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,13 +92,18 @@ def points_of(
     """All plans of a curve.
 
     Raises:
-        UsageError: the order is empty or names a head twice, or a fraction is out of range.
+        UsageError: the order is empty or names a head twice, or has other heads than an own order,
+            or a fraction is out of range.
     """
     if not order or len(set(order)) < len(order):
         raise UsageError(f"expected an order of different heads, got {len(order)} with repeats")
     found: list[Point] = []
     for k, one in enumerate(contenders):
         orders: list[tuple[Order, int | None, Sequence[HeadId]]] = [("best_first", None, order)]
+        if one.own_order is not None:
+            if sorted(one.own_order) != sorted(order):
+                raise UsageError(f"{one.program}: expected its own order to have the same heads")
+            orders.append(("own_best_first", None, one.own_order))
         for drawn in range(seed, seed + one.random_orders):
             mixed = np.random.default_rng(drawn).permutation(len(order))
             orders.append(("random", drawn, [order[index] for index in mixed]))
@@ -222,7 +232,7 @@ def curves(
     token_budget: int = 2048,
     positions: int | None = None,
     run: Run | None = None,
-    told: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress = silent,
 ) -> Curves:
     """Measure the model under every plan of the curves.
 
@@ -238,7 +248,7 @@ def curves(
         positions: masked models: masked tokens a text; None for all.
         run: where the readings are kept, so that an interrupted measurement goes on; the table
             `replacement` is written into it at the end.
-        told: told the number of texts that are read, and of how many.
+        on_progress: called after every pass.
 
     Raises:
         UsageError: what `points_of`, `Plan.only` and `measure` raise; the run holds readings of
@@ -248,21 +258,25 @@ def curves(
         raise UsageError("expected at least one text to measure on, got none")
     points = points_of(contenders, order, fractions, seed)
     plans, row = _distinct(contenders, points, policy)
-    store = None if run is None else Store(run, model, plans, passages, positions)
-    found = {} if store is None else store.read()
-    reading = measure(
-        model, plans, passages, token_budget=token_budget, positions=positions, done=dict(found)
+    key = b"" if run is None else identity(model, plans, passages, positions)
+
+    def compute(unfinished: Unfinished) -> dict[int, Reading]:
+        found = unpacked(unfinished.read(), key)
+        try:
+            for index, one in measure(
+                model, plans, passages, token_budget=token_budget, positions=positions,
+                done=dict(found), on_progress=on_progress,
+            ):  # fmt: skip
+                found[index] = one
+                unfinished.keep(lambda: packed(found, key))
+        finally:
+            unfinished.keep(lambda: packed(found, key), now=True)
+        return found
+
+    stages: Stages = NOT_KEPT if run is None else run
+    found = stages.stage(
+        "readings", compute, lambda found: packed(found, key), lambda kept: unpacked(kept, key)
     )
-    try:
-        for index, one in reading:
-            found[index] = one
-            if told is not None:
-                told(len(found), len(passages))
-            if store is not None:
-                store.save(found)
-    finally:
-        if store is not None:
-            store.save(found, now=True)
     result = Curves(tuple(points), row, collect(model, passages, found, len(plans)))
     if run is not None:
         run.write_table("replacement", result.table())

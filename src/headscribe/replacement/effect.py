@@ -13,8 +13,9 @@ drawn from the untouched model's own predictions (the Fisher information; Amari,
 and to the untouched model: nothing here has seen an altered one.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
+from headscribe.core.progress import OnProgress, silent
 from headscribe.core.visibility import Visibility
 from headscribe.fitting.atlas import Item, collect
 from headscribe.fitting.features import Sample
@@ -32,6 +34,8 @@ from headscribe.fitting.stages import for_all_heads
 from headscribe.models.model import Model
 from headscribe.replacement.trace import Traced, trace
 from headscribe.text.passages import Passage
+
+T = TypeVar("T")
 
 _TINY = 1e-9
 _RIDGE = 1e-4
@@ -52,6 +56,13 @@ class _Rows:
     value: Float[Tensor, "R T D"]
 
 
+def counted(items: Iterable[T], stage: str, total: int, on_progress: OnProgress) -> Iterator[T]:
+    """The same items, and how many of them have been taken."""
+    for done, item in enumerate(items, 1):
+        yield item
+        on_progress(stage, done, total)
+
+
 def fitted_to_effect(
     model: Model,
     candidates: Mapping[HeadId, Sequence[Term]],
@@ -62,7 +73,7 @@ def fitted_to_effect(
     rows_per_text: int = 40,
     draws: int = 3,
     seed: int = 0,
-    told: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress = silent,
 ) -> dict[HeadId, Formula]:
     """Formulas of the best of some terms, with weights fitted to the effect of each head's rows.
 
@@ -76,7 +87,7 @@ def fitted_to_effect(
         rows_per_text: at most so many rows of every text.
         draws: labels drawn for every token.
         seed: chooses rows and labels.
-        told: hears how many heads are done, and of how many.
+        on_progress: called with the heads that are done.
 
     Raises:
         UsageError: there is no text.
@@ -90,9 +101,10 @@ def fitted_to_effect(
     for part in alike.values():
         before = len(found)
 
-        def said(done: int, _: int, before: int = before) -> None:
-            if told is not None:
-                told(before + done, len(candidates))
+        def said(stage: str, done: int, total: int, before: int = before) -> None:
+            every = len(candidates)
+            at = (done, total) if stage == "tracing" else (before + done, every)
+            on_progress(stage, *at)
 
         budget = _Budget(share, terms, rows_per_text, draws, seed)
         found |= _fitted(model, part, passages, budget, said)
@@ -115,7 +127,7 @@ def _fitted(
     candidates: Mapping[HeadId, Sequence[Term]],
     passages: Sequence[Passage],
     budget: _Budget,
-    told: Callable[[int, int], None],
+    on_progress: OnProgress,
 ) -> dict[HeadId, Formula]:
     """Fit heads of layers that see the same keys."""
     chooser = torch.Generator().manual_seed(budget.seed)
@@ -124,7 +136,8 @@ def _fitted(
     traced: list[Traced] = []
 
     def items() -> Iterator[Item]:
-        for passage in passages:
+        each = counted(passages, "tracing", len(passages), on_progress)
+        for passage in each:
             one = trace(model, passage, budget.draws, chooser)
             traced.append(Traced(one.attention[:0], one.value, one.pull))
             yield passage, one.attention[place].numpy(), model.visibility(heads[0].layer)
@@ -143,6 +156,9 @@ def _fitted(
         kept, weights = _eliminated(rows, features, start, budget.share, budget.terms)
         chosen = (given[k].relation for k in kept)
         return Formula(head.prose, tuple(map(Term, chosen, weights.tolist())))
+
+    def told(done: int, total: int) -> None:
+        on_progress("fitting to the effect", done, total)
 
     return dict(zip(heads, for_all_heads(work, len(heads), told), strict=True))
 

@@ -8,11 +8,12 @@ import numpy as np
 from jaxtyping import Float
 
 from headscribe.core.errors import UsageError, unknown_name
+from headscribe.core.progress import OnProgress, silent
 from headscribe.models.batching import batches
 from headscribe.models.model import Model
 from headscribe.replacement.apply import Substituted
 from headscribe.replacement.cache import RowCache
-from headscribe.replacement.passes import Reading, readings_of
+from headscribe.replacement.passes import Reading, copies, readings_of
 from headscribe.replacement.plan import Plan
 from headscribe.scoring.statistics import ratio
 from headscribe.text.passages import Passage
@@ -84,11 +85,21 @@ class Readings:
         """The metric that matters most for this kind of model."""
         return METRICS[self.kind][0]
 
-    def estimate(self, plan: int | Sequence[int], metric: Metric | None = None) -> Estimate:
+    def estimate(
+        self,
+        plan: int | Sequence[int],
+        metric: Metric | None = None,
+        against: int | None = None,
+    ) -> Estimate:
         """A metric under a plan; under several, the mean over them (random orders).
 
         A perplexity's interval is that of the mean difference of log-likelihood per token (or
         word), exponentiated.
+
+        Args:
+            plan: one or several.
+            metric: the headline by default.
+            against: another plan that takes the place of the untouched model, text by text.
 
         Raises:
             UsageError: this kind of model has no such metric, or no text has a scored token.
@@ -101,19 +112,20 @@ class Readings:
             raise UsageError("expected texts of at least two tokens, got nothing to predict")
         chosen = [plan] if isinstance(plan, int) else list(plan)
         loss, shift = self.loss[chosen].mean(axis=0), self.shift[chosen].mean(axis=0)
-        change = loss - self.unaltered
-        if name == "kl":
-            mean = self._ratio(shift, self.tokens)
-            return Estimate(0.0, mean[0], *mean)
-        if name == "cosine":
-            mean = self._ratio(shift - self.tokens, self.tokens)
-            return Estimate(1.0, 1 + mean[0], *mean)
+        first = self.unaltered if against is None else self.loss[against]
+        change = loss - first
+        if name in ("kl", "cosine"):
+            none = np.zeros_like(self.tokens) if name == "kl" else self.tokens
+            start = none if against is None else self.shift[against]
+            before = float(start.sum() / self.tokens.sum())
+            mean = self._ratio(shift - start, self.tokens if name == "kl" else start)
+            return Estimate(before, float(shift.sum() / self.tokens.sum()), *mean)
         if name == "loss":
-            before = self.unaltered.sum() / self.tokens.sum()
-            mean = self._ratio(change, self.unaltered)
-            return Estimate(float(before), float(before * (1 + mean[0])), *mean)
+            before = float(first.sum() / self.tokens.sum())
+            mean = self._ratio(change, first)
+            return Estimate(before, before * (1 + mean[0]), *mean)
         count = self.words if name.startswith("word") else self.tokens
-        before = np.exp(self.unaltered.sum() / count.sum())
+        before = np.exp(first.sum() / count.sum())
         mean = self._ratio(change, count)
         low, middle, high = np.expm1([mean[1], mean[0], mean[2]])
         value = np.exp(loss.sum() / count.sum())
@@ -136,6 +148,7 @@ def measure(
     token_budget: int = 2048,
     positions: int | None = None,
     done: Mapping[int, Reading] | None = None,
+    on_progress: OnProgress = silent,
 ) -> Iterator[tuple[int, Reading]]:
     """Read the model, unaltered and under every plan, one batch of texts after the other.
 
@@ -148,6 +161,7 @@ def measure(
         token_budget: tokens a batch; for masked models, of masked copies.
         positions: masked models: mask so many tokens a text, chosen by hash; None for all.
         done: readings of texts that an interrupted run has had already.
+        on_progress: called after every plan, with the forward passes of single texts.
 
     Yields:
         The position of a text and its reading; those of `done` are not repeated.
@@ -159,12 +173,20 @@ def measure(
     for plan in plans:
         plan.check(model)
     left = [index for index in range(len(passages)) if index not in (done or {})]
+    passes = [copies(model, passage, positions) * (len(plans) + 1) for passage in passages]
+    made, total = sum(passes) - sum(passes[index] for index in left), sum(passes)
+
+    def passed(number: int) -> None:
+        nonlocal made
+        made += number
+        on_progress("replacing", made, total)
+
     for batch in batches([passages[index] for index in left], token_budget):
         chosen = [left[position] for position in batch]
         cache = RowCache()
         substitutions = [Substituted(plan, model, cache) for plan in plans]
         texts = [passages[index] for index in chosen]
-        found = readings_of(model, texts, substitutions, token_budget, positions)
+        found = readings_of(model, texts, substitutions, token_budget, positions, passed)
         yield from zip(chosen, found, strict=True)
 
 

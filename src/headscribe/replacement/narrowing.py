@@ -18,11 +18,12 @@ from torch import Tensor
 
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
+from headscribe.core.progress import OnProgress, silent
 from headscribe.fitting.formula import Formula, Term
 from headscribe.models.model import Model
 from headscribe.replacement.features import MEMORY, FeatureCache, Tunable
 from headscribe.replacement.plan import Plan
-from headscribe.replacement.tuning import Progress, Schedule, descend
+from headscribe.replacement.tuning import Schedule, descend
 from headscribe.text.passages import Passage
 
 _RIDGE = 0.05
@@ -57,7 +58,7 @@ def narrowed(
     passages: Sequence[Passage],
     narrowing: Narrowing = Narrowing(),
     schedule: Schedule = Schedule(),  # noqa: B008
-    progress: Progress | None = None,
+    on_progress: OnProgress = silent,
 ) -> dict[HeadId, Formula]:
     """Choose the terms of every head in the altered model; their weights are to be tuned yet.
 
@@ -67,7 +68,7 @@ def narrowed(
         passages: the `fit` texts; all their features should find room in the memory.
         narrowing: how many terms, and how they are tuned on the way.
         schedule: texts a step, the loss, the seed.
-        progress: told of every step of every turn.
+        on_progress: called after every step of every turn.
 
     Raises:
         UsageError: there is no text or no candidate, or what `Plan.check` raises.
@@ -85,7 +86,7 @@ def narrowed(
     for limit in [*turns, narrowing.terms]:
         turn = replace(schedule, steps=steps, rate=narrowing.rate)
         tunable = Tunable(terms, model, usable[: schedule.texts], cache)
-        slopes = descend(model, tunable, usable, turn, progress, narrowing.watched)
+        slopes = descend(model, tunable, usable, turn, on_progress, narrowing.watched)
         terms = _kept(tunable, slopes, limit)
         steps = narrowing.steps
     return {head: Formula(head.prose, tuple(own)) for head, own in terms.items()}

@@ -1,6 +1,7 @@
 """Forward passes of the unaltered and the altered model on the same texts."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +20,8 @@ from headscribe.text.passages import Encoding, Passage, Words
 HIDDEN = "\ufffd"
 """What the characters of a masked token become in the text that programs read."""
 
-Logits = Callable[[Sequence[Passage], Substituted | None], Tensor]
+Passed = Callable[[int], None]
+"""Called after a forward pass with the number of texts in it."""
 
 
 @dataclass(frozen=True)
@@ -39,17 +41,23 @@ def readings_of(
     plans: Sequence[Substituted],
     token_budget: int,
     positions: int | None,
+    passed: Passed,
 ) -> list[Reading]:
     """Read every text of a batch, unaltered and under each plan."""
     if model.kind == "causal":
-        return _causal(model, passages, plans)
+        return _causal(model, passages, plans, passed)
     if model.kind == "masked":
-        return [_masked(model, one, plans, token_budget, positions) for one in passages]
-    return _encoder(model, passages, plans)
+        return [_masked(model, one, plans, token_budget, positions, passed) for one in passages]
+    return _encoder(model, passages, plans, passed)
+
+
+def copies(model: Model, passage: Passage, positions: int | None) -> int:
+    """How often a text is read under each plan: once, or with each of its tokens masked."""
+    return len(masked_positions(passage, positions)) if model.kind == "masked" else 1
 
 
 def _causal(
-    model: Model, passages: Sequence[Passage], plans: Sequence[Substituted]
+    model: Model, passages: Sequence[Passage], plans: Sequence[Substituted], passed: Passed
 ) -> list[Reading]:
     """Every token but the first, and none that the tokenizer added, given those before it."""
     text, query, target = [], [], []
@@ -63,6 +71,7 @@ def _causal(
 
     def predictions(plan: Substituted | None) -> Tensor:
         logits = model.logits(passages, plan)
+        passed(len(passages))
         return _log_probabilities(logits[tuple(part.to(logits.device) for part in where)])
 
     tokens, unaltered, losses, shifts = _compare(predictions, ids, where[0], len(passages), plans)
@@ -84,6 +93,7 @@ def _masked(
     plans: Sequence[Substituted],
     token_budget: int,
     positions: int | None,
+    passed: Passed,
 ) -> Reading:
     """Each token that the tokenizer did not add, or some of them, masked and predicted."""
     mask = model.tokenizer.mask_token_id
@@ -107,6 +117,7 @@ def _masked(
             at: Tensor = at,
         ) -> Tensor:
             logits = model.logits(texts, plan)
+            passed(len(texts))
             return _log_probabilities(logits[row.to(logits.device), at.to(logits.device)])
 
         _, unaltered, losses, shifts = _compare(predictions, ids, torch.zeros_like(row), 1, plans)
@@ -120,20 +131,19 @@ def _masked(
 
 
 def _encoder(
-    model: Model, passages: Sequence[Passage], plans: Sequence[Substituted]
+    model: Model, passages: Sequence[Passage], plans: Sequence[Substituted], passed: Passed
 ) -> list[Reading]:
     """The cosine of each token's last hidden states."""
 
     def states(plan: Substituted | None) -> Tensor:
         inputs = model.inputs(passages)
         lengths = torch.tensor([len(passage) for passage in passages], device=model.hf.device)
-        with torch.inference_mode():
-            if plan is None:
-                found: Tensor = model.stack.body(**inputs)[0]
-                return found
-            with tap(model, None, plan, batch=tuple(passages), lengths=lengths):
-                altered: Tensor = model.stack.body(**inputs)[0]
-            return altered
+        with torch.inference_mode(), ExitStack() as held:
+            if plan is not None:
+                held.enter_context(tap(model, None, plan, batch=tuple(passages), lengths=lengths))
+            found: Tensor = model.stack.body(**inputs)[0]
+        passed(len(passages))
+        return found
 
     before = states(None)
     cosines = [torch.cosine_similarity(before.double(), states(p).double(), dim=-1) for p in plans]

@@ -8,10 +8,11 @@ import numpy as np
 import pyarrow as pa
 
 from headscribe.core.heads import HeadId
+from headscribe.core.progress import OnProgress, silent
 from headscribe.core.rows import RowPolicy
 from headscribe.fitting.formula import Formula
 from headscribe.models.model import Model
-from headscribe.replacement.agreement import agreement
+from headscribe.replacement.agreement import agreements
 from headscribe.replacement.apply import generate
 from headscribe.replacement.curves import Contender, count_of
 from headscribe.replacement.plan import Plan
@@ -36,6 +37,7 @@ def record(
     passages: Sequence[Passage],
     policy: RowPolicy,
     fractions: Sequence[float],
+    on_progress: OnProgress = silent,
 ) -> dict[str, Any]:
     """Write the table `agreement` into a run; return further facts for its manifest.
 
@@ -43,12 +45,13 @@ def record(
     measured texts. The facts are `agreement` (means over heads) and, for causal models,
     `continuations`.
     """
+    compared = [one for one in contenders if one.tuned or one.program in COMPARED]
+    found = agreements(model, [one.programs for one in compared], passages, on_progress=on_progress)
     rows: list[dict[str, Any]] = [
         {"program": one.program, "tuned": one.tuned, "layer": head.layer, "head": head.head,
          "iou": iou}
-        for one in contenders
-        if one.tuned or one.program in COMPARED
-        for head, iou in agreement(model, one.programs, passages).items()
+        for one, own in zip(compared, found, strict=True)
+        for head, iou in own.items()
     ]  # fmt: skip
     run.write_table("agreement", pa.Table.from_pylist(rows))
     means: dict[tuple[str, bool], list[float]] = {}
@@ -120,16 +123,3 @@ def tuned_table(contenders: Sequence[Contender]) -> pa.Table:
                  "formula": json.dumps(program.to_json())}
             )  # fmt: skip
     return pa.Table.from_pylist(rows)
-
-
-def stored_tuned(table: pa.Table) -> list[Contender]:
-    """The contenders of `tuned_table`, measured with all heads replaced.
-
-    Raises:
-        UsageError: a stored formula is damaged.
-    """
-    found: dict[str, dict[HeadId, Formula]] = {}
-    for row in table.to_pylist():
-        formula = Formula.from_json(json.loads(row["formula"]))
-        found.setdefault(row["program"], {})[HeadId(row["layer"], row["head"])] = formula
-    return [Contender(name, held, tuned=True, fractions=(1.0,)) for name, held in found.items()]

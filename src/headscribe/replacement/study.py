@@ -1,20 +1,30 @@
-"""The standard study: formulas against every control, and what tuning adds."""
+"""What the programs are measured beside: controls in two orders of heads, and what tuning adds."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 from headscribe.core.heads import HeadId
+from headscribe.core.progress import OnProgress, silent
 from headscribe.fitting.formula import Formula
 from headscribe.fitting.pool import relation_pool
 from headscribe.models.model import Model
 from headscribe.patterns.registry import baselines
+from headscribe.replacement.agreement import agreements
 from headscribe.replacement.controls import estimate, shuffled
 from headscribe.replacement.curves import Contender
-from headscribe.replacement.plan import ZERO, Program
+from headscribe.replacement.measure import collect, measure
+from headscribe.replacement.plan import ZERO, Plan, Program
 from headscribe.replacement.tuning import Schedule, offset_terms, random_terms, tune
+from headscribe.results.run import NOT_KEPT, Stages, Unfinished
 from headscribe.text.passages import Passage
 
-Told = Callable[[str, int, int], None]
-"""Told what is being tuned, the step, and the number of steps."""
+ORDERING_TEXTS = 100
+"""At most so many fit texts say which heads a control stands in for best."""
+
+SILENCING_TEXTS, SILENCING_POSITIONS = 16, 4
+"""At most so many say what silencing a head costs; masked models: so many masked tokens a text."""
 
 
 def untuned(
@@ -25,41 +35,74 @@ def untuned(
     seed: int = 0,
     random_orders: int = 3,
     alone: Sequence[str] = ("formula", "profile", "zero", "mean"),
+    on_progress: OnProgress = silent,
 ) -> list[Contender]:
     """The programs, and as controls the profile, the best fixed pattern, other heads' programs,
-    silence and the mean attention.
+    silence and the mean attention, each with its own best-first order of heads.
 
     Args:
         model: the model.
         programs: one for every head to replace.
-        fit: the texts that the controls are estimated on.
+        fit: the texts that the controls and their orders are estimated on.
         seed: shuffles the programs.
         random_orders: in so many random orders the programs are measured besides.
         alone: the contenders whose effect on each single head is measured.
+        on_progress: called while controls are estimated.
 
     Raises:
         UsageError: what `estimate` raises.
     """
-    controls = estimate(model, fit, baselines())
+    controls = estimate(model, fit, baselines(), on_progress=on_progress)
     heads = sorted(programs)
     found: dict[str, Mapping[HeadId, Program]] = {
-        "formula": programs,
         "profile": {head: controls.profile[head] for head in heads},
         "fixed": {head: controls.fixed[head] for head in heads},
         "shuffled": shuffled(programs, seed) if len(heads) > 1 else {},
         "zero": dict.fromkeys(heads, ZERO),
         "mean": {head: controls.mean[head] for head in heads},
     }
+    held = {name: own for name, own in found.items() if own}
+    orders = own_orders(model, held, fit, on_progress)
+    first = Contender("formula", programs, alone="formula" in alone, random_orders=random_orders)
     return [
-        Contender(
-            name,
-            held,
-            alone=name in alone,
-            random_orders=random_orders if name == "formula" else 0,
-        )
-        for name, held in found.items()
-        if held
+        first,
+        *(
+            Contender(name, own, alone=name in alone, own_order=orders[name])
+            for name, own in held.items()
+        ),
     ]
+
+
+def own_orders(
+    model: Model,
+    controls: Mapping[str, Mapping[HeadId, Program]],
+    fit: Sequence[Passage],
+    on_progress: OnProgress = silent,
+) -> dict[str, tuple[HeadId, ...]]:
+    """For every control the heads that it stands in for best first.
+
+    By the IoU with the head on the fit texts, as the programs' own order is by theirs. `zero`
+    shares nothing with any head: there by what it costs the model to silence the head alone.
+    """
+    rows = {name: own for name, own in controls.items() if ZERO not in own.values()}
+    overlaps = agreements(model, list(rows.values()), fit[:ORDERING_TEXTS], on_progress=on_progress)
+    found = {
+        name: tuple(sorted(iou, key=lambda head: -iou[head]))
+        for name, iou in zip(rows, overlaps, strict=True)
+    }
+    for name in controls.keys() - rows.keys():
+        heads = sorted(controls[name])
+        plans = [Plan({head: controls[name][head]}) for head in heads]
+        texts = fit[:SILENCING_TEXTS]
+        readings = collect(
+            model,
+            texts,
+            dict(measure(model, plans, texts, positions=SILENCING_POSITIONS)),
+            len(plans),
+        )
+        cost = readings.loss if readings.kind != "encoder" else -readings.shift
+        found[name] = tuple(heads[k] for k in np.argsort(cost.sum(axis=1), kind="stable"))
+    return found
 
 
 def tuned(
@@ -67,7 +110,8 @@ def tuned(
     formulas: Mapping[HeadId, Formula],
     fit: Sequence[Passage],
     schedule: Schedule = Schedule(),  # noqa: B008  (frozen)
-    told: Told | None = None,
+    stages: Stages = NOT_KEPT,
+    on_progress: OnProgress = silent,
 ) -> list[Contender]:
     """The formulas tuned with all heads replaced, and as controls random terms and offsets.
 
@@ -79,7 +123,8 @@ def tuned(
         formulas: one for every head to replace.
         fit: the texts to tune on.
         schedule: how.
-        told: told of every step.
+        stages: keeps what is tuned, and half-tuned weights.
+        on_progress: called after every step.
 
     Raises:
         UsageError: what `tune` raises.
@@ -87,13 +132,27 @@ def tuned(
     found = []
     for name, start in beginnings(model, formulas, fit, schedule.seed).items():
 
-        def said(step: int, steps: int, _: float, name: str = name) -> None:
-            if told is not None:
-                told(f"tuning {name}", step, steps)
+        def compute(
+            unfinished: Unfinished,
+            name: str = name,
+            start: Mapping[HeadId, Formula] = start,
+        ) -> dict[HeadId, Formula]:
+            def said(_: str, step: int, steps: int) -> None:
+                on_progress(f"tuning {name}", step, steps)
 
-        programs = tune(model, start, fit, schedule, said)
+            return tune(model, start, fit, schedule, said, unfinished)
+
+        programs = stages.stage(f"tuned-{name}", compute, _as_json, _of_json)
         found.append(Contender(name, programs, tuned=True, fractions=(1.0,)))
     return found
+
+
+def _as_json(formulas: Mapping[HeadId, Formula]) -> dict[str, Any]:
+    return {str(head): formula.to_json() for head, formula in formulas.items()}
+
+
+def _of_json(kept: Mapping[str, Any]) -> dict[HeadId, Formula]:
+    return {HeadId.parse(head): Formula.from_json(formula) for head, formula in kept.items()}
 
 
 def beginnings(

@@ -4,8 +4,9 @@ Tuning serves the loss, not the explanation: the IoU with the untouched heads us
 results are reported apart, beside those of as many random terms and of offsets alone.
 """
 
+import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
+from headscribe.core.progress import OnProgress, silent
 from headscribe.fitting.formula import Formula, Term
 from headscribe.models.model import Model
 from headscribe.models.tap import tap
@@ -22,10 +24,8 @@ from headscribe.relations import parse
 from headscribe.replacement.features import Tunable
 from headscribe.replacement.passes import masked, masked_positions
 from headscribe.replacement.plan import Plan
+from headscribe.results.run import Unfinished
 from headscribe.text.passages import Passage
-
-Progress = Callable[[int, int, float], None]
-"""Told the step, the number of steps, and the loss of the step's texts."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ def tune(
     formulas: Mapping[HeadId, Formula],
     passages: Sequence[Passage],
     schedule: Schedule = Schedule(),
-    progress: Progress | None = None,
+    on_progress: OnProgress = silent,
+    unfinished: Unfinished | None = None,
 ) -> dict[HeadId, Formula]:
     """Tune the weights of formulas that are all in the model at once; the terms stay.
 
@@ -72,7 +73,8 @@ def tune(
         formulas: one for each head to replace.
         passages: the `fit` texts.
         schedule: steps, texts a step, learning rate.
-        progress: told of every step.
+        on_progress: called after every step.
+        unfinished: keeps the weights on the way, and has those of an interrupted run.
 
     Raises:
         UsageError: there is no text or no formula, or what `Plan.check` raises.
@@ -85,7 +87,7 @@ def tune(
     usable = [passage for passage in passages if len(passage) > 1]
     terms = {head: formula.terms for head, formula in formulas.items()}
     tunable = Tunable(terms, model, usable[: schedule.texts])
-    descend(model, tunable, usable, schedule, progress)
+    descend(model, tunable, usable, schedule, on_progress, unfinished=unfinished)
     found = tunable.terms()
     return {
         head: one.with_weights([t.weight for t in found[head]]) for head, one in formulas.items()
@@ -97,8 +99,9 @@ def descend(
     tunable: Tunable,
     texts: Sequence[Passage],
     schedule: Schedule,
-    progress: Progress | None = None,
+    on_progress: OnProgress = silent,
     watched: int = 0,
+    unfinished: Unfinished | None = None,
 ) -> Float[Tensor, "n k"]:
     """Tune the weights in place, by Adam.
 
@@ -107,47 +110,100 @@ def descend(
         tunable: terms and weights.
         texts: texts of more than one token.
         schedule: steps, texts a step, learning rate.
-        progress: told of every step.
+        on_progress: called after every step.
         watched: in so many last steps gradients are taken text by text.
+        unfinished: where a descent that is interrupted keeps its state.
 
     Returns:
         Those gradients, each text's share of the mean over its step, of `tunable.weights`.
     """
-    optimiser = torch.optim.Adam([tunable.weights], lr=schedule.rate, betas=(0.9, 0.99))
-    chooser = np.random.default_rng(schedule.seed)
-    waiting: list[int] = []
+    descent = _Descent(tunable, schedule)
+    kept = None if unfinished is None else unfinished.read()
+    if kept is not None:
+        descent.restore(kept)
     seen = [tunable.weights.new_zeros((0, len(tunable.weights)))]
-    for step in range(schedule.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = schedule.rate_at(step)
-        while len(waiting) < schedule.texts:
-            waiting += chooser.permutation(len(texts)).tolist()
-        chosen, waiting = waiting[: schedule.texts], waiting[schedule.texts :]
-        batch = [texts[index] for index in chosen]
+    for step in range(descent.step, schedule.steps):
+        batch = [texts[index] for index in descent.next_texts(len(texts))]
         shared = tunable.weights
         if step >= schedule.steps - watched:
             each = shared.detach().expand(len(batch), -1).clone().requires_grad_()
             tunable.by_text = shared = each
-        loss = _loss(model, batch, tunable, chooser, schedule.distilled)
+        loss = loss_of(model, batch, tunable, descent.chooser, schedule.distilled)
         (slope,) = torch.autograd.grad(loss, shared)
         tunable.by_text = None
         if slope.dim() == 2:
             seen.append(slope)
             slope = slope.sum(0)
-        tunable.weights.grad = slope
-        optimiser.step()
-        if progress is not None:
-            progress(step + 1, schedule.steps, float(loss.detach()))
+        descent.move(slope)
+        on_progress("tuning", step + 1, schedule.steps)
+        if unfinished is not None:
+            unfinished.keep(descent.state)
     return torch.cat(seen)
 
 
-def _loss(
+class _Descent:
+    """Adam on the weights: its moments, and which texts are next."""
+
+    def __init__(self, tunable: Tunable, schedule: Schedule) -> None:
+        self._schedule = schedule
+        self._weights = tunable.weights
+        self._adam = torch.optim.Adam([tunable.weights], lr=schedule.rate, betas=(0.9, 0.99))
+        self.chooser = np.random.default_rng(schedule.seed)
+        self._waiting: list[int] = []
+        self.step = 0
+
+    def next_texts(self, texts: int) -> list[int]:
+        """The texts of the next step; each comes once before any comes again."""
+        count = self._schedule.texts
+        while len(self._waiting) < count:
+            self._waiting += self.chooser.permutation(texts).tolist()
+        chosen, self._waiting = self._waiting[:count], self._waiting[count:]
+        return chosen
+
+    def move(self, slope: Float[Tensor, " k"]) -> None:
+        """One step against a gradient."""
+        for group in self._adam.param_groups:
+            group["lr"] = self._schedule.rate_at(self.step)
+        self._weights.grad = slope
+        self._adam.step()
+        self.step += 1
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that the next step depends on."""
+        (moments,) = self._adam.state_dict()["state"].values()
+        chooser = json.dumps(self.chooser.bit_generator.state).encode()
+        return {
+            "step": np.array(self.step),
+            "weights": self._weights.detach().cpu().numpy(),
+            "mean": moments["exp_avg"].cpu().numpy(),
+            "square": moments["exp_avg_sq"].cpu().numpy(),
+            "waiting": np.array(self._waiting, np.int64),
+            "chooser": np.frombuffer(chooser, np.uint8),
+        }
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from a state."""
+        self.step = int(state["step"])
+        with torch.no_grad():
+            self._weights.copy_(torch.from_numpy(state["weights"]))
+        moments = {
+            "step": torch.tensor(float(self.step)),
+            "exp_avg": torch.from_numpy(state["mean"]),
+            "exp_avg_sq": torch.from_numpy(state["square"]),
+        }
+        self._adam.load_state_dict(self._adam.state_dict() | {"state": {0: moments}})
+        self._waiting = state["waiting"].tolist()
+        self.chooser.bit_generator.state = json.loads(bytes(state["chooser"]))
+
+
+def loss_of(
     model: Model,
     texts: Sequence[Passage],
     tunable: Tunable,
     chooser: np.random.Generator,
     distilled: float,
 ) -> Tensor:
+    """What a step lowers, see `tune`; `chooser` draws the token that masked models predict."""
     if model.kind == "masked":
         texts, target, at = _masked(model, texts, chooser)
     inputs = model.inputs(texts)

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.replacement import curves as module
-from headscribe.replacement import store
 from headscribe.replacement.curves import Contender, count_of, curves, points_of
 from headscribe.replacement.measure import measure
 from headscribe.replacement.plan import ZERO
@@ -104,7 +103,6 @@ def test_an_interrupted_run_goes_on(model, tmp_path, monkeypatch):
     texts = passages(model)
     whole = curves(model, _contenders(model), every_head(model), texts, fractions=(0.5, 1))
     run = Run.create(tmp_path / "run", "replace", {})
-    monkeypatch.setattr(store, "SAVE_EVERY", 0.0)
 
     def interrupted(*args, **settings):
         for index, found in enumerate(measure(*args, **settings)):
@@ -116,8 +114,7 @@ def test_an_interrupted_run_goes_on(model, tmp_path, monkeypatch):
     settings = {"fractions": (0.5, 1), "token_budget": 1}
     with pytest.raises(KeyboardInterrupt):
         curves(model, _contenders(model), every_head(model), texts, run=run, **settings)
-    state = run.read_state()
-    assert state is not None
+    state = run.kept("readings.unfinished")
     assert len(state["index"]) == 2
     again = []
     monkeypatch.setattr(

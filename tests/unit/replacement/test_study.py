@@ -2,9 +2,13 @@
 
 import pytest
 
+from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.fitting.formula import Formula, Term
-from headscribe.replacement.curves import curves
+from headscribe.replacement.agreement import agreement
+from headscribe.replacement.curves import Contender, curves
+from headscribe.replacement.measure import collect, measure
+from headscribe.replacement.plan import ZERO, Plan
 from headscribe.replacement.study import tuned, untuned
 from headscribe.replacement.tuning import Schedule
 from tests.unit.replacement.tiny import passages, tiny
@@ -28,7 +32,8 @@ def test_every_control_has_the_programs_heads(family, formulas):
     assert all(set(one.programs) == set(HEADS) for one in found)
     result = curves(model, found, HEADS, texts, fractions=(0.5, 1.0), positions=2)
     rows = {(r["program"], r["order"], r["fraction"]) for r in result.document()["curve"]}
-    assert rows == {(n, "best_first", f) for n in names for f in (0.5, 1.0)} | {
+    orders = [(n, "best_first") for n in names] + [(n, "own_best_first") for n in names[1:]]
+    assert rows == {(*one, f) for one in orders for f in (0.5, 1.0)} | {
         ("formula", "random", 0.5), ("formula", "random", 1.0)
     }  # fmt: skip
 
@@ -38,7 +43,7 @@ def test_controls_are_tuned_the_same_way(formulas):
     texts = passages(model)
     told = []
     schedule = Schedule(steps=2, texts=2)
-    found = tuned(model, formulas, texts, schedule, lambda *step: told.append(step))
+    found = tuned(model, formulas, texts, schedule, on_progress=lambda *step: told.append(step))
     assert [one.program for one in found] == ["formula", "random_terms", "offsets"]
     assert all(one.tuned for one in found)
     assert told == [
@@ -52,3 +57,41 @@ def test_controls_are_tuned_the_same_way(formulas):
     assert [(r["program"], r["tuned"], r["fraction"]) for r in document["curve"]] == [
         (name, True, 1.0) for name in ("formula", "random_terms", "offsets")
     ]
+
+
+@pytest.mark.parametrize("family", ["llama", "bert"])
+def test_controls_stand_in_their_own_best_first_order(family, formulas):
+    """Best first is by IoU with the head; silence by what silencing each head alone costs."""
+    model = tiny(family)
+    texts = passages(model)
+    found = {one.program: one for one in untuned(model, formulas, texts)}
+    assert found["formula"].own_order is None
+    for name in ("profile", "fixed", "shuffled", "mean"):
+        iou = agreement(model, found[name].programs, texts)
+        assert list(found[name].own_order) == sorted(HEADS, key=lambda head: (-iou[head], head))
+    plans = [Plan({head: ZERO}) for head in sorted(HEADS)]
+    readings = collect(model, texts, dict(measure(model, plans, texts, positions=4)), 3)
+    cost = dict(zip(sorted(HEADS), readings.loss.sum(axis=1), strict=True))
+    assert list(found["zero"].own_order) == sorted(HEADS, key=lambda head: cost[head])
+
+
+def test_both_orders_of_a_control_are_measured(formulas):
+    """At a third of the heads each order has its own head, at all of them both are one plan."""
+    model = tiny("llama")
+    texts = passages(model)
+    order = [HEADS[0], HEADS[1], HEADS[2]]
+    own = (HEADS[2], HEADS[1], HEADS[0])
+    control = Contender("zero", dict.fromkeys(HEADS, ZERO), own_order=own)
+    result = curves(model, [control], order, texts, fractions=(1 / 3, 1.0))
+    value = {(r["order"], r["fraction"]): r["value"] for r in result.document()["curve"]}
+    plans = [Plan({order[0]: ZERO}), Plan({own[0]: ZERO}), Plan(dict.fromkeys(HEADS, ZERO))]
+    alone = collect(model, texts, dict(measure(model, plans, texts)), 3)
+    for key, plan in {
+        ("best_first", 1 / 3): 0, ("own_best_first", 1 / 3): 1,
+        ("best_first", 1.0): 2, ("own_best_first", 1.0): 2,
+    }.items():  # fmt: skip
+        assert value[key] == pytest.approx(alone.estimate(plan).value)
+    assert value["best_first", 1 / 3] != value["own_best_first", 1 / 3]
+    wrong = Contender("zero", control.programs, own_order=own[:2])
+    with pytest.raises(UsageError, match="zero: expected its own order to have the same heads"):
+        curves(model, [wrong], order, texts)

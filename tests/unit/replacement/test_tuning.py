@@ -14,7 +14,9 @@ from headscribe.replacement.features import FeatureCache, Tunable
 from headscribe.replacement.measure import collect, measure
 from headscribe.replacement.plan import Plan
 from headscribe.replacement.refit import refit, reweighted
-from headscribe.replacement.tuning import Schedule, offset_terms, random_terms, tune
+from headscribe.replacement.tuning import Schedule, loss_of, offset_terms, random_terms, tune
+from headscribe.results import run as run_module
+from headscribe.results.run import Run, Unfinished
 from tests.unit.replacement.tiny import ITSELF, PREVIOUS, UNIFORM, every_head, passages, tiny
 
 TERMS = ("distance == 0", "key.id == query.id", "log1p(abs(distance))", "key.index == 0")
@@ -72,7 +74,7 @@ def test_tuning_lowers_the_loss_and_changes_weights_alone(family):
     told = []
     schedule = Schedule(steps=30, texts=3, rate=0.1)
     tuned = tune(model, formulas, texts, schedule, lambda *step: told.append(step))
-    assert [t[0] for t in told] == list(range(1, 31))
+    assert told == [("tuning", step, 30) for step in range(1, 31)]
     assert all(torch.equal(before[n], w) for n, w in model.hf.named_parameters())
     assert all(weight.grad is None for weight in model.hf.parameters())
     for head, formula in tuned.items():
@@ -82,6 +84,30 @@ def test_tuning_lowers_the_loss_and_changes_weights_alone(family):
     assert found.loss[1].sum() < found.loss[0].sum()
     again = tune(model, formulas, texts, schedule)
     assert [str(f) for f in again.values()] == [str(f) for f in tuned.values()]
+
+
+@pytest.mark.parametrize("family", ["llama", "bert"])
+def test_an_interrupted_tuning_ends_as_if_nothing_had_been(family, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module, "KEEP_EVERY", 0.0)
+    monkeypatch.setattr(run_module, "KEEP_SHARE", 1e9)
+    model = tiny(family)
+    texts = passages(model)
+    formulas = _formulas(model)
+    schedule = Schedule(steps=12, texts=2, rate=0.1, seed=3)
+    whole = tune(model, formulas, texts, schedule)
+    run = Run.create(tmp_path / "run", "replacement", {})
+    steps = []
+
+    def stopped(stage, step, total):
+        steps.append(step)
+        if len(steps) == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(model, formulas, texts, schedule, stopped, Unfinished(run, "tuned"))
+    again = tune(model, formulas, texts, schedule, stopped, Unfinished(run, "tuned"))
+    assert steps == [*range(1, 8), *range(7, 13)], "the step that was interrupted is done anew"
+    assert again == whole
 
 
 def test_the_loss_mixes_divergence_and_tokens():
@@ -94,10 +120,11 @@ def test_the_loss_mixes_divergence_and_tokens():
     loss, apart = found.loss[0].sum() / tokens, found.shift[0].sum() / tokens
     assert apart > 1e-3
     for share in (0.0, 0.3, 1.0):
-        schedule = Schedule(steps=1, texts=len(texts), distilled=share)
-        told = []
-        tune(model, formulas, texts, schedule, lambda *step: told.append(step[2]))  # noqa: B023
-        assert told == pytest.approx([share * apart + (1 - share) * loss], rel=1e-4)
+        tunable = Tunable({head: one.terms for head, one in formulas.items()}, model, texts)
+        reached = loss_of(model, texts, tunable, np.random.default_rng(0), share)
+        assert float(reached.detach()) == pytest.approx(
+            share * apart + (1 - share) * loss, rel=1e-4
+        )
 
 
 def test_the_rate_rises_and_falls_to_nothing():
