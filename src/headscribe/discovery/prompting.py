@@ -10,7 +10,7 @@ from importlib import resources
 from headscribe.core.errors import RunError
 from headscribe.discovery.evidence import Evidence
 from headscribe.relations import ATTRIBUTES
-from headscribe.sandbox.inside.execute import MODULES
+from headscribe.sandbox.inside.given import MODULES
 
 VERSION = "propose-1"
 """The prompt in use. A changed prompt gets a new file and a new number."""

@@ -1,15 +1,21 @@
 """A passage as plain columns: what programs are shown of it."""
 
+from collections.abc import Collection
 from typing import Any
 
-from headscribe.sandbox.inside.view import INDEX_FIELDS, TEXT_FIELDS
+from headscribe.sandbox.inside.given import FIELDS
 from headscribe.text.passages import Passage
 
 
-def columns(passage: Passage) -> dict[str, Any]:
-    """Everything that the passage knows of its tokens and words, as lists that JSON can carry.
+def columns(passage: Passage, fields: Collection[str] = FIELDS) -> dict[str, Any]:
+    """What the passage knows of its tokens and words, as lists that JSON can carry.
 
     The identity of the text and its group are left out: a program may not tell texts apart by name.
+
+    Args:
+        passage: the tokens and words.
+        fields: the annotator's columns that are shown; a program gets those that its text names,
+            so that what it reads is known without running it.
     """
     words = passage.words
     plain: dict[str, Any] = {
@@ -22,7 +28,7 @@ def columns(passage: Passage) -> dict[str, Any]:
         "form": list(words.form),
         "word_spans": words.spans.tolist(),
     }
-    for field in (*TEXT_FIELDS, *INDEX_FIELDS):
+    for field in fields:
         column = getattr(words, field)
         if column is not None:
             plain[field] = [v.item() if hasattr(v, "item") else v for v in column]

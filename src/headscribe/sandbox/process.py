@@ -5,9 +5,8 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,23 +15,8 @@ import numpy as np
 
 from headscribe.core.errors import RunError
 from headscribe.sandbox.inside import wire
+from headscribe.sandbox.interpreter import command, environment
 
-_BOOT = """
-import sys, types
-for name, path in (("headscribe", sys.argv[1]), ("headscribe.sandbox", sys.argv[1])):
-    sys.modules[name] = types.ModuleType(name)
-    sys.modules[name].__path__ = [path]
-sys.path.append(sys.argv[2])
-from headscribe.sandbox.inside.zygote import main
-main(int(sys.argv[3]))
-"""
-_ENVIRONMENT = {
-    "PYTHONHASHSEED": "0",
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "LC_ALL": "C.UTF-8",
-}
 _START_SECONDS = 60.0
 _FORK_SECONDS = 20.0
 _CHUNK = 1 << 16
@@ -54,18 +38,18 @@ class Zygote:
     """
 
     def __init__(self) -> None:
-        mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        inside, library = Path(__file__).parent, Path(np.__file__).parents[1]
-        kept = {k: v for k, v in os.environ.items() if k == "LD_LIBRARY_PATH"}
-        arguments = [str(inside), str(library), str(theirs.fileno())]
+        try:
+            mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as error:
+            raise RunError(f"the sandbox's process did not start: {error}") from error
         self._socket = mine
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-s", "-S", "-P", "-B", "-c", _BOOT, *arguments],
+                command("zygote", str(Path(np.__file__).parents[1]), str(theirs.fileno())),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                env=_ENVIRONMENT | kept,
+                env=environment(),
                 cwd="/",
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
@@ -85,8 +69,8 @@ class Zygote:
             self._process.kill()
             said = self._process.stderr.read() if self._process.stderr else b""
             self.close()
-            last = said.decode("utf-8", "replace").strip().splitlines()[-1:]
-            raise RunError(f"the sandbox's process did not start: {''.join(last) or 'no answer'}")
+            last = said.decode("utf-8", "replace").strip().rpartition("\n")[2]
+            raise RunError(f"the sandbox's process did not start: {last or 'no answer'}")
         if self._process.stderr:
             self._process.stderr.close()
         mine.settimeout(_FORK_SECONDS)
@@ -109,19 +93,14 @@ class Zygote:
         """Fork a child and give it a job.
 
         Raises:
-            RunError: the zygote does not answer, or the child dies before it has read the job.
+            RunError: the zygote does not answer, the child dies before it has read the job, or
+                this process has no file descriptors left.
         """
-        job_out, job_in = os.pipe()
-        reply_out, reply_in = os.pipe()
-        try:
+        with ExitStack() as ours, ExitStack() as theirs:
+            job_out, job_in = _pipe(theirs, ours)
+            reply_out, reply_in = _pipe(ours, theirs)
             handle = self._forked(wire.REQUEST.pack(probe, memory, seconds), [job_out, reply_in])
-        except BaseException:
-            os.close(job_in)
-            os.close(reply_out)
-            raise
-        finally:
-            os.close(job_out)
-            os.close(reply_in)
+            ours.pop_all()
         child = Child(self, handle, reply_out)
         try:
             _write_all(job_in, job, time.monotonic() + _FORK_SECONDS)
@@ -149,10 +128,12 @@ class Zygote:
         except OSError as error:
             raise self._broken(str(error)) from error
         answer, handles = self._received(256)
-        if not handles:
-            said = answer.decode("ascii", "replace")
-            raise RunError(f"the sandbox cannot fork a process: {said}")
-        return handles[0]
+        if handles:
+            return handles[0]
+        if answer == wire.FORKED:
+            # The child runs, but its handle found no place here: nobody could ever end it.
+            raise self._broken("this process has no file descriptors left")
+        raise RunError(f"the sandbox cannot fork a process: {answer.decode('ascii', 'replace')}")
 
     def _received(self, size: int) -> tuple[bytes, list[int]]:
         """The next message; after an interruption the zygote is of no more use and is ended."""
@@ -224,6 +205,17 @@ class Child:
             self._end = (0, 0)
             self._end = self.zygote.ended()
         return self._end
+
+
+def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
+    """A pipe whose two ends are closed with those who hold them."""
+    try:
+        ends = os.pipe()
+    except OSError as error:
+        raise RunError(f"the sandbox needs file descriptors: {error}") from error
+    reader.callback(os.close, ends[0])
+    writer.callback(os.close, ends[1])
+    return ends
 
 
 def _write_all(pipe: int, data: bytes, deadline: float) -> None:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from headscribe.core.arrays import Attention
+from headscribe.core.visible import visible_line
 from headscribe.sandbox.encoding import columns
 from headscribe.sandbox.inside.execute import call, judged, load
-from headscribe.sandbox.inside.failures import Failure, FailureKind
+from headscribe.sandbox.inside.failures import MESSAGE_CHARACTERS, Failure, FailureKind
 from headscribe.sandbox.inside.view import Passage as View
+from headscribe.sandbox.static import needed_fields
 from headscribe.text.passages import Passage
 
 
@@ -18,11 +20,10 @@ class Limits:
     """What one call may take.
 
     Attributes:
-        passage_seconds: wall time for one passage, with the program's loading for the first.
-        call_seconds: wall time for all passages of a call; also the limit on processor time.
+        passage_seconds: time for one passage, the program's loading with it.
+        call_seconds: wall time for all passages of a call.
         memory: bytes beyond those of the interpreter, NumPy and the passages.
-        deaths: passages on which a process may die (or be killed) before the rest is given up;
-            after each death but the last a fresh process goes on with the next passage.
+        deaths: passages on which a process may die (or be killed) before the rest is given up.
     """
 
     passage_seconds: float = 5.0
@@ -54,8 +55,13 @@ class Outcome:
 
     @classmethod
     def of(cls, results: Iterable[Attention | Failure]) -> "Outcome":
-        """Judge the values of each matrix."""
-        return cls(tuple(r if isinstance(r, Failure) else judged(r) for r in results))
+        """Judge the values of each matrix, and make every message one visible line."""
+        judgements = (r if isinstance(r, Failure) else judged(r) for r in results)
+        return cls(tuple(_shown(r) if isinstance(r, Failure) else r for r in judgements))
+
+
+def _shown(failure: Failure) -> Failure:
+    return Failure(failure.kind, visible_line(failure.message, MESSAGE_CHARACTERS))
 
 
 @runtime_checkable
@@ -63,7 +69,7 @@ class Runner(Protocol):
     """Runs a program, `def attention(p) -> array (T, T)`, on passages."""
 
     def run(self, code: str, passages: Sequence[Passage]) -> Outcome:
-        """Call the program on every passage; whatever it does becomes a result or a failure."""
+        """Load and call the program for every passage; what it does is a result or a failure."""
         ...
 
 
@@ -71,8 +77,11 @@ class Trusted:
     """Runs programs in this process, without any wall or limit: for those who wrote them."""
 
     def run(self, code: str, passages: Sequence[Passage]) -> Outcome:
-        """Call the program on every passage; what it raises becomes a failure."""
-        attention = load(code)
-        if isinstance(attention, Failure):
-            return Outcome((attention,) * len(passages))
-        return Outcome.of(call(attention, View(columns(passage))) for passage in passages)
+        """Load and call the program for every passage; what it raises becomes a failure."""
+        fields = needed_fields(code)
+        return Outcome.of(_called(code, View(columns(passage, fields))) for passage in passages)
+
+
+def _called(code: str, passage: View) -> Attention | Failure:
+    attention = load(code)
+    return attention if isinstance(attention, Failure) else call(attention, passage)

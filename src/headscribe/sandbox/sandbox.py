@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -21,6 +21,7 @@ from headscribe.sandbox.inside.failures import Failure
 from headscribe.sandbox.inside.seccomp import MACHINES
 from headscribe.sandbox.process import Child, EndedError, LateError, Zygote
 from headscribe.sandbox.runner import Limits, Outcome
+from headscribe.sandbox.static import needed_fields
 from headscribe.text.passages import Passage
 
 _GRACE = 20.0
@@ -73,7 +74,7 @@ def status() -> SandboxStatus:
 class Sandbox:
     """Runs programs behind walls that the kernel keeps; refuses to start where one is missing.
 
-    A warm process forks a child for each call. The child can compute and write its reply; it has
+    A warm process forks a child for each passage. The child can compute and write its reply; it has
     no files, network, processes, threads, signals or executable memory, and limits on time, memory
     and output. Threads may share a sandbox: calls take turns. A context manager; closing ends its
     processes.
@@ -93,9 +94,9 @@ class Sandbox:
     def run(self, code: str, passages: Sequence[Passage]) -> Outcome:
         """Call the program on every passage, in order.
 
-        A program that raises on one passage goes on with the next; one that dies or is killed goes
-        on with the next in a fresh process, up to `limits.deaths` times. Nothing that a program
-        does lives on for the next call.
+        Every passage has a process of its own, so that nothing of a program lives on: what it
+        gives for a text depends on that text alone. After `limits.deaths` processes that died or
+        were killed the rest is given up.
 
         Raises:
             RunError: the sandbox itself failed; the next call starts it afresh.
@@ -135,61 +136,64 @@ class Sandbox:
 
 
 class _Call:
-    """One program on some passages: as many processes as it takes."""
+    """One program on some passages: a process for each."""
 
     def __init__(
         self, zygote: Zygote, limits: Limits, code: str, passages: Sequence[Passage]
     ) -> None:
         self._zygote, self._limits, self._code = zygote, limits, code
-        self._columns = [columns(passage) for passage in passages]
-        self._lengths = [len(passage) for passage in passages]
+        self._passages, self._fields = passages, needed_fields(code)
         self._end = time.monotonic() + limits.call_seconds
-        self._found: list[Attention | Failure] = []
-        self._overflowed = False
 
-    def results(self) -> list[Attention | Failure]:
+    def results(self) -> Iterator[Attention | Failure]:
         """A matrix or a failure for every passage."""
-        deaths = 0
-        while len(self._found) < len(self._lengths):
-            death = self._process()
-            if death is None:
-                break
-            self._found.append(death)
-            deaths += 1
-            left = len(self._lengths) - len(self._found)
-            if self._overflowed or deaths == self._limits.deaths or time.monotonic() > self._end:
-                note = f"not run: {death.message}"
-                self._found += [Failure(death.kind, note)] * left
-        if self._overflowed:
-            wrote = Failure("output", "wrote more to the reply pipe than its matrices")
-            return [wrote] * len(self._lengths)
-        return self._found
+        deaths, last = 0, Failure("timeout", "")
+        for passage in self._passages:
+            if deaths == self._limits.deaths or time.monotonic() > self._end:
+                yield Failure(last.kind, f"not run: {last.message or self._late().message}")
+                continue
+            try:
+                yield self._process(passage)
+            except _DeathError as death:
+                deaths, last = deaths + 1, death.failure
+                yield last
 
-    def _process(self) -> Failure | None:
-        """Run one child from the first passage that has no result; how it died, if it did."""
-        first = len(self._found)
-        job = wire.pack_job(self._code, self._columns[first:])
-        seconds = math.ceil(self._limits.call_seconds) + 1
+    def _process(self, passage: Passage) -> Attention | Failure:
+        """What one child gives.
+
+        Raises:
+            _DeathError: it died, or was killed.
+        """
+        job = wire.pack_job(self._code, columns(passage, self._fields))
+        seconds = math.ceil(min(self._limits.passage_seconds, self._limits.call_seconds)) + 1
         with self._zygote.fork(job, self._limits.memory, seconds) as child:
             _await_walls(child)
+            deadline = min(time.monotonic() + self._limits.passage_seconds, self._end)
             try:
-                for index, length in enumerate(self._lengths[first:]):
-                    deadline = time.monotonic() + self._limits.passage_seconds
-                    self._found.append(_reply(child, index, length, min(deadline, self._end)))
-                self._overflowed = _more(child)
+                found = _reply(child, len(passage), deadline)
+                if _more(child):
+                    return Failure("output", "wrote more to the reply pipe than its matrix")
             except LateError:
-                return self._late()
+                raise _DeathError(self._late()) from None
             except wire.BadReplyError as error:
-                return Failure("protocol", str(error))
+                raise _DeathError(Failure("protocol", str(error))) from None
             except EndedError:
-                return _death(*child.finish())
-        return None
+                raise _DeathError(_death(*child.finish())) from None
+        return found
 
     def _late(self) -> Failure:
         if time.monotonic() > self._end:
             said = f"all passages together took more than {self._limits.call_seconds:g} s"
             return Failure("timeout", said)
         return Failure("timeout", f"took more than {self._limits.passage_seconds:g} s")
+
+
+class _DeathError(Exception):
+    """A process ended before it had replied."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
 
 
 def _await_walls(child: Child) -> None:
@@ -202,8 +206,8 @@ def _await_walls(child: Child) -> None:
         raise RunError("a sandboxed process sent no mark that its walls stand")
 
 
-def _reply(child: Child, index: int, length: int, deadline: float) -> Attention | Failure:
-    header = wire.unpack_header(child.read(wire.RECORD.size, deadline), index, length)
+def _reply(child: Child, length: int, deadline: float) -> Attention | Failure:
+    header = wire.unpack_header(child.read(wire.RECORD.size, deadline), length)
     return wire.unpack_body(header, child.read(header.body, deadline), length)
 
 
@@ -245,7 +249,7 @@ def _unsupported() -> str:
 def _tried(zygote: Zygote) -> SandboxStatus:
     """Have a child try every wall, then kill it as a deadline would."""
     try:
-        child = zygote.fork(wire.pack_job("", []), 64 * 2**20, math.ceil(_GRACE), probe=True)
+        child = zygote.fork(wire.pack_job("", {}), 64 * 2**20, math.ceil(_GRACE), probe=True)
     except RunError as error:
         return SandboxStatus(False, str(error))
     with child:

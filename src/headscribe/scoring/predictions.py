@@ -68,7 +68,7 @@ def predict(
     said = np.zeros((len(patterns), len(passages)), np.int64)
     for pattern in patterns:
         if isinstance(pattern, SandboxedProgram):
-            pattern.prepare(passages)  # one process for all, instead of one a text
+            pattern.prepare(passages)  # remembered for every layer that asks
     columns: list[list[Rows]] = []
     # Text by text: the patterns share what they evaluate on a passage.
     for b, passage in enumerate(passages):

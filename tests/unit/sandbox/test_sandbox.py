@@ -1,6 +1,7 @@
 """What the sandbox returns: matrices, typed failures, the rest after a death; its own health."""
 
 import os
+import resource
 import signal
 import struct
 import subprocess
@@ -111,26 +112,26 @@ def test_a_call_has_a_deadline_of_its_own() -> None:
         assert "all passages together" in outcome.results[0].message
 
 
-def record(index: int, passage: Passage, value: float) -> bytes:
-    head = struct.pack("<4sIIHH", b"HSr1", index, len(passage), 0, 0)
+def record(passage: Passage, value: float) -> bytes:
+    head = struct.pack("<4sIHH", b"HSr2", len(passage), 0, 0)
     return head + np.full(len(passage) ** 2, value, "<f4").tobytes()
 
 
 def test_a_forged_reply_hurts_its_forger_only(warm: Sandbox) -> None:
-    both = b"".join(record(i, passage, 0.5) for i, passage in enumerate(PASSAGES[:2]))
-    forged = f"import os\nos.write(3, {both!r})\nos._exit(0)\ndef attention(p): pass"
-    results = warm.run(forged, PASSAGES[:2]).results
-    assert all((r == 0.5).all() for r in results)  # its own matrices, as if it had returned them
+    own = record(PASSAGES[0], 0.5)
+    forged = f"import os\nos.write(3, {own!r})\nos._exit(0)\ndef attention(p): pass"
+    (result,) = warm.run(forged, PASSAGES[:1]).results
+    assert (result == 0.5).all()  # its own matrix, as if it had returned it
 
     surplus = (
-        f"def attention(p):\n    import os\n    os.write(3, {both!r})\n    return np.eye(len(p))"
+        f"def attention(p):\n    import os\n    os.write(3, {own!r})\n    return np.eye(len(p))"
     )
-    assert kinds(warm.run(surplus, PASSAGES[:2]).results) == ["output"] * 2
-    for junk in (b"walls up", b"HSr1" + b"\xff" * 12, b"\0" * 4096):
+    assert kinds(warm.run(surplus, PASSAGES[:2]).results) == ["output", "protocol"]
+    for junk in (b"walls up", b"HSr2" + b"\xff" * 12, b"\0" * 4096):
         code = f"def attention(p):\n    import os\n    os.write(3, {junk!r})\n    return p"
         assert set(kinds(warm.run(code, PASSAGES).results)) == {"protocol"}
 
-    loud = struct.pack("<4sIIHH", b"HSr1", 0, len(PASSAGES[0]), 2, 1200) + b"\x1b[31m\n\0\xff" * 150
+    loud = struct.pack("<4sIHH", b"HSr2", len(PASSAGES[0]), 2, 1200) + b"\x1b[31m\n\0\xff" * 150
     code = f"import os\nos.write(3, {loud!r})\nos._exit(0)"
     (failure,) = warm.run(code, PASSAGES[:1]).results
     assert failure.kind == "exception"
@@ -314,3 +315,25 @@ def test_an_interrupted_call_leaves_it_usable() -> None:
             running.run("def attention(p):\n    while True: pass", PASSAGES)
         timer.join()
         assert kinds(running.run(PREVIOUS, PASSAGES).results) == ["ok"] * 4
+
+
+def test_a_caller_short_of_descriptors_gets_an_error_and_the_next_call_works() -> None:
+    with Sandbox() as running:
+        before = os.listdir("/proc/self/fd")
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        for more in range(1, 9):
+            held = [os.dup(0) for _ in range(64)]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(held) + 1, hard))
+            for handle in held[:more]:
+                os.close(handle)
+            try:
+                found = kinds(running.run(PREVIOUS, PASSAGES).results)
+            except RunError as error:
+                found = str(error)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+                for handle in held[more:]:
+                    os.close(handle)
+            assert found == ["ok"] * 4 or "descriptor" in found or "open files" in found
+            assert kinds(running.run(PREVIOUS, PASSAGES).results) == ["ok"] * 4
+        assert len(os.listdir("/proc/self/fd")) == len(before)

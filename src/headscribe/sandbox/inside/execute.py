@@ -15,44 +15,6 @@ from headscribe.sandbox.inside.failures import (
 )
 from headscribe.sandbox.inside.view import Passage
 
-MODULES = [
-    "abc",
-    "bisect",
-    "collections",
-    "collections.abc",
-    "copy",
-    "dataclasses",
-    "difflib",
-    "enum",
-    "fractions",
-    "functools",
-    "heapq",
-    "itertools",
-    "json",
-    "math",
-    "numbers",
-    "operator",
-    "random",
-    "re",
-    "statistics",
-    "string",
-    "textwrap",
-    "types",
-    "typing",
-    "unicodedata",
-    "numpy",
-    "numpy.fft",
-    "numpy.lib.stride_tricks",
-    "numpy.linalg",
-    "numpy.ma",
-    "numpy.polynomial",
-    "numpy.random",
-    "numpy.strings",
-    "numpy.typing",
-]
-"""What a program can import: all loaded before the walls go up, since no file can be
-read afterwards."""
-
 PRINTED_CHARACTERS = 65_536
 """A program that prints more fails; what it prints goes nowhere."""
 

@@ -1,4 +1,4 @@
-"""How a program can fail on a passage: a kind that is counted, a message that is safe to show."""
+"""How a program can fail on a passage: a kind that is counted, and a message."""
 
 from dataclasses import dataclass
 from types import TracebackType
@@ -35,20 +35,16 @@ PROGRAM_FILE = "<program>"
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a program gave no matrix for a passage; `message` is one short printable line."""
+    """Why a program gave no matrix for a passage.
+
+    `message` is the program's own words until the caller makes one visible line of them.
+    """
 
     kind: FailureKind
     message: str
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.message}"
-
-
-def printable(text: str) -> str:
-    """One line of printable characters, at most `MESSAGE_CHARACTERS` long."""
-    head = text[: 4 * MESSAGE_CHARACTERS]
-    line = " ".join("".join(c if c.isprintable() else " " for c in head).split())
-    return line if len(line) <= MESSAGE_CHARACTERS else line[: MESSAGE_CHARACTERS - 1] + "…"
 
 
 def from_exception(error: BaseException) -> Failure:
@@ -64,7 +60,7 @@ def from_exception(error: BaseException) -> Failure:
         kind = "output"
     line = _line(error.__traceback__)
     place = f"line {line}: " if line else ""
-    return Failure(kind, printable(f"{place}{type(error).__name__}: {said[:2000]}"))
+    return Failure(kind, f"{place}{type(error).__name__}: {said[:2000]}")
 
 
 class OutputTooLargeError(Exception):

@@ -6,11 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-TEXT_FIELDS = ("lemma", "upos", "xpos", "morph", "dep", "entity")
-"""Word columns of strings that an annotator may know."""
-
-INDEX_FIELDS = ("head", "sentence")
-"""Word columns of integers that an annotator may know."""
+from headscribe.sandbox.inside.given import FIELDS, INDEX_FIELDS, TEXT_FIELDS
 
 
 def _frozen(values: ArrayLike, kind: type) -> NDArray[Any]:
@@ -55,8 +51,10 @@ class Words(_ReadOnly):
         return len(self.form)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - columns of several kinds
-        if name in (*TEXT_FIELDS, *INDEX_FIELDS):
-            raise AttributeError(f"the words of this text have no `{name}`")
+        if name in FIELDS:
+            raise AttributeError(
+                f"the words of this text have no `{name}`, or the program's text does not name it"
+            )
         known = ", ".join(sorted(self.__dict__))
         raise AttributeError(f"words have no `{name}`; they have {known}")
 

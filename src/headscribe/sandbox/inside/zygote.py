@@ -1,7 +1,7 @@
-"""The warm parent: has imported NumPy, forks one child per program, never looks at a program.
+"""The warm parent: has imported NumPy, forks one child per passage, never looks at a program.
 
 It receives a request and two pipes (job in, reply out), forks, hands back the child's pidfd, waits
-for the end, tells how it came. Program and passages go through the pipe straight to the child, so
+for the end, tells how it came. Program and passage go through the pipe straight to the child, so
 that nothing of them stays here for the next one. When its caller is gone it kills and ends.
 """
 
@@ -18,7 +18,9 @@ from typing import NoReturn
 
 import numpy as np
 
-from headscribe.sandbox.inside import execute, failures, view, walls, wire
+from headscribe.sandbox.inside import execute, view, walls, wire
+from headscribe.sandbox.inside.failures import Failure
+from headscribe.sandbox.inside.given import MODULES
 from headscribe.sandbox.inside.probe import probe
 
 REPLY = 3
@@ -27,10 +29,10 @@ REPLY = 3
 LONGEST_REQUEST = 64
 
 
-def main(control: int) -> None:
-    """Serve requests from the socket `control` until it is closed."""
+def main(control: str) -> None:
+    """Serve requests from the socket of descriptor `control` until it is closed."""
     warm_up()
-    with socket.socket(fileno=control) as caller:
+    with socket.socket(fileno=int(control)) as caller:
         caller.send(b"warm")
         while True:
             request, pipes, _, _ = socket.recv_fds(caller, LONGEST_REQUEST, 2)
@@ -42,7 +44,7 @@ def main(control: int) -> None:
 def warm_up() -> None:
     """Import all that a program may import, use what initialises itself, forget the way to more."""
     warnings.simplefilter("ignore")
-    for name in (*execute.MODULES, "encodings.ascii", "encodings.latin_1", "encodings.utf_16"):
+    for name in (*MODULES, "encodings.ascii", "encodings.latin_1", "encodings.utf_16"):
         importlib.import_module(name)
     matrix = np.random.default_rng(0).random((4, 4))
     np.linalg.svd(np.einsum("ij,jk->ik", matrix, np.exp(matrix)))
@@ -74,7 +76,7 @@ def serve(caller: socket.socket, request: bytes, pipes: list[int]) -> None:
         for pipe in pipes:
             os.close(pipe)
     try:
-        socket.send_fds(caller, [b"forked"], [handle])
+        socket.send_fds(caller, [wire.FORKED], [handle])
         status = wait(caller, handle)
         caller.send(wire.ENDED.pack(*status))
     except OSError:  # the caller is gone
@@ -126,18 +128,14 @@ def run_child(request: bytes, pipes: list[int], size: int, zygote: int) -> NoRet
 
 
 def answer(job: bytes) -> NoReturn:
-    """Run the program on each passage in turn and write one record for each."""
+    """Run the program on the passage and write the record of it."""
     send(wire.READY)
-    source, passages = wire.unpack_job(job)
+    source, columns = wire.unpack_job(job)
     sys.stdout = sys.__stdout__ = execute.Discarded()  # type: ignore[misc, assignment]
     sys.stderr = sys.__stderr__ = execute.Discarded()  # type: ignore[misc, assignment]
-    attention = execute.load(source)
-    for index, columns in enumerate(passages):
-        passage = view.Passage(columns)
-        if isinstance(attention, failures.Failure):
-            send(wire.pack_reply(index, len(passage), attention))
-        else:
-            send(wire.pack_reply(index, len(passage), execute.call(attention, passage)))
+    attention, passage = execute.load(source), view.Passage(columns)
+    found = attention if isinstance(attention, Failure) else execute.call(attention, passage)
+    send(wire.pack_reply(len(passage), found))
     os._exit(0)
 
 
