@@ -128,8 +128,9 @@ def _written_name(call: ast.Call) -> str | None:
         return None
     given = [*call.args, *(keyword.value for keyword in call.keywords if keyword.arg)]
     name = given[place] if place < len(given) else None
-    literal = isinstance(name, ast.Constant) and isinstance(name.value, str)
-    return name.value if literal else None  # type: ignore[union-attr, return-value]
+    if isinstance(name, ast.Constant) and isinstance(name.value, str):
+        return name.value
+    return None
 
 
 def _forbidden(tree: ast.Module) -> Iterator[str]:
