@@ -1,6 +1,7 @@
 """Corpora: texts with an identity and a group, from files, strings and data sets."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -56,7 +57,7 @@ class Corpus:
     Attributes:
         name: what a report calls it.
         texts: the texts, in the order they were read.
-        skipped: how many texts were kept out, by reason (`empty`).
+        skipped: how many texts were kept out, by reason (`empty`, `WITHHELD`).
         notes: what was guessed of them, and what their number allows.
     """
 
@@ -85,6 +86,8 @@ class Corpus:
         """
         return _grouped(replace(self, texts=self.texts[: _positive(n)]))
 
+
+WITHHELD = "with withheld words"
 
 SAMPLES = "bundled:samples"
 """The name of the short stories that come with Headscribe."""
@@ -278,10 +281,9 @@ def _corpus(
     where: str,
     fields: Fields,
 ) -> Corpus:
-    empty = 0
+    skipped: Counter[str] = Counter()
 
     def wanted() -> Iterator[tuple[str, str, Record]]:
-        nonlocal empty
         for prefix, place, record in found:
             for value in (record.text, record.id or "", record.group or ""):
                 if not is_text(value):
@@ -292,20 +294,25 @@ def _corpus(
             if record.text.strip():
                 yield prefix, place, record
             else:
-                empty += 1
+                skipped[WITHHELD if record.withheld else "empty"] += 1
 
     stop = None if limit is None else _positive(limit)
     taken = list(islice(wanted(), stop))
     if not taken:
-        counted = f" ({empty} empty)" if empty else ""
-        raise UsageError(f"expected at least one text in {where}, got none{counted}")
+        counted = ", ".join(f"{n} {reason}" for reason, n in skipped.items())
+        raise UsageError(
+            f"expected at least one text in {where}, got none{f' ({counted})' * bool(counted)}"
+            + "; the treebank's own site says how to put its words back" * (WITHHELD in skipped)
+        )
     written = [record.id or f"{prefix}:{record.number}" for prefix, _, record in taken]
     texts = tuple(
         Text(id, record.group or record.id or _group_of(record.text), record.text, record.words)
         for id, (_, _, record) in zip(unique_names(written), taken, strict=True)
     )
-    skipped = {"empty": empty} if empty else {}
-    return _grouped(Corpus(name, texts, skipped, tuple(fields.notes)))
+    notes = list(fields.notes)
+    if skipped[WITHHELD]:
+        notes.append(f"{skipped[WITHHELD]} sentences are left out: their words are withheld (`_`)")
+    return _grouped(Corpus(name, texts, dict(+skipped), tuple(notes)))
 
 
 def _group_of(text: str) -> str:

@@ -22,6 +22,7 @@ class Record:
         id: the identity that the source gives it, if any.
         group: the document that the source gives it, if any.
         words: gold annotation, if any.
+        withheld: a sentence of a treebank whose words its licence keeps out.
     """
 
     text: str
@@ -29,6 +30,7 @@ class Record:
     id: str | None = None
     group: str | None = None
     words: Words | None = None
+    withheld: bool = False
 
 
 @dataclass(frozen=True)

@@ -61,8 +61,11 @@ class _Sentence:
         return units
 
     def record(self, group: str) -> Record:
-        """The sentence as a text with gold words."""
+        """The sentence as a text with gold words, or as one whose words are withheld."""
         units = self.surfaces()
+        if _withheld([row for unit in units for row in unit.words]):
+            name = self.comments.get("sent_id") or None
+            return Record("", self.begin, name, group, withheld=True)
         text = self.comments.get("text")
         if text is None:
             joined = "".join(unit.form + " " * unit.space_after for unit in units)
@@ -134,6 +137,18 @@ def _word_on_a_cycle(heads: Int[np.ndarray, " W"]) -> int | None:
     return int(on_cycle[0]) if len(on_cycle) else None
 
 
+_SIGNS = frozenset(["PUNCT", "SYM", "X"])
+
+
+def _withheld(rows: list[list[str]]) -> bool:
+    """Whether the words are `_` throughout, signs perhaps aside, though not tagged as signs."""
+    forms = [row[1] for row in rows]
+    blank = [row for row in rows if row[1] == "_"]
+    if any(c.isalnum() for form in forms for c in form) or 2 * len(blank) < len(rows):
+        return False
+    return any(row[3] not in _SIGNS and (row[3] != "_" or len(rows) > 1) for row in blank)
+
+
 def _column(rows: list[list[str]], index: int) -> tuple[str, ...] | None:
     """A column, "" where it is missing; `None` if it is missing in the whole sentence."""
     values = tuple(
@@ -167,7 +182,8 @@ def read_conllu(source: Source) -> Iterator[Record]:
 
     The group is the `# newdoc id` that the sentence stands under; sentences under none share the
     file's name as their group. Multiword tokens are split by `split_span`, empty nodes skipped.
-    A column that is `_` throughout a sentence is unknown, except for the features.
+    A column that is `_` throughout a sentence is unknown, except for the features; a sentence whose
+    words are `_` is one whose words are withheld.
 
     Raises:
         UsageError: a line is not CoNLL-U, a tree is none, or words and `# text` disagree.
