@@ -14,8 +14,8 @@ import pytest
 from headscribe.core.heads import HeadId
 from headscribe.report.notebook import frame
 from headscribe.report.page import write_page
-from headscribe.report.reading import baselines, findings, lines
-from headscribe.results.queries import top
+from headscribe.report.reading import baselines, findings
+from headscribe.results.queries import scores, top
 from headscribe.results.run import Run
 from tests.integration.browser import Reader, chromium
 from tests.unit.report.synthetic import HOSTILE, PATTERNS, make_run
@@ -162,7 +162,7 @@ def test_without_intervals_nothing_is_explained(browser: Any, tmp_path: Path):
         row.update(gain_low=None, gain_high=None)
     pq.write_table(pa.Table.from_pylist(rows, made.table("scores").schema), made.path_of("scores"))
     write_page([made], tmp_path / "report.html")
-    assert findings(lines(made), baselines(made)) == {}
+    assert findings(scores(made), baselines(made)) == {}
     reader = Reader(browser)
     reader.open(tmp_path / "report.html")
     assert reader.page.inner_text(".headline strong") == "0 of 12 heads"
@@ -184,19 +184,19 @@ def test_the_words_are_one_key_away(reader: Reader):
 
 
 def test_a_head_is_called_unexplained_only_by_what_was_scored(reader: Reader, runs: list[Run]):
-    found = findings(lines(runs[0]), baselines(runs[0]))
-    scores = {
+    found = findings(scores(runs[0]), baselines(runs[0]))
+    gains = {
         f"{row['layer']}.{row['head']}": row["gain_raw_iou_low"]
         for row in runs[1].table("formulas").to_pylist()
     }
-    without = [head for head in scores if HeadId.parse(head) not in found]
-    assert any(scores[head] > 0 for head in without)
+    without = [head for head in gains if HeadId.parse(head) not in found]
+    assert any(gains[head] > 0 for head in without)
     count = len(set(PATTERNS) - baselines(runs[0]))
     for head in without:
         reader.go(f"0/head/{head}")
         said = reader.page.inner_text(".headline")
         assert f"None of the {count} patterns scored here" in said
-        assert ("its formula is" in said) == (scores[head] > 0)
+        assert ("its formula is" in said) == (gains[head] > 0)
         assert "unexplained" not in said
 
 
@@ -260,7 +260,7 @@ def test_from_the_grid_to_a_head_to_its_text_by_keyboard(reader: Reader):
 
 
 def test_what_is_explained_is_what_python_finds(reader: Reader, runs: list[Run]):
-    found = findings(lines(runs[0]), baselines(runs[0]))
+    found = findings(scores(runs[0]), baselines(runs[0]))
     page = reader.page
     assert page.inner_text(".headline strong") == f"{len(found)} of 12 heads"
     filled = page.evaluate(
@@ -315,11 +315,11 @@ def listed(page: Any, wanted: str) -> list[str]:
 
 def test_a_search_for_what_heads_do_finds_heads(reader: Reader, runs: list[Run]):
     page = reader.page
-    sure = [one for one in lines(runs[0]) if one.pattern == "induction" and one.worth > 0]
+    sure = [one for one in scores(runs[0]) if one.pattern == "induction" and one.worth > 0]
     best = max(sure, key=lambda one: one.worth)
     found = listed(page, "induction")
     assert found[0].startswith("induction")
-    assert found[1].startswith(f"{best.head.prose} induction, gain +")
+    assert found[1].startswith(f"{best.head_id.prose} induction, gain +")
     assert sum(one.startswith("L") for one in found) == min(6, len({one.head for one in sure}))
     assert listed(page, "next_punct") == [
         "next_punctuation was not scored: needs later keys, which a causal model hides"

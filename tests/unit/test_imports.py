@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "transformers", "spacy", "datasets", "matplotlib", "duckdb", "pyarrow", "scipy")
+HEAVY = ("torch", "transformers", "spacy", "datasets", "matplotlib", "pyarrow", "scipy")
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ function layers(subject) {
     model ? `formulas ${number(model.mean)} (${interval(model.low, model.high)})` : null,
   ].filter(Boolean);
   if (!drawn.length) return lacking(subject, ['layers'], 'The runs hold no layer summary for this choice.');
-  return [all.length ? read(`All layers together: ${all.join(', ')}; ${metricName(state.metric)}, 95 % intervals. Nearly uniform heads come close to a uniform pattern, which explains little: a low distance is an explanation only with a gain.`) : null, h('div', { class: 'figures' }, drawn)];
+  return [all.length ? read(`All layers together: ${all.join(', ')}; ${metricName(state.metric)}, 95 % intervals. What is close explains a head only with a gain.`) : null, h('div', { class: 'figures' }, drawn)];
 }
 
 function strongest(subject, found) {

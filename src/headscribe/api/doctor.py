@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from headscribe.core.errors import HeadscribeError, RunError
 
-_PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "spacy", "pyarrow", "duckdb")
+_PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "spacy", "pyarrow")
 
 
 @dataclass(frozen=True)

@@ -16,16 +16,15 @@ from headscribe.report.labels import number, plottable, short_name
 from headscribe.report.reading import (
     GATES,
     METRIC_TITLES,
-    Line,
     baselines,
     families,
     findings,
     gates,
-    lines,
     provenance,
     shape,
 )
 from headscribe.report.theme import FAMILY_SENTENCES, THEMES, Theme, ThemeName, drawing
+from headscribe.results.queries import Score, scores
 from headscribe.results.run import Run
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def grid_figure(
     from matplotlib.figure import Figure
 
     colors, (layers, heads) = THEMES[theme], shape(run)
-    best = findings(lines(run, metric=metric, view=view, split=split), baselines(run))
+    best = findings(scores(run, metric=metric, view=view, split=split), baselines(run))
     named = heads <= NAMED_HEADS
     cell = (0.80, 0.50) if named else (max(0.22, min(0.34, 11 / heads)),) * 2
     left, top, below = 0.62, 0.52, 1.12
@@ -218,7 +217,7 @@ def gate_figure(run: Run, k: int = GATES, *, theme: ThemeName = "light") -> "Fig
 def _draw_cells(
     axes: "Axes",
     size: tuple[int, int],
-    best: dict[HeadId, Line],
+    best: dict[HeadId, Score],
     family_of: dict[str, str],
     largest: float,
     theme: Theme,

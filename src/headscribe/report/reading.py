@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow.compute as pc
-
 from headscribe.core.errors import RunError
 from headscribe.core.heads import HeadId
 from headscribe.core.visible import visible
@@ -25,65 +23,17 @@ METRIC_TITLES = {
 }
 
 
-@dataclass(frozen=True)
-class Line:
-    """One row of the scores table: a pattern on a head, with the interval of its gain."""
-
-    pattern: str
-    head: HeadId
-    score: float
-    low: float | None
-    high: float | None
-    coverage: float
-    texts: int
-    baseline: str | None
-    gain: float | None
-    gain_low: float | None
-    gain_high: float | None
-
-    @property
-    def worth(self) -> float:
-        """Gain spread over all rows, `gain x coverage`: the pattern where it speaks, else nothing.
-
-        0 where the interval of the gain reaches 0 or is not known, or there is no gain to give.
-        """
-        if self.gain is None or self.gain_low is None or self.gain_low <= 0:
-            return 0.0
-        return max(self.gain * self.coverage, 0.0)
-
-
-def lines(run: Run, *, metric: str = "jsd", view: str = "raw", split: str = "all") -> list[Line]:
-    """All patterns' scores on all heads; pairs without a score are left out.
-
-    Raises:
-        UsageError: the run has no scores yet.
-        RunError: the table is damaged.
-    """
-    table = run.table("scores")
-    wanted = pc.is_valid(table["score"])
-    for column, value in (("metric", metric), ("view", view), ("split", split)):
-        wanted = pc.and_(wanted, pc.equal(table[column], value))
-    return [
-        Line(
-            row["pattern"], HeadId(row["layer"], row["head"]), row["score"], row["low"],
-            row["high"], row["coverage"], row["texts"], row["baseline"], row["gain"],
-            row["gain_low"], row["gain_high"],
-        )
-        for row in table.filter(wanted).to_pylist()
-    ]  # fmt: skip
-
-
-def findings(found: Sequence[Line], excluded: frozenset[str]) -> dict[HeadId, Line]:
+def findings(found: Sequence[Score], excluded: frozenset[str]) -> dict[HeadId, Score]:
     """The pattern that is worth most on each head; heads without any such pattern are absent.
 
     Patterns that are `excluded` or cover almost nothing are no findings.
     """
-    best: dict[HeadId, Line] = {}
-    for line in found:
-        if line.pattern in excluded or line.coverage < MIN_COVERAGE or line.worth <= 0:
+    best: dict[HeadId, Score] = {}
+    for score in found:
+        if score.pattern in excluded or score.coverage < MIN_COVERAGE or score.worth <= 0:
             continue
-        if line.head not in best or line.worth > best[line.head].worth:
-            best[line.head] = line
+        if score.head_id not in best or score.worth > best[score.head_id].worth:
+            best[score.head_id] = score
     return best
 
 
@@ -100,9 +50,10 @@ def scored(score: Score) -> str:
     name = METRIC_TITLES.get(score.metric, score.metric)
     ends = interval(score.low, score.high)
     said = f"{name} {number(score.score)}{f' ({ends})' if ends else ''}"
-    if score.gain is not None:
-        ends = interval(score.gain_low, score.gain_high)
-        said += f", gain {signed(score.gain)}{f' ({ends})' if ends else ''} over {score.baseline}"
+    gain, low, high, over = score.margin
+    if gain is not None:
+        ends = interval(low, high)
+        said += f", gain {signed(gain)}{f' ({ends})' if ends else ''} over {over}"
     return f"{said}, on {percent(score.coverage)} of the rows"
 
 

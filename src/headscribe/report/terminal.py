@@ -89,8 +89,8 @@ def print_layers(rows: Sequence[dict[str, Any]], console: Console | None = None)
     """Print how close patterns come to each layer: rows of the table `layers`, raw view."""
     table = plain_table(
         "How close the best pattern of each head comes, mean by layer",
-        "Jensen–Shannon distance, pattern chosen on other texts, lower is closer · a layer of "
-        "nearly uniform heads is close to `uniform`, which explains little: see the gains",
+        "Jensen–Shannon distance, pattern chosen on other texts, lower is closer · what is close "
+        "explains a head only with a gain",
     )
     for name in ("layer", "distance", "95 % interval"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -241,7 +241,7 @@ def _score_cells(score: Score) -> list[Text]:
     return [
         Text(number(score.score)),
         Text(interval(score.low, score.high), style="dim"),
-        Text(signed(score.gain), style="green" if score.better else ""),
-        Text(visible(score.baseline or "")),
+        Text(signed(score.margin.gain), style="green" if score.better else ""),
+        Text(visible(score.margin.over or "")),
         Text(percent(score.coverage)),
     ]

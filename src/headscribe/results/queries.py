@@ -1,8 +1,12 @@
-"""Questions to a run's tables, answered by DuckDB without loading them whole."""
+"""Questions to the table of scores."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
-import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from headscribe.core.errors import RunError, unknown_name
 from headscribe.core.heads import HeadId
@@ -11,6 +15,21 @@ from headscribe.results.run import Run
 
 MIN_COVERAGE = 0.05
 """Patterns that speak about fewer rows than this share are left out unless asked for."""
+
+
+class Margin(NamedTuple):
+    """How much better a pattern is than what it is hardest to be better than.
+
+    Attributes:
+        gain: the difference, positive where the pattern is better; `low`, `high`: its 95 %
+            interval, None where it has none.
+        over: the baseline.
+    """
+
+    gain: float | None
+    low: float | None
+    high: float | None
+    over: str | None
 
 
 @dataclass(frozen=True)
@@ -22,6 +41,8 @@ class Score:
         coverage: share of all rows that the pattern speaks about.
         baseline: what the gain is over, None where there is no gain to give.
         gain_low, gain_high: the 95 % interval of the gain, None where it has none.
+        profile_gain: the gain over the head's own profile, with its interval; None in runs of
+            versions that did not measure it for this pattern.
     """
 
     pattern: str
@@ -38,16 +59,31 @@ class Score:
     gain: float | None
     gain_low: float | None = None
     gain_high: float | None = None
+    profile_gain: float | None = None
+    profile_gain_low: float | None = None
+    profile_gain_high: float | None = None
+
+    @property
+    def margin(self) -> Margin:
+        """The smaller of the gains over the named baseline and over the profile.
+
+        Patterns of positions and sinks are held against fixed baselines, as the profile holds
+        them; but a head that its profile predicts better is not explained by them.
+        """
+        if self.gain is None or self.profile_gain is None or self.gain <= self.profile_gain:
+            return Margin(self.gain, self.gain_low, self.gain_high, self.baseline)
+        return Margin(self.profile_gain, self.profile_gain_low, self.profile_gain_high, "profile")
 
     @property
     def better(self) -> bool:
-        """Whether the whole interval of the gain lies above 0."""
-        return self.gain_low is not None and self.gain_low > 0
+        """Whether the whole interval of the margin lies above 0."""
+        low = self.margin.low
+        return low is not None and low > 0
 
     @property
     def worth(self) -> float:
-        """Gain spread over all rows, `gain x coverage`; 0 where it is not `better`."""
-        return (self.gain or 0.0) * self.coverage if self.better else 0.0
+        """The margin spread over all rows, `gain x coverage`; 0 where it is not `better`."""
+        return (self.margin.gain or 0.0) * self.coverage if self.better else 0.0
 
     @property
     def head_id(self) -> HeadId:
@@ -91,60 +127,21 @@ def top(
     ):
         if value not in known:
             raise unknown_name(what, value, known)
-    order = "DESC" if better.higher_is_better else "ASC"
-    rows = _ask(
-        f"""
-        SELECT pattern, metric, view, split, layer || '.' || head AS head, score, low, high,
-               coverage, texts, baseline, gain, gain_low, gain_high
-        FROM read_parquet($file)
-        WHERE metric = $metric AND view = $view AND split = $split AND score IS NOT NULL
-          AND coverage >= $coverage AND ($pattern IS NULL OR pattern = $pattern)
-        QUALIFY row_number() OVER (
-            PARTITION BY pattern ORDER BY score {order}, layer, "head") <= $k
-        """,
-        {
-            "file": str(run.path_of("scores")),
-            "metric": metric,
-            "view": view,
-            "split": split,
-            "coverage": min_coverage,
-            "pattern": pattern,
-            "k": k,
-        },
-    )
+    wanted = pc.field("coverage") >= min_coverage
+    if pattern is not None:
+        wanted = wanted & (pc.field("pattern") == pattern)
     place = {name: i for i, name in enumerate(names)}
-    return sorted(
-        rows,
+    found = sorted(
+        scores(run, wanted, metric=metric, view=view, split=split),
         key=lambda s: (place[s.pattern], -better.sign * s.score, s.head_id),
     )
-
-
-def best_patterns(
-    run: Run, *, metric: str = "jsd", view: str = "raw", split: str = "all",
-    min_coverage: float = 0.9,
-) -> list[Score]:  # fmt: skip
-    """For every head the pattern that fits it best, among those that cover most rows."""
-    better = metric_named(metric)
-    order = "DESC" if better.higher_is_better else "ASC"
-    return _ask(
-        f"""
-        SELECT pattern, metric, view, split, layer || '.' || head, score, low, high, coverage,
-               texts, baseline, gain, gain_low, gain_high
-        FROM read_parquet($file)
-        WHERE metric = $metric AND view = $view AND split = $split AND score IS NOT NULL
-          AND coverage >= $coverage
-        QUALIFY row_number() OVER (
-            PARTITION BY layer, "head" ORDER BY score {order}, pattern) = 1
-        ORDER BY layer, "head"
-        """,
-        {
-            "file": str(run.path_of("scores")),
-            "metric": metric,
-            "view": view,
-            "split": split,
-            "coverage": min_coverage,
-        },
-    )
+    taken: dict[str, int] = {}
+    kept = []
+    for score in found:
+        taken[score.pattern] = taken.get(score.pattern, 0) + 1
+        if taken[score.pattern] <= k:
+            kept.append(score)
+    return kept
 
 
 def of_head(
@@ -161,25 +158,10 @@ def of_head(
         known = [str(HeadId(layer, number)) for layer in range(layers) for number in range(heads)]
         error = unknown_name("head of this run", str(head), known)
         raise type(error)(f"{error} ({layers} layers of {heads} heads, counted from 0)")
-    rows = _ask(
-        """
-        SELECT pattern, metric, view, split, layer || '.' || head, score, low, high, coverage,
-               texts, baseline, gain, gain_low, gain_high
-        FROM read_parquet($file)
-        WHERE metric = $metric AND view = $view AND split = $split AND layer = $layer
-          AND "head" = $head AND score IS NOT NULL
-        """,
-        {
-            "file": str(run.path_of("scores")),
-            "metric": metric,
-            "view": view,
-            "split": split,
-            "layer": head.layer,
-            "head": head.head,
-        },
-    )
+    wanted = (pc.field("layer") == head.layer) & (pc.field("head") == head.head)
     return sorted(
-        rows, key=lambda s: (s.coverage < MIN_COVERAGE, -better.sign * s.score, s.pattern)
+        scores(run, wanted, metric=metric, view=view, split=split),
+        key=lambda s: (s.coverage < MIN_COVERAGE, -better.sign * s.score, s.pattern),
     )
 
 
@@ -188,11 +170,37 @@ def pattern_names(run: Run) -> list[str]:
     return [pattern["name"] for pattern in run.manifest.get("patterns", [])]
 
 
-def _ask(query: str, parameters: dict[str, object]) -> list[Score]:
+def scores(
+    run: Run,
+    wanted: pc.Expression | None = None,
+    *,
+    metric: str = "jsd",
+    view: str = "raw",
+    split: str = "all",
+) -> list[Score]:
+    """The scores that a condition on the table's columns admits; pairs without one are left out.
+
+    Raises:
+        UsageError: the run has no scores yet.
+        RunError: the table is damaged.
+    """
+    path = run.path_of("scores")
+    chosen = pc.field("score").is_valid()
+    for column, value in (("metric", metric), ("view", view), ("split", split)):
+        chosen = chosen & (pc.field(column) == value)
     try:
-        with duckdb.connect() as connection:
-            return [Score(*row) for row in connection.execute(query, parameters).fetchall()]
-    except duckdb.Error as error:
-        raise RunError(
-            f"{parameters['file']}: expected a Parquet table, got a damaged file; make the run anew"
-        ) from error
+        known = pq.read_schema(path).names
+        columns = ["layer", *(name for name in Score.__dataclass_fields__ if name in known)]
+        table = pq.read_table(
+            path, columns=columns, filters=chosen if wanted is None else chosen & wanted
+        )
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowKeyError, OSError) as error:
+        raise RunError(f"{path}: expected a Parquet table, got a damaged file; make the run anew"
+                       ) from error  # fmt: skip
+    return _scores(table.to_pylist())
+
+
+def _scores(rows: Sequence[dict[str, object]]) -> list[Score]:
+    for row in rows:
+        row["head"] = f"{row.pop('layer')}.{row['head']}"
+    return [Score(**row) for row in rows]  # type: ignore[arg-type]

@@ -90,6 +90,7 @@ def _scores(rng: np.random.Generator, names: list[str], layers: int, heads: int)
                         if pattern == "previous_token" and layer == head == 0:
                             gain, score = 0.41, 0.12 if metric == "jsd" else 0.92
                         known = pattern != "uniform"
+                        over_profile = gain - 0.2 if pattern == "same_token" else gain + 0.01
                         rows.append({
                             "pattern": pattern, "layer": layer, "head": head, "metric": metric,
                             "view": view, "split": "all", "score": score, "low": score - 0.02,
@@ -99,6 +100,8 @@ def _scores(rng: np.random.Generator, names: list[str], layers: int, heads: int)
                             "gain": gain if known else None,
                             "gain_low": gain - 0.02 if known else None,
                             "gain_high": gain + 0.02 if known else None,
+                            "profile_gain": over_profile, "profile_gain_low": over_profile - 0.02,
+                            "profile_gain_high": over_profile + 0.02,
                         })  # fmt: skip
     return pa.Table.from_pylist(rows)
 

@@ -17,8 +17,9 @@ from headscribe.report.overview import (
     grid_figure,
     layers_figure,
 )
-from headscribe.report.reading import Line, baselines, findings, gates, lines, provenance
+from headscribe.report.reading import baselines, findings, gates, provenance
 from headscribe.report.theme import THEMES
+from headscribe.results.queries import Score, scores
 from headscribe.results.run import Run
 from tests.unit.report.synthetic import HOSTILE, make_run
 
@@ -119,7 +120,7 @@ def test_figures_of_a_run_say_what_they_show(run: Run, theme):
 
 def test_the_grid_names_the_best_pattern_and_hatches_the_rest(run: Run):
     figure = grid_figure(run)
-    best = findings(lines(run), baselines(run))
+    best = findings(scores(run), baselines(run))
     assert "previous\n0.39" in words_of(figure)
     hatched = [patch for patch in figure.axes[0].patches if patch.get_hatch()]
     assert len(hatched) == 12 - len(best)
@@ -135,8 +136,12 @@ def line(
     gain=0.1,
     low=0.05,
     coverage=0.9,
-) -> Line:
-    return Line(pattern, HeadId(0, 0), 0.5, 0.4, 0.6, coverage, 10, "profile", gain, low, 0.2)
+    profile=(None, None, None),
+) -> Score:
+    return Score(
+        pattern, "jsd", "raw", "all", "0.0", 0.5, 0.4, 0.6, coverage, 10, "uniform", gain, low, 0.2,
+        *profile,
+    )  # fmt: skip
 
 
 def test_findings_need_a_gain_that_is_sure():
@@ -146,6 +151,16 @@ def test_findings_need_a_gain_that_is_sure():
     assert findings([line(gain=None, low=None)], BASELINES) == {}
     assert findings([line(coverage=0.01)], BASELINES) == {}
     assert findings([line("first_token")], BASELINES) == {}
+
+
+def test_a_head_that_its_profile_predicts_better_is_not_explained():
+    assert findings([line(profile=(-0.2, -0.3, -0.1))], BASELINES) == {}
+    assert findings([line(profile=(0.04, -0.01, 0.09))], BASELINES) == {}
+    surer = line(profile=(0.3, 0.2, 0.4))
+    assert surer.margin == (0.1, 0.05, 0.2, "uniform")
+    closer = line(profile=(0.05, 0.02, 0.08))
+    assert closer.margin == (0.05, 0.02, 0.08, "profile")
+    assert findings([closer], BASELINES)[HeadId(0, 0)].worth == pytest.approx(0.045)
 
 
 def test_findings_weigh_the_gain_by_coverage():

@@ -16,6 +16,7 @@ from headscribe.report import packing
 from headscribe.report.document import document
 from headscribe.report.page import asset, colors, page, policy, write_page
 from headscribe.report.parts import examples, survey
+from headscribe.results.queries import scores
 from headscribe.results.run import Run
 from tests.unit.report.synthetic import HOSTILE, make_run
 from tests.unit.report.synthetic_fit import make_fit
@@ -61,19 +62,20 @@ def test_packed_scores_are_those_of_the_run(run: Run):
     names = [pattern["name"] for pattern in subject["survey"]["about"]["patterns"]]
     packed = {name: unpack(block[name], "<i2").reshape(len(names), 3, 4) for name in
               ("score", "gain", "gain_low", "coverage")}  # fmt: skip
-    rows = [
-        row
-        for row in run.table("scores").to_pylist()
-        if (row["metric"], row["view"], row["split"]) == ("jsd", "raw", "all")
-    ]
-    assert len(rows) == len(names) * 12
-    for row in rows:
-        at = names.index(row["pattern"]), row["layer"], row["head"]
-        for name, values in packed.items():
-            if row[name] is None:
-                assert values[at] == packing.MISSING
+    found = scores(run)
+    assert len(found) == len(names) * 12
+    assert any(score.margin.gain != score.gain for score in found)
+    for score in found:
+        at = names.index(score.pattern), score.head_id.layer, score.head_id.head
+        expected = {
+            "score": score.score, "gain": score.margin.gain, "gain_low": score.margin.low,
+            "coverage": score.coverage,
+        }  # fmt: skip
+        for name, value in expected.items():
+            if value is None:
+                assert packed[name][at] == packing.MISSING
             else:
-                assert values[at] / packing.GRID == pytest.approx(row[name], abs=6.2e-5)
+                assert packed[name][at] / packing.GRID == pytest.approx(value, abs=6.2e-5)
 
 
 def test_a_large_model_shows_less_of_each_head(run: Run, monkeypatch):

@@ -22,6 +22,7 @@ LARGE = 2048
 """Of models with more heads a page shows the first two metrics on all texts alone."""
 
 _VALUES = ("score", "low", "high", "gain", "gain_low", "gain_high", "coverage")
+_GAIN = ("gain", "gain_low", "gain_high")
 _KEYS = ("pattern", "layer", "head", "metric", "view", "split", "baseline", "texts")
 
 
@@ -60,13 +61,17 @@ def scores(run: Run) -> Facts:
     """
     names = [one["name"] for one in patterns(run)["patterns"]]
     layers, heads = shape(run)
-    found = table(run, "scores", [*_KEYS, *_VALUES])
+    known = run.table("scores").column_names
+    more = [f"profile_{name}" for name in _GAIN if f"profile_{name}" in known]
+    found = table(run, "scores", [*_KEYS, *_VALUES, *more])
     found = found.filter(pc.is_valid(found["score"]))
     place = _places(found, names, layers, heads)
-    known = sorted(set(pc.unique(found["baseline"]).to_pylist()) - {None})
-    by = {name: i + 1 for i, name in enumerate(known)}
-    base = np.array([by.get(name, 0) for name in found["baseline"].to_pylist()], np.uint8)
     values = {name: _floats(found, name) for name in _VALUES}
+    over = np.array(found["baseline"].to_pylist(), object)
+    _against_profile(found, values, over)
+    known = sorted(set(over.tolist()) - {None})
+    by = {name: i + 1 for i, name in enumerate(known)}
+    base = np.array([by.get(name, 0) for name in over], np.uint8)
     texts = found["texts"].to_numpy()
     blocks = {}
     metrics, splits = _extent(run)
@@ -86,6 +91,16 @@ def scores(run: Run) -> Facts:
                 block["texts"] = int(texts[chosen].max())
                 blocks[f"{metric}|{view}|{split}"] = block
     return {"baselines": known, "blocks": blocks}
+
+
+def _against_profile(found: pa.Table, values: dict[str, np.ndarray], over: np.ndarray) -> None:
+    """Put the gain over the profile in the place of a larger one, as `Score.margin` does."""
+    if "profile_gain" not in found.column_names:
+        return
+    harder = _floats(found, "profile_gain") < values["gain"]
+    for name in _GAIN:
+        values[name] = np.where(harder, _floats(found, f"profile_{name}"), values[name])
+    over[harder] = "profile"
 
 
 def _places(found: pa.Table, names: list[str], layers: int, heads: int) -> np.ndarray:
