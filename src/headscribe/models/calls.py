@@ -156,6 +156,17 @@ class Observer(Protocol):
         ...
 
 
+class Keeper:
+    """An observer that keeps the attention of every layer of one pass, `(B, H, Tq, Tk)` each."""
+
+    def __init__(self) -> None:
+        self.layers: list[Tensor] = []
+
+    def observe(self, call: AttentionCall) -> None:
+        """Copy one layer."""
+        self.layers.append(call.probabilities().detach().clone())
+
+
 @runtime_checkable
 class Substitution(Protocol):
     """Puts other attention in the place of some heads' own, after the softmax, before the values.

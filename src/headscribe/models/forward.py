@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from headscribe.models.calls import AttentionCall
+from headscribe.models.calls import Keeper
 from headscribe.models.stack import Stack
 from headscribe.models.tap import implementation, tap
 
@@ -69,23 +69,7 @@ def attentions(stack: Stack, inputs: Mapping[str, Any], lengths: Tensor) -> list
     if not stack.modules:
         returned, _ = eager_attentions(stack, inputs)
         return [returned[place].float() for place in stack.returned]
-    kept: list[Tensor] = []
-
-    class Keeper:
-        def observe(self, call: AttentionCall) -> None:
-            kept.append(call.probabilities().clone())
-
-    with torch.inference_mode(), tap(_Tapped(stack), Keeper(), lengths=lengths):
+    keeper = Keeper()
+    with torch.inference_mode(), tap(stack, keeper, lengths=lengths):
         stack.body(**inputs)
-    return kept
-
-
-class _Tapped:
-    """The least that `tap` needs to know."""
-
-    def __init__(self, stack: Stack) -> None:
-        self._stack = stack
-
-    @property
-    def stack(self) -> Stack:
-        return self._stack
+    return keeper.layers

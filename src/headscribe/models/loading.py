@@ -54,6 +54,9 @@ def load(
     Code from the hub is never run, and safetensors are preferred. The model is put into evaluation
     mode.
 
+    >>> load("bundled:stories")
+    Model('bundled:stories', layers=6, heads=6, causal)
+
     Args:
         source: a hub id, a folder, a `.gguf` file (dequantised once, then read from the cache),
             `bundled:stories` (a small storyteller inside this package), `bundled:minilm`

@@ -117,6 +117,11 @@ class Model:
         Texts that are longer than the model's context, or than `max_tokens`, are cut;
         `Encoding.cut` says by how many tokens.
 
+        >>> from headscribe.models.loading import load
+        >>> (text,) = load("bundled:stories").encode(["The cat sat."], max_tokens=4)
+        >>> text.tokens, text.cut
+        (('<s>', 'The', 'Ġcat', 'Ġsat'), 1)
+
         Raises:
             UsageError: `max_tokens` leaves no room for the text.
         """

@@ -10,22 +10,20 @@ import json
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from types import NoneType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from headscribe.core.errors import RunError, UsageError
 from headscribe.core.files import replacing, write_whole
 from headscribe.core.visibility import CAUSAL, FULL, Visibility
-from headscribe.models.calls import AttentionCall
+from headscribe.models.calls import AttentionCall, Keeper, Observer
 from headscribe.models.model import Model
 from headscribe.models.sentences import FILES, line_of, sentences_of
 from headscribe.text.passages import Passage
@@ -41,27 +39,6 @@ ROW_TOLERANCE = 0.02
 
 _BROKEN = (zipfile.BadZipFile, ValueError, OSError, EOFError, KeyError, NotImplementedError)
 """What reading a damaged archive raises."""
-
-
-@dataclass(frozen=True)
-class RecordedCall:
-    """One layer's attention on a batch of recorded texts, padded with zeros."""
-
-    layer: int
-    attention: Float[Tensor, "B H T T"]
-
-    def probabilities(self) -> Float[Tensor, "B H T T"]:
-        """The attention, float32."""
-        return self.attention
-
-
-@runtime_checkable
-class RecordedObserver(Protocol):
-    """What can read a recording."""
-
-    def observe(self, call: RecordedCall) -> None:
-        """Read one layer's attention on one batch."""
-        ...
 
 
 class Recording:
@@ -151,9 +128,10 @@ class Recording:
             return causal_softmax(values)
         return distributions(values, where, exact=self._exact)
 
-    def run(self, batch: Sequence[Passage], observer: RecordedObserver) -> None:
+    def run(self, batch: Sequence[Passage], observer: Observer) -> None:
         """Show `observer` the attention of every layer on a batch, layer by layer."""
-        width = max(len(passage) for passage in batch)
+        lengths = torch.tensor([len(passage) for passage in batch])
+        width = int(lengths.max())
         shape = (self.layers, len(batch), self.heads, width, width)
         padded = np.zeros(shape, np.float32)
         for b, passage in enumerate(batch):
@@ -165,7 +143,8 @@ class Recording:
                 )
             padded[:, b, :, : len(passage), : len(passage)] = attention
         for layer in range(self.layers):
-            observer.observe(RecordedCall(layer, torch.from_numpy(padded[layer])))
+            weights = torch.from_numpy(padded[layer])
+            observer.observe(AttentionCall(layer, lengths, tuple(batch), weights.float, None))
 
     @cached_property
     def _padded(self) -> bool:
@@ -259,6 +238,16 @@ def write_recording(
 ) -> None:
     """Write texts and their attention as a recording, one after the other.
 
+    >>> from tempfile import mkdtemp
+    >>> from headscribe.models.loading import load
+    >>> from headscribe.models.inputs import model_inputs
+    >>> from headscribe.text.corpora import from_strings
+    >>> model = load("bundled:stories")
+    >>> texts = model_inputs(model, from_strings(["The cat sat."]), "plain").passages
+    >>> write_recording(folder := mkdtemp(), attention_of(model, texts), model.stack.visibility)
+    >>> Recording(folder).read(texts[0]).shape
+    (6, 6, 5, 5)
+
     Args:
         folder: where to; made if there is none.
         texts: passages with the attention of every head, `(layers, heads, T, T)`, stored as
@@ -343,22 +332,11 @@ def _open(path: Path) -> np.lib.npyio.NpzFile:
     return file
 
 
-class _Keeper:
-    """Keeps the attention of every layer on one text."""
-
-    def __init__(self) -> None:
-        self.layers: list[Tensor] = []
-
-    def observe(self, call: AttentionCall) -> None:
-        """Copy one layer."""
-        self.layers.append(call.probabilities()[0].detach().cpu().clone())
-
-
 def attention_of(
     model: Model, passages: Iterable[Passage]
 ) -> Iterator[tuple[Passage, Float[np.ndarray, "L H T T"]]]:
     """Every passage with a model's attention on it, one forward pass each, as it is asked for."""
     for passage in passages:
-        keeper = _Keeper()
+        keeper = Keeper()
         model.run([passage], keeper)
-        yield passage, torch.stack(keeper.layers).numpy()
+        yield passage, torch.stack([layer[0].cpu() for layer in keeper.layers]).numpy()

@@ -36,7 +36,7 @@ class Tappable(Protocol):
 
 @contextmanager
 def tap(
-    model: Tappable,
+    model: Tappable | Stack,
     observer: Observer | None = None,
     substitution: Substitution | None = None,
     *,
@@ -51,7 +51,7 @@ def tap(
     time, also from different threads, one model only once.
 
     Args:
-        model: a model of `headscribe.models.loading.load`.
+        model: a model of `headscribe.models.loading.load`, or its stack.
         observer: reads each self-attention layer of the stack.
         substitution: replaces heads.
         batch: the texts of the forward pass, for `AttentionCall.batch` and for errors.
@@ -62,7 +62,7 @@ def tap(
             already tapped.
         RunError: within: attention is NaN or infinite at a real token.
     """
-    stack = model.stack
+    stack = model if isinstance(model, Stack) else model.stack
     if not stack.modules:
         raise UsageError(
             f"{type(stack.hf).__name__} bypasses the attention interface of transformers: it can "

@@ -10,7 +10,7 @@ import torch
 from headscribe.core.errors import UsageError
 from headscribe.core.rows import Rows
 from headscribe.core.visibility import FULL, Visibility
-from headscribe.models.recorded import RecordedCall
+from headscribe.models.calls import AttentionCall
 from headscribe.patterns.contract import Family
 from headscribe.scoring.observer import LayerObserver
 from headscribe.text.passages import Encoding, Passage, Ragged, Words
@@ -108,13 +108,13 @@ class Made:
         return (weight / weight.sum(-1, keepdims=True) * self.row_sum).astype(np.float32)
 
     def run(self, batch: Sequence[Passage], observer: LayerObserver) -> None:
-        width = max(len(item) for item in batch)
+        lengths = torch.tensor([len(item) for item in batch])
+        width = int(lengths.max())
         rng = np.random.default_rng(0)
         padded = rng.random((self.layers, len(batch), self.heads, width, width))
         for b, item in enumerate(batch):
             padded[:, b, :, : len(item), len(item) :] = 0
             padded[:, b, :, : len(item), : len(item)] = self.attention(item)
         for layer in range(self.layers):
-            observer.observe(
-                RecordedCall(layer, torch.from_numpy(padded[layer].astype(np.float32)))
-            )
+            weights = torch.from_numpy(padded[layer].astype(np.float32))
+            observer.observe(AttentionCall(layer, lengths, tuple(batch), weights.float, None))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from headscribe.models.recorded import RecordedCall
+from headscribe.models.calls import AttentionCall
 from headscribe.scoring.relation_accuracy import OFFSETS, RelationObserver, RelationSums
 from headscribe.text.passages import Encoding, Passage, Ragged, Words
 from tests.oracles.relation_accuracy import instances
@@ -40,7 +40,9 @@ def test_hits_equal_the_oracle(causal: bool) -> None:
     sums = RelationSums(6)
     observer = RelationObserver(sums, texts, buckets, causal=causal)
     for layer in range(2):
-        observer.observe(RecordedCall(layer, torch.from_numpy(attention[layer])))
+        weights = torch.from_numpy(attention[layer])
+        lengths = torch.tensor([len(text) for text in texts])
+        observer.observe(AttentionCall(layer, lengths, tuple(texts), weights.float, None))
     assert not sums.instances, "nothing is added before the batch is through"
     observer.commit()
     count, hits, offsets = Counter(), Counter(), Counter()
