@@ -51,7 +51,7 @@ function headline(subject, found) {
   const more = found.cells.filter((cell, i) => !cell.line && subject.formulaBetter(subject.names[i])).length;
   return h('p', { class: 'headline' },
     h('strong', null, `${explained.length} of ${subject.count} heads`),
-    ` are explained by one of the ${plural(subject.scored, 'pattern')} scored here, better than by the baselines it was compared with${explained.length ? ` (${families(counts)})` : ''}. `,
+    ` are explained by one of the ${plural(subject.scored, 'pattern')} scored here, better than by ${subject.survey.scores.profile ? 'every baseline, their mean attention by position among them' : 'the baselines it was compared with'}${explained.length ? ` (${families(counts)})` : ''}. `,
     more ? `Of ${plural(more, 'other')} a fitted formula says more than their positions do. ` : '',
     best ? ['The clearest is ', headLink2(subject, best.head), ': ', patternLink(subject, best.pattern), `, gain ${signed(best.gain)}`, interval(best.gain_low, best.gain_high) ? ` (${interval(best.gain_low, best.gain_high)})` : '', ` over ${best.baseline}.`] : null);
 }

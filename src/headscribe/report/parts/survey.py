@@ -56,6 +56,8 @@ def _extent(run: Run) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def scores(run: Run) -> Facts:
     """Scores as one packed matrix (patterns x heads) a value, by `metric|view|split`.
 
+    `profile` says whether every pattern was held against the heads' profiles.
+
     Raises:
         RunError: the table is damaged, or names heads or patterns that the run has not.
     """
@@ -69,8 +71,8 @@ def scores(run: Run) -> Facts:
     values = {name: _floats(found, name) for name in _VALUES}
     over = np.array(found["baseline"].to_pylist(), object)
     _against_profile(found, values, over)
-    known = sorted(set(over.tolist()) - {None})
-    by = {name: i + 1 for i, name in enumerate(known)}
+    names_of_baselines = sorted(set(over.tolist()) - {None})
+    by = {name: i + 1 for i, name in enumerate(names_of_baselines)}
     base = np.array([by.get(name, 0) for name in over], np.uint8)
     texts = found["texts"].to_numpy()
     blocks = {}
@@ -90,7 +92,7 @@ def scores(run: Run) -> Facts:
                 block["baseline"] = small_numbers(_spread(base[chosen], at, size, 0))
                 block["texts"] = int(texts[chosen].max())
                 blocks[f"{metric}|{view}|{split}"] = block
-    return {"baselines": known, "blocks": blocks}
+    return {"baselines": names_of_baselines, "blocks": blocks, "profile": bool(more)}
 
 
 def _against_profile(found: pa.Table, values: dict[str, np.ndarray], over: np.ndarray) -> None:
