@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from headscribe.api.discover import Discovery, discover
-    from headscribe.api.explain import Explained, explain
     from headscribe.api.fit import Fit, fit
     from headscribe.api.hints import Hints, hints
     from headscribe.api.record import record
     from headscribe.api.replace import Replacement, replace, talk
     from headscribe.api.survey import Survey, survey
     from headscribe.api.trying import Matrix, attention, predict
-    from headscribe.api.views import View, report
+    from headscribe.api.views import View
     from headscribe.api.views import open_run as open
     from headscribe.core.errors import HeadscribeError, RunError, UsageError
     from headscribe.core.heads import HeadId
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from headscribe.models.loading import load
     from headscribe.models.recorded import Recording, write_recording
     from headscribe.patterns.registry import pattern
+    from headscribe.report.page import report
     from headscribe.text.corpora import corpus
 
 _HOME = {
@@ -36,7 +36,6 @@ _HOME = {
     "attention": "headscribe.api.trying",
     "Matrix": "headscribe.api.trying",
     "Discovery": "headscribe.api.discover",
-    "Explained": "headscribe.api.explain",
     "Fit": "headscribe.api.fit",
     "HeadId": "headscribe.core.heads",
     "Hints": "headscribe.api.hints",
@@ -49,7 +48,6 @@ _HOME = {
     "View": "headscribe.api.views",
     "corpus": "headscribe.text.corpora",
     "discover": "headscribe.api.discover",
-    "explain": "headscribe.api.explain",
     "fit": "headscribe.api.fit",
     "hints": "headscribe.api.hints",
     "import_attention": "headscribe.models.importing",
@@ -58,7 +56,7 @@ _HOME = {
     "pattern": "headscribe.patterns.registry",
     "record": "headscribe.api.record",
     "replace": "headscribe.api.replace",
-    "report": "headscribe.api.views",
+    "report": "headscribe.report:",
     "survey": "headscribe.api.survey",
     "talk": "headscribe.api.replace",
     "write_recording": "headscribe.models.recorded",
@@ -66,7 +64,6 @@ _HOME = {
 
 __all__ = [
     "Discovery",
-    "Explained",
     "Fit",
     "HeadId",
     "HeadscribeError",
@@ -81,7 +78,6 @@ __all__ = [
     "attention",
     "corpus",
     "discover",
-    "explain",
     "fit",
     "hints",
     "import_attention",
@@ -102,8 +98,10 @@ def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module 'headscribe' has no attribute {name!r}")
     # Importing the submodule `headscribe.api.survey` does not bind `headscribe.survey`.
-    module, _, called = _HOME[name].partition(":")
-    value = getattr(import_module(module), called or name)
+    module, colon, called = _HOME[name].partition(":")
+    home = import_module(module)
+    # `headscribe.report` is the package itself, which can be called.
+    value = home if colon and not called else getattr(home, called or name)
     globals()[name] = value
     return value
 

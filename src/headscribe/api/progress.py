@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import Any
 
 from headscribe.core.progress import OnProgress
 
@@ -28,14 +28,14 @@ def shown(on_progress: OnProgress | None) -> Iterator[OnProgress]:
         with _terminal() as show:
             yield show
     else:
-        yield Lines(sys.stderr)
+        yield Lines()
 
 
 class Lines:
-    """A line now and then, for logs and pipes: work that takes a few seconds says nothing."""
+    """A line on stderr now and then, for logs and pipes: quick work says nothing."""
 
-    def __init__(self, file: IO[str], clock: Callable[[], float] = time.monotonic) -> None:
-        self._file, self._clock = file, clock
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._due = clock() + FIRST_LINE
 
     def __call__(self, stage: str, done: int, total: int) -> None:
@@ -43,7 +43,7 @@ class Lines:
         now = self._clock()
         if now >= self._due:
             self._due = now + NEXT_LINE
-            print(f"headscribe: {stage} {done} of {total}", file=self._file, flush=True)
+            print(f"headscribe: {stage} {done} of {total}", file=sys.stderr, flush=True)
 
 
 @contextmanager

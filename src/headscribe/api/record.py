@@ -36,7 +36,7 @@ def record(request: RecordRequest) -> "Recording":
         raise UsageError(f"{folder} holds a recording already: choose another folder")
     if request.texts is None:
         raise UsageError("expected texts for the model to read, got none")
-    texts = corpus(request.texts, request.limit)
+    texts = corpus(request.texts, request.limit, request.column)
     model = opened_model(
         request.model, device=request.device, dtype=request.dtype, stack=request.stack
     )

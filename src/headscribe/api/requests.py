@@ -400,6 +400,7 @@ class DiscoverRequest:
         bool | None,
         Option("May programs read later tokens? Default: not in causal models."),
     ] = None
+    column: Column = None
     limit: Limit = None
     max_tokens: MaxTokens = None
     annotator: Annotator = None
@@ -497,37 +498,16 @@ class RecordRequest:
     ]
     _: KW_ONLY
     annotator: Annotator = None
-    limit: Limit = None
-    max_tokens: MaxTokens = None
-    device: Device = None
-    dtype: Dtype = None
-    stack: Stack = None
-    on_progress: Progress = None
-
-
-@dataclass(frozen=True)
-class ExplainRequest:
-    """Say in words what every head does, named on half of the texts, confirmed on the rest."""
-
-    model: Source_ = None
-    texts: Texts = None
-    _: KW_ONLY
-    recorded: Recorded = None
-    limit: Limit = None
     column: Column = None
+    limit: Limit = None
     max_tokens: MaxTokens = None
-    annotator: Annotator = None
-    seed: Seed = 0
     device: Device = None
     dtype: Dtype = None
     stack: Stack = None
-    out: Out = None
-    resume: Resume = False
     on_progress: Progress = None
 
 
 REQUESTS: dict[str, type] = {
-    "explain": ExplainRequest,
     "survey": SurveyRequest,
     "fit": FitRequest,
     "replace": ReplaceRequest,

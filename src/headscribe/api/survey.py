@@ -89,6 +89,9 @@ class Survey(View):
         """The error for a pattern that this survey has not: a slip, or one that was not scored."""
         from headscribe.patterns.registry import registry
 
+        skipped = self.run.manifest.get("skipped", {})
+        if pattern in skipped:
+            return UsageError(f"`{pattern}` was not scored in {self.folder}: {skipped[pattern]}")
         if pattern in registry():
             return UsageError(
                 f"`{pattern}` was not scored in {self.folder}: survey again with "
@@ -139,7 +142,7 @@ def _patterns(request: SurveyRequest) -> "list[str | Pattern] | None":
     one = request.pattern
     chosen = named_patterns(request.patterns, [one] if isinstance(one, str) else one or [])
     if request.pattern_file is not None:
-        from headscribe.fitting.stored import patterns_of_file
+        from headscribe.api.formulas import patterns_of_file
 
         own = patterns_of_file(request.pattern_file, trust=request.trust)
         chosen = [*(chosen or ["default"]), *own]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from headscribe.core.errors import UsageError, unknown_name
 from headscribe.results.kinds import kind_named, kinds
@@ -11,7 +11,6 @@ from headscribe.results.kinds import kind_named, kinds
 if TYPE_CHECKING:
     from headscribe.results.run import Run
 
-Frames: TypeAlias = Literal["pandas", "polars"]
 V = TypeVar("V", bound="View")
 
 
@@ -50,7 +49,7 @@ class View:
         """The names of the run's tables; `frame` gives each."""
         return tuple(self.run.manifest["tables"])
 
-    def frame(self, table: str, library: Frames = "pandas") -> Any:  # noqa: ANN401
+    def frame(self, table: str, library: str = "pandas") -> Any:  # noqa: ANN401
         """A table of the run as a data frame.
 
         The columns of each are described in `docs/reference/run-directory.md`.
@@ -82,7 +81,9 @@ class View:
 
     def report(self, path: str | Path) -> Path:
         """Write the run as one HTML page that needs no network."""
-        return report([self], path)
+        from headscribe.report.page import report
+
+        return report([self.run], path)
 
     def _repr_html_(self) -> str:
         """The report of the run, as a notebook shows it."""
@@ -125,30 +126,3 @@ def open_run(folder: str | Path) -> View:
         raise UsageError(f"{folder} holds a run of {run.kind}, which nothing installed here opens")
     view: View = kind_named(run.kind).view_class()(run)
     return view
-
-
-def report(runs: "Iterable[View | Run | str | Path] | View | str | Path", path: str | Path) -> Path:
-    """Write runs as one HTML page that needs no network.
-
-    Args:
-        runs: results, or the folders of runs; or a single one.
-        path: where to write the page.
-
-    Raises:
-        UsageError: no run, or a folder without one.
-        RunError: the page cannot be written.
-    """
-    from headscribe.report.opening import open_to_show
-    from headscribe.report.page import write_page
-
-    several = [runs] if isinstance(runs, str | Path | View) else list(runs)
-    opened = [
-        open_to_show(one)
-        if isinstance(one, str | Path)
-        else one.run
-        if isinstance(one, View)
-        else one
-        for one in several
-    ]
-    write_page(opened, path)
-    return Path(path)

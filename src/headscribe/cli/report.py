@@ -14,6 +14,6 @@ def report(
     ] = "report.html",
 ) -> None:
     """Write runs as one HTML page that needs no network."""
-    from headscribe.api.views import report as write_report
+    from headscribe.report.page import report as write_report
 
     print(write_report(runs, out))

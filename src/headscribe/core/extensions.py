@@ -19,21 +19,26 @@ def extensions(group: str, wanted: type[T]) -> tuple[T, ...]:
     Raises:
         RunError: one cannot be loaded, or is something else; says which.
     """
+    return tuple(named_extensions(group, wanted).values())
+
+
+def named_extensions(group: str, wanted: type[T]) -> dict[str, T]:
+    """The same by the names of the entry points."""
     found = _loaded(group)
-    for place, one in found:
+    for place, one in found.values():
         if not isinstance(one, wanted):
             raise RunError(
                 f"{place} ({group}): expected {wanted.__name__}, got {type(one).__name__}"
             )
-    return tuple(one for _, one in found)
+    return {name: one for name, (_, one) in found.items()}
 
 
 @cache
-def _loaded(group: str) -> tuple[tuple[str, Any], ...]:
-    found = []
+def _loaded(group: str) -> dict[str, tuple[str, Any]]:
+    found = {}
     for entry in sorted(entry_points(group=group), key=lambda entry: entry.name):
         try:
-            found.append((entry.value, entry.load()))
+            found[entry.name] = entry.value, entry.load()
         except (ImportError, AttributeError) as error:
             raise RunError(f"{entry.value} ({group}) cannot be loaded: {error}") from error
-    return tuple(found)
+    return found

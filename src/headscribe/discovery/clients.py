@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from headscribe.core.errors import RunError, UsageError
+from headscribe.core.extensions import named_extensions
+
+ENTRY_POINTS = "headscribe.clients"
+"""The entry point group by which other packages add language models."""
 
 POLL_SECONDS = 0.5
 
@@ -248,7 +252,9 @@ def client_of(spec: str, tell: Callable[[str], None] | None = None) -> Client:
 
     Args:
         spec: `exchange:FOLDER`, `replay:FILE`, or `PROVIDER:MODEL` with a provider of
-            `providers.KEYS` (extra `llm`), such as `anthropic:MODEL` or `compatible:URL#MODEL`.
+            `providers.KEYS` (extra `llm`), such as `anthropic:MODEL` or `compatible:URL#MODEL`;
+            or `NAME:REST` with the name of an entry point of the group `headscribe.clients`, which
+            is called with the rest.
         tell: told which files of an exchange wait for an answer.
 
     Raises:
@@ -263,5 +269,10 @@ def client_of(spec: str, tell: Callable[[str], None] | None = None) -> Client:
 
     if rest and kind in KEYS:
         return provider_client(kind, rest)
-    known = ", ".join(["exchange:FOLDER", "replay:FILE", *(f"{one}:MODEL" for one in KEYS)])
+    added: dict[str, Any] = {**named_extensions(ENTRY_POINTS, object)}
+    if rest and kind in added:
+        made: Client = added[kind](rest)
+        return made
+    own = (f"{one}:..." for one in added)
+    known = ", ".join(["exchange:FOLDER", "replay:FILE", *(f"{one}:MODEL" for one in KEYS), *own])
     raise UsageError(f"`{spec[:80]}` is no language model; known: offline, {known}")

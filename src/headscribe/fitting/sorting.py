@@ -60,8 +60,7 @@ class Table:
         if self.value is not None:
             weight = weight * self.value**power
         a, b = self.shape
-        # Of no cells at all NumPy gives integers.
-        return np.bincount(self.code, weight, a * b).reshape(a, b).astype(np.float64, copy=False)
+        return np.bincount(self.code, weight, a * b).reshape(a, b)
 
     def column(
         self, first: Shaped[np.ndarray, " a"], second: Shaped[np.ndarray, " b"], cells: int

@@ -6,15 +6,17 @@ policy admits exactly this style and script, by their hashes, and no other sourc
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from headscribe.core.errors import UsageError
 from headscribe.core.files import write_whole
 from headscribe.core.visible import visible
 from headscribe.report.document import document
+from headscribe.report.opening import open_to_show
 from headscribe.report.packing import script_safe
 from headscribe.report.theme import DARK, LIGHT, Theme, contrast
 from headscribe.results.run import Run
@@ -32,6 +34,27 @@ def write_page(runs: Sequence[Run], path: str | Path) -> None:
     if not runs:
         raise UsageError("expected at least one run to write a page of, got none")
     write_whole(path, page(runs))
+
+
+def report(runs: Iterable[Any] | Any, path: str | Path) -> Path:  # noqa: ANN401
+    """Write runs as one HTML page that needs no network.
+
+    Args:
+        runs: results, runs or folders of runs; or a single one.
+        path: where to write the page.
+
+    Raises:
+        UsageError: no run, or a folder without one.
+        RunError: the page cannot be written.
+    """
+    given: Any = runs
+    several = [given] if isinstance(given, str | Path) or hasattr(given, "run") else list(given)
+    opened = [
+        open_to_show(one) if isinstance(one, str | Path) else getattr(one, "run", one)
+        for one in several
+    ]
+    write_page(opened, path)
+    return Path(path)
 
 
 def page(runs: Sequence[Run]) -> str:

@@ -94,7 +94,7 @@ SAMPLES = "bundled:samples"
 
 
 def _file(path: str | os.PathLike[str]) -> Path:
-    return asset("samples") / "stories.jsonl" if path == SAMPLES else Path(path)
+    return asset("samples") / "stories.jsonl" if str(path) == SAMPLES else Path(path)
 
 
 @runtime_checkable

@@ -29,10 +29,7 @@ def determiners(one, rest, link):
     return matrix
 
 
-PATTERNS = ("default", "to_head:det", "to_children:det", "offset:-2", "window:4", "sep", "special")
-
-
-def sample_of(*heads, patterns=PATTERNS):
+def sample_of(*heads, patterns=("all",)):
     rng = np.random.default_rng(3)
 
     def items():

@@ -1,1 +1,0 @@
-"""What heads do, in words: behaviours, their shares beyond what position explains, and budgets."""
