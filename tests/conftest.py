@@ -26,7 +26,6 @@ _UNCHECKED = (
     "headscribe.hinting",
     "headscribe.sandbox",
     "headscribe.report",
-    "headscribe.results",
 )
 
 

@@ -38,9 +38,24 @@ def list_patterns(
         ]
         print(json.dumps(rows, ensure_ascii=False))
         return
-    width = max(len(pattern.name) for pattern in found)
-    for pattern in found:
-        print(f"{pattern.name:<{width}}  {pattern.family:<10}  {pattern.sentence}")
+    families = dict.fromkeys(pattern.family for pattern in found)
+    for family in families:
+        own = [pattern for pattern in found if pattern.family == family]
+        width = max(len(pattern.name) for pattern in own)
+        print(f"{family} ({len(own)}): {_FAMILIES[family]}")
+        for pattern in own:
+            print(f"  {pattern.name:<{width}}  {pattern.sentence}")
+        print()
+    print(f"{len(found)} patterns; `headscribe patterns show NAME` says all of one")
+
+
+_FAMILIES = {
+    "positional": "offsets only",
+    "lexical": "the tokens themselves",
+    "syntactic": "word classes or the parse",
+    "sink": "sinks, keys without content",
+    "custom": "of installed packages",
+}
 
 
 @app.command("show")

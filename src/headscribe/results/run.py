@@ -328,30 +328,6 @@ class Run:
         for ending in _READERS:
             (self.folder / STAGES / f"{name}{ending}").unlink(missing_ok=True)
 
-    def check_config(self, config: Mapping[str, Any]) -> None:
-        """As `check_resumable`, for the options alone."""
-        self.check_resumable(self.kind, config, {})
-
-    # What stands above and below is on its way out: `stage` takes its place.
-
-    def write_state(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Store the sums of an unfinished run."""
-        self.keep("state", arrays)
-
-    def read_state(self) -> dict[str, np.ndarray] | None:
-        """The stored sums, None if the run was stopped before the first were stored."""
-        found: dict[str, np.ndarray] | None = self.kept("state")
-        return found
-
-    def write_part(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Store one finished part of an unfinished run."""
-        self.keep(f"part-{name}", arrays)
-
-    def read_part(self, name: str) -> dict[str, np.ndarray] | None:
-        """A part that was stored, None if it was not."""
-        found: dict[str, np.ndarray] | None = self.kept(f"part-{name}")
-        return found
-
 
 class Unfinished:
     """A stage of a run while it is computed: keeps a part of the work, and gives it back.
