@@ -61,7 +61,7 @@ def _cluster(ray: Any) -> Iterator[tuple[int, dict[str, Any]]]:  # noqa: ANN401
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise RunError(
             f"cannot reach a Ray cluster at {os.environ.get('RAY_ADDRESS', 'this machine')}: "
-            f"{str(error).splitlines()[0]}"
+            f"{str(error).partition(chr(10))[0]}"
         ) from error
     try:
         have = ray.cluster_resources()
@@ -112,5 +112,5 @@ def _reason(error: BaseException) -> str:
     """One line on what was raised first, on whichever machine."""
     while (deeper := getattr(error, "cause", None) or error.__cause__) is not None:
         error = deeper
-    first = (str(error).strip().splitlines() or [""])[0]
+    first = str(error).strip().partition("\n")[0]
     return f"{type(error).__name__}: {first[:200]}"

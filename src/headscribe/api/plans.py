@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from headscribe.api.formulas import holds_formulas, stored_formulas
 from headscribe.api.trying import pattern_of
 from headscribe.core.errors import UsageError
+from headscribe.core.files import lines_of
 from headscribe.core.heads import HeadId
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _lines(path: Path) -> list[tuple[int, str, str]]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: expected a plan in UTF-8 text: {error}") from None
     found = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines_of(text), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         head, colon, said = line.partition(":")

@@ -22,7 +22,7 @@ def help_page() -> str:
         context = typer.Context(
             command, info_name=path, terminal_width=WIDTH, max_content_width=WIDTH
         )
-        text = "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
+        text = "\n".join(line.rstrip() for line in command.get_help(context).split("\n"))
         parts += [f"## {path}", "", "```", text, "```", ""]
     return "\n".join(parts)
 

@@ -58,3 +58,15 @@ def write_whole(target: str | Path, content: str | bytes | Callable[[Path], obje
 def is_partial(path: Path) -> bool:
     """Whether a file was on its way to being renamed when its process was killed."""
     return path.name.startswith(".") and path.suffix == _SUFFIX
+
+
+def lines_of(text: str) -> list[str]:
+    r"""The lines of a text; a line feed ends a line, and nothing else does.
+
+    `str.splitlines` also breaks at U+2028, U+0085, form feeds and others, which stand within the
+    lines of other people's texts and programs.
+
+    >>> lines_of("a\u2028b\nc\n")
+    ['a\u2028b', 'c']
+    """
+    return text.replace("\r\n", "\n").removesuffix("\n").split("\n") if text else []

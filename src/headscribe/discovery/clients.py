@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from headscribe.core.errors import RunError, UsageError
 from headscribe.core.extensions import named_extensions
+from headscribe.core.files import write_whole
 
 ENTRY_POINTS = "headscribe.clients"
 """The entry point group by which other packages add language models."""
@@ -144,9 +145,7 @@ class Exchange:
         asked = self._folder / f"{key}.prompt.md"
         answered = self._folder / f"{key}.reply.md"
         if not asked.is_file():
-            partial = asked.with_suffix(".partial")
-            partial.write_text(prompt, encoding="utf-8")
-            partial.replace(asked)
+            write_whole(asked, prompt)
         if self._tell is not None and not answered.is_file():
             title = prompt.partition("\n")[0].removeprefix("# ")
             self._tell(f"{title}: put the answer to {asked} into {answered.name} beside it")

@@ -4,7 +4,6 @@ A library is a file of JSON lines, one program each, rewritten as a whole under 
 """
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -15,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from headscribe.core.errors import RunError, UsageError
+from headscribe.core.files import lines_of, write_whole
 from headscribe.core.visibility import Visibility
 from headscribe.discovery.material import Material
 from headscribe.fitting.formula import Formula
@@ -108,7 +108,7 @@ class Library:
         if not file.is_file():
             raise UsageError(f"expected a file of programs, {file} is none")
         entries = []
-        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(lines_of(file.read_text(encoding="utf-8")), 1):
             try:
                 stored = json.loads(line)
                 entry = Entry(**stored | {"merged": tuple(stored["merged"])})
@@ -120,16 +120,10 @@ class Library:
 
     def write(self, path: str | Path) -> None:
         """Write the library as a whole under a temporary name, then rename it."""
-        file = Path(path)
-        temporary = file.with_name(f".{file.name}.{os.getpid()}.partial")
-        text = "".join(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in self.entries)
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(file)
-        except OSError as error:
-            raise RunError(f"cannot write {file}: {error.strerror or error}") from error
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_whole(
+            path,
+            "".join(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in self.entries),
+        )
 
     @property
     def names(self) -> tuple[str, ...]:

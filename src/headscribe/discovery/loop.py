@@ -1,5 +1,7 @@
 """The loop of one head: propose, check, run, score, feed back; accept on `select`."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -46,7 +48,7 @@ def examine(study: Study, proposer: Proposer, runner: Runner | None, rounds: int
     """
     passed, accepted = _Round(), None
     status: Status = "rejected"
-    reason = f"no proposal of {rounds} was significantly better"
+    reason = ""
     for number in range(1, rounds + 1):
         try:
             answer = proposer.propose(
@@ -56,12 +58,13 @@ def examine(study: Study, proposer: Proposer, runner: Runner | None, rounds: int
             status, reason = "stopped", str(error)
             break
         if answer is None:
-            reason = f"nothing more to propose after {number - 1} rounds"
             break
         accepted = _try(study, answer, runner, number, LEVEL / rounds, passed)
         if accepted is not None:
-            status, reason = "accepted", ""
+            status = "accepted"
             break
+    if status == "rejected":
+        reason = rejection(passed.attempts, LEVEL / rounds)
     outcome = Outcome(
         str(study.head),
         status,
@@ -72,6 +75,32 @@ def examine(study: Study, proposer: Proposer, runner: Runner | None, rounds: int
         scores=_scores(study),
     )
     return outcome if accepted is None else _reported(study, accepted, outcome)
+
+
+def rejection(attempts: Sequence[Attempt], level: float) -> str:
+    """Why nothing was accepted, with the numbers of the proposal that came nearest.
+
+    Args:
+        attempts: all proposals of the head.
+        level: the p-value below which one would have been accepted.
+    """
+    several = f"{len(attempts)} proposal{'s' * (len(attempts) != 1)}"
+    tested = [one for one in attempts if one.select_p is not None]
+    scored = [one for one in attempts if one.fit_gain is not None]
+    if tested:
+        best = min(tested, key=lambda one: one.select_p or 0.0)
+        return (
+            f"{several}, none surely better: at best {best.fit_gain:+.3f} IoU over the formula on "
+            f"fit, p {best.select_p:.2g} on select (below {level:.2g} was asked)"
+        )
+    if scored:
+        best = max(scored, key=lambda one: one.fit_gain or 0.0)
+        return f"{several}, none better on fit: at best {best.fit_gain:+.3f} IoU over the formula"
+    if attempts:
+        fates = Counter(f"{one.fate} ({one.kind})" for one in attempts)
+        why = ", ".join(f"{count} {fate}" for fate, count in sorted(fates.items()))
+        return f"{several}, none could be scored: {why}"
+    return "nothing to propose: 0 proposals"
 
 
 def _try(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from headscribe.core.files import lines_of
 from headscribe.discovery.neutral import neutral
 from headscribe.discovery.prompting import Attempt
 from headscribe.discovery.proposals import Code, ExampleMatrix, Hypothesis, Proposal
@@ -49,7 +50,7 @@ class Offline:
         self, study: Study, attempts: Sequence[Attempt], *, python: bool, rounds_left: int
     ) -> Answer | None:
         """Propose the best relations that were not proposed before."""
-        before = {line for attempt in attempts for line in attempt.answer.splitlines()}
+        before = {line for attempt in attempts for line in lines_of(attempt.answer)}
         chosen = _apart(one for one in search(study) if one.relation.source not in before)
         if not chosen:
             return None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from headscribe.core.errors import RunError
+from headscribe.core.files import write_whole
 from headscribe.core.heads import HeadId
 from headscribe.discovery.ledger import Spent
 
@@ -138,10 +139,8 @@ def read_outcome(path: Path) -> Outcome | None:
 
 
 def keep_outcome(path: Path, outcome: Outcome) -> None:
-    """Write the outcome of a head under a temporary name, then rename it."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(outcome.to_json()), encoding="utf-8")
-    partial.replace(path)
+    """Write the outcome of a head as a whole."""
+    write_whole(path, json.dumps(outcome.to_json()))
 
 
 @dataclass(frozen=True)

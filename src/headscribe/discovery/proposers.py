@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from headscribe.core.files import lines_of
 from headscribe.discovery.clients import prompt_key
 from headscribe.discovery.evidence import TOKENS, evidence
 from headscribe.discovery.ledger import Ledger
@@ -82,4 +83,4 @@ def neutral_lines(text: str) -> str:
     """A reply as a later prompt repeats it: line by line visible, cut at `LONGEST_QUOTE`."""
     cut = text[:LONGEST_QUOTE]
     more = "\n(cut)" if len(text) > LONGEST_QUOTE else ""
-    return "\n".join(neutral(line, LONGEST_QUOTE) for line in cut.splitlines()) + more
+    return "\n".join(neutral(line, LONGEST_QUOTE) for line in lines_of(cut)) + more

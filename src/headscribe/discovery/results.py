@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from headscribe.core.errors import RunError, UsageError
+from headscribe.core.files import write_whole
 from headscribe.core.heads import HeadId
 from headscribe.discovery.evidence import evidence
 from headscribe.discovery.library import Entry, Library, entry_name
@@ -163,10 +164,7 @@ def write_evidence(run: Run, studies: Sequence[Study], tokens: int) -> None:
     folder = run.folder / "evidence"
     folder.mkdir(exist_ok=True)
     for study in studies:
-        path = folder / f"{study.head}.json"
-        partial = path.with_suffix(".partial")
-        partial.write_text(evidence(study, tokens).text + "\n", encoding="utf-8")
-        partial.replace(path)
+        write_whole(folder / f"{study.head}.json", evidence(study, tokens).text + "\n")
 
 
 def against_all(

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from headscribe.core.arrays import Attention
 from headscribe.core.errors import UsageError
+from headscribe.core.files import lines_of
 from headscribe.core.rows import Rows
 from headscribe.core.visibility import Visibility
 from headscribe.patterns.contract import Family
@@ -156,7 +157,7 @@ class Formula:
         """
         terms: list[Term] = []
         title = name
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(lines_of(text), 1):
             if not line.strip():
                 continue
             match = _TERM.fullmatch(line)
@@ -181,7 +182,7 @@ class Formula:
             UsageError: as in `parse`, a name used twice, or a term above the first name.
         """
         blocks: list[list[str]] = []
-        for line in text.splitlines():
+        for line in lines_of(text):
             if not line.strip():
                 continue
             if _TERM.fullmatch(line) is None:
@@ -226,4 +227,4 @@ class Formula:
 
 def are_formulas(text: str) -> bool:
     """Whether a file's text holds formulas: some line is a signed weight and a relation."""
-    return any(_TERM.fullmatch(line) for line in text.splitlines())
+    return any(_TERM.fullmatch(line) for line in lines_of(text))

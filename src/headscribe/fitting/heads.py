@@ -65,7 +65,7 @@ class HeadFormula:
         own, profile = self.scores["formula", "raw", "iou"], self.scores["profile", "raw", "iou"]
         gain = self.scores["gain", "raw", "iou"]
         whose = "on unseen texts, by fold" if self.folds else "on the test texts"
-        lines = str(self.formula).splitlines()
+        lines = str(self.formula).split("\n")
         lines[0] = (
             f"{self.head.prose}   IoU {own} {whose}   profile {profile.mean:.2f}, "
             f"gain {gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f})"

@@ -173,4 +173,4 @@ def _key(path: Path, dtype: torch.dtype) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return (str(error).strip() or type(error).__name__).partition("\n")[0]

@@ -331,7 +331,7 @@ def _placed(
     except (RuntimeError, AssertionError) as error:
         raise UsageError(
             f"expected a device such as cpu, cuda or mps, got {device!r}: "
-            f"{str(error).splitlines()[0]}"
+            f"{str(error).partition(chr(10))[0]}"
         ) from error
 
 
@@ -371,7 +371,7 @@ def _loading_errors(name: str) -> Iterator[None]:
 
 
 def _loading_error(name: str, message: str) -> RunError | UsageError:
-    first = message.strip().splitlines()[0]
+    first = message.strip().partition("\n")[0]
     if "couldn't connect" in message or "offline mode" in message.lower():
         return RunError(
             f"the hub cannot be reached and {name} is not in the local cache; expected a "

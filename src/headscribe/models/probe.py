@@ -330,4 +330,4 @@ def _near(one: Tensor, other: Tensor) -> bool:
 
 
 def _line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return (str(error).strip() or type(error).__name__).partition("\n")[0]

@@ -12,6 +12,7 @@ import runpy
 from pathlib import Path
 
 from headscribe.core.errors import RunError, UsageError
+from headscribe.core.files import lines_of
 from headscribe.patterns.contract import Pattern
 from headscribe.patterns.registry import Registry, registry
 from headscribe.patterns.relational import RelationPattern, relation_pattern
@@ -59,7 +60,7 @@ def read_relations(text: str, where: str) -> tuple[RelationPattern, ...]:
     """
     found: dict[str, RelationPattern] = {}
     comment: list[str] = []
-    lines = text.splitlines()
+    lines = lines_of(text)
     number = 0
     while number < len(lines):
         line, first = lines[number], number + 1

@@ -1,6 +1,7 @@
 """The expressions of the relation language, and how they print."""
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -154,9 +155,19 @@ _LEVEL = {"or": 1, "and": 2, "not": 3, "compare": 4, "+": 5, "-": 5, "*": 6, "/"
 _ATOM = 8
 
 
+_UNSEEN = re.compile(r"[^\x20-\x7e]")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """A line separator or another character that cannot be seen, as the parser reads it back."""
+    character = found[0]
+    seen = character.isprintable() or ord(character) > 0xFFFF
+    return character if seen else f"\\u{ord(character):04x}"
+
+
 def _literal(value: float | str) -> str:
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
+        return _UNSEEN.sub(_escaped, json.dumps(value, ensure_ascii=False))
     return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
 
 

@@ -125,3 +125,21 @@ def test_a_known_program_has_to_be_beaten(tmp_path):
     assert outcome.attempts[0].kind == "select"
     assert outcome.attempts[0].select_p > 0.5
     assert again.library.entries == [entry]
+
+
+ODD = "\u2028\u2029\u0085\x0b\x0c\x1c\x1d\x1e\u202e"
+
+
+@pytest.mark.parametrize("character", ODD)
+def test_characters_that_break_lines_elsewhere_break_no_library(tmp_path, character):
+    """In a comment of a program, in the sentence, in the name of a model, in a relation."""
+    code = f"def attention(p):\n    # {character} and on\n    return np.eye(len(p))\n"
+    where = {"model": f"a{character}b", "head": "0.0"}
+    said = f"It says {character}."
+    entries = [Entry("one", {"kind": "python", "program": code}, said, False, where)]
+    formula = Formula.parse(f'+1.0  key.text == "\\u{ord(character):04x}"\n+1.0  key.is_bos')
+    stored = {"kind": "formula", "formula": formula.to_json(), "relations": []}
+    entries.append(Entry("two", stored, said, False, where))
+    Library(entries).write(tmp_path / "l.jsonl")
+    assert Library.read(tmp_path / "l.jsonl").entries == entries
+    assert Formula.parse(str(formula)).terms == formula.terms

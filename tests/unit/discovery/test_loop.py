@@ -1,6 +1,7 @@
 """Every branch of the loop, with a queue of answers."""
 
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import pytest
@@ -25,12 +26,22 @@ PREVIOUS = "import numpy as np\ndef attention(p):\n    return np.eye(len(p), k=-
 @pytest.fixture
 def ask(studies, tmp_path):
     """Examine a head with queued answers; the outcome, the prompts and the ledger."""
+    files = count()
 
-    def run(*answers, place=1, rounds=3, spending=Spending(), runner=Trusted()):  # noqa: B008
+    def run(
+        *answers,
+        place=1,
+        rounds=3,
+        spending=Spending(),  # noqa: B008
+        runner=Trusted(),  # noqa: B008
+        study=None,
+    ):
         client = Queued(*answers)
-        ledger = Ledger(client, tmp_path / "e.jsonl", spending, pause=lambda seconds: None)
+        ledger = Ledger(
+            client, tmp_path / f"{next(files)}.jsonl", spending, pause=lambda seconds: None
+        )
         model = LanguageModel(ledger, "queued")
-        return examine(studies[place], model, runner, rounds), client.prompts, ledger
+        return examine(study or studies[place], model, runner, rounds), client.prompts, ledger
 
     return run
 
@@ -79,6 +90,10 @@ def test_code_that_cannot_be_tried(ask):
     assert fates(outcome) == [("invalid", "relation"), ("invalid", "needs"), ("failed", "static")]
     assert "nonsense" in prompts[1].split("What came of it")[1]
     assert outcome.status == "rejected"
+    assert outcome.reason == (
+        "3 proposals, none could be scored: "
+        "1 failed (static), 1 invalid (needs), 1 invalid (relation)"
+    )
 
 
 def test_wrong_shape_and_an_error_on_one_text(ask, studies):
@@ -111,17 +126,40 @@ def test_no_improvement_is_fed_back_with_texts(ask):
     assert outcome.attempts[1].kind == "fit"
     assert "Gained most" in prompts[1]
     assert "Lost most" in prompts[1]
+    assert "2 proposals, none" in outcome.reason
+    assert "IoU over the formula" in outcome.reason
     assert outcome.gains == {}
     assert "program" not in outcome.scores["test"]
 
 
 def test_the_proposer_learns_no_number_of_select_or_test(ask, studies):
-    _, prompts, _ = ask(answer(HARMLESS), answer(HARMLESS + " or key.index == 4"), answer("x"))
-    study = studies[1]
-    shown = "\n".join(prompts)
-    for split in ("select", "test"):
-        for i in study.material.texts(split):
-            assert f'"text":"{study.material.passages[i].text_id}"' not in shown
+    """With other numbers there no prompt is another, so none was in it, in whatever form."""
+    material = studies[1].material
+    seen, unseen = list(material.texts("fit")), np.ones(len(material.passages), bool)
+    unseen[seen] = False
+    easy = studies[1].rivals["formula"].copy()
+    easy[seen] = 0  # so that proposals are better on `fit` and reach `select`
+    study = replace(studies[1], rivals={"formula": easy})
+    answers = (answer(HARMLESS), answer(program=PREVIOUS), answer("x"))
+    outcome, prompts, _ = ask(*answers, study=study)
+    assert fates(outcome)[:2] == [("rejected", "select")] * 2
+    assert len(prompts) == 3
+    for i in np.flatnonzero(unseen):
+        assert f'"text":"{material.passages[i].text_id}"' not in "\n".join(prompts)
+
+    cells = unseen[material.sample.row_text[material.sample.row]]
+    attention = material.sample.attention.copy()
+    attention[:, cells] = attention[:, cells][:, ::-1]
+    elsewhere = replace(material, sample=replace(material.sample, attention=attention))
+    other = replace(
+        study, material=elsewhere, rivals={"formula": np.where(unseen, easy + 0.3, easy)}
+    )
+    changed, others, _ = ask(*answers, study=other)
+    assert others == prompts
+    assert changed.attempts[0].select_p != outcome.attempts[0].select_p
+    assert changed.scores["test"] != outcome.scores["test"]
+    assert "on select" in outcome.reason
+    assert "IoU over the formula" in outcome.reason
 
 
 def test_the_budget_stops_a_head_and_leaves_it_for_later(ask):
