@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 import headscribe as hs
-from headscribe.api.choice import own_pattern
 from headscribe.api.demo import sample_texts
 from headscribe.core.errors import RunError, UsageError
 from headscribe.discovery.library import Entry, Library
 from headscribe.fitting.formula import Formula, Term
 from headscribe.models.model import Model
+from headscribe.patterns.relational import own_pattern
 from headscribe.results import queries
 from headscribe.sandbox import Sandbox, status
 from tests.integration.test_command_line import headscribe

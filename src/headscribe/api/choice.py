@@ -3,13 +3,12 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 
 from headscribe.api.library import Programs
 from headscribe.core.errors import UsageError
 from headscribe.patterns.contract import Pattern
 from headscribe.patterns.registry import SETS, baselines, default_patterns, registry
-from headscribe.patterns.relational import RelationPattern, relation_pattern
+from headscribe.patterns.relational import RelationPattern, own_pattern
 
 LIBRARY = "library"
 """The set of patterns that the program library holds."""
@@ -49,23 +48,6 @@ def named_patterns(
         asked.append("default")
     asked += [own_pattern(relation) for relation in relations]
     return asked or None
-
-
-def own_pattern(relation: str) -> RelationPattern:
-    """A pattern of a relation that a user wrote, named by what it says.
-
-    Raises:
-        UsageError: the relation is malformed; says where.
-    """
-    from headscribe.relations import parse
-
-    source = parse(relation).source
-    words = "".join(c if c.isascii() and c.isalnum() else " " for c in source).split()
-    digest = blake2b(source.encode("utf-8", "surrogatepass"), digest_size=3).hexdigest()
-    name = f"own:{'_'.join(words)[:48]}-{digest}"
-    return relation_pattern(
-        name, "A relation given by the user.", relation, "the user", "custom", "custom"
-    )
 
 
 def choose_patterns(

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from headscribe.api.formulas import holds_formulas, stored_formulas
-from headscribe.api.trying import pattern_of
 from headscribe.core.errors import UsageError
 from headscribe.core.files import lines_of
 from headscribe.core.heads import HeadId
+from headscribe.patterns.registry import pattern_of
 
 if TYPE_CHECKING:
     from headscribe.models.model import Model

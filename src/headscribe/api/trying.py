@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headscribe.api.choice import own_pattern
 from headscribe.core.arrays import Attention
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.core.visibility import CAUSAL, FULL
 from headscribe.patterns.contract import Pattern
-from headscribe.patterns.registry import registry
+from headscribe.patterns.registry import pattern_of
 from headscribe.text.alignment import align
 from headscribe.text.annotators import annotator, default_for
 from headscribe.text.corpora import from_strings
@@ -224,12 +223,3 @@ def words_passage(text: str, annotator_name: str | None = None, *, frame: bool =
         tuple(tokens), np.array(ids), np.array(spans, np.int64), np.array(special, bool)
     )
     return align(corpus.texts[0], encoding, words)
-
-
-def pattern_of(expression: str) -> Pattern:
-    """The catalogue's pattern of a name, or the pattern of a relation.
-
-    Raises:
-        UsageError: it is neither.
-    """
-    return registry().get(expression) if expression in registry() else own_pattern(expression)

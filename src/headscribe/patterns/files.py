@@ -98,12 +98,12 @@ def _run(path: Path, trust: bool) -> tuple[Pattern, ...]:
             f"{path} is Python, which may do anything; read it, then say --trust, or write "
             "relations in a text file"
         )
-    before = set(registry().names)
+    before = {one.name: one for one in registry()}
     try:
         runpy.run_path(str(path))
     except (ImportError, NameError, SyntaxError, TypeError, ValueError, AttributeError) as error:
         raise RunError(f"{path} fails: {type(error).__name__}: {error}") from error
-    found = tuple(one for one in registry() if one.name not in before)
+    found = tuple(one for one in registry() if before.get(one.name) is not one)
     if not found:
         raise UsageError(f"{path} registers no pattern; use the `headscribe.pattern` decorator")
     return found

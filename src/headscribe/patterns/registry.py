@@ -4,14 +4,25 @@ A package adds patterns by an entry point of the group `headscribe.patterns` tha
 `register(registry: Registry) -> None`; the catalogue's families are such functions.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cache
 from importlib.metadata import entry_points
-from typing import get_args
+from inspect import signature
+from typing import TypeAlias, cast, get_args, overload
+
+from numpy.typing import ArrayLike
 
 from headscribe.core.errors import HeadscribeError, RunError, UsageError, unknown_name
 from headscribe.patterns.contract import Family, Pattern
-from headscribe.patterns.relational import Group, RelationPattern, check_name, relation_pattern
+from headscribe.patterns.functions import FunctionPattern
+from headscribe.patterns.relational import (
+    Group,
+    RelationPattern,
+    check_name,
+    own_pattern,
+    relation_pattern,
+)
+from headscribe.text.passages import Passage
 
 ENTRY_POINTS = "headscribe.patterns"
 """The entry point group by which other packages add patterns."""
@@ -28,6 +39,7 @@ class Registry:
 
     def __init__(self) -> None:
         self._patterns: dict[str, Pattern] = {}
+        self._defined: set[str] = set()
 
     def register(self, pattern: Pattern) -> None:
         """Add a pattern.
@@ -44,6 +56,21 @@ class Registry:
                 f"a pattern `{pattern.name}` exists already ({taken.sentence}); choose another name"
             )
         self._patterns[pattern.name] = pattern
+
+    def define(self, pattern: Pattern) -> None:
+        """Add a pattern; one of its name that was defined here before makes place for it.
+
+        Raises:
+            UsageError: as `register`, for names that were registered.
+        """
+        old = self._patterns.pop(pattern.name, None) if pattern.name in self._defined else None
+        try:
+            self.register(pattern)
+        except UsageError:
+            if old is not None:
+                self._patterns[pattern.name] = old
+            raise
+        self._defined.add(pattern.name)
 
     def get(self, name: str) -> Pattern:
         """Return the pattern of a name.
@@ -134,35 +161,121 @@ def baselines() -> tuple[Pattern, ...]:
     return registry().select(["baseline"])
 
 
+def pattern_of(expression: str) -> Pattern:
+    """The registered pattern of a name, or the pattern of a relation.
+
+    >>> pattern_of("self").name, str(pattern_of("distance==-1").relation)
+    ('self', 'distance == -1')
+
+    Raises:
+        UsageError: it is neither.
+    """
+    return registry().get(expression) if expression in registry() else own_pattern(expression)
+
+
+Definition: TypeAlias = Callable[[], str] | Callable[[Passage], ArrayLike]
+"""A function that returns a relation, or one that computes attention from a passage."""
+
+
+@overload
+def pattern(function: Callable[[], str]) -> RelationPattern: ...
+@overload
+def pattern(function: Callable[[Passage], ArrayLike]) -> FunctionPattern: ...
+@overload
 def pattern(
-    source: str, family: Family = "custom", mirror: str | None = None
-) -> Callable[[Callable[[], str]], RelationPattern]:
-    """Make a function that returns a relation a registered pattern, with its name and docstring.
+    *,
+    source: str = ...,
+    family: Family = ...,
+    mirror: str | None = ...,
+    needs: Collection[str] = ...,
+    looks_ahead: bool = ...,
+) -> Callable[[Definition], RelationPattern | FunctionPattern]: ...
+def pattern(
+    function: object = None,
+    *,
+    source: str = "the user",
+    family: Family = "custom",
+    mirror: str | None = None,
+    needs: Collection[str] = (),
+    looks_ahead: bool = True,
+) -> object:
+    """Make a function a registered pattern, with its name and docstring.
+
+    A function without parameters returns a relation; one with a parameter gets a passage and
+    returns weights `(T, T)`, query by key. Defined again, as when a cell of a notebook is run
+    again, the new definition takes the place of the old one.
+
+    >>> import numpy as np
+    >>> @pattern
+    ... def two_back():
+    ...     'Every token attends to the one two places before it.'
+    ...     return "distance == -2"
+    >>> @pattern(source="this example", looks_ahead=False)
+    ... def evenly(passage):
+    ...     'Every token attends to all before it alike.'
+    ...     return np.tri(len(passage))
+    >>> two_back.needs_later_keys, evenly.looks_ahead, pattern_of("evenly") is evenly
+    (False, False, True)
 
     Args:
+        function: the definition; left out where the decorator is given arguments.
         source: where the definition comes from.
         family: what it reads.
         mirror: the pattern that says the same of the other direction.
+        needs: the word fields that a function of the passage reads (`upos`, `dep`, `head`, ...);
+            of a relation they are known.
+        looks_ahead: whether row `i` of a function of the passage may depend on tokens after `i`;
+            replacement in a causal model refuses such patterns. Of a relation it is known.
 
     Raises:
-        UsageError: no docstring, a malformed relation, or a name that is taken.
+        UsageError: no docstring, a malformed relation, other parameters, or the name of a
+            pattern that was not defined in this way.
     """
 
-    def decorate(function: Callable[[], str]) -> RelationPattern:
-        name = function.__name__
-        sentence = " ".join((function.__doc__ or "").split())
-        if not sentence:
-            raise UsageError(
-                f"pattern {name}: expected a docstring that says where the attention goes"
-            )
-        relation = function()
-        if not isinstance(relation, str):
-            raise UsageError(
-                f"pattern {name}: expected the function to return a relation as a string, got "
-                f"{type(relation).__name__}"
-            )
-        made = relation_pattern(name, sentence, relation, source, family, "custom", mirror)
-        registry().register(made)
+    def decorate(function: Definition) -> RelationPattern | FunctionPattern:
+        made = _defined(function, source, family, mirror, frozenset(needs), looks_ahead)
+        registry().define(made)
         return made
 
-    return decorate
+    if function is None:
+        return decorate
+    if not callable(function):
+        raise UsageError(f"expected @pattern or @pattern(source=...), got {function!r} in brackets")
+    return decorate(cast("Definition", function))
+
+
+def _defined(
+    function: Definition,
+    source: str,
+    family: Family,
+    mirror: str | None,
+    needs: frozenset[str],
+    looks_ahead: bool,
+) -> RelationPattern | FunctionPattern:
+    name = function.__name__
+    sentence = " ".join((function.__doc__ or "").split())
+    if not sentence:
+        raise UsageError(f"pattern {name}: expected a docstring that says where the attention goes")
+    parameters = signature(function).parameters.values()
+    required = [
+        one.name
+        for one in parameters
+        if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    ]
+    if len(required) > 1:
+        raise UsageError(
+            f"pattern {name}: expected a function of nothing, which returns a relation, or of the "
+            f"passage, got the parameters {', '.join(required)}"
+        )
+    if required:
+        of_passage = cast("Callable[[Passage], ArrayLike]", function)
+        return FunctionPattern(
+            name, sentence, source, family, of_passage, needs, looks_ahead, mirror
+        )
+    relation = cast("Callable[[], str]", function)()
+    if not isinstance(relation, str):
+        raise UsageError(
+            f"pattern {name}: expected the function to return a relation as a string, got "
+            f"{type(relation).__name__}; a function of the passage has a parameter"
+        )
+    return relation_pattern(name, sentence, relation, source, family, "custom", mirror)

@@ -4,6 +4,7 @@ import re
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Literal
 
 import numpy as np
@@ -131,6 +132,24 @@ def relation_pattern(
     except UsageError as error:
         raise UsageError(f"pattern {name}: {error}") from None
     return RelationPattern(name, sentence, source, family, parsed, group, mirror)
+
+
+def own_pattern(relation: str) -> RelationPattern:
+    """The pattern of a relation that a user wrote, named by what it says.
+
+    >>> own_pattern("distance == -1").name
+    'own:distance_1-31d296'
+
+    Raises:
+        UsageError: the relation is malformed; says where.
+    """
+    source = parse(relation).source
+    words = "".join(c if c.isascii() and c.isalnum() else " " for c in source).split()
+    digest = blake2b(source.encode("utf-8", "surrogatepass"), digest_size=3).hexdigest()
+    name = f"own:{'_'.join(words)[:48]}-{digest}"
+    return relation_pattern(
+        name, "A relation given by the user.", relation, "the user", "custom", "custom"
+    )
 
 
 def check_name(name: str) -> None:

@@ -3,14 +3,18 @@
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from headscribe.core.errors import RunError, UsageError
+from headscribe.core.visibility import CAUSAL, FULL
 from headscribe.patterns import registry as module
+from headscribe.patterns.contract import Pattern
 from headscribe.patterns.documentation import patterns_page
 from headscribe.patterns.files import load_patterns, read_relations
 from headscribe.patterns.registry import default_patterns, pattern, registry
 from headscribe.patterns.relational import relation_pattern
+from tests.passages import random_passage
 
 ROOT = Path(__file__).parents[3]
 
@@ -94,6 +98,91 @@ def test_the_decorator_refuses_what_it_cannot_use():
             return 3
 
 
+def test_a_cell_of_a_notebook_runs_again():
+    def cell(relation):
+        @pattern
+        def mine():
+            """Here, for now."""
+            return relation
+
+        return mine
+
+    first = cell("distance == 0")
+    assert registry().get("mine") is first
+    second = cell("distance == -1")
+    assert registry().get("mine") is second
+    assert str(second.relation) == "distance == -1"
+    assert registry().names.count("mine") == 1
+    with pytest.raises(UsageError, match="column"):
+        cell("distance ==")
+    assert registry().get("mine") is second
+
+    with pytest.raises(UsageError, match="a pattern `next_token` exists already"):
+
+        @pattern
+        def next_token():
+            """Not the catalogue's."""
+            return "distance == 1"
+
+
+def test_a_function_of_the_passage_is_a_pattern():
+    @pattern
+    def same_length(passage):
+        """Every token attends to tokens as long as itself."""
+        length = np.diff(passage.spans, axis=1)
+        return length == length.T
+
+    @pattern(needs=["upos"], looks_ahead=False, source="here")
+    def nouns(passage):
+        """Every token attends to nouns."""
+        tags = [None if word < 0 else passage.words.upos[word] for word in passage.word]
+        return [[float(tag == "NOUN") for tag in tags]] * len(passage)
+
+    assert isinstance(same_length, Pattern)
+    assert registry().get("same_length") is same_length
+    assert (same_length.needs, same_length.looks_ahead) == (frozenset(), True)
+    assert (nouns.needs, nouns.looks_ahead, nouns.source) == ({"upos"}, False, "here")
+    passage = random_passage(1, 8)
+    length = np.diff(passage.spans, axis=1)
+    wanted = np.tril(length == length.T).astype(float)
+    wanted /= np.maximum(wanted.sum(axis=1, keepdims=True), 1)
+    np.testing.assert_allclose(same_length.predict(passage, CAUSAL).to_dense(), wanted, atol=1e-6)
+    covered = nouns.predict(passage, FULL).covered
+    assert covered.all() == ("NOUN" in passage.words.upos)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([[1.0]], r"text 0: pattern odd expected shape \(\d+, \d+\), got \(1, 1\)"),
+        ("word", "expected a table of numbers"),
+        ([[1], [2, 3]], "expected a table of numbers"),
+        (None, "expected shape"),
+        (-np.ones(2 * [len(random_passage(1, 8))]), "at least 0, got -1 for query 0, key 0"),
+        (np.full(2 * [len(random_passage(1, 8))], np.nan), "at least 0, got nan"),
+    ],
+)
+def test_what_a_function_returns_is_judged(given, message):
+    @pattern
+    def odd(passage):
+        """Somewhere."""
+        return given
+
+    with pytest.raises(UsageError, match=message):
+        odd.predict(random_passage(1, 8), FULL)
+
+
+def test_a_function_of_more_is_refused():
+    with pytest.raises(UsageError, match="got the parameters a, b"):
+
+        @pattern
+        def two(a, b):
+            """Somewhere."""
+
+    with pytest.raises(UsageError, match="expected @pattern or @pattern"):
+        pattern("Clark et al.")
+
+
 def test_a_file_of_relations(tmp_path):
     path = tmp_path / "mine.relations"
     path.write_text(
@@ -150,6 +239,7 @@ def test_python_needs_trust(tmp_path):
         load_patterns(path)
     assert "mine" not in registry()
     assert [one.name for one in load_patterns(path, trust=True)] == ["mine"]
+    assert [one.name for one in load_patterns(path, trust=True)] == ["mine"]  # read again
     path.write_text("1 / None\n")
     with pytest.raises(RunError, match="TypeError"):
         load_patterns(path, trust=True)
