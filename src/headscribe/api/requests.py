@@ -71,7 +71,9 @@ Column: TypeAlias = Annotated[
         metavar="NAME",
     ),
 ]
-Limit: TypeAlias = Annotated[int | None, Option("At most so many texts.", least=1)]
+Limit: TypeAlias = Annotated[
+    int | None, Option("At most so many texts.", resume="fingerprint", least=1)
+]
 MaxTokens: TypeAlias = Annotated[
     int | None, Option("Cut every text to so many tokens.", resume="fingerprint", least=1)
 ]
@@ -456,7 +458,9 @@ class HintsRequest:
         ),
     ] = None
     max_new_tokens: Annotated[int, Option("How much the model may write.", least=1)] = 256
-    limit: Annotated[int | None, Option("The first so many questions.", least=1)] = None
+    limit: Annotated[
+        int | None, Option("The first so many questions.", resume="fingerprint", least=1)
+    ] = None
     top: Annotated[int, Option("Heads that are altered to see answers change back.", least=1)] = 5
     causal: Annotated[bool, Option("Whether to alter heads at all.")] = True
     programs: Annotated[
