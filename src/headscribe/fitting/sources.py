@@ -3,17 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from headscribe.core.arrays import HeadsAttention
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.core.visibility import Visibility
-from headscribe.models.calls import AttentionCall
 from headscribe.models.model import Model
 from headscribe.models.recorded import Recording
+from headscribe.models.recorded import attention_of as attention_by_layer
 from headscribe.text.passages import Passage
 
 Source = Model | Recording
@@ -69,19 +65,6 @@ def common_view(
     return next(iter(kinds))
 
 
-class _Keeper:
-    """Keeps the attention of some layers on one text."""
-
-    def __init__(self, layers: Sequence[int]) -> None:
-        self._place = {layer: i for i, layer in enumerate(layers)}
-        self.parts: list[Tensor | None] = [None] * len(layers)
-
-    def observe(self, call: AttentionCall) -> None:
-        """Copy one layer."""
-        if call.layer in self._place:
-            self.parts[self._place[call.layer]] = call.probabilities()[0].detach().cpu().clone()
-
-
 def attention_of(
     source: Source, passages: Sequence[Passage], layers: Sequence[int] | None = None
 ) -> Iterator[tuple[Passage, HeadsAttention]]:
@@ -92,17 +75,8 @@ def attention_of(
         passages: the texts, aligned; one forward pass each.
         layers: all by default.
     """
-    chosen = list(range(source.layers) if layers is None else layers)
-    for passage in passages:
-        if isinstance(source, Recording):
-            recorded = source.read(passage)[chosen]
-            yield passage, recorded.reshape(-1, *recorded.shape[2:])
-            continue
-        keeper = _Keeper(chosen)
-        source.run([passage], keeper)
-        kept = [part for part in keeper.parts if part is not None]
-        stacked: HeadsAttention = torch.cat(kept).numpy().astype(np.float32)
-        yield passage, stacked
+    for passage, attention in attention_by_layer(source, passages, layers):
+        yield passage, attention.reshape(-1, *attention.shape[2:])
 
 
 def attention_items(

@@ -157,14 +157,20 @@ class Observer(Protocol):
 
 
 class Keeper:
-    """An observer that keeps the attention of every layer of one pass, `(B, H, Tq, Tk)` each."""
+    """An observer that keeps the attention of some layers of one pass, default all.
 
-    def __init__(self) -> None:
-        self.layers: list[Tensor] = []
+    Attributes:
+        layers: shape `(B, H, Tq, Tk)`, by the number of the layer.
+    """
+
+    def __init__(self, chosen: Sequence[int] | None = None) -> None:
+        self._chosen = chosen
+        self.layers: dict[int, Tensor] = {}
 
     def observe(self, call: AttentionCall) -> None:
         """Copy one layer."""
-        self.layers.append(call.probabilities().detach().clone())
+        if self._chosen is None or call.layer in self._chosen:
+            self.layers[call.layer] = call.probabilities().detach().clone()
 
 
 @runtime_checkable

@@ -72,4 +72,4 @@ def attentions(stack: Stack, inputs: Mapping[str, Any], lengths: Tensor) -> list
     keeper = Keeper()
     with torch.inference_mode(), tap(stack, keeper, lengths=lengths):
         stack.body(**inputs)
-    return keeper.layers
+    return list(keeper.layers.values())

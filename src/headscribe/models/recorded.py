@@ -333,10 +333,19 @@ def _open(path: Path) -> np.lib.npyio.NpzFile:
 
 
 def attention_of(
-    model: Model, passages: Iterable[Passage]
+    source: Model | Recording, passages: Iterable[Passage], layers: Sequence[int] | None = None
 ) -> Iterator[tuple[Passage, Float[np.ndarray, "L H T T"]]]:
-    """Every passage with a model's attention on it, one forward pass each, as it is asked for."""
+    """Every passage with the attention of some layers (default all), as it is asked for.
+
+    A model makes one forward pass a passage; a recording holds the passages.
+    """
+    chosen = list(range(source.layers) if layers is None else layers)
     for passage in passages:
-        keeper = Keeper()
-        model.run([passage], keeper)
-        yield passage, torch.stack([layer[0].cpu() for layer in keeper.layers]).numpy()
+        if isinstance(source, Recording):
+            yield passage, source.read(passage)[chosen]
+            continue
+        keeper = Keeper(chosen)
+        source.run([passage], keeper)
+        # Layers of a model that is spread over devices lie on several.
+        kept = [keeper.layers[layer][0].cpu() for layer in chosen]
+        yield passage, torch.stack(kept).numpy()
