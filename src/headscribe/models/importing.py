@@ -1,7 +1,7 @@
 """Attention as other tools keep it, made a recording: TransformerLens caches, dictionaries."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 
 from headscribe.core.errors import UsageError
+from headscribe.core.heads import HeadId
 from headscribe.core.visibility import Visibility
 from headscribe.models.pieces import looks_special
 from headscribe.models.recorded import ROW_TOLERANCE, Recording, write_recording
@@ -58,6 +59,8 @@ def import_attention(
 
             - a TransformerLens cache (`model.run_with_cache(texts)[1]`) of one text or a batch;
             - a dictionary from names of texts to arrays `(layers, heads, T, T)`;
+            - a dictionary from layers, 0, 1, ..., to arrays `(heads, T, T)`, or from heads,
+              `"7.10"` or `(7, 10)`, to arrays `(T, T)`, of one text;
             - an array `(layers, heads, T, T)` of one text;
             - the layers of one batch, `(texts, heads, T, T)` each, as transformers returns them;
             - a list of caches.
@@ -118,22 +121,42 @@ def _made(
 def _items(attention: Any) -> list[_Item]:  # noqa: ANN401
     """The texts' attention, one by one."""
     if hasattr(attention, "keys"):
-        names = [name for name in list(attention.keys()) if isinstance(name, str)]
+        keys = list(attention.keys())
+        sizes = {getattr(attention[key], "ndim", None) for key in keys}
+        if sizes == {2}:
+            return [_Item("0", _by_head({HeadId.of(key): attention[key] for key in keys}))]
+        if sizes == {3} and all(type(key) is int for key in keys):
+            return _batch([attention[layer] for layer in _counted(keys, "layers")])
+        names = [name for name in keys if isinstance(name, str)]
         layers = {int(found[1]): name for name in names if (found := _PATTERN.search(name))}
         if layers:
-            if sorted(layers) != list(range(len(layers))):
-                raise UsageError(
-                    f"expected the attention of every layer in the cache, got layers "
-                    f"{sorted(layers)}"
-                )
-            return _batch([attention[layers[layer]] for layer in sorted(layers)])
-        return [_Item(str(name), _array(attention[name], f"text {name!r}")) for name in names]
+            return _batch([attention[layers[layer]] for layer in _counted(layers, "layers")])
+        return [_Item(str(name), _array(attention[name], f"text {name!r}")) for name in keys]
     if isinstance(attention, list | tuple):
         if attention and all(hasattr(part, "keys") for part in attention):
             parts = [item.attention for cache in attention for item in _items(cache)]
             return [_Item(str(number), part) for number, part in enumerate(parts)]
         return _batch(attention)
     return [_Item("0", _array(attention, "attention"))]
+
+
+def _by_head(heads: Mapping[HeadId, Any]) -> Float[np.ndarray, "L H P P"]:
+    """The attention of one text from that of its heads, `(T, T)` each."""
+    layers = _counted({head.layer for head in heads}, "layers")
+    count = 1 + max(head.head for head in heads)
+    missing = [HeadId(i, j) for i in layers for j in range(count) if HeadId(i, j) not in heads]
+    if missing:
+        raise UsageError(f"expected the attention of every head, got none of {missing[0]}")
+    rows = [_numbers([heads[HeadId(i, j)] for j in range(count)], "attention") for i in layers]
+    return _array(np.stack(rows), "attention")
+
+
+def _counted(numbers: Iterable[int], what: str) -> list[int]:
+    """Numbers in order: all from 0 on."""
+    found = sorted(numbers)
+    if found != list(range(len(found))):
+        raise UsageError(f"expected the attention of all {what} from 0 on, got {what} {found}")
+    return found
 
 
 def _batch(layers: Sequence[Any]) -> list[_Item]:

@@ -14,7 +14,7 @@ from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -24,7 +24,6 @@ from headscribe.core.errors import RunError, UsageError
 from headscribe.core.files import replacing, write_whole
 from headscribe.core.visibility import CAUSAL, FULL, Visibility
 from headscribe.models.calls import AttentionCall, Keeper, Observer
-from headscribe.models.model import Model
 from headscribe.models.sentences import FILES, line_of, sentences_of
 from headscribe.text.passages import Passage
 
@@ -332,8 +331,20 @@ def _open(path: Path) -> np.lib.npyio.NpzFile:
     return file
 
 
+@runtime_checkable
+class Runs(Protocol):
+    """What shows its layers, one after the other: a model, a recording."""
+
+    @property
+    def layers(self) -> int: ...  # noqa: D102
+
+    def run(self, batch: Sequence[Passage], observer: Observer) -> None:
+        """Show `observer` every layer on a batch of texts."""
+        ...
+
+
 def attention_of(
-    source: Model | Recording, passages: Iterable[Passage], layers: Sequence[int] | None = None
+    source: Runs, passages: Iterable[Passage], layers: Sequence[int] | None = None
 ) -> Iterator[tuple[Passage, Float[np.ndarray, "L H T T"]]]:
     """Every passage with the attention of some layers (default all), as it is asked for.
 
@@ -341,9 +352,6 @@ def attention_of(
     """
     chosen = list(range(source.layers) if layers is None else layers)
     for passage in passages:
-        if isinstance(source, Recording):
-            yield passage, source.read(passage)[chosen]
-            continue
         keeper = Keeper(chosen)
         source.run([passage], keeper)
         # Layers of a model that is spread over devices lie on several.

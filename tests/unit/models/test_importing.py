@@ -68,6 +68,21 @@ def test_one_text_of_one_array(tmp_path):
     assert len(survey.top("previous_token", k=6)) == 6
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {1: FIRST[1], 0: FIRST[0]},
+        {f"{i}.{j}": FIRST[i, j] for i in (1, 0) for j in range(3)},
+        {(i, j): FIRST[i, j] for i in range(2) for j in range(3)},
+        {"a text": FIRST},
+        {7: FIRST},
+    ],
+)
+def test_dictionaries_of_one_text(given, tmp_path):
+    recording = hs.import_attention(tmp_path / "r", given, TOKENS)
+    np.testing.assert_array_equal(recording.read(recording.passages[0]), FIRST)
+
+
 def test_rows_of_half_precision_sum_to_one(tmp_path):
     half = torch.as_tensor(attention(4, 4, 3)).bfloat16()
     recording = hs.import_attention(tmp_path / "r", half, TOKENS)
@@ -112,11 +127,13 @@ def test_what_tokens_spell(tokens, text, tmp_path):
         ({"0": FIRST, "1": SECOND}, [TOKENS], None, "expected 2 lists of tokens"),
         ({"0": FIRST}, {"1": TOKENS}, None, "expected tokens for every text, got none for '0'"),
         (FIRST, TOKENS, ["a", "b"], "expected 1 texts"),
+        ({"0.0": FIRST[0, 0], "0.2": FIRST[0, 1]}, TOKENS, None, "every head, got none of 0.1"),
+        ({0: FIRST[0], 2: FIRST[1]}, TOKENS, None, r"all layers from 0 on, got layers \[0, 2\]"),
         (FIRST, TOKENS, "A dog sat", "expected 'The' in the text"),
         ("cat", TOKENS, None, "expected an array of numbers"),
         ([FIRST[0], FIRST[1][:2]], TOKENS, None, "layers of one shape"),
         (dict(list(Cache(BATCH)._kept.items())[2:]) | {"blocks.5.attn.hook_pattern": 0}, TOKENS,
-         None, r"every layer in the cache, got layers \[0, 1, 5\]"),
+         None, r"all layers from 0 on, got layers \[0, 1, 5\]"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_named(given, tokens, texts, message, tmp_path):
