@@ -48,8 +48,7 @@ from headscribe.models.inputs import model_inputs
 from headscribe.models.loading import load
 from headscribe.models.model import Model
 from headscribe.patterns.contract import Pattern
-from headscribe.patterns.registry import registry
-from headscribe.scoring.predictions import FIXED_BASELINES
+from headscribe.patterns.registry import baselines, registry
 from headscribe.text.corpora import from_strings
 from headscribe.text.passages import Passage
 
@@ -87,10 +86,10 @@ def bert() -> Model:
 @cache
 def patterns() -> tuple[Pattern, ...]:
     """The fixed baselines, and patterns that need no tags and cover nearly all rows."""
-    fixed = [registry().get(name) for name in FIXED_BASELINES]
+    fixed = list(baselines())
     texts = from_strings(sentences(20))
     passages = model_inputs(bert(), texts, annotator_name="plain").passages
-    free = [p for p in registry() if not p.needs and p.name not in FIXED_BASELINES]
+    free = [p for p in registry() if not p.needs and p not in fixed]
     share = {p.name: np.mean([p.predict(x, FULL).covered.mean() for x in passages]) for p in free}
     full = [p for p in free if share[p.name] >= COVERED]
     return (*fixed, *full)[:PATTERNS]

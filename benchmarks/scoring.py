@@ -47,14 +47,13 @@ from headscribe.core.visibility import Visibility
 from headscribe.models.loading import load
 from headscribe.models.model import Model
 from headscribe.patterns.contract import Family, Pattern
-from headscribe.patterns.registry import registry
+from headscribe.patterns.registry import baselines
 from headscribe.scoring.accumulators import FOLDS
 from headscribe.scoring.baselines import Calibration
 from headscribe.scoring.batch import BatchScorer
 from headscribe.scoring.engine import Engine
 from headscribe.scoring.layers import Enough, SomeLayers
 from headscribe.scoring.plan import make_plan
-from headscribe.scoring.predictions import FIXED_BASELINES
 from headscribe.text.passages import Encoding, Passage, Ragged, Words
 
 TOKENS = 1024
@@ -159,7 +158,7 @@ def text(name: str, length: int) -> Passage:
 
 def patterns_of(number: int) -> list[Pattern]:
     """The fixed baselines, and random patterns up to the number."""
-    fixed: list[Pattern] = [registry().get(name) for name in FIXED_BASELINES]
+    fixed: list[Pattern] = list(baselines())
     return fixed + [Random(f"random{i}") for i in range(number - len(fixed))]
 
 
@@ -175,7 +174,7 @@ def scorer_of(model: Model, batch: Sequence[Passage], number: int) -> tuple[Batc
     seconds = time.perf_counter() - started
     rng = np.random.default_rng(0)
     profile = torch.from_numpy(rng.random((FOLDS, heads, sums.profile_sum.shape[2])))
-    choice = rng.integers(0, len(FIXED_BASELINES), (FOLDS, 2, number, heads))
+    choice = rng.integers(0, len(baselines()), (FOLDS, 2, number, heads))
     index = np.arange(len(batch))
     scorer = BatchScorer(
         sums, lambda layer: plan, index % 120, index % FOLDS, engine.fixed, False,
@@ -247,7 +246,7 @@ def measure(case: Case, rounds: int, numbers: Sequence[int] = PATTERNS) -> dict[
 def peak(case: Case, number: int) -> float:
     """MB of resident memory that a plain pass (0) or a survey's pass adds at its peak."""
     model, batch = model_of(case), batch_of(case.length)
-    patterns = patterns_of(number or len(FIXED_BASELINES))
+    patterns = patterns_of(number or len(baselines()))
 
     def run(texts: Sequence[Passage]) -> None:
         if not number:

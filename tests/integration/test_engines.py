@@ -14,8 +14,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from headscribe.api import cluster, sharded
-from headscribe.api import survey as survey_module
 from headscribe.api.survey import Survey, survey
 from headscribe.core.errors import RunError, UsageError
 from headscribe.core.metrics import VIEWS
@@ -26,7 +24,8 @@ from headscribe.models.recorded import Recording, write_recording
 from headscribe.patterns.registry import registry
 from headscribe.scoring import engine as engine_module
 from headscribe.scoring.predictions import sinks_of
-from headscribe.scoring.shards import Job, ShardScorer, shards_of
+from headscribe.scoring.sharding import cluster, shards
+from headscribe.scoring.sharding.worker import Job, ShardScorer, shards_of
 from headscribe.text.passages import Passage
 from tests.integration.families import build
 from tests.oracles.survey import text_scores
@@ -54,10 +53,10 @@ def here(job: Job, rows: list[dict[str, Any]]) -> Iterator[pa.Table]:
 def sharded_survey(monkeypatch: pytest.MonkeyPatch, workers: int, compute=here) -> None:
     """Have `engine="ray"` computed by `compute` in place of Ray."""
 
-    def run(engine, inputs, run, number, report):
-        return sharded.run_sharded(engine, inputs, run, workers, compute, report)
+    def run(engine, later, run, number, on_progress):
+        return shards.run_sharded(engine, later, run, workers, compute, on_progress)
 
-    monkeypatch.setattr(survey_module, "run_on_ray", run)
+    monkeypatch.setattr(cluster, "run_on_ray", run)
 
 
 def same(one: Survey, other: Survey, tolerance: float = 1e-6) -> None:
@@ -269,7 +268,7 @@ def test_ray_equals_the_local_engine_and_outlives_a_worker(
         "RAY_AUTH_MODE": "disabled",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(sharded, "SHARDS_A_WORKER", 2)
+    monkeypatch.setattr(shards, "SHARDS_A_WORKER", 2)
     ray.cloudpickle.register_pickle_by_value(__import__("sys").modules[__name__])
     patterns = [Fragile(str(tmp_path / "killed"), os.getpid())]
     alone = survey(recording, patterns=patterns, out=tmp_path / "local", token_budget=30)

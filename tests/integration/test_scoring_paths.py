@@ -16,7 +16,7 @@ from headscribe.models.support import examine
 from headscribe.models.tap import tap
 from headscribe.scoring import batch as batch_module
 from headscribe.scoring import loops, predictions, relation_accuracy, sparse, tensors
-from headscribe.scoring.accumulators import SCORE_CHANNELS, Accumulators
+from headscribe.scoring.accumulators import Accumulators, score_channels
 from headscribe.scoring.engine import Engine
 from headscribe.scoring.examples import choose_examples
 from headscribe.scoring.observer import LayerObserver
@@ -216,7 +216,7 @@ def test_all_sums_equal_those_of_the_whole_matrix(
     whole = surveyed(family, "whole", monkeypatch).arrays()
     found = surveyed(family, path, monkeypatch, token_budget=1).arrays()
     for arrays in (whole, found):
-        scores = dict(zip(SCORE_CHANNELS, arrays.pop("scores").swapaxes(0, 1), strict=True))
+        scores = dict(zip(score_channels(), arrays.pop("scores").swapaxes(0, 1), strict=True))
         for name, values in scores.items():
             arrays[name] = values
     for name, values in found.items():
@@ -333,7 +333,7 @@ def _sampled_hit(text, real, rows, sinks, view):
 
 
 def _channel(sums: Accumulators, name: str, view: str) -> np.ndarray:
-    return sums.scores[:, SCORE_CHANNELS.index(name), VIEWS.index(view)].sum(axis=0)
+    return sums.scores[:, score_channels().index(name), VIEWS.index(view)].sum(axis=0)
 
 
 def test_families_are_known() -> None:

@@ -1,12 +1,10 @@
 """The survey: every head of a model scored against every pattern, in one directory."""
 
-from collections.abc import Iterable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-from headscribe.api.checkpoint import run_stored
 from headscribe.api.choice import LIBRARY, Choice, choose_patterns, named_patterns
-from headscribe.api.cluster import run_on_ray
 from headscribe.api.library import Programs, library_patterns
 from headscribe.api.progress import shown
 from headscribe.api.requests import SurveyRequest
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
     from headscribe.models.recorded import Recording
     from headscribe.patterns.contract import Pattern
     from headscribe.scoring.engine import Engine, Progress
+    from headscribe.text.passages import Passage
 
 
 class Survey(View):
@@ -187,8 +186,17 @@ def _scored(
 ) -> "Progress":
     """All sums, going on from what the run kept of them."""
     if request.engine == "ray":
-        return run_on_ray(engine, inputs, run, request.workers, on_progress)
-    return run_stored(engine, inputs, run, request.workers, on_progress)
+        from headscribe.scoring.sharding.cluster import run_on_ray
+
+        return run_on_ray(engine, inputs.later, run, request.workers, on_progress)
+    from headscribe.scoring.checkpoint import run_stored
+
+    def completing(
+        order: Sequence[str],
+    ) -> "AbstractContextManager[Callable[[Sequence[Passage]], Sequence[Passage]]]":
+        return inputs.completing(order, request.workers, on_progress)
+
+    return run_stored(engine, completing, run, on_progress)
 
 
 def _write_tables(engine: "Engine", progress: "Progress", run: Run) -> None:

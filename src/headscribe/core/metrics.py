@@ -17,28 +17,76 @@ Schindelin, IEEE Trans. Inf. Theory 49 (2003); the sum of absolute errors is tha
 which Headscribe grew from.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 
-from headscribe.core.errors import unknown_name
+from headscribe.core.errors import UsageError, unknown_name
 
-MetricName = Literal[
-    "jsd", "sae", "sae_sum", "mae", "iou", "overlap", "mass", "mass_gain", "hit", "hit_gain"
-]
 View = Literal["raw", "content"]
 VIEWS: tuple[View, ...] = ("raw", "content")
+
+ENTRY_POINTS = "headscribe.metrics"
+"""Packages add metrics by an entry point of this group that names a function to be called."""
+
+Numbers = Any
+"""An array of NumPy or a tensor of torch: both engines finish their sums by the same formulas."""
+
+
+@dataclass(frozen=True)
+class TextSums:
+    """What the rows of a text that a pattern covers add up to, each row by its weight.
+
+    A row weighs 1 in the raw view, its content mass in the content view. All of one shape.
+
+    Attributes:
+        weight: of the rows; 0 where the pattern covers none.
+        row_sum: what the real rows sum to, `P`.
+        overlap: `m`; `jsd`: the distance; `mass`: `s`.
+        chance: the mass that uniform attention would have on the support.
+        hit: rows whose strongest key is predicted; `hit_weight`, `hit_chance`: weight and chance of
+            the rows that hits are counted on (of long texts some).
+        length: tokens of the text.
+    """
+
+    weight: Numbers
+    row_sum: Numbers
+    overlap: Numbers
+    jsd: Numbers
+    mass: Numbers
+    chance: Numbers
+    hit: Numbers
+    hit_weight: Numbers
+    hit_chance: Numbers
+    length: Numbers
+
+
+Formula = Callable[[TextSums], Numbers]
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric's name, what it measures, its range, and whether more of it is better."""
+    """A metric: what it measures, its range, whether more of it is better, and its formula.
 
-    name: MetricName
+    Attributes:
+        formula: from a text's sums to its score; 0 where the text has no row.
+        chance: the formula's counterpart for chance, which is taken off; None for none.
+        texts: what counts the texts that have a score.
+        gain: the gain that it shares, and the factor (SAE = P + 1 - 2 overlap); None for none.
+    """
+
+    name: str
     sentence: str
     higher_is_better: bool
+    formula: Formula
+    chance: str | None = None
+    texts: str = "texts"
+    gain: tuple[str, float] | None = None
 
     @property
     def sign(self) -> int:
@@ -46,21 +94,106 @@ class Metric:
         return 1 if self.higher_is_better else -1
 
 
-METRICS: dict[MetricName, Metric] = {
-    metric.name: metric
-    for metric in (
-        Metric("jsd", "Jensen-Shannon distance, base 2, mean over rows, 0 to 1", False),
-        Metric("sae", "sum of absolute errors of a row, mean over rows, 0 to 2", False),
-        Metric("sae_sum", "sum of absolute errors of the whole matrix", False),
-        Metric("mae", "mean absolute error over the cells, SAE / T", False),
-        Metric("iou", "shared mass over united mass of the two matrices, 0 to 1", True),
-        Metric("overlap", "shared mass of a row, mean over rows, 0 to 1", True),
-        Metric("mass", "attention on the predicted keys, mean over rows, 0 to 1", True),
-        Metric("mass_gain", "mass minus what uniform attention would give", True),
-        Metric("hit", "rows whose strongest key is a predicted one, 0 to 1", True),
-        Metric("hit_gain", "hit minus what a random key would give", True),
-    )
-}
+def over(value: Numbers, by: Numbers) -> Numbers:
+    """A quotient; the value itself, which is 0 then, where there is nothing to divide by."""
+    return value / (by + (by <= 0))
+
+
+def _sae_sum(sums: TextSums) -> Numbers:
+    return sums.weight + sums.row_sum - 2 * sums.overlap
+
+
+def _iou(sums: TextSums) -> Numbers:
+    return over(sums.overlap, sums.weight + sums.row_sum - sums.overlap)
+
+
+def _mass(sums: TextSums) -> Numbers:
+    return over(sums.mass, sums.weight)
+
+
+def _hit(sums: TextSums) -> Numbers:
+    return over(sums.hit, sums.hit_weight)
+
+
+_BUILT_IN = (
+    Metric(
+        "jsd", "Jensen-Shannon distance, base 2, mean over rows, 0 to 1", False,
+        lambda sums: over(sums.jsd, sums.weight), gain=("jsd", 1.0),
+    ),
+    Metric(
+        "sae", "sum of absolute errors of a row, mean over rows, 0 to 2", False,
+        lambda sums: over(_sae_sum(sums), sums.weight), gain=("overlap", 2.0),
+    ),
+    Metric("sae_sum", "sum of absolute errors of the whole matrix", False, _sae_sum),
+    Metric(
+        "mae", "mean absolute error over the cells, SAE / T", False,
+        lambda sums: over(_sae_sum(sums), sums.weight) / sums.length,
+    ),
+    Metric(
+        "iou", "shared mass over united mass of the two matrices, 0 to 1", True, _iou,
+        gain=("iou", 1.0),
+    ),
+    Metric(
+        "overlap", "shared mass of a row, mean over rows, 0 to 1", True,
+        lambda sums: over(sums.overlap, sums.weight), gain=("overlap", 1.0),
+    ),
+    Metric("mass", "attention on the predicted keys, mean over rows, 0 to 1", True, _mass),
+    Metric(
+        "mass_gain", "mass minus what uniform attention would give", True, _mass, chance="chance"
+    ),
+    Metric(
+        "hit", "rows whose strongest key is a predicted one, 0 to 1", True, _hit, texts="hit_texts"
+    ),
+    Metric(
+        "hit_gain", "hit minus what a random key would give", True, _hit, chance="hit_chance",
+        texts="hit_texts",
+    ),
+)  # fmt: skip
+
+METRICS: dict[str, Metric] = {metric.name: metric for metric in _BUILT_IN}
+"""Every metric by its name: the built-in ones, then those that were registered."""
+
+
+def register_metric(
+    name: str, sentence: str, *, higher_is_better: bool
+) -> Callable[[Formula], Formula]:
+    """Add a metric to all surveys of this process: one formula of a text's sums.
+
+    >>> @register_metric("outside", "attention off the predicted keys", higher_is_better=False)
+    ... def outside(sums):
+    ...     return over(sums.row_sum - sums.mass, sums.weight)
+    >>> metric("outside").sign
+    -1
+    >>> del METRICS["outside"]
+
+    Registering a name again replaces the metric.
+
+    Raises:
+        UsageError: the name is that of a built-in metric, or no identifier.
+    """
+    if not name.isidentifier() or any(metric.name == name for metric in _BUILT_IN):
+        taken = ", ".join(metric.name for metric in _BUILT_IN)
+        raise UsageError(
+            f"expected an identifier that is no built-in metric ({taken}), got {name!r}"
+        )
+
+    def register(formula: Formula) -> Formula:
+        METRICS[name] = Metric(name, sentence, higher_is_better, formula)
+        return formula
+
+    return register
+
+
+def own_metrics() -> tuple[Metric, ...]:
+    """The metrics that are not built in."""
+    _load_packages()
+    return tuple(METRICS.values())[len(_BUILT_IN) :]
+
+
+@cache
+def _load_packages() -> None:
+    for entry in entry_points(group=ENTRY_POINTS):
+        entry.load()()
 
 
 def metric(name: str) -> Metric:
@@ -69,35 +202,27 @@ def metric(name: str) -> Metric:
     Raises:
         UsageError: there is none; the closest names are suggested.
     """
-    for known, found in METRICS.items():
-        if known == name:
-            return found
-    raise unknown_name("metric", name, list(METRICS))
+    _load_packages()
+    if name not in METRICS:
+        raise unknown_name("metric", name, list(METRICS))
+    return METRICS[name]
 
 
-def sae(
-    overlap: Float[np.ndarray, "..."] | float, row_sum: Float[np.ndarray, "..."] | float = 1.0
-) -> Float[np.ndarray, "..."]:
-    """Sum of absolute errors from the overlap, `P + 1 - 2 m`."""
-    return np.asarray(row_sum + 1 - 2 * overlap)
+def divergence(
+    p: Float[np.ndarray, "*any"], q: Float[np.ndarray, "*any"]
+) -> Float[np.ndarray, "*any"]:
+    """What single cells add to the square of the Jensen-Shannon distance, base 2.
 
+    With `a = |p - q| / (p + q)` a cell adds `(p + q) / 4 ((1 + a) log2(1 + a) + (1 - a)
+    log2(1 - a))`: no term is negative and nothing cancels between them, so that the distance of
+    nearly equal rows is as exact as that of others.
 
-def iou(
-    overlap: Float[np.ndarray, "..."] | float,
-    rows: Float[np.ndarray, "..."] | float,
-    row_sum: Float[np.ndarray, "..."] | float | None = None,
-) -> Float[np.ndarray, "..."]:
-    """Intersection over union of a matrix, `M / (P + R - M)`.
-
-    Args:
-        overlap: `M`, the overlap summed over rows.
-        rows: `R`, the number (or weight) of those rows.
-        row_sum: the real rows' sums added up; `R` where each is 1.
+    >>> float(divergence(np.array([1.0, 0.0]), np.array([0.0, 1.0])).sum())
+    1.0
     """
-    total = rows if row_sum is None else row_sum
-    return np.asarray(overlap / (rows + total - overlap))
-
-
-def jsd_from_square(square: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    """The distance from its square, which rounding can make slightly negative."""
-    return np.sqrt(np.clip(square, 0.0, 1.0))
+    total = p + q
+    apart = np.abs(p - q) / np.where(total > 0, total, 1)
+    rest = 1 - apart
+    terms = (1 + apart) * np.log1p(apart) + rest * np.log1p(-np.where(rest > 0, apart, 0))
+    cells: Float[np.ndarray, "*any"] = total * terms / (4 * np.log(2))
+    return cells

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from headscribe.core.metrics import View
+from headscribe.core.metrics import View, divergence
 from headscribe.fitting.features import Sample
 
 _TINY = 1e-12
@@ -62,13 +62,8 @@ class Scorer:
             p, weight = self._content(p)
             q, covered = self._content(q)
             weight = np.where(self._content_rows & (covered > _TINY), weight, 0)
-        total = p + q
-        with np.errstate(divide="ignore", invalid="ignore"):
-            parts = np.where(p > 0, p * np.log2(2 * p / total), 0) + np.where(
-                q > 0, q * np.log2(2 * q / total), 0
-            )
-        square = np.add.reduceat(parts, self._start) / 2
-        distance = np.sqrt(np.clip(square, 0, 1))
+        square = np.add.reduceat(divergence(p, q), self._start)
+        distance = np.sqrt(np.minimum(square, 1))
         overlap = np.add.reduceat(np.minimum(p, q), self._start)
         text = self.sample.row_text
         shared = np.bincount(text, weight * overlap, self._texts)

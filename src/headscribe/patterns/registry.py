@@ -123,8 +123,9 @@ class Registry:
 
 
 def group_of(pattern: Pattern) -> Group:
-    """Return the role of a pattern in a survey; `custom` where it does not say."""
-    return pattern.group if isinstance(pattern, RelationPattern) else "custom"
+    """Return the role of a pattern in a survey, its attribute `group`; `custom` without one."""
+    group: Group = getattr(pattern, "group", "custom")
+    return group
 
 
 @cache

@@ -13,22 +13,32 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from headscribe.core.errors import RunError
-from headscribe.core.metrics import VIEWS
+from headscribe.core.metrics import VIEWS, own_metrics
 from headscribe.scoring.profile import CELL_CLASSES
 from headscribe.text.splits import BUCKETS
 
 FOLDS = 5
 
-SCORE_CHANNELS = (
+TEXT_CHANNELS = (
     "texts", "rows", "jsd", "sae", "sae_sum", "mae", "iou", "overlap", "mass", "chance",
     "hit_texts", "hit", "hit_chance",
-    "paired_texts", "fixed_jsd", "fixed_overlap", "fixed_iou",
-    "profile_jsd", "profile_overlap", "profile_iou",
 )  # fmt: skip
-"""Per text: a count, then means over its rows; `fixed_*` and `profile_*` are gains over a text.
+"""Per text: a count, then what the metrics of `core.metrics` make of its rows' sums.
 
 Hits have a count of their own, and the chance of a hit on the rows that they are counted on: of
 long texts these are the sampled rows."""
+
+GAIN_CHANNELS = (
+    "paired_texts", "fixed_jsd", "fixed_overlap", "fixed_iou",
+    "profile_jsd", "profile_overlap", "profile_iou",
+)  # fmt: skip
+"""Texts with a gain, then gains over the best fixed baseline and over the profile."""
+
+
+def score_channels() -> tuple[str, ...]:
+    """All channels of the scores, those of registered metrics between texts and gains."""
+    return (*TEXT_CHANNELS, *(metric.name for metric in own_metrics()), *GAIN_CHANNELS)
+
 
 GATE_STATES = ("on", "off", "absent")
 """A content row where the pattern applies; does not, but does elsewhere in the text; or nowhere."""
@@ -48,7 +58,7 @@ class Accumulators:
     """All sums of a survey; `B` buckets, `V` views, `P` patterns, `N` heads, `K` fixed baselines.
 
     Attributes:
-        scores: `(B, len(SCORE_CHANNELS), V, P, N)`.
+        scores: `(B, len(score_channels()), V, P, N)`.
         gate: `(B, len(GATE_STATES), len(GATE_CHANNELS), P, N)`, raw view.
         calibration: baselines on the rows that each pattern covers, by fold,
             `(FOLDS, len(CALIBRATION_CHANNELS), V, K, P, N)`.
@@ -79,7 +89,7 @@ class Accumulators:
         """Empty sums for so many patterns, heads and fixed baselines."""
         views = len(VIEWS)
         return cls(
-            np.zeros((BUCKETS, len(SCORE_CHANNELS), views, patterns, heads)),
+            np.zeros((BUCKETS, len(score_channels()), views, patterns, heads)),
             np.zeros((BUCKETS, len(GATE_STATES), len(GATE_CHANNELS), patterns, heads)),
             np.zeros((FOLDS, len(CALIBRATION_CHANNELS), views, baselines, patterns, heads)),
             np.zeros((FOLDS, heads, CELL_CLASSES)),

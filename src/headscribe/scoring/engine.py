@@ -28,7 +28,7 @@ from headscribe.scoring.examples import ExampleCollector, choose_examples
 from headscribe.scoring.layers import Enough, SomeLayers, Source, chosen_layers
 from headscribe.scoring.observer import LayerObserver, Observers
 from headscribe.scoring.plan import BatchPlan, make_plan
-from headscribe.scoring.predictions import FIXED_BASELINES
+from headscribe.scoring.predictions import fixed_baselines
 from headscribe.scoring.relation_accuracy import NEEDS as RELATION_NEEDS
 from headscribe.scoring.relation_accuracy import RelationObserver, RelationSums
 from headscribe.text.passages import Passage
@@ -97,7 +97,7 @@ class Engine:
     Attributes:
         source: the model or recording.
         passages: the texts.
-        patterns: what to score; the fixed baselines are among them.
+        patterns: what to score; those of the group `baseline` are the fixed baselines.
         seed: decides the buckets.
         token_budget: padded tokens a batch.
         example_texts: number of texts whose attention is kept for the report.
@@ -117,8 +117,7 @@ class Engine:
     buckets: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        names = [pattern.name for pattern in self.patterns]
-        self.fixed = [names.index(name) for name in FIXED_BASELINES if name in names]
+        self.fixed = fixed_baselines(self.patterns).tolist()
         if not self.buckets:
             self.buckets = buckets_of((passage.group for passage in self.passages), self.seed)
         few = len(self.buckets) < SPLIT_GROUPS

@@ -6,21 +6,21 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Integer
 
-from headscribe.core.metrics import VIEWS
+from headscribe.core.metrics import VIEWS, TextSums, own_metrics
 from headscribe.scoring.accumulators import (
     CALIBRATION_CHANNELS,
     FOLDS,
+    GAIN_CHANNELS,
     GATE_CHANNELS,
     GATE_STATES,
-    SCORE_CHANNELS,
+    TEXT_CHANNELS,
+    score_channels,
 )
 from headscribe.scoring.compiled import profiles, reading, rows, sums, texts
 from headscribe.scoring.layout import Layout, Lists
 from headscribe.scoring.threads import share
-
-FIRST_GAIN = SCORE_CHANNELS.index("paired_texts")
 
 
 @runtime_checkable
@@ -28,7 +28,7 @@ class Places(Protocol):
     """Where things stand in a head's values, the same in every layer."""
 
     @property
-    def index(self) -> Int[np.ndarray, " E"]:
+    def index(self) -> Integer[np.ndarray, " E"]:
         """Where each entry of the layout stands in a head's values."""
         ...
 
@@ -52,7 +52,9 @@ class HeadValues(Protocol):
         """Where what is looked up stands."""
         ...
 
-    def read(self, head: int, real: Float[np.ndarray, "readings B*T"]) -> Float[np.ndarray, " n"]:
+    def read(
+        self, head: int, real: Float[np.ndarray, "readings tokens"]
+    ) -> Float[np.ndarray, " n"]:
         """A head's values, and what `compiled.reading` tells of its rows."""
         ...
 
@@ -72,7 +74,7 @@ class SampledRows:
     query: Int[np.ndarray, " R"]
     text: Int[np.ndarray, " R"]
     slot: Int[np.ndarray, " R"]
-    cell: Int[np.ndarray, "R T"]
+    cell: Integer[np.ndarray, "R T"]
     slot_query: Int[np.ndarray, " slots"]
     lists: tuple[Lists, Lists]
 
@@ -123,13 +125,13 @@ class LayerSums:
         total: the sum of every real row, to be checked, `(H, B * T)`.
         scores: `(H, B, C, V, P)`; `gate`: `(H, B, S, G, P)`; of single texts, float32: those of all
             layers wait for the end of the batch.
-        calibration: `(H, FOLDS, C, V, K, P)`; `classes`: `(H, FOLDS, cells + 1)`.
+        calibration: `(H, FOLDS, means, V, K, P)`; `classes`: `(H, FOLDS, cells + 1)`.
     """
 
-    total: Float[np.ndarray, "H B*T"]
+    total: Float[np.ndarray, "H tokens"]
     scores: Float[np.ndarray, "H B C V P"] | None
     gate: Float[np.ndarray, "H B S G P"] | None
-    calibration: Float[np.ndarray, "H F C V K P"] | None
+    calibration: Float[np.ndarray, "H F means V K P"] | None
     classes: Float[np.ndarray, "H F cells"] | None
 
 
@@ -154,7 +156,7 @@ def score_layer(
     """
     heads, number, views = values.heads, len(batch.lengths), len(VIEWS)
     fixed = len(batch.layout.baselines[0])
-    channels = len(SCORE_CHANNELS) if compared is not None else FIRST_GAIN
+    channels = len(score_channels()) - (len(GAIN_CHANNELS) if compared is None else 0)
     shape = (heads, number, channels, views, batch.patterns)
     gate = (heads, number, len(GATE_STATES), len(GATE_CHANNELS), batch.patterns)
     calibration = (heads, FOLDS, len(CALIBRATION_CHANNELS), views, fixed, batch.patterns)
@@ -183,16 +185,16 @@ def score_layer(
 class _Room:
     """Memory that one core uses again for every head."""
 
-    real: Float[np.ndarray, "readings B*T"]
+    real: Float[np.ndarray, "readings tokens"]
     rows: Float[np.ndarray, "U 16"]
     profile: Float[np.ndarray, "slots 4"]
     line: Float[np.ndarray, " T"]
-    buffers: Sequence[Float[np.ndarray, " n"]]
-    at_slots: Float[np.ndarray, "slots 2*baselines"]
+    buffers: Sequence[Float[np.ndarray, " _"]]
+    at_slots: Float[np.ndarray, "slots doubled"]
     every: Float[np.ndarray, "G 16"]
     some: Float[np.ndarray, "G 16"]
     weight: Float[np.ndarray, " G"]
-    baselines: Float[np.ndarray, "G 2*baselines"]
+    baselines: Float[np.ndarray, "G doubled"]
 
     @classmethod
     def of(cls, batch: Batch) -> "_Room":
@@ -274,9 +276,40 @@ def _sum_view(
     texts.text_scores(
         view, room.every, room.some, layout.counts, batch.lengths, batch.is_long, scores
     )
+    own = own_metrics()
+    if own:
+        reduced = _text_sums(batch, view, room)
+        for place, metric in enumerate(own, start=len(TEXT_CHANNELS)):
+            scores[:, place, view] = metric.formula(reduced)
     if compared is not None:
         texts.text_gains(
-            view, FIRST_GAIN, room.some, layout.counts, room.baselines,
+            view, len(TEXT_CHANNELS) + len(own), room.some, layout.counts, room.baselines,
             len(layout.baselines[view]), compared.by_jsd[head], compared.by_overlap[head],
             batch.fold, scores,
         )  # fmt: skip
+
+
+def _text_sums(batch: Batch, view: int, room: _Room) -> TextSums:
+    """The sums that the compiled formulas read, `(B, P)`, for those of registered metrics."""
+    shape = batch.patterns, len(batch.lengths)
+    sampled, every = batch.layout.counts.reshape(2, *shape, -1).swapaxes(1, 2)
+    row, some = (sums.reshape(*shape, -1).swapaxes(0, 1) for sums in (room.every, room.some))
+    first = rows.RAW_OVERLAP if view == 0 else rows.CONTENT_OVERLAP
+
+    def weighed(sums: np.ndarray, counts: np.ndarray) -> list[np.ndarray]:
+        if view == 0:
+            return [counts[..., texts.ROWS], sums[..., rows.RAW_SUM], counts[..., texts.CHANCE]]
+        columns = (rows.CONTENT_WEIGHT, rows.CONTENT_SUM, rows.CONTENT_CHANCE)
+        return [sums[..., column] for column in columns]
+
+    weight, row_sum, chance = weighed(row, every)
+    some_weight, _, some_chance = weighed(some, sampled)
+    is_long = batch.is_long[:, None]
+    overlap, jsd, mass, hit = (row[..., first + i] for i in range(4))
+    return TextSums(
+        weight, row_sum, overlap, jsd, mass, chance,
+        np.where(is_long, some[..., first + 3], hit),
+        np.where(is_long, some_weight, weight),
+        np.where(is_long, some_chance, chance),
+        batch.lengths[:, None],
+    )  # fmt: skip

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Integer, UInt64
 
 from headscribe.scoring.tables import Entries, row_hashes
 
@@ -33,7 +33,7 @@ class Lists:
         sampled: how many of each list's items, the first ones, are sampled rows, `(P * B,)`.
     """
 
-    offset: Int[np.ndarray, " G+1"]
+    offset: Int[np.ndarray, " lists_1"]
     item: Int[np.ndarray, " n"]
     sampled: Int[np.ndarray, " G"]
 
@@ -61,11 +61,11 @@ class Layout:
     size: Int[np.ndarray, " U"]
     entry: Int[np.ndarray, " U"]
     groups: Int[np.ndarray, "G 5"]
-    place: Int[np.ndarray, " E"]
+    place: Integer[np.ndarray, " E"]
     weight: Float[np.ndarray, " E"]
     chance: Float[np.ndarray, " U"]
     lists: Lists
-    counts: Float[np.ndarray, "2 G 3"]
+    counts: Float[np.ndarray, "2 pairs 3"]
     baselines: tuple[Int[np.ndarray, "K slots"], Int[np.ndarray, "K slots"]]
 
 
@@ -170,7 +170,7 @@ def lay_out(
 
 def _modes(
     found: Sequence[_Found],
-) -> tuple[Int[np.ndarray, " R"], Int[np.ndarray, " R"]]:
+) -> tuple[UInt64[np.ndarray, " R"], Int[np.ndarray, " R"]]:
     """What tells rows apart, and the views that each is for.
 
     A row that a pattern predicts in both views is `BOTH` in both; where its views differ, one row
@@ -190,7 +190,7 @@ def _modes(
 
 
 def _distinct(
-    hashes: Int[np.ndarray, " R"],
+    hashes: UInt64[np.ndarray, " R"],
     mode: Int[np.ndarray, " R"],
     flat: Int[np.ndarray, " R"],
     size: Int[np.ndarray, " R"],

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Integer
 
 from headscribe.models.calls import AttentionCall
 from headscribe.scoring.compiled.reading import read_rows
@@ -113,10 +113,10 @@ class LoopScorer:
 class _Addition:
     """Sums of a layer's texts, to be added to their buckets'."""
 
-    target: Float[np.ndarray, "N *any heads"]
+    target: Float[np.ndarray, "N ... heads"]
     first: int
     buckets: Int[np.ndarray, " B"]
-    values: Float[np.ndarray, "H B *any"]
+    values: Float[np.ndarray, "H B ..."]
 
     def __call__(self) -> None:
         shape = self.target.shape
@@ -142,10 +142,10 @@ class DensePlaces:
         segments: runs of keys that are sinks or not: first, last + 1, whether they are.
     """
 
-    index: Int[np.ndarray, " E"]
+    index: Integer[np.ndarray, " E"]
     start: Int[np.ndarray, " R"]
     lengths: Int[np.ndarray, " B"]
-    segment_of: Int[np.ndarray, " B+1"]
+    segment_of: Int[np.ndarray, " texts_1"]
     segments: Int[np.ndarray, "n 3"]
 
     @classmethod
@@ -175,7 +175,9 @@ class DenseValues:
         """Heads of the layer."""
         return self.attention.shape[1]
 
-    def read(self, head: int, real: Float[np.ndarray, "readings B*T"]) -> Float[np.ndarray, " n"]:
+    def read(
+        self, head: int, real: Float[np.ndarray, "readings tokens"]
+    ) -> Float[np.ndarray, " n"]:
         """A head's values, and what is to be known of its rows."""
         places = self.places
         read_rows(self.attention, head, 0, places.lengths, places.segment_of, places.segments, real)
@@ -200,7 +202,7 @@ def batch_of(plan: BatchPlan, folds: Int[np.ndarray, " B"], *, score: bool) -> B
     )
 
 
-def segments_of(plan: BatchPlan) -> tuple[Int[np.ndarray, " B+1"], Int[np.ndarray, "n 3"]]:
+def segments_of(plan: BatchPlan) -> tuple[Int[np.ndarray, " texts_1"], Int[np.ndarray, "n 3"]]:
     """Where each text's segments begin, and runs of keys of one kind: first, last + 1, sinks?"""
     offset, found = [0], []
     for length, flags in zip(plan.lengths.tolist(), plan.sinks, strict=True):

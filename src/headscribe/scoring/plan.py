@@ -18,7 +18,7 @@ from headscribe.core.rows import Rows
 from headscribe.core.visibility import Visibility
 from headscribe.patterns.contract import Pattern
 from headscribe.scoring.layout import Layout, Lists, lay_out, slot_lists
-from headscribe.scoring.predictions import FIXED_BASELINES, predict, sampled_rows, sinks_of
+from headscribe.scoring.predictions import fixed_baselines, predict, sampled_rows, sinks_of
 from headscribe.scoring.tables import Entries, RowTable, row_table, same_rows
 from headscribe.text.passages import Passage
 
@@ -210,9 +210,7 @@ def make_plan(
         sinks[b, : lengths[b]] = sinks_of(passage, visibility)
         real[b, : lengths[b]] = True
     slots = _slots(sampled)
-    fixed = np.array(
-        [p for p, pattern in enumerate(patterns) if pattern.name in FIXED_BASELINES], np.int64
-    )
+    fixed = fixed_baselines(patterns)
     views: dict[View, ViewPlan] = {
         "raw": _view_plan("raw", predictions, real, slots, fixed, visibility, device),
         "content": _view_plan(

@@ -6,24 +6,41 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Int
 
-from headscribe.core.errors import HeadscribeError
+from headscribe.core.errors import HeadscribeError, UsageError
 from headscribe.core.rows import Rows
 from headscribe.core.visibility import Visibility
 from headscribe.patterns.contract import Pattern
+from headscribe.patterns.registry import group_of
 from headscribe.sandbox import SandboxedProgram
+from headscribe.scoring.compiled.sums import BASELINES
 from headscribe.text.passages import Passage
+
+MOST_BASELINES = BASELINES - 1
+"""So many fixed baselines have room beside the profile in the compiled sums."""
 
 SAMPLED_ROWS = 64
 """Rows a text on which dense patterns and baselines are scored, chosen by hash."""
 
 UNIFORM = "uniform"
-
-FIXED_BASELINES = (UNIFORM, "first_token", "last_token", "self", "previous", "next")
-"""Names of the fixed baselines in the catalogue; each covers every row."""
+"""The fixed baseline that knows nothing."""
 
 DENSE_ENTRIES_A_ROW = 32
 """A pattern with more entries a row of a text than this is dense there: scored on the sampled rows
 only, which the column `scored` of a survey's scores tells."""
+
+
+def fixed_baselines(patterns: Sequence[Pattern]) -> Int[np.ndarray, " K"]:
+    """Which patterns are fixed baselines: those of the group `baseline`, each covering every row.
+
+    Raises:
+        UsageError: there are more than a survey has room for.
+    """
+    places = [p for p, pattern in enumerate(patterns) if group_of(pattern) == "baseline"]
+    if len(places) > MOST_BASELINES:
+        raise UsageError(
+            f"expected at most {MOST_BASELINES} patterns of the group baseline, got {len(places)}"
+        )
+    return np.array(places, np.int64)
 
 
 def sinks_of(passage: Passage, visibility: Visibility) -> Bool[np.ndarray, " T"]:

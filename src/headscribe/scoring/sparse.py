@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Integer
 
 from headscribe.core.memory import give_back
 from headscribe.models.calls import AttentionCall
@@ -48,14 +48,14 @@ class CellPlaces:
         sink_of: where each text's sinks begin, `(B + 1,)`; `sink`: the keys that are sinks.
     """
 
-    index: Int[np.ndarray, " E"]
+    index: Integer[np.ndarray, " E"]
     start: Int[np.ndarray, " sampled"]
     whole: Int[np.ndarray, " R"]
-    row_of: Int[np.ndarray, " B*T"]
-    offset: Int[np.ndarray, " B*T+1"]
+    row_of: Int[np.ndarray, " tokens"]
+    offset: Int[np.ndarray, " tokens_1"]
     column: Int[np.ndarray, " N"]
-    special: Int[np.ndarray, "B*T most"]
-    sink_of: Int[np.ndarray, " B+1"]
+    special: Int[np.ndarray, "tokens most"]
+    sink_of: Int[np.ndarray, " texts_1"]
     sink: Int[np.ndarray, " n"]
 
     def pays(self, plan: BatchPlan) -> bool:
@@ -94,7 +94,7 @@ class CellPlaces:
         cells = cells[row_of[cells // width] < 0]
         offset = np.searchsorted(cells, np.arange(number * width + 1) * width)
 
-        def place(cell: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+        def place(cell: Int[np.ndarray, "*any"]) -> Int[np.ndarray, "*any"]:
             row, column = row_of[cell // width], cell % width
             single = len(whole) * width + np.searchsorted(cells, cell)
             return np.where(row >= 0, row * width + column, single)
@@ -131,7 +131,7 @@ class CellValues:
     query: Float[np.ndarray, "B T H D"]
     key: Float[np.ndarray, "B T K D"]
     normaliser: Float[np.ndarray, "B H T"]
-    mask: Float[np.ndarray, "b h t T"]
+    mask: Float[np.ndarray, "b h t k"]
     causal: bool
     scaling: float
     total: Float[np.ndarray, "B H T"]
@@ -164,7 +164,9 @@ class CellValues:
         """Heads of the layer."""
         return self.query.shape[2]
 
-    def read(self, head: int, real: Float[np.ndarray, "readings B*T"]) -> Float[np.ndarray, " n"]:
+    def read(
+        self, head: int, real: Float[np.ndarray, "readings tokens"]
+    ) -> Float[np.ndarray, " n"]:
         """A head's values, and what is to be known of its rows."""
         places, batch = self.places, self.batch
         values = np.empty(places.size, np.float32)
@@ -190,7 +192,7 @@ class BlockValues:
 
     places: CellPlaces
     values: Float[np.ndarray, "H n"]
-    real: Float[np.ndarray, "H readings B*T"]
+    real: Float[np.ndarray, "H readings tokens"]
 
     @classmethod
     def of(
@@ -198,7 +200,7 @@ class BlockValues:
         call: AttentionCall,
         batch: Batch,
         places: CellPlaces,
-        segments: tuple[Int[np.ndarray, " B+1"], Int[np.ndarray, "n 3"]],
+        segments: tuple[Int[np.ndarray, " texts_1"], Int[np.ndarray, "n 3"]],
     ) -> "BlockValues":
         """Compute the matrix block by block."""
         texts, heads, width, _ = call.query.shape
@@ -224,7 +226,9 @@ class BlockValues:
         """Heads of the layer."""
         return len(self.values)
 
-    def read(self, head: int, real: Float[np.ndarray, "readings B*T"]) -> Float[np.ndarray, " n"]:
+    def read(
+        self, head: int, real: Float[np.ndarray, "readings tokens"]
+    ) -> Float[np.ndarray, " n"]:
         """A head's values, and what is to be known of its rows."""
         real[:] = self.real[head]
         return self.values[head]

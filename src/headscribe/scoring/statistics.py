@@ -29,4 +29,4 @@ def ratio(
     quantile = np.asarray(stats.t.ppf(0.5 + CONFIDENCE / 2, np.arange(1, total.shape[0] + 1)))
     width = np.sqrt(variance) * quantile[np.clip(buckets - 2, 0, None)]
     width = np.where(buckets > 1, width, np.nan)
-    return mean, mean - width, mean + width
+    return np.asarray(mean), np.asarray(mean - width), np.asarray(mean + width)

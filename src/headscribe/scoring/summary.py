@@ -9,15 +9,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Bool, Float
 
-from headscribe.core.metrics import METRICS, VIEWS, MetricName, View
+from headscribe.core.metrics import METRICS, VIEWS, View
 from headscribe.patterns.contract import Pattern
 from headscribe.scoring.accumulators import (
     CONTAINMENT_CHANNELS,
     FOLDS,
     GATE_CHANNELS,
     GATE_STATES,
-    SCORE_CHANNELS,
     Accumulators,
+    score_channels,
 )
 from headscribe.scoring.baselines import UNKNOWN, Calibration
 from headscribe.scoring.engine import Engine, Progress
@@ -31,11 +31,6 @@ _Interval = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 FULL_COVERAGE = 0.9
 """Patterns that cover this share of the rows are candidates for explaining a head as a whole."""
-
-GAINS: dict[MetricName, tuple[str, float]] = {
-    "jsd": ("jsd", 1.0), "sae": ("overlap", 2.0), "overlap": ("overlap", 1.0), "iou": ("iou", 1.0),
-}  # fmt: skip
-"""The channel that holds a metric's gain, and the factor: SAE = P + 1 - 2 overlap."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +148,7 @@ class Summary:
         with np.errstate(invalid="ignore"):
             return self.sums.scored / np.where(self.sums.covered > 0, self.sums.covered, np.nan)
 
-    def _scores(self, split: SplitName, view: View, metric: MetricName) -> pa.Table:
+    def _scores(self, split: SplitName, view: View, metric: str) -> pa.Table:
         chosen = _buckets(split)
         texts = self._texts(metric, view)[chosen]
         value = self._metric(metric, view)[chosen]
@@ -191,32 +186,32 @@ class Summary:
 
     def _channel(self, name: str, view: View) -> Float[np.ndarray, "B P N"]:
         channel: Float[np.ndarray, "B P N"] = self.sums.scores[
-            :, SCORE_CHANNELS.index(name), VIEWS.index(view)
+            :, score_channels().index(name), VIEWS.index(view)
         ]
         return channel
 
-    def _metric(self, metric: MetricName, view: View) -> Float[np.ndarray, "B P N"]:
-        if metric == "mass_gain":
-            return self._channel("mass", view) - self._channel("chance", view)
-        if metric == "hit_gain":
-            return self._channel("hit", view) - self._channel("hit_chance", view)
-        return self._channel(metric, view)
+    def _metric(self, metric: str, view: View) -> Float[np.ndarray, "B P N"]:
+        by_chance = METRICS[metric].chance
+        if by_chance is None:
+            return self._channel(metric, view)
+        return self._channel(metric.removesuffix("_gain"), view) - self._channel(by_chance, view)
 
-    def _texts(self, metric: MetricName, view: View) -> Float[np.ndarray, "B P N"]:
+    def _texts(self, metric: str, view: View) -> Float[np.ndarray, "B P N"]:
         """How many texts a metric was measured on."""
-        return self._channel("hit_texts" if metric in ("hit", "hit_gain") else "texts", view)
+        return self._channel(METRICS[metric].texts, view)
 
     def _gains(
-        self, metric: MetricName, view: View, chosen: Bool[np.ndarray, " B"]
+        self, metric: str, view: View, chosen: Bool[np.ndarray, " B"]
     ) -> tuple[_Interval, _Interval]:
         """Gains over the best fixed baseline and over the profile, with their intervals.
 
         NaN where nothing was estimated on other texts, or one bucket holds all texts.
         """
-        if metric not in GAINS:
+        shared = METRICS[metric].gain
+        if shared is None:
             nothing = np.full(self.sums.scores.shape[3:], np.nan)
             return (nothing,) * 3, (nothing,) * 3
-        channel, factor = GAINS[metric]
+        channel, factor = shared
         texts = self._channel("paired_texts", view)[chosen]
         over_fixed, over_profile = (
             ratio(factor * self._channel(f"{name}_{channel}", view)[chosen], texts)
@@ -225,7 +220,7 @@ class Summary:
         return over_fixed, over_profile
 
     def _harder(
-        self, metric: MetricName, view: View, over_fixed: _Interval, over_profile: _Interval
+        self, metric: str, view: View, over_fixed: _Interval, over_profile: _Interval
     ) -> tuple[_Interval, np.ndarray]:
         """The smaller of the two gains, with the name of what it is over.
 
@@ -245,7 +240,7 @@ class Summary:
         names[np.isnan(mean)] = None
         return (mean, low, high), names
 
-    def _layer(self, view: View, metric: MetricName, layer: int | None) -> dict[str, object]:
+    def _layer(self, view: View, metric: str, layer: int | None) -> dict[str, object]:
         texts, value = self._channel("texts", view), self._metric(metric, view)
         sign = METRICS[metric].sign
         full = self.coverage() >= FULL_COVERAGE

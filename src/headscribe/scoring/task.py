@@ -63,7 +63,7 @@ class Task:
         self._waiting.clear()
 
 
-def check_rows(mass: Float[Tensor, "H B*T"], plan: BatchPlan, layer: int) -> None:
+def check_rows(mass: Float[Tensor, "H tokens"], plan: BatchPlan, layer: int) -> None:
     """See to it that every real row is finite.
 
     Raises:

@@ -10,7 +10,7 @@ from headscribe.scoring.accumulators import (
     FOLDS,
     GATE_CHANNELS,
     GATE_STATES,
-    SCORE_CHANNELS,
+    score_channels,
 )
 from headscribe.scoring.kernels import Readings, RealRows, read_attention, score_rows
 from headscribe.scoring.observer import LayerAttention
@@ -143,8 +143,9 @@ class TensorScorer:
         self, view: View, first: int, channels: dict[str, Float[Tensor, "B P H"]]
     ) -> None:
         number = len(channels)
-        if tuple(channels) != SCORE_CHANNELS[:number]:
-            raise AssertionError(f"expected the first of {SCORE_CHANNELS}, got {tuple(channels)}")
+        expected = score_channels()[:number]
+        if tuple(channels) != expected:
+            raise AssertionError(f"expected {expected}, got {tuple(channels)}")
         values = torch.stack(list(channels.values()), 1)  # B C P H
         heads = slice(first, first + values.shape[3])
         target = self.sums.scores[:, :number, VIEWS.index(view), :, heads]

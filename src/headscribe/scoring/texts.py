@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from headscribe.core.metrics import METRICS, TextSums, over, own_metrics
+from headscribe.scoring.accumulators import TEXT_CHANNELS
 from headscribe.scoring.kernels import RealRows, RowScores
 from headscribe.scoring.plan import ViewPlan
 from headscribe.scoring.tables import Bags, RowTable
@@ -40,7 +42,7 @@ def safe(values: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
 
 
 @dataclass(frozen=True)
-class TextSums:
+class RowTotals:
     """All sums over the rows of each text: those of `own`, and of mass, hit and chance."""
 
     own: RowSums
@@ -55,7 +57,7 @@ def _sums(rows: RowScores, bags: Bags, channels: int, batch: int) -> list[Float[
     return list(sums.reshape(-1, batch, channels, heads).transpose(0, 1).unbind(2))
 
 
-def text_sums(rows: RowScores, real: RealRows, table: RowTable, view: ViewPlan) -> TextSums:
+def text_sums(rows: RowScores, real: RealRows, table: RowTable, view: ViewPlan) -> RowTotals:
     """Sum all rows of every pattern, each by its weight."""
     batch, heads = len(view.slots), len(real.weight)
     overlap, jsd, mass, hit = _sums(rows, table.every, 4, batch)
@@ -64,7 +66,7 @@ def text_sums(rows: RowScores, real: RealRows, table: RowTable, view: ViewPlan) 
     counted = torch.bmm(view.covered_rows, lines).to(torch.float64)
     chance = torch.bmm(view.chance, lines[..., :heads]).to(torch.float64)
     own = RowSums(counted[..., :heads], counted[..., heads:], overlap, jsd)
-    return TextSums(own, mass, hit, chance)
+    return RowTotals(own, mass, hit, chance)
 
 
 def sampled_sums(
@@ -130,9 +132,9 @@ def sampled_hits(
     real: RealRows,
     table: RowTable,
     view: ViewPlan,
-    every: TextSums,
+    every: RowTotals,
     is_long: Bool[np.ndarray, " B"],
-) -> TextSums:
+) -> RowTotals:
     """The same sums, of long texts over their sampled rows only: what hits are counted on."""
     if not is_long.any():
         return every
@@ -143,40 +145,35 @@ def sampled_hits(
     flat = torch.from_numpy(np.maximum(view.slots, 0)).to(weight.device)
     chance = view.chance.gather(2, flat[:, None].expand(-1, view.chance.shape[1], -1))
     lines = weight.reshape(batch, flat.shape[1], -1)
-    some = TextSums(own, mass, hit, torch.bmm(chance, lines).to(torch.float64))
+    some = RowTotals(own, mass, hit, torch.bmm(chance, lines).to(torch.float64))
     long = torch.from_numpy(is_long).to(weight.device)[:, None, None]
 
     def pick(name: str) -> Tensor:
         return torch.where(long, getattr(some, name), getattr(every, name))
 
     chosen = RowSums(torch.where(long, own.weight, every.own.weight), own.row_sum, overlap, jsd)
-    return TextSums(chosen, pick("mass"), pick("hit"), pick("chance"))
+    return RowTotals(chosen, pick("mass"), pick("hit"), pick("chance"))
 
 
 def text_scores(
-    sums: TextSums, hits: TextSums, lengths: Int[np.ndarray, " B"]
+    sums: RowTotals, hits: RowTotals, lengths: Int[np.ndarray, " B"]
 ) -> dict[str, Float[Tensor, "B P H"]]:
     """What a text is scored: counts, and means over its rows; `hits`: what hits are counted on."""
     own = sums.own
-    hit_weight = safe(hits.own.weight)
-    weight = safe(own.weight)
-    sae_sum = own.weight + own.row_sum - 2 * own.overlap
-    size = torch.from_numpy(lengths).to(weight.device).to(torch.float64)[:, None, None]
-    return {
+    size = torch.from_numpy(lengths).to(own.weight.device).to(torch.float64)[:, None, None]
+    reduced = TextSums(
+        own.weight, own.row_sum, own.overlap, own.jsd, sums.mass, sums.chance,
+        hits.hit, hits.own.weight, hits.chance, size,
+    )  # fmt: skip
+    counts = {
         "texts": (own.weight > 0).to(torch.float64),
         "rows": own.weight,
-        "jsd": own.mean_jsd(),
-        "sae": sae_sum / weight,
-        "sae_sum": sae_sum,
-        "mae": sae_sum / weight / size,
-        "iou": own.iou(),
-        "overlap": own.mean_overlap(),
-        "mass": sums.mass / weight,
-        "chance": sums.chance / weight,
+        "chance": over(sums.chance, own.weight),
         "hit_texts": (hits.own.weight > 0).to(torch.float64),
-        "hit": hits.hit / hit_weight,
-        "hit_chance": hits.chance / hit_weight,
+        "hit_chance": over(hits.chance, hits.own.weight),
     }
+    names = (*TEXT_CHANNELS, *(metric.name for metric in own_metrics()))
+    return {n: counts[n] if n in counts else METRICS[n].formula(reduced) for n in names}
 
 
 @dataclass(frozen=True)

@@ -19,16 +19,34 @@ def test_finishing_formulas_equal_the_definitions(seed: int) -> None:
     p, q = rows(seed)
     scores = [row_metrics(a, b) for a, b in zip(p, q, strict=True)]
     overlap = np.array([s["overlap"] for s in scores])
-    np.testing.assert_allclose(metrics.sae(overlap, p.sum(1)), [s["sae"] for s in scores])
     whole = text_metrics(p, q, np.ones(5, bool), np.ones(5))
     assert whole is not None
-    assert metrics.iou(overlap.sum(), 5, p.sum()) == pytest.approx(whole["iou"])
+    jsd, mass, hit = (sum(s[name] for s in scores) for name in ("jsd", "mass", "hit"))
+    sums = metrics.TextSums(
+        np.array(5.0), p.sum(), overlap.sum(), jsd, mass, np.array(2.0), hit, np.array(5.0),
+        np.array(2.0), 5,
+    )  # fmt: skip
+    for name in ("jsd", "sae", "sae_sum", "iou", "overlap", "mass", "hit"):
+        assert metrics.metric(name).formula(sums) == pytest.approx(whole[name]), name
+    assert metrics.metric("mae").formula(sums) == pytest.approx(np.abs(p - q).mean())
+    square = metrics.divergence(p, q).sum(1)
+    np.testing.assert_allclose(np.sqrt(square), [s["jsd"] for s in scores], atol=1e-12)
 
 
-def test_a_distance_is_never_the_root_of_a_negative_number() -> None:
-    np.testing.assert_array_equal(
-        metrics.jsd_from_square(np.array([-1e-9, 0.25, 1.1])), [0, 0.5, 1]
-    )
+def test_the_distance_of_nearly_equal_rows_does_not_cancel() -> None:
+    """JSD^2 is (d ln p)^2 p / (8 ln 2), summed, for a small relative difference."""
+    p = np.full(10, 0.1)
+    q = p * (1 + 1e-9 * np.array([1, -1] * 5))
+    expected = np.sqrt((1e-18 * p / (8 * np.log(2))).sum())
+    assert np.sqrt(metrics.divergence(p, q).sum()) == pytest.approx(expected, rel=1e-6)
+    assert metrics.divergence(p, p).sum() == 0
+
+
+def test_a_metric_is_registered_once_and_no_built_in_one_is_replaced() -> None:
+    with pytest.raises(UsageError, match="no built-in metric"):
+        metrics.register_metric("jsd", "mine", higher_is_better=True)
+    with pytest.raises(UsageError, match="expected an identifier"):
+        metrics.register_metric("two words", "mine", higher_is_better=True)
 
 
 def test_unknown_metrics_get_a_suggestion() -> None:

@@ -12,6 +12,7 @@ from headscribe.core.rows import Rows
 from headscribe.core.visibility import FULL, Visibility
 from headscribe.models.calls import AttentionCall
 from headscribe.patterns.contract import Family
+from headscribe.patterns.relational import Group
 from headscribe.scoring.observer import LayerObserver
 from headscribe.text.passages import Encoding, Passage, Ragged, Words
 
@@ -41,6 +42,7 @@ class Fixed:
     looks_ahead: bool = True
     needs_later_keys: bool = False
     mirror: str | None = None
+    group: Group = "custom"
 
     def predict(self, passage: Passage, visibility: Visibility) -> Rows:
         return self.rows(passage, visibility)
@@ -76,12 +78,22 @@ def baselines() -> list[Fixed]:
         return Rows.empty(len(passage)).filled("uniform", visibility)
 
     return [
-        Fixed("uniform", uniform, "positional"),
-        Fixed("first_token", at(lambda i, first, last: first), "sink"),
-        Fixed("last_token", at(lambda i, first, last: last), "sink"),
-        Fixed("self", at(lambda i, first, last: i), "positional"),
-        Fixed("previous", at(lambda i, first, last: np.maximum(i - 1, first)), "positional"),
-        Fixed("next", at(lambda i, first, last: np.minimum(i + 1, last)), "positional"),
+        Fixed("uniform", uniform, "positional", group="baseline"),
+        Fixed("first_token", at(lambda i, first, last: first), "sink", group="baseline"),
+        Fixed("last_token", at(lambda i, first, last: last), "sink", group="baseline"),
+        Fixed("self", at(lambda i, first, last: i), "positional", group="baseline"),
+        Fixed(
+            "previous",
+            at(lambda i, first, last: np.maximum(i - 1, first)),
+            "positional",
+            group="baseline",
+        ),
+        Fixed(
+            "next",
+            at(lambda i, first, last: np.minimum(i + 1, last)),
+            "positional",
+            group="baseline",
+        ),
     ]
 
 

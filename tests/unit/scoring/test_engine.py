@@ -1,16 +1,20 @@
 """The engine against loops in float64: scores, gains, gate, and independence of the batches."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.compute as pc
 import pytest
 import torch
 
+from headscribe.core import metrics
+from headscribe.core.errors import UsageError
 from headscribe.core.metrics import VIEWS
 from headscribe.core.rows import Rows
 from headscribe.core.visibility import CAUSAL, FULL, Visibility
 from headscribe.models.model import OutOfMemoryError
+from headscribe.scoring import batch as batch_module
 from headscribe.scoring import containment as containment_module
 from headscribe.scoring import engine as engine_module
 from headscribe.scoring.accumulators import (
@@ -18,8 +22,8 @@ from headscribe.scoring.accumulators import (
     FOLDS,
     GATE_CHANNELS,
     GATE_STATES,
-    SCORE_CHANNELS,
     Accumulators,
+    score_channels,
 )
 from headscribe.scoring.engine import Engine, Progress
 from headscribe.scoring.predictions import SAMPLED_ROWS, sampled_rows, sinks_of
@@ -49,7 +53,7 @@ def surveyed(
 
 def channel(sums: Accumulators, name: str, view: str) -> np.ndarray:
     """One channel summed over buckets, shape (P, N)."""
-    return sums.scores[:, SCORE_CHANNELS.index(name), VIEWS.index(view)].sum(axis=0)
+    return sums.scores[:, score_channels().index(name), VIEWS.index(view)].sum(axis=0)
 
 
 @pytest.mark.parametrize("seen", [FULL, CAUSAL, WINDOW])
@@ -437,3 +441,36 @@ def test_a_uniform_head_is_not_explained_however_long_the_texts(length: int) -> 
     p, q = np.zeros(length), np.full(length, 1 / length)
     p[0] = 1
     assert line["score"] == pytest.approx(row_metrics(q, p)["jsd"], abs=1e-5)
+
+
+@pytest.mark.parametrize("by_loops", [True, False])
+def test_a_registered_metric_is_one_formula(
+    monkeypatch: pytest.MonkeyPatch, by_loops: bool
+) -> None:
+    """Both engines score it, and it stands in the table of scores with its interval."""
+    monkeypatch.setattr(batch_module, "runs_loops", lambda device: by_loops)
+    monkeypatch.setitem(metrics.METRICS, "outside", metrics.metric("mass"))  # gone afterwards
+
+    @metrics.register_metric("outside", "attention off the predicted keys", higher_is_better=False)
+    def outside(sums: metrics.TextSums) -> object:
+        return metrics.over(sums.row_sum - sums.mass, sums.weight)
+
+    source = Made(row_sum=0.8)
+    engine, sums = surveyed(source)
+    for view in VIEWS:
+        expected = channel(sums, "texts", view) * (0.8 if view == "raw" else 1.0)
+        np.testing.assert_allclose(
+            channel(sums, "outside", view), expected - channel(sums, "mass", view), atol=1e-5
+        )
+    table = Summary.of(engine, Progress(sums, RelationSums(6))).scores().to_pandas()
+    found = table.query("metric == 'outside' and view == 'raw' and split == 'all'")
+    assert found.score.between(-1e-6, 0.8 + 1e-6).all()
+    assert found.low.notna().all()
+    assert metrics.metric("outside").sign == -1
+
+
+def test_more_baselines_than_there_is_room_for_are_refused() -> None:
+    more = [replace(pattern, name=f"{pattern.name}2") for pattern in baselines()]
+    with pytest.raises(UsageError, match="at most 7 patterns of the group baseline, got 12"):
+        Engine(Made(), TEXTS, [*baselines(), *more])
+    Engine(Made(), TEXTS, [*baselines(), more[0]])

@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from headscribe.scoring.compiled.arithmetic import compiled
 
 BASELINES = 8
-"""Room for so many baselines, the profile included."""
+"""Room for so many baselines, the profile included; `scoring.predictions` refuses more."""
 
 
 @compiled

@@ -7,24 +7,26 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from headscribe.api.sharded import Computer, run_sharded
+import pyarrow as pa
+
 from headscribe.core.errors import RunError, UsageError
 from headscribe.core.progress import OnProgress
-from headscribe.models.inputs import Inputs
 from headscribe.results.run import Run
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from headscribe.scoring.engine import Engine, Progress
-    from headscribe.scoring.shards import Job
+from headscribe.scoring.engine import Engine, Progress
+from headscribe.scoring.sharding.shards import Computer, run_sharded
+from headscribe.scoring.sharding.worker import Job, ShardScorer
+from headscribe.text.annotators import Annotator
 
 
 def run_on_ray(
-    engine: "Engine", inputs: Inputs, run: Run, workers: int | None, report: OnProgress
-) -> "Progress":
+    engine: Engine,
+    later: Annotator | None,
+    run: Run,
+    workers: int | None,
+    on_progress: OnProgress,
+) -> Progress:
     """Run a survey on a Ray cluster, the one of `RAY_ADDRESS` or a new one on this machine.
 
     Raises:
@@ -34,7 +36,7 @@ def run_on_ray(
     ray = _ray()
     with _cluster(ray) as (room, options):
         number = min(workers or room, room)
-        return run_sharded(engine, inputs, run, number, _computer(ray, number, options), report)
+        return run_sharded(engine, later, run, number, _computer(ray, number, options), on_progress)
 
 
 def _ray() -> Any:  # noqa: ANN401
@@ -81,9 +83,7 @@ def _cluster(ray: Any) -> Iterator[tuple[int, dict[str, Any]]]:  # noqa: ANN401
 
 
 def _computer(ray: Any, workers: int, options: dict[str, Any]) -> Computer:  # noqa: ANN401
-    from headscribe.scoring.shards import ShardScorer
-
-    def compute(job: "Job", rows: "list[dict[str, Any]]") -> "Iterator[pa.Table]":
+    def compute(job: Job, rows: list[dict[str, Any]]) -> Iterator[pa.Table]:
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         log = logging.getLogger("ray.data")

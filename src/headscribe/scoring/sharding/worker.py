@@ -16,9 +16,9 @@ from headscribe.models.model import Model
 from headscribe.models.recorded import Recording
 from headscribe.patterns.contract import Pattern
 from headscribe.scoring.baselines import Calibration
+from headscribe.scoring.checkpoint import arrays_of
 from headscribe.scoring.engine import Engine, Phase
-from headscribe.scoring.parts import message_table, tables_of
-from headscribe.scoring.state import arrays_of
+from headscribe.scoring.sharding.parts import message_table, tables_of
 from headscribe.text.annotation import Annotation
 from headscribe.text.annotators import Annotator, annotator
 from headscribe.text.control import bare_text, completed

@@ -10,41 +10,57 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from headscribe.core.errors import RunError, UsageError
 from headscribe.core.progress import OnProgress
-from headscribe.models.inputs import Inputs
+from headscribe.models.model import Model
+from headscribe.models.recorded import Recording
 from headscribe.results.run import Run
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from headscribe.scoring.engine import Engine, Progress
-    from headscribe.scoring.shards import Job
-    from headscribe.text.passages import Passage
+from headscribe.scoring.checkpoint import progress_of
+from headscribe.scoring.engine import Engine, Progress
+from headscribe.scoring.sharding.parts import arrays_from, complete, messages
+from headscribe.scoring.sharding.worker import Job, opening_of, packed, shards_of
+from headscribe.text.annotators import Annotator
+from headscribe.text.passages import Passage
 
 _LOG = logging.getLogger("headscribe")
 
 SHARDS_A_WORKER = 4
 """Shards for each worker: enough to even out their speeds, few enough that sums stay few."""
 
-Computer = Callable[["Job", "list[dict[str, Any]]"], "Iterator[pa.Table]"]
+Computer = Callable[[Job, list[dict[str, Any]]], Iterator[pa.Table]]
 """From a job and rows of shards to tables of their sums, in any order."""
 
 
 def run_sharded(
-    engine: "Engine", inputs: Inputs, run: Run, workers: int, compute: Computer, report: OnProgress
-) -> "Progress":
+    engine: Engine,
+    later: Annotator | None,
+    run: Run,
+    workers: int,
+    compute: Computer,
+    on_progress: OnProgress,
+) -> Progress:
     """Have a survey computed shard by shard.
+
+    Args:
+        engine: says what is to be computed.
+        later: finds the words that the passages still lack, on the workers; None: they lack none.
+        run: where the parts go.
+        workers: how many there are.
+        compute: has the shards computed.
+        on_progress: called with the stage, the texts done and the texts in all.
 
     Raises:
         UsageError: what a shard raised.
         RunError: what a shard raised, a shard that is lost, or a full disk. Finished parts stay.
     """
-    job = _job(engine, inputs)
+    job = _job(engine, later)
     progress = engine.start()
-    finished = _counted(engine.total_texts(), report)
+    finished = _counted(engine.total_texts(), on_progress)
     for phase in engine.phases():
         shards = _shards(run, progress.phase, engine.batches_of(phase), SHARDS_A_WORKER * workers)
         now = replace(
@@ -61,12 +77,12 @@ def run_sharded(
     return progress
 
 
-def _job(engine: "Engine", inputs: Inputs) -> "Job":
-    from headscribe.scoring.shards import Job, opening_of
+def _job(engine: Engine, later: Annotator | None) -> Job:
 
-    later = inputs.later
+    source = engine.source
+    assert isinstance(source, Model | Recording)
     return Job(
-        opening_of(inputs.source),
+        opening_of(source),
         None if later is None else (later.name, later.fingerprint),
         tuple(engine.patterns),
         engine.buckets,
@@ -79,23 +95,22 @@ def _job(engine: "Engine", inputs: Inputs) -> "Job":
     )
 
 
-def _counted(total: int, report: OnProgress) -> Callable[[int], None]:
+def _counted(total: int, on_progress: OnProgress) -> Callable[[int], None]:
     """Reports how many texts are finished, given how many more are."""
     done = 0
 
     def finished(texts: int) -> None:
         nonlocal done
         done += texts
-        report("scoring", done, total)
+        on_progress("scoring", done, total)
 
     return finished
 
 
 def _shards(
-    run: Run, phase: int, batches: Sequence[Sequence["Passage"]], number: int
-) -> "list[Sequence[Sequence[Passage]]]":
+    run: Run, phase: int, batches: Sequence[Sequence[Passage]], number: int
+) -> list[Sequence[Sequence[Passage]]]:
     """The phase's batches in shards: as many as when the run was started."""
-    from headscribe.scoring.shards import shards_of
 
     known: dict[str, int] = run.manifest.setdefault("shards", {})
     number = known.setdefault(str(phase), number)
@@ -110,16 +125,11 @@ def _part(phase: int, shard: int) -> str:
 def _finish(
     run: Run,
     phase: int,
-    shards: "Sequence[Sequence[Sequence[Passage]]]",
-    compute: "Callable[[list[dict[str, Any]]], Iterator[pa.Table]]",
+    shards: Sequence[Sequence[Sequence[Passage]]],
+    compute: Callable[[list[dict[str, Any]]], Iterator[pa.Table]],
     finished: Callable[[int], None],
 ) -> None:
     """Compute the parts of the shards that have none yet, and keep them."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    from headscribe.scoring.parts import complete, messages
-    from headscribe.scoring.shards import packed
 
     texts = [sum(map(len, shard)) for shard in shards]
     missing = [i for i in range(len(shards)) if not run.has_kept(_part(phase, i))]
@@ -146,10 +156,8 @@ def _finish(
         raise RunError(f"{len(lost)} of {len(shards)} shards came back without sums; --resume")
 
 
-def _add(progress: "Progress", run: Run, phase: int, shard: int) -> None:
+def _add(progress: Progress, run: Run, phase: int, shard: int) -> None:
     """Add a part; in the order of the shards, so that rounding does not depend on their speed."""
-    from headscribe.scoring.parts import arrays_from
-    from headscribe.scoring.state import progress_of
 
     name = _part(phase, shard)
     arrays = arrays_from(run.kept(name), run.folder / name)

@@ -1,0 +1,1 @@
+"""A survey in shards that several processes or machines compute."""
