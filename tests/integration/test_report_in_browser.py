@@ -200,6 +200,22 @@ def test_a_head_is_called_unexplained_only_by_what_was_scored(reader: Reader, ru
         assert "unexplained" not in said
 
 
+def test_a_replacement_says_what_its_run_says_and_shows_both_orders(browser: Any, tmp_path: Path):
+    made = make_replacement(tmp_path / "replace")
+    curve = made.manifest["replacement"]["curve"]
+    profile = next(point for point in curve if point["program"] == "profile")
+    curve.append(profile | {"order": "own_best_first", "increase": 0.123})
+    made.manifest["findings"] = {"lines": ["NOTE: <b>not its world</b>", "Untouched 5.0."]}
+    write_page([made], tmp_path / "report.html")
+    reader = Reader(browser)
+    reader.open(tmp_path / "report.html")
+    assert reader.page.inner_text(".headline") == "NOTE: <b>not its world</b>"
+    words = reader.page.inner_text("main")
+    assert "Untouched 5.0." in words
+    assert "each head’s profile, own order" in words
+    closed(reader)
+
+
 def test_models_of_other_shapes_have_no_heads_in_common(browser: Any, tmp_path: Path):
     made = [
         make_run(tmp_path / "a"), make_fit(tmp_path / "a-fit"),

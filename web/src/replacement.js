@@ -10,11 +10,12 @@ const PROGRAMS = {
   shuffled: ['other heads’ formulas', 'seven', 'cross'], zero: ['silence', 'five', 'triangle'], mean: ['mean attention', 'six', 'plus'],
   random_terms: ['random terms, tuned', 'five', 'cross'], offsets: ['offsets alone, tuned', 'two', 'plus'],
 };
+const ORDERS = { random: ', random order', own_best_first: ', own order' };
 const METRICS = { perplexity: 'perplexity', cosine: 'cosine similarity', loss: 'loss', kl: 'KL divergence' };
 
 const named = (point) => {
   const [name, css, shape] = PROGRAMS[point.program] ?? [point.program, 'five', 'ring'];
-  return { name: `${name}${point.tuned ? ', tuned' : ''}${point.order === 'random' ? ', random order' : ''}`, css, shape: point.tuned ? 'ring' : shape, dash: point.order === 'random' ? '5 4' : null };
+  return { name: `${name}${point.tuned ? ', tuned' : ''}${ORDERS[point.order] ?? ''}`, css, shape: point.tuned ? 'ring' : shape, dash: { random: '5 4', own_best_first: '2 3' }[point.order] ?? null };
 };
 
 function series(curve) {
@@ -41,7 +42,8 @@ function one(subject, content) {
   const whole = (program) => document.curve.find((p) => p.program === program && p.order === 'best_first' && !p.tuned && p.fraction === 1);
   const quarter = formulas.filter((p) => p.fraction <= 0.25).at(-1);
   const said = (point) => [h('strong', null, shown(point.increase)), known(point.low) ? ` (${interval(point.low, point.high, 1, shown)}${unsure(point) ? ', no clear change' : ''})` : ' (no interval)'];
-  const headline = h('p', { class: 'headline' }, `Untouched, the model’s ${what} on these texts is ${number(document.unaltered, 2)}. `,
+  const lines = content.findings?.lines;
+  const headline = lines?.length ? lines.map((line, i) => h('p', { class: i ? null : 'headline' }, own(line))) : h('p', { class: 'headline' }, `Untouched, the model’s ${what} on these texts is ${number(document.unaltered, 2)}. `,
     quarter ? [`With its ${plural(quarter.heads, 'best explained head')} replaced by formulas (${percent(quarter.fraction)}) it changes by `, said(quarter), '. '] : null,
     whole('formula') ? ['With all of them: ', said(whole('formula')), whole('profile') ? [', against ', said(whole('profile')), ' for mean attention by position'] : '', '.'] : null);
   const box = h('div');
@@ -59,7 +61,7 @@ function one(subject, content) {
   draw('near');
   return [
     headline,
-    read('Every point is the model with so many heads computing the attention that a program predicts, nothing else changed. Controls stand in the same order of heads: the head’s own mean attention by position, the best fixed pattern, formulas of other heads, no attention at all, and mean attention.'),
+    read('Every point is the model with so many heads computing the attention that a program predicts, nothing else changed. Controls are the head’s own mean attention by position, the best fixed pattern, formulas of other heads, no attention at all, and mean attention; they stand in the formulas’ order of heads and, where it was measured, in their own: the heads first that each of them stands in for best.'),
     h('div', { class: 'figures' }, box, table(`Change of ${what} by program`, [
       { title: 'Program', words: true, cell: (p) => named(p).name, value: (p) => named(p).name },
       { title: 'Heads', number: true, cell: (p) => `${p.heads} (${percent(p.fraction)})`, value: (p) => p.fraction },

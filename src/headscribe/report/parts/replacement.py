@@ -19,6 +19,12 @@ def curve(run: Run) -> Facts:
     return found
 
 
+def findings(run: Run) -> Facts | None:
+    """What the replacement says in words; None in runs of versions that said nothing."""
+    found = run.manifest.get("findings")
+    return found if isinstance(found, dict) else None
+
+
 def single(run: Run) -> Table:
     """What replacing each head alone costs in the run's first metric."""
     columns = ("head", "program", "increase", "low", "high")
@@ -42,5 +48,9 @@ def agreement(run: Run) -> list[Facts] | None:
 
 
 PARTS = {
-    "curve": curve, "single": single, "continuations": continuations, "agreement": agreement,
-}  # fmt: skip
+    "curve": curve,
+    "findings": findings,
+    "single": single,
+    "continuations": continuations,
+    "agreement": agreement,
+}
