@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headscribe.api.formulas import stored_formulas
+from headscribe.fitting.stored import stored_formulas
 from headscribe.results.examples import read_examples
 from headscribe.results.run import Run
 from tests.integration.test_command_line import headscribe, wrong

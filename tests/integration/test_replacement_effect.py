@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from headscribe.api.formulas import stored_formulas
 from headscribe.api.replace import FORMULAS, replace, talk
 from headscribe.core.errors import UsageError
 from headscribe.fitting.formula import Formula
+from headscribe.fitting.stored import stored_formulas
 from headscribe.replacement import standins
 from headscribe.replacement.agreement import agreement
 from headscribe.replacement.standins import effect_formulas

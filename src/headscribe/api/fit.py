@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headscribe.api.choice import Choice, choose_patterns, named_patterns
-from headscribe.api.formulas import stored_formulas, stored_profiles
 from headscribe.api.progress import shown
 from headscribe.api.requests import FitRequest
 from headscribe.api.runs import begin, check_resume
@@ -15,6 +14,7 @@ from headscribe.api.views import View
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.core.progress import OnProgress
+from headscribe.fitting.stored import stored_formulas, stored_profiles
 from headscribe.models.inputs import Inputs, open_inputs, sourced
 from headscribe.results.requests import digest_of, verb
 

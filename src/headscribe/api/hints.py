@@ -6,7 +6,6 @@ from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headscribe.api.formulas import stored_formulas
 from headscribe.api.progress import shown
 from headscribe.api.replace import opened_model
 from headscribe.api.requests import HintsRequest
@@ -14,6 +13,7 @@ from headscribe.api.runs import begin, check_resume
 from headscribe.api.views import View
 from headscribe.core.errors import UsageError, unknown_name
 from headscribe.core.heads import HeadId
+from headscribe.fitting.stored import stored_formulas
 from headscribe.results.requests import digest_of, verb
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from headscribe.api.formulas import holds_formulas, stored_formulas
 from headscribe.core.errors import UsageError
 from headscribe.core.files import lines_of
 from headscribe.core.heads import HeadId
+from headscribe.fitting.stored import holds_formulas, stored_formulas
 from headscribe.patterns.registry import pattern_of
 
 if TYPE_CHECKING:

@@ -141,7 +141,7 @@ def _patterns(request: SurveyRequest) -> "list[str | Pattern] | None":
     one = request.pattern
     chosen = named_patterns(request.patterns, [one] if isinstance(one, str) else one or [])
     if request.pattern_file is not None:
-        from headscribe.api.formulas import patterns_of_file
+        from headscribe.fitting.stored import patterns_of_file
 
         own = patterns_of_file(request.pattern_file, trust=request.trust)
         chosen = [*(chosen or ["default"]), *own]

@@ -111,7 +111,7 @@ def check_file(
     ] = False,
 ) -> None:
     """Check a file of patterns: every relation is parsed, every name is free."""
-    from headscribe.api.formulas import patterns_of_file
+    from headscribe.fitting.stored import patterns_of_file
 
     found = patterns_of_file(file, trust=trust)
     if not found:

@@ -14,7 +14,7 @@ from headscribe.discovery.code import InvalidError
 from headscribe.discovery.neutral import neutral
 from headscribe.discovery.study import DEVICE, RIDGE, STEPS, Study
 from headscribe.fitting.formula import MAX_FORMULA_ATOMS, MAX_TERM_ATOMS, Formula, Term
-from headscribe.fitting.solver import Rows, drop_costs, fit_weights
+from headscribe.fitting.solver import Rows, fit_weights, removals
 from headscribe.fitting.stages import features_of
 from headscribe.relations import Evaluator, Relation, parse
 from headscribe.text.splits import Split
@@ -176,7 +176,7 @@ def _fitted(
         atoms = sum(relations[k].atoms for k in kept)
         if len(kept) <= max(limit, 1) and atoms <= MAX_FORMULA_ATOMS:
             return kept, found.weights.numpy()
-        costs = drop_costs(layout, used, found, real, "overlap", RIDGE)
+        costs = removals(layout, used, found, real, "overlap", RIDGE).costs
         worst = int(torch.argmin(costs))
         weights = torch.cat([found.weights[:worst], found.weights[worst + 1 :]])
         del kept[worst]

@@ -1,1 +1,1 @@
-"""Readable programs fitted to heads: formulas, the profile, mixtures, and honest statistics."""
+"""Readable programs fitted to heads: formulas, the profile, mixtures, and their statistics."""

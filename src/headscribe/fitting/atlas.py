@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from headscribe.core.arrays import HeadsAttention
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.core.visibility import Visibility
@@ -28,12 +27,12 @@ from headscribe.fitting.grown import Compound
 from headscribe.fitting.heads import ALL_METRICS, Atlas, Estimate, HeadFormula, series
 from headscribe.fitting.labels import THRESHOLD, label_heads
 from headscribe.fitting.pool import grown_attributes, relation_pool
+from headscribe.fitting.profile import Profile
 from headscribe.fitting.selection import Budget
 from headscribe.fitting.solver import Rows
 from headscribe.fitting.stages import (
     Fitted,
     choose_all,
-    cross_profile,
     drop_changes,
     features_of,
     for_all_heads,
@@ -44,7 +43,7 @@ from headscribe.patterns.contract import Pattern
 from headscribe.results.run import NOT_KEPT, Stages
 from headscribe.text.passages import Passage
 
-Item = tuple[Passage, HeadsAttention, Visibility]
+Item = tuple[Passage, Float[np.ndarray, "_ _ _"], Visibility]
 """A passage, the attention of every head on it `(H, T, T)`, and what the layers see."""
 
 Progress = Callable[[str, int, int], None]
@@ -152,7 +151,7 @@ def fit_heads(
 
     final = kept("formulas", sample)
     told("formulas", 1, stages)
-    profile = cross_profile(sample, fold, folds)
+    profile = Profile.of(sample, fold, folds)
     by_fold: list[tuple[Fitted, ...]] = []
     if test is None:
         scored = np.full((len(heads), 2, 2, 2, len(sample.groups)), np.nan)
@@ -238,7 +237,7 @@ def score_heads(
                 "expected at least 2 texts, to estimate on one the profile that formulas have to "
                 "beat on the other, got 1"
             )
-        sums = cross_profile(sample, fold[sample.row_text], folds)
+        sums = Profile.of(sample, fold[sample.row_text], folds)
         scored = np.full((len(heads), 2, 2, 2, len(sample.groups)), np.nan)
         for f in range(folds):
             rows = fold[sample.row_text] == f

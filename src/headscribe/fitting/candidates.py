@@ -121,28 +121,11 @@ def _offers(
     if grown:
         columns = torch.from_numpy(np.stack([one.column for one in grown], axis=1)).to(predicted)
         atoms = np.array([one.atoms for one in grown])
-        other = scores(design.rows, columns, predicted, real, chosen).cpu().numpy()
+        other = chosen.scores(design.rows, columns, predicted, real).cpu().numpy()
         other *= 1 - _PER_ATOM * (atoms - 1)
         offers += zip(other.tolist(), grown, strict=True)
     offers.sort(key=lambda offer: -offer[0])
     return [one for value, one in offers if value > 0]
-
-
-def scores(
-    rows: Rows,
-    columns: Float[Tensor, "N n"],
-    predicted: Float[Tensor, " N"],
-    real: Float[Tensor, " N"],
-    chosen: Projection,
-) -> Float[Tensor, " n"]:
-    """The score-test statistic of dense columns, given the chosen terms."""
-    count = len(rows.lengths)
-    gradient = (columns.T @ (predicted - real)).double() / count
-    mean, squares = rows.sums(predicted[:, None] * columns), columns**2
-    own = (squares.T @ predicted - (mean * mean).sum(0)).double() / count
-    cross = (columns.T @ chosen.jacobian).double() / count
-    variance = (squares.mean(0) - columns.mean(0) ** 2).double()
-    return chosen.statistic(gradient, own, cross, variance)
 
 
 def _apart(

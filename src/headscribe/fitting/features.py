@@ -21,7 +21,7 @@ from headscribe.scoring.predictions import sinks_of
 from headscribe.scoring.profile import CLOSING, ORDINARY, token_kinds
 from headscribe.text.passages import Passage
 
-Columns = list[tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]]
+Columns = list[tuple[Int[np.ndarray, " _"], Float[np.ndarray, " _"]]]
 """Sparse columns of one text: cells and values of each."""
 
 
@@ -29,7 +29,7 @@ Columns = list[tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]]
 class Sparse:
     """Sparse columns over cells: column `k` holds entries `ptr[k]:ptr[k + 1]`, cells ascending."""
 
-    ptr: Int[np.ndarray, " K+1"]
+    ptr: Int[np.ndarray, " _"]
     cell: Int[np.ndarray, " nnz"]
     value: Float[np.ndarray, " nnz"]
 

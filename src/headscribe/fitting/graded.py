@@ -139,7 +139,7 @@ class _Found:
     score: float
     atoms: int
     table: int
-    sides: tuple[Steps, Steps]
+    sides: tuple[Int[np.ndarray, " _"], Int[np.ndarray, " _"]]
     graded: int
 
 

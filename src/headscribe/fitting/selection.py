@@ -147,6 +147,17 @@ class Projection:
         curvature = (jacobian.T @ centred).double() / len(rows.lengths)
         return cls(jacobian, curvature + 2 * ridge * torch.diag(variance), ridge)
 
+    def scores(
+        self, rows: Rows, columns: Float[Tensor, "N n"], predicted: Tensor, real: Tensor
+    ) -> Float[Tensor, " n"]:
+        """The score-test statistic of dense columns, given the chosen terms."""
+        count, squares = len(rows.lengths), columns * columns
+        gradient = (columns.T @ (predicted - real)).double() / count
+        mean = rows.sums(predicted[:, None] * columns)
+        own = (squares.T @ predicted - (mean * mean).sum(0)).double() / count
+        cross = (columns.T @ self.jacobian).double() / count
+        return self.statistic(gradient, own, cross, variances(columns))
+
     def statistic(
         self, gradient: Tensor, own: Tensor, cross: Tensor, variance: Tensor
     ) -> Float[Tensor, " n"]:
@@ -184,19 +195,6 @@ class _Candidates:
         """The share of its score that counts: shorter terms go before longer ones."""
         members = np.array([term.members for term in self.terms])
         return 1 - _PER_ATOM * (np.array(self.atoms) - 1) - _PER_MEMBER * members
-
-    def scores(
-        self, rows: Rows, predicted: Tensor, real: Tensor, chosen: Projection
-    ) -> Float[Tensor, " n"]:
-        count = len(rows.lengths)
-        columns = self.columns
-        gradient = (columns.T @ (predicted - real)).double() / count
-        mean = rows.sums(predicted[:, None] * columns)
-        # The columns hold only 0 and 1, so that they are their own squares.
-        own = (columns.T @ predicted - (mean * mean).sum(0)).double() / count
-        cross = (columns.T @ chosen.jacobian).double() / count
-        share = (columns.T @ torch.ones_like(predicted)).double() / len(predicted)
-        return chosen.statistic(gradient, own, cross, share * (1 - share))
 
     def add(self, design: Design, predicted: Tensor, real: Tensor, limit: int) -> None:
         fresh: list[tuple[Compound, int, Tensor]] = []
@@ -239,7 +237,7 @@ def choose_terms(design: Design, real: Float[Tensor, " N"], budget: Budget) -> C
             grown.add(design, fit.predicted, real, budget.grown)
         chosen = Projection.of(rows, state.features, fit.predicted, budget.ridge)
         score = design.scores(fit.predicted, real, chosen).cpu().numpy() * design.worth
-        other = grown.scores(rows, fit.predicted, real, chosen).cpu().numpy() * grown.worth
+        other = chosen.scores(rows, grown.columns, fit.predicted, real).cpu().numpy() * grown.worth
         allowed = min(MAX_ATOMS, MAX_FORMULA_ATOMS - sum(state.atoms))
         score[design.atoms > allowed] = 0
         other[np.array(grown.atoms, int) > allowed] = 0

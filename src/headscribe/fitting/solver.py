@@ -255,20 +255,53 @@ def fit_weights(
     return Fit(weights / scale.double(), predicted, value)
 
 
-def drop_costs(
+@dataclass(frozen=True)
+class Removal:
+    """What it does to drop each of some terms, the others adapted.
+
+    Attributes:
+        costs: what the objective loses, `w_k^2 / (2 [H^-1]_kk)`, shape `(k,)`.
+        weights: the weights without each term, `w - w_k [H^-1]_k / [H^-1]_kk`, a column each.
+    """
+
+    costs: Float[Tensor, " k"]
+    weights: Float[Tensor, "k k"]
+
+
+def removal(
+    curvature: Float[Tensor, "k k"], weights: Float[Tensor, " k"], ridge: float = 0.0
+) -> Removal:
+    """The optimal-brain-surgeon criterion (Hassibi and Stork, NeurIPS 1992), for every term.
+
+    >>> found = removal(torch.tensor([[2.0, 0.0], [0.0, 8.0]]), torch.tensor([3.0, 1.0]))
+    >>> found.costs.round().tolist()
+    [9.0, 4.0]
+
+    Args:
+        curvature: `H`, of the objective at its optimum.
+        weights: the weights there.
+        ridge: a share of the diagonal that is added, where `H` may be nearly singular.
+    """
+    # Scaled to a unit diagonal: terms of very different size would spoil the inverse.
+    scale = torch.sqrt(torch.diagonal(curvature).clamp_min(1e-30))
+    scaled = curvature / scale[:, None] / scale[None, :]
+    if ridge:
+        scaled = scaled + ridge * torch.eye(len(scale), dtype=scaled.dtype, device=scaled.device)
+    inverse = torch.linalg.inv(scaled)
+    own = torch.diagonal(inverse)
+    moved = inverse / own * (weights * scale)
+    without = weights[:, None] - moved / scale[:, None]
+    return Removal((weights * scale) ** 2 / own / 2, without.fill_diagonal_(0.0))
+
+
+def removals(
     rows: Rows,
     features: Float[Tensor, "N k"],
     fit: Fit,
     real: Float[Tensor, " N"],
     objective: Objective,
     ridge: float = 1e-4,
-) -> Float[Tensor, " k"]:
-    """What dropping each term would cost, the others refitted: `w^2 / (2 [H^-1]_kk)`.
-
-    The optimal-brain-surgeon criterion (Hassibi and Stork, NeurIPS 1992).
-    """
+) -> Removal:
+    """What it does to drop each term of a fitted formula, see `removal`."""
     _, curvature = gradient_and_curvature(rows, features, fit.predicted, real, objective)
-    curvature = curvature + 2 * ridge * torch.diag(variances(features))
-    scale = torch.sqrt(torch.diagonal(curvature))
-    inverse = torch.linalg.inv(curvature / scale[:, None] / scale[None, :])
-    return (fit.weights * scale) ** 2 / torch.diagonal(inverse) / 2
+    return removal(curvature + 2 * ridge * torch.diag(variances(features)), fit.weights)

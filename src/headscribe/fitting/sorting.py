@@ -60,7 +60,8 @@ class Table:
         if self.value is not None:
             weight = weight * self.value**power
         a, b = self.shape
-        return np.bincount(self.code, weight, a * b).reshape(a, b)
+        # Of no cells at all NumPy gives integers.
+        return np.bincount(self.code, weight, a * b).reshape(a, b).astype(np.float64, copy=False)
 
     def column(
         self, first: Shaped[np.ndarray, " a"], second: Shaped[np.ndarray, " b"], cells: int

@@ -9,17 +9,17 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from headscribe.core.metrics import VIEWS
 from headscribe.fitting.features import Sample
 from headscribe.fitting.grown import Compound
-from headscribe.fitting.profile import Profile, cell_classes, profile_rows
+from headscribe.fitting.profile import cell_classes, profile_rows
 from headscribe.fitting.pruning import Pruner
 from headscribe.fitting.scores import Scorer
 from headscribe.fitting.selection import Budget, Design, choose_terms
-from headscribe.fitting.solver import Fit, Rows, fit_weights, gradient_and_curvature, variances
+from headscribe.fitting.solver import Rows, fit_weights, removals
 
 Result = TypeVar("Result")
 
@@ -168,11 +168,6 @@ def score_all(
     return np.array(for_all_heads(work, len(sample.attention)))
 
 
-def cross_profile(sample: Sample, fold: Int[np.ndarray, " R"], folds: int) -> Profile:
-    """The profile's sums by fold."""
-    return Profile.of(sample, fold, folds)
-
-
 def drop_changes(
     fitted: Sequence[Fitted], train: Sample, test: Sample, budget: Budget, device: torch.device
 ) -> list[Float[np.ndarray, "texts k"]]:
@@ -193,25 +188,11 @@ def drop_changes(
         fit = fit_weights(
             train_rows, features, real, "overlap", start=start, ridge=budget.ridge, steps=4
         )
-        every = torch.cat(
-            [fit.weights[:, None], _dropped(train_rows, features, fit, real, budget)], 1
-        )
+        without = removals(train_rows, features, fit, real, "overlap", budget.ridge).weights
+        every = torch.cat([fit.weights[:, None], without], 1)
         unseen = features_of(one.terms, test, device)
         predicted = rows.softmax(unseen @ every.to(unseen.dtype)).cpu().numpy()
         iou = scorer.iou(predicted, test.attention[head])
         return iou[:, 1:] - iou[:, :1]
 
     return for_all_heads(work, len(train.attention))
-
-
-def _dropped(
-    rows: Rows, features: Tensor, fit: Fit, real: Tensor, budget: Budget
-) -> Float[Tensor, "k k"]:
-    """The weights without each term, one column a term."""
-    _, curvature = gradient_and_curvature(rows, features, fit.predicted, real, "overlap")
-    curvature = curvature + 2 * budget.ridge * torch.diag(variances(features))
-    scale = torch.sqrt(torch.diagonal(curvature))
-    inverse = torch.linalg.inv(curvature / scale[:, None] / scale[None, :])
-    moved = inverse / torch.diagonal(inverse) * (fit.weights * scale)
-    weights = fit.weights[:, None] - moved / scale[:, None]
-    return weights.fill_diagonal_(0.0)

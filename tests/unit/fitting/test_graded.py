@@ -9,7 +9,6 @@ import torch
 from headscribe.core.visibility import CAUSAL, FULL
 from headscribe.fitting.atlas import collect
 from headscribe.fitting.candidates import Breadth, candidates
-from headscribe.fitting.candidates import scores as dense_scores
 from headscribe.fitting.formula import Formula, Term
 from headscribe.fitting.graded import Growth, gradings
 from headscribe.fitting.grown import MAX_MEMBERS
@@ -116,7 +115,7 @@ def test_dense_scores_are_those_of_the_pool():
     predicted = design.rows.softmax(columns[:, 0] * 0.3)
     chosen = Projection.of(design.rows, columns[:, :1], predicted, 1e-4)
     expected = design.scores(predicted, real, chosen)
-    found = dense_scores(design.rows, columns, predicted, real, chosen)
+    found = chosen.scores(design.rows, columns, predicted, real)
     assert torch.allclose(found, expected, rtol=2e-3, atol=1e-8)
 
 

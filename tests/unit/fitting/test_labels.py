@@ -29,7 +29,10 @@ def determiners(one, rest, link):
     return matrix
 
 
-def sample_of(*heads, patterns=("all",)):
+PATTERNS = ("default", "to_head:det", "to_children:det", "offset:-2", "window:4", "sep", "special")
+
+
+def sample_of(*heads, patterns=PATTERNS):
     rng = np.random.default_rng(3)
 
     def items():

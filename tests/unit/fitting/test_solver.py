@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from headscribe.fitting.solver import (
     Objective,
     Rows,
-    drop_costs,
     fit_weights,
     gradient_and_curvature,
     hessian,
     loss,
+    removals,
     row_gradients,
 )
 from tests.oracles import fitting as oracle
@@ -114,7 +114,7 @@ def test_cost_of_dropping_a_term_is_that_of_refitting_to_second_order():
     weights = weights * 0.1
     rows, x, a = packed(features, oracle.softmax_rows(features, weights))
     fit = fit_weights(rows, x, a, "cross_entropy", ridge=0.0, tolerance=0.0)
-    costs = drop_costs(rows, x, fit, a, "cross_entropy", ridge=0.0)
+    costs = removals(rows, x, fit, a, "cross_entropy", ridge=0.0).costs
     for k in range(3):
         rest = [i for i in range(3) if i != k]
         again = fit_weights(rows, x[:, rest], a, "cross_entropy", ridge=0.0, tolerance=0.0)
