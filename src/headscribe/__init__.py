@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from headscribe.api.discover import Discovery, discover
+    from headscribe.api.explain import Explained, explain
     from headscribe.api.fit import Fit, fit
     from headscribe.api.hints import Hints, hints
     from headscribe.api.record import record
@@ -36,6 +37,7 @@ _HOME = {
     "attention": "headscribe.api.trying",
     "Matrix": "headscribe.api.trying",
     "Discovery": "headscribe.api.discover",
+    "Explained": "headscribe.api.explain",
     "Fit": "headscribe.api.fit",
     "HeadId": "headscribe.core.heads",
     "Hints": "headscribe.api.hints",
@@ -48,6 +50,7 @@ _HOME = {
     "View": "headscribe.api.views",
     "corpus": "headscribe.text.corpora",
     "discover": "headscribe.api.discover",
+    "explain": "headscribe.api.explain",
     "fit": "headscribe.api.fit",
     "hints": "headscribe.api.hints",
     "import_attention": "headscribe.models.importing",
@@ -64,6 +67,7 @@ _HOME = {
 
 __all__ = [
     "Discovery",
+    "Explained",
     "Fit",
     "HeadId",
     "HeadscribeError",
@@ -78,6 +82,7 @@ __all__ = [
     "attention",
     "corpus",
     "discover",
+    "explain",
     "fit",
     "hints",
     "import_attention",

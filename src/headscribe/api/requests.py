@@ -511,7 +511,29 @@ class RecordRequest:
     on_progress: Progress = None
 
 
+@dataclass(frozen=True)
+class ExplainRequest:
+    """Say in words what every head does, named on half of the texts, confirmed on the rest."""
+
+    model: Source_ = None
+    texts: Texts = None
+    _: KW_ONLY
+    recorded: Recorded = None
+    limit: Limit = None
+    column: Column = None
+    max_tokens: MaxTokens = None
+    annotator: Annotator = None
+    seed: Seed = 0
+    device: Device = None
+    dtype: Dtype = None
+    stack: Stack = None
+    out: Out = None
+    resume: Resume = False
+    on_progress: Progress = None
+
+
 REQUESTS: dict[str, type] = {
+    "explain": ExplainRequest,
     "survey": SurveyRequest,
     "fit": FitRequest,
     "replace": ReplaceRequest,

@@ -6,13 +6,14 @@ import typer
 
 from headscribe.api.requests import (
     DiscoverRequest,
+    ExplainRequest,
     FitRequest,
     HintsRequest,
     RecordRequest,
     ReplaceRequest,
     SurveyRequest,
 )
-from headscribe.cli import discover, fit, hints, record, replace, survey
+from headscribe.cli import discover, explain, fit, hints, record, replace, survey
 from headscribe.cli.commands import command
 from headscribe.cli.decompose import decompose
 from headscribe.cli.demo import demo
@@ -33,6 +34,12 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(command(SurveyRequest, "headscribe.api.survey:survey", survey.show))
+app.command()(
+    command(
+        ExplainRequest, "headscribe.cli.explain:explain_heads", explain.show, "explain",
+        head=explain.HeadOption,
+    )
+)  # fmt: skip
 app.command()(top)
 app.command()(show)
 app.command()(command(FitRequest, "headscribe.api.fit:fit", fit.show))

@@ -71,6 +71,7 @@ BUILT_IN = (
         "discover", f"{_VIEWS}.discover:Discovery", "discoveries", "discovery",
         (f"{_PARTS}.discovery:PARTS", f"{_PARTS}.examples:PARTS"),
     ),
+    Kind("explain", f"{_VIEWS}.explain:Explained", "cards", "explanation"),
     Kind("hints", f"{_VIEWS}.hints:Hints", "rates", "hints", (f"{_PARTS}.hints:PARTS",)),
 )  # fmt: skip
 

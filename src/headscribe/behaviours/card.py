@@ -1,0 +1,241 @@
+"""A card for every head: a name of at most five words, one sentence, and the figures behind it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from headscribe.behaviours.budget import PARTS, Accounts
+from headscribe.behaviours.catalogue import Behaviour
+from headscribe.behaviours.measure import Sums
+from headscribe.behaviours.naming import Excess, Named
+from headscribe.behaviours.places import PLACES, SINKS, Placed
+from headscribe.core.heads import HeadId
+
+STEADY = ("the previous token", "the next token")
+"""Places that name a head before any behaviour: what it reads there follows from where it looks."""
+
+COMMON = "the same from everywhere"
+UNNAMED = "no name yet"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A confirmed behaviour of a head.
+
+    Attributes:
+        behaviour: its name; `when`, `reads`, `relation`: as in the catalogue.
+        rows: rows that apply, in all texts; `applies`: their share of the content rows.
+        share, expected, excess, low, high, hit: on the half that named it.
+        confirmed: `share`, `expected`, `excess`, `low`, `high` on the half that confirmed it.
+        part: its share of all the head's attention, see `budget`.
+        listed: whether it stands beside narrower ones.
+    """
+
+    behaviour: str
+    when: str
+    reads: str
+    relation: str
+    family: str
+    rows: int
+    applies: float
+    share: float
+    expected: float
+    excess: float
+    low: float
+    high: float
+    hit: float
+    confirmed: dict[str, float]
+    sinks_here: float
+    part: float
+    listed: bool
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a head does.
+
+    Attributes:
+        head: which.
+        name: at most five words; `UNNAMED` where nothing was confirmed.
+        sentence: the finding with its figures, from the half that did not choose it.
+        family: the behaviour's, `position`, `sinks`, `common keys`, or empty.
+        sink_share: of its attention on tokens without content.
+        budget: where all of its attention goes, by part; sums to 1.
+        figures: its confirmed behaviours, that of the name first.
+    """
+
+    head: HeadId
+    name: str
+    sentence: str
+    family: str
+    sink_share: float
+    budget: tuple[tuple[str, float], ...]
+    figures: tuple[Figure, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The card as `headscribe explain --json` prints it."""
+        return {
+            "head": str(self.head),
+            "name": None if self.name == UNNAMED else self.name,
+            "sentence": self.sentence,
+            "family": self.family,
+            "sink_share": round(self.sink_share, 4),
+            "budget": [{"part": part, "share": round(share, 4)} for part, share in self.budget],
+            "behaviours": [
+                {
+                    "behaviour": one.behaviour,
+                    "when": one.when,
+                    "rows": one.rows,
+                    **{
+                        key: round(getattr(one, key), 4)
+                        for key in ("applies", "share", "expected", "excess", "low", "high", "hit")
+                    },
+                    "confirmed": {key: round(value, 4) for key, value in one.confirmed.items()},
+                }
+                for one in self.figures
+                if one.listed
+            ],
+        }
+
+
+def cards(
+    heads: Sequence[HeadId],
+    behaviours: Sequence[Behaviour],
+    sums: Sums,
+    named: Named,
+    placed: Placed,
+    accounts: Accounts,
+    texts: int,
+) -> list[Card]:
+    """A card for every head."""
+    applies = sums.rows.sum(1) / max(float(sums.all_rows.sum()), 1.0)
+    intervals = [half.interval() for half in (named.first, named.second)]
+    made = []
+    for h, head in enumerate(heads):
+        figures = [
+            _figure(
+                behaviours[one.behaviour], one.behaviour, h, named, intervals, applies,
+                float(sums.rows[one.behaviour].sum()), accounts.of_behaviours[h][slot], one.listed,
+            )
+            for slot, one in enumerate(accounts.remaining[h])
+        ]  # fmt: skip
+        figures.sort(key=lambda one: (not one.listed, not _marked(one), -one.part))
+        common = bool(accounts.broadcasts[h])
+        holds = [place for place, yes in zip(PLACES, placed.holds[:, h], strict=True) if yes]
+        sink_share = float(placed.share[1, SINKS, h])
+        listed = [one for one in figures if one.listed]
+        steady = next((place for place in holds if place.name in STEADY), None)
+        share = {place.name: float(placed.share[1, i, h]) for i, place in enumerate(PLACES)}
+        if steady is not None:
+            name, family = steady.name, "position"
+            sentence = _placed_sentence(steady.sentence, share[steady.name], sink_share, texts)
+        elif listed:
+            name, family = listed[0].behaviour, listed[0].family
+            sentence = _behaviour_sentence(listed[0], sink_share, texts)
+        elif common:
+            name, family = COMMON, "common keys"
+            sentence = (
+                f"It reads the same tokens from everywhere in a text: "
+                f"{_percent(accounts.common[1, h])} of a row is what the text's other rows read, "
+                f"{_points(accounts.common_gain[1, h])} more than its position explains, in both "
+                f"halves of {texts} texts; {_percent(sink_share)} rests on tokens without content."
+            )
+        elif holds:
+            name, family = holds[0].name, "sinks" if "rests" in holds[0].name else "position"
+            sentence = _placed_sentence(holds[0].sentence, share[name], sink_share, texts)
+        else:
+            name, family = UNNAMED, ""
+            sentence = (
+                f"Nothing that was asked for explains it in both halves of {texts} texts; "
+                f"{_percent(sink_share)} of its attention rests on tokens without content."
+            )
+        made.append(
+            Card(head, name, sentence, family, sink_share, _budget(figures, accounts, h),
+                 tuple(figures))
+        )  # fmt: skip
+    return made
+
+
+MARKED = ("syntax", "repetition", "word pieces")
+"""Families that say more of a head than a class of words does."""
+
+CLEAR = 0.2
+"""The excess from which one of `MARKED` names a head before broader behaviours of more mass."""
+
+
+def _marked(one: Figure) -> bool:
+    return one.family in MARKED and one.confirmed["excess"] >= CLEAR
+
+
+def _figure(
+    behaviour: Behaviour,
+    number: int,
+    head: int,
+    named: Named,
+    intervals: Sequence[tuple[Float[np.ndarray, "B H"], Float[np.ndarray, "B H"]]],
+    applies: Float[np.ndarray, " B"],
+    rows: float,
+    part: float,
+    listed: bool,
+) -> Figure:
+    def of(half: Excess, ends: tuple[Any, Any]) -> dict[str, float]:
+        return {
+            "share": float(half.share[number, head]),
+            "expected": float(half.expected[number, head]),
+            "excess": float(half.excess[number, head]),
+            "low": float(ends[0][number, head]),
+            "high": float(ends[1][number, head]),
+        }
+
+    return Figure(
+        behaviour.name, behaviour.when, behaviour.reads, behaviour.relation.source,
+        behaviour.family, int(rows), float(applies[number]),
+        **of(named.first, intervals[0]),
+        hit=float(named.first.hit[number, head]),
+        confirmed=of(named.second, intervals[1]),
+        sinks_here=1 - float(named.second.content[number, head]),
+        part=part,
+        listed=listed,
+    )  # fmt: skip
+
+
+def _budget(
+    figures: Sequence[Figure], accounts: Accounts, head: int
+) -> tuple[tuple[str, float], ...]:
+    """Sinks, the token itself, behaviours, places, the rest; an excess below 0 is position's."""
+    places = {part: float(accounts.parts[i, head]) for i, part in enumerate(PARTS)}
+    unlisted = sum(one.part for one in figures if not one.listed)
+    places["elsewhere"] += unlisted
+    own = [(one.behaviour, one.part) for one in figures if one.listed]
+    return (
+        ("sinks", places["sinks"]),
+        ("itself", places["itself"]),
+        *own,
+        *((part, places[part]) for part in PARTS[2:]),
+    )
+
+
+def _behaviour_sentence(one: Figure, sink_share: float, texts: int) -> str:
+    figures = one.confirmed
+    return (
+        f"{one.when}, {_percent(figures['share'])} of its content attention goes to {one.reads}, "
+        f"{_points(figures['excess'])} more than its position explains, in both halves of {texts} "
+        f"texts; {_percent(one.sinks_here)} rests on tokens without content there, "
+        f"{_percent(sink_share)} over all."
+    )
+
+
+def _placed_sentence(what: str, share: float, sink_share: float, texts: int) -> str:
+    rest = "" if "rests on" in what else f"; {_percent(sink_share)} rests on tokens without content"
+    return f"It {what}: {_percent(share)} of its attention, in both halves of {texts} texts{rest}."
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}".replace("%", " %")
+
+
+def _points(difference: float) -> str:
+    return f"{100 * difference:.0f} points"

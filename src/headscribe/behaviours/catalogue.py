@@ -1,0 +1,285 @@
+"""The behaviours that every head is asked for: on which rows, reading which keys, in words."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+
+from headscribe.core.visibility import Visibility
+from headscribe.relations.language import Relation, parse
+
+FAMILIES = ("syntax", "repetition", "word pieces", "punctuation", "word class", "your own")
+"""Kinds of behaviour, narrowest first: where two explain the same, the earlier kind is named."""
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """Rows where something applies, and the keys that a head would read there.
+
+    A row applies if the relation relates it to at least one visible content key.
+
+    Attributes:
+        name: of at most five words; it stands in the grid of heads.
+        when: the rows, as in "On a noun with a determiner".
+        reads: the keys, as in "the determiner".
+        relation: true for each (query, key) pair that counts.
+        family: one of `FAMILIES`.
+        broader: names of behaviours whose keys, on these rows, include these.
+    """
+
+    name: str
+    when: str
+    reads: str
+    relation: Relation
+    family: str
+    broader: tuple[str, ...] = ()
+
+    def applies_to(self, provides: frozenset[str], visibility: Visibility) -> bool:
+        """Whether texts with these word fields can show it, in layers that see these keys."""
+        relation = self.relation
+        return relation.needs <= provides and not (visibility.causal and relation.needs_later_keys)
+
+
+CLASSES = {
+    "NOUN": ("nouns", "a noun"),
+    "PROPN": ("names", "a name"),
+    "VERB": ("verbs", "a verb"),
+    "AUX": ("auxiliaries", "an auxiliary"),
+    "ADJ": ("adjectives", "an adjective"),
+    "ADV": ("adverbs", "an adverb"),
+    "PRON": ("pronouns", "a pronoun"),
+    "DET": ("determiners", "a determiner"),
+    "ADP": ("adpositions", "an adposition"),
+    "CCONJ": ("coordinators", "a coordinator"),
+    "SCONJ": ("subordinators", "a subordinator"),
+    "PART": ("particles", "a particle"),
+    "NUM": ("numbers", "a number"),
+    "INTJ": ("interjections", "an interjection"),
+    "PUNCT": ("punctuation", "a punctuation mark"),
+}
+"""Universal parts of speech: their members in the plural, and one of them."""
+
+LINKS = {
+    "acl": ("a noun's clause", "the clause's noun"),
+    "advcl": ("an adverbial clause", "the clause's verb"),
+    "advmod": ("an adverb", "the word it modifies"),
+    "amod": ("an adjective", "its noun"),
+    "appos": ("an apposition", "its noun"),
+    "aux": ("an auxiliary", "its verb"),
+    "case": ("a case marker", "its noun"),
+    "cc": ("a coordinator", "its conjunct"),
+    "ccomp": ("a clausal complement", "its verb"),
+    "compound": ("a compound part", "its noun"),
+    "conj": ("a conjunct", "the first conjunct"),
+    "cop": ("a copula", "its predicate"),
+    "det": ("a determiner", "its noun"),
+    "expl": ("an expletive", "its verb"),
+    "fixed": ("a fixed expression's part", "its first word"),
+    "flat": ("a name's part", "its first word"),
+    "iobj": ("an indirect object", "its verb"),
+    "mark": ("a clause marker", "its clause"),
+    "nmod": ("a noun's modifier", "the noun"),
+    "nsubj": ("a subject", "its verb"),
+    "nummod": ("a numeral", "its noun"),
+    "obj": ("an object", "its verb"),
+    "obl": ("an oblique noun", "its verb"),
+    "parataxis": ("a parataxis", "its verb"),
+    "xcomp": ("an open complement", "its verb"),
+}
+"""Universal dependency relations: the dependent with an article, and what it depends on."""
+
+_BARE = {"a ": "", "an ": "", "the ": "", "its ": ""}
+
+
+def _without_article(words: str) -> str:
+    for article in _BARE:
+        if words.startswith(article):
+            return words[len(article) :]
+    return words
+
+
+def _syntax() -> Iterable[Behaviour]:
+    for label, (dependent, head) in LINKS.items():
+        bare = _without_article(dependent)
+        yield Behaviour(
+            f"{bare} → {head}", f"On {dependent}", head,
+            parse(f'query.base_dep == "{label}" and key.word == query.head'), "syntax",
+        )  # fmt: skip
+        owner = _without_article(head)
+        yield Behaviour(
+            f"{owner} → its {bare}", f"On a word with {dependent}", f"its {bare}",
+            parse(f'key.base_dep == "{label}" and key.head == query.word'), "syntax",
+        )  # fmt: skip
+    yield Behaviour(
+        "word → its head", "On a word", "the word it depends on",
+        parse("key.word == query.head"), "syntax",
+    )  # fmt: skip
+    yield Behaviour(
+        "word → its dependents", "On a word with dependents", "its dependents",
+        parse("key.head == query.word"), "syntax",
+    )  # fmt: skip
+    yield Behaviour(
+        "word → its siblings", "On a word with siblings", "words of the same head",
+        parse("key.head == query.head and key.word != query.word"), "syntax",
+    )  # fmt: skip
+    yield Behaviour(
+        "word → its phrase", "On a word of a phrase", "other words of its phrase",
+        parse("key.phrase == query.phrase and key.word != query.word"), "syntax",
+    )  # fmt: skip
+
+
+_REPETITION = (
+    ("the same token elsewhere", "On a token that occurs twice", "its other occurrences",
+     "key.id == query.id and distance != 0"),
+    ("the same word elsewhere", "On a word that occurs twice", "its other occurrences",
+     "key.lower == query.lower and key.word != query.word"),
+    ("another form of it", "On a word with another form near", "other forms of the word",
+     "key.lemma == query.lemma and key.lower != query.lower and key.word != query.word"),
+    ("what followed it before", "On a token that occurred before", "what followed it then",
+     "key.prev.id == query.id and distance < 0"),
+    ("what preceded it before", "On a token that occurred before", "what preceded it then",
+     "key.next.id == query.id and distance < -1"),
+)  # fmt: skip
+
+_PIECES = (
+    ("pieces of its word", "On a piece of a longer word", "the word's other pieces",
+     "key.run == query.run and distance != 0"),
+)  # fmt: skip
+
+_PUNCTUATION = (
+    ("the next punctuation", "Before a punctuation mark", "the next punctuation mark",
+     "first(key.is_punct and distance > 0)"),
+    ("the last punctuation", "After a punctuation mark", "the last punctuation mark",
+     "last(key.is_punct and distance < 0)"),
+    ("commas", "In a text with a comma", "commas", 'key.text == "," and distance != 0'),
+    ("full stops", "In a text with a full stop", "full stops",
+     'key.text in {".", "!", "?"} and distance != 0'),
+    ("quotation marks", "In a text with quotation marks", "quotation marks",
+     "key.text in {'\"', \"'\", \"“\", \"”\", \"``\", \"''\"} and distance != 0"),
+    ("its opening mark", "On a closing bracket or quote", "the one that opened it",
+     "key.index == query.opening"),
+)  # fmt: skip
+
+_WORD_CLASSES = (
+    ("capitalised words", "In a text with capitals", "words with a capital",
+     "key.is_upper and key.is_word_start and distance != 0"),
+    ("digits", "In a text with digits", "digits", "key.is_digit and distance != 0"),
+    ("words in -ing", "In a text with words in -ing", "words in -ing",
+     'key.suffix == "ing" and key.length > 4 and key.word != query.word'),
+    ("words in -ion", "In a text with words in -ion", "words in -ion",
+     'key.suffix == "ion" and key.length > 4 and key.word != query.word'),
+    ("long words", "In a text with long words", "words of eight letters or more",
+     "key.length >= 8 and key.word != query.word"),
+    ("short words", "In a text with short words", "words of at most three letters",
+     "key.length <= 3 and not key.is_punct and key.word != query.word"),
+    ("rare tokens", "In a text with rare tokens", "tokens late in the vocabulary",
+     "key.id > 8000 and key.word != query.word"),
+    ("its clause", "On a word of a clause", "other words of the clause",
+     "key.clause == query.clause and key.word != query.word and key.word >= 0"),
+    ("negations", "In a text with a negation", "negations",
+     'key.lower in {"not", "n\'t", "t", "no", "never", "nothing", "nor", "none", "without"} '
+     "and distance != 0"),
+    ("roots of sentences", "In a parsed text", "the sentence's root",
+     "key.depth == 0 and key.word != query.word"),
+    ("continued word pieces", "In a text with split words", "pieces that continue a word",
+     "not key.is_word_start and not key.is_special and distance != 0 and key.word >= 0"),
+)  # fmt: skip
+
+LISTS = {
+    "DET": "a an the this that these those every each some any no",
+    "PRON": "i you he she it we they me him her us them who what which my your his its our",
+    "AUX": "is are was were be been 's do does did has have had can could will would may",
+    "ADP": "of in to for with on at from by about as into like through after over between against",
+    "CCONJ": "and or but nor yet",
+    "SCONJ": "that if because although while when since unless though whether",
+}
+"""Members of the closed classes, for texts whose words carry no part of speech."""
+
+ROLES = {
+    "nsubj": ("subjects", "a subject"),
+    "obj": ("objects", "an object"),
+    "obl": ("oblique nouns", "an oblique noun"),
+    "nmod": ("modifying nouns", "a modifying noun"),
+    "amod": ("adjectives of nouns", "an adjective of a noun"),
+    "advmod": ("modifying adverbs", "a modifying adverb"),
+    "conj": ("conjuncts", "a conjunct"),
+    "root": ("roots", "a root"),
+    "compound": ("compound parts", "a compound part"),
+}
+"""What words do in their sentence, for texts that are parsed: in the plural, and one of them."""
+
+
+def _kinds() -> dict[str, tuple[str, str]]:
+    """A test of a token, as a template over its side, with its members and one of them."""
+    return {f'{{side}}.upos == "{tag}"': words for tag, words in CLASSES.items()}
+
+
+LONG_FUNCTION_WORDS = (
+    "about after through between against could would which these those every because although "
+    "while since unless though whether where there"
+)
+"""Function words of five letters or more; longer words that are none of them are content words."""
+
+
+def _lexical_kinds() -> dict[str, tuple[str, str]]:
+    """The same without parts of speech: closed classes by their members, roles by the parse."""
+    found = {}
+    for tag, members in LISTS.items():
+        quoted = ", ".join(f'"{member}"' for member in members.split())
+        found[f"{{side}}.lower in {{{{{quoted}}}}}"] = CLASSES[tag]
+    for label, words in ROLES.items():
+        found[f'{{side}}.base_dep == "{label}"'] = words
+    found["{side}.is_punct"] = ("punctuation", "a punctuation mark")
+    long = ", ".join(f'"{word}"' for word in LONG_FUNCTION_WORDS.split())
+    found[
+        "not {side}.is_punct and not {side}.is_special and {side}.length >= 5 and "
+        f"not {{side}}.lower in {{{{{long}}}}}"
+    ] = ("content words", "a content word")
+    return found
+
+
+def _classes(kinds: dict[str, tuple[str, str]], family: str) -> Iterable[Behaviour]:
+    """Every kind of key, on all rows and on the rows of every kind."""
+    for test, (plural, one) in kinds.items():
+        key = test.format(side="key")
+        yield Behaviour(
+            f"reads {plural}", f"In a text with {one}", plural,
+            parse(f"{key} and key.word != query.word"), family,
+        )  # fmt: skip
+        for other, (rows, row) in kinds.items():
+            yield Behaviour(
+                f"{rows} → {plural}", f"On {row}", plural,
+                parse(f"{other.format(side='query')} and {key} and key.word != query.word"),
+                family, (f"reads {plural}",),
+            )  # fmt: skip
+
+
+@cache
+def behaviours() -> tuple[Behaviour, ...]:
+    """All behaviours, narrowest kind first."""
+    found = list(_syntax())
+    for family, entries in (
+        ("repetition", _REPETITION),
+        ("word pieces", _PIECES),
+        ("punctuation", _PUNCTUATION),
+        ("word class", _WORD_CLASSES),
+    ):
+        found += [
+            Behaviour(name, when, reads, parse(relation), family)
+            for name, when, reads, relation in entries
+        ]
+    found += _classes(_kinds(), "word class")
+    found += _classes(_lexical_kinds(), "word class")
+    return tuple(found)
+
+
+def applicable(provides: frozenset[str], visibility: Visibility) -> tuple[Behaviour, ...]:
+    """Those that texts with these word fields can show, in layers that see these keys.
+
+    Where two have one name (a class by its tags, and by a list of its members), the first that can
+    be shown.
+    """
+    by_name: dict[str, Behaviour] = {}
+    for behaviour in behaviours():
+        if behaviour.applies_to(provides, visibility):
+            by_name.setdefault(behaviour.name, behaviour)
+    return tuple(by_name.values())

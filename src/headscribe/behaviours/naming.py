@@ -1,0 +1,116 @@
+"""Which behaviours a head has: named on one half of the texts, confirmed on the other."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy import stats
+
+from headscribe.behaviours.measure import Sums
+from headscribe.scoring.statistics import ratio
+
+SMALLEST = 0.05
+"""An excess below this is no behaviour, however sure."""
+
+POINT = 0.10
+"""The least excess on the half that names."""
+
+CONFIRM = 0.05
+"""The least excess on the half that confirms."""
+
+LEVEL = 0.05
+GROUPS, ROWS, CONTENT = 10, 20, 0.1
+"""Least groups and rows that apply, and the least share of attention on content there."""
+
+
+@dataclass(frozen=True)
+class Excess:
+    """One half's figures, each `(B, H)`.
+
+    Attributes:
+        share: of the content attention on the behaviours' keys; `expected`: by position.
+        excess: share - expected; `error`: its standard error, clustered by group.
+        groups, rows: that apply; `content`: share of attention on content keys there.
+        hit: share of rows whose strongest content key is one of theirs.
+    """
+
+    share: Float[np.ndarray, "B H"]
+    expected: Float[np.ndarray, "B H"]
+    excess: Float[np.ndarray, "B H"]
+    error: Float[np.ndarray, "B H"]
+    groups: Float[np.ndarray, "B H"]
+    rows: Float[np.ndarray, "B H"]
+    content: Float[np.ndarray, "B H"]
+    hit: Float[np.ndarray, "B H"]
+
+    def above(self, bound: float) -> Float[np.ndarray, "B H"]:
+        """One-sided p-values of "the excess is at most `bound`"."""
+        freedom = np.maximum(self.groups - 1, 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            score = (self.excess - bound) / self.error
+        value = stats.t.sf(score, freedom)
+        certain = np.where(self.excess > bound, 0.0, 1.0)
+        value = np.where(self.error > 0, value, certain)
+        return np.where((self.groups >= 2) & np.isfinite(self.excess), value, 1.0)
+
+    def interval(self) -> tuple[Float[np.ndarray, "B H"], Float[np.ndarray, "B H"]]:
+        """The ends of the excess's 95 % interval."""
+        width = stats.t.ppf(0.975, np.maximum(self.groups - 1, 1)) * self.error
+        return self.excess - width, self.excess + width
+
+
+def excess_of(sums: Sums, half: int) -> Excess:
+    """The figures of one half: ratios of sums over groups, errors by linearisation.
+
+    With group totals `S_g` of attention beyond what is expected and `D_g` of content mass the
+    excess is `m = sum S_g / sum D_g`, its variance `G / (G - 1) sum (S_g - m D_g)^2 / (sum D_g)^2`.
+    """
+    chosen = sums.half == half
+    on_keys, expected = sums.on_keys[:, chosen], sums.expected[:, chosen]
+    content, rows = sums.content[:, chosen], sums.rows[:, chosen]
+    applies = rows > 0
+    total = content.sum(1)
+    beyond, low, _ = ratio(np.moveaxis(on_keys - expected, 1, 0), np.moveaxis(content, 1, 0))
+    groups = np.broadcast_to(applies.sum(1)[:, None], beyond.shape).astype(np.float64)
+    counts = np.broadcast_to(rows.sum(1)[:, None], beyond.shape)
+    error = (beyond - low) / stats.t.ppf(0.975, np.maximum(groups - 1, 1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share, mean = on_keys.sum(1) / total, expected.sum(1) / total
+        excess = share - mean
+        mass = total / counts
+        hit = sums.hits[:, chosen].sum(1) / counts
+    return Excess(share, mean, excess, error, groups, counts, mass, hit)
+
+
+@dataclass(frozen=True)
+class Named:
+    """Which behaviours were named and confirmed, with both halves' figures.
+
+    Attributes:
+        first, second: the halves' figures.
+        named, confirmed: by behaviour and head.
+        cells: related cells of all texts by behaviour: the fewer, the narrower.
+    """
+
+    first: Excess
+    second: Excess
+    named: Bool[np.ndarray, "B H"]
+    confirmed: Bool[np.ndarray, "B H"]
+    cells: Float[np.ndarray, " B"]
+
+
+def name(sums: Sums) -> Named:
+    """Name on the first half under false-discovery control, confirm on the second.
+
+    Benjamini and Yekutieli's bound holds under any dependence: behaviours overlap, heads are alike.
+    """
+    first, second = excess_of(sums, 0), excess_of(sums, 1)
+    value = first.above(SMALLEST)
+    sound = (first.groups >= GROUPS) & (first.rows >= ROWS) & (first.content >= CONTENT)
+    # Too few texts, or no attention to speak of: not a test, and none that others pay for.
+    adjusted = np.ones(value.shape)
+    if sound.any():
+        adjusted[sound] = stats.false_discovery_control(value[sound], method="by")
+    named = sound & (adjusted <= LEVEL) & (first.excess >= POINT)
+    confirmed = named & (second.excess >= CONFIRM) & (second.above(0.0) < LEVEL)
+    return Named(first, second, named, confirmed, sums.cells)

@@ -1,0 +1,43 @@
+"""The places that a head's own profile knows: how far a key lies, and the ends of the content."""
+
+import numpy as np
+from jaxtyping import Int
+
+from headscribe.core.arrays import TokenFlags
+
+NEAR = 8
+"""Offsets up to this many tokens have a class of their own, farther ones doubling ranges."""
+
+RANGES = 8
+"""Doubling ranges to either side: (8, 16], (16, 32], ..., the last one without an end."""
+
+SIDE = NEAR + RANGES
+FIRST, LAST = 2 * SIDE + 1, 2 * SIDE + 2
+CLASSES = 2 * SIDE + 3
+
+
+def place_classes(queries: Int[np.ndarray, " R"], content: TokenFlags) -> Int[np.ndarray, "R T"]:
+    """The class of every key as a query sees it, -1 for sinks.
+
+    Args:
+        queries: the rows, shape `(R,)`.
+        content: keys that are no sinks, shape `(T,)`.
+
+    Returns:
+        0 to `CLASSES - 1`: the offset's class; the first and the last content token have one of
+        their own unless they are within `NEAR`, where the offset says more.
+    """
+    keys = np.arange(len(content))
+    offset = keys[None, :] - queries[:, None]
+    size = np.abs(offset)
+    # Exact integers: 9 to 16 give 1, 17 to 32 give 2, ...
+    far = np.ceil(np.log2(np.maximum(size, 1) / NEAR)).astype(np.int64)
+    step = np.where(size <= NEAR, size, NEAR + np.clip(far, 1, RANGES))
+    place = np.sign(offset) * step + SIDE
+    inner = np.flatnonzero(content)
+    if len(inner):
+        distant = size > NEAR
+        for end, name in ((inner[0], FIRST), (inner[-1], LAST)):
+            place[distant[:, end], end] = name
+    place[:, ~content] = -1
+    return place

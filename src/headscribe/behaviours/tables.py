@@ -1,0 +1,86 @@
+"""Cards as the tables of a run directory, and back; the paragraph that sums them up."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow as pa
+
+from headscribe.behaviours.card import UNNAMED, Card, Figure
+from headscribe.core.heads import HeadId
+
+_CARD = ("name", "sentence", "family", "sink_share")
+
+
+def run_tables(cards: Sequence[Card]) -> dict[str, pa.Table]:
+    """The tables `cards`, `budget` and `behaviours`."""
+    rows: dict[str, list[dict[str, Any]]] = {"cards": [], "budget": [], "behaviours": []}
+    for card in cards:
+        head = {"layer": card.head.layer, "head": card.head.head}
+        rows["cards"].append(head | {name: getattr(card, name) for name in _CARD})
+        rows["budget"] += [
+            head | {"place": place, "part": part, "share": share}
+            for place, (part, share) in enumerate(card.budget)
+        ]
+        for figure in card.figures:
+            fields = asdict(figure)
+            confirmed = fields.pop("confirmed")
+            fields |= {f"confirmed_{name}": value for name, value in confirmed.items()}
+            rows["behaviours"].append(head | fields)
+    return {name: pa.Table.from_pylist(found) for name, found in rows.items() if found}
+
+
+def cards_of(tables: Mapping[str, list[dict[str, Any]]]) -> dict[HeadId, Card]:
+    """The cards that stand in the tables of a run."""
+    budgets: dict[HeadId, list[tuple[int, str, float]]] = {}
+    for row in tables.get("budget", []):
+        head = HeadId(row["layer"], row["head"])
+        budgets.setdefault(head, []).append((row["place"], row["part"], row["share"]))
+    figures: dict[HeadId, list[Figure]] = {}
+    for row in tables.get("behaviours", []):
+        fields = dict(row)
+        head = HeadId(fields.pop("layer"), fields.pop("head"))
+        names = [name for name in fields if name.startswith("confirmed_")]
+        confirmed = {name.removeprefix("confirmed_"): fields.pop(name) for name in names}
+        figures.setdefault(head, []).append(Figure(**fields, confirmed=confirmed))
+    found = {}
+    for row in tables["cards"]:
+        head = HeadId(row["layer"], row["head"])
+        budget = tuple((part, share) for _, part, share in sorted(budgets.get(head, [])))
+        found[head] = Card(
+            head, row["name"], row["sentence"], row["family"], row["sink_share"], budget,
+            tuple(figures.get(head, [])),
+        )  # fmt: skip
+    return found
+
+
+FAMILIES = {
+    "syntax": "follow a syntactic link",
+    "repetition": "find what stood before",
+    "word pieces": "hold words together",
+    "punctuation": "read punctuation marks",
+    "word class": "read a class of words",
+    "position": "look at a place",
+    "common keys": "read the same from everywhere",
+    "sinks": "rest on tokens without content",
+    "your own": "do what you asked for",
+}
+"""What heads of a family do, after "21 heads"."""
+
+
+def summary_of(cards: Sequence[Card], facts: Mapping[str, Any]) -> str:
+    """The model in one paragraph: its sinks, its heads by family, what is left."""
+    sinks = sum(card.sink_share for card in cards) / len(cards)
+    named = sum(card.name != UNNAMED for card in cards)
+    counted = Counter(card.family for card in cards if card.family)
+    kinds = ", ".join(f"{count} {FAMILIES[family]}" for family, count in counted.most_common())
+    texts = facts["corpus"]["texts"]
+    left = len(cards) - named
+    rest = f"; {left} have no name yet" if left else ""
+    percent = f"{sinks:.0%}".replace("%", " %")
+    return (
+        f"{named} of {len(cards)} heads of {facts['model']['name']} have a name that was found on "
+        f"one half of {texts} texts and held on the other: {kinds}{rest}. {percent} of its "
+        "attention rests on tokens without content."
+    )

@@ -1,0 +1,81 @@
+"""`headscribe explain`: what it prints."""
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headscribe.core.heads import HeadId
+
+if TYPE_CHECKING:
+    from headscribe.api.explain import Explained
+    from headscribe.behaviours.card import Card
+
+HeadOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--head",
+        metavar="HEAD",
+        help="Print the cards of these heads in full; may be given again.",
+        show_default=False,
+    ),
+]
+
+
+def explain_heads(head: list[str] | None = None, **options: Any) -> "tuple[Explained, list[Card]]":  # noqa: ANN401
+    """The run that is asked for, and the cards that are to be printed in full."""
+    from headscribe.api.explain import explain
+
+    wanted = [HeadId.parse(one) for one in head or []]
+    found = explain(**options)
+    return found, [found.card(one) for one in wanted]
+
+
+def show(result: "tuple[Explained, list[Card]]", *, as_json: bool) -> None:
+    """Print the answer: the model in a paragraph, then its heads by family; or cards in full."""
+    found, chosen = result
+    if as_json:
+        cards = chosen or found.cards.values()
+        print(json.dumps([card.to_json() for card in cards], ensure_ascii=False))
+        return
+    if chosen:
+        print("\n\n".join(map(written, chosen)))
+        return
+    from textwrap import fill
+
+    print(fill(found.summary, 79))
+    for family in found.run.manifest["families"]:
+        print(f"\n{family}")
+        for card in found.cards.values():
+            if card.family == family:
+                print(fill(f"  {card.head!s:<6}{card.name:<35.35}{_least(card)}", 79))
+    for note in found.run.manifest.get("notes", []):
+        print(note, file=sys.stderr)
+    print(f"\nrun: {found.folder}; --head 7.10 prints a card in full")
+
+
+def _least(card: "Card") -> str:
+    """The figure that matters most, in a few characters."""
+    if card.figures and card.figures[0].listed and card.name == card.figures[0].behaviour:
+        confirmed = card.figures[0].confirmed
+        return f"{confirmed['share']:.0%} ({100 * confirmed['excess']:+.0f} beyond position)"
+    return f"{card.sink_share:.0%} on sinks"
+
+
+def written(card: "Card") -> str:
+    """A card in full, for a terminal of 80 columns."""
+    from textwrap import fill
+
+    lines = [f"{card.head.prose}  {card.name}", fill(card.sentence, 79)]
+    bar = ", ".join(f"{part} {share:.0%}" for part, share in card.budget if share >= 0.005)
+    lines.append(fill(f"Where its attention goes: {bar}.", 79))
+    for figure in card.figures:
+        if figure.listed:
+            half = figure.confirmed
+            excess, low, high = (f"{100 * half[name]:+.0f}" for name in ("excess", "low", "high"))
+            lines.append(
+                f"  {figure.behaviour:<29.29} {half['share']:4.0%}, {excess} points beyond "
+                f"position ({low} to {high})"
+            )
+    return "\n".join(lines)

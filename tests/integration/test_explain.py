@@ -1,0 +1,59 @@
+"""The answer from the command line and from Python, on a real small model."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import headscribe as hs
+
+ENTRY = {"head", "name", "sentence", "family", "sink_share", "budget", "behaviours"}
+
+
+@pytest.fixture(scope="module")
+def answer(tmp_path_factory: pytest.TempPathFactory) -> hs.Explained:
+    out = tmp_path_factory.mktemp("answer") / "run"
+    return hs.explain("bundled:stories", "bundled:samples", max_tokens=32, out=out)
+
+
+def test_every_head_has_a_card(answer: hs.Explained) -> None:
+    assert len(answer.cards) == 36
+    named = [card for card in answer.cards.values() if card.family]
+    assert answer.run.manifest["named"] == len(named) >= 20
+    assert f"{len(named)} of 36 heads" in answer.summary
+    for card in answer.cards.values():
+        assert sum(share for _, share in card.budget) == pytest.approx(1, abs=1e-4)
+        assert len(card.name.replace("→", "").split()) <= 6
+    assert answer.card("L1H2") is answer.card("1.2") is answer.card((1, 2))
+    with pytest.raises(hs.UsageError, match=r"no head 9\.9: heads are 0\.0 to 5\.5"):
+        answer.card("9.9")
+
+
+def test_the_run_opens_again(answer: hs.Explained) -> None:
+    again = hs.open(answer.folder)
+    assert isinstance(again, hs.Explained)
+    assert again.to_json() == answer.to_json()
+    assert hs.explain(answer.folder).to_json() == answer.to_json()
+    assert len(again.frame("cards")) == 36
+
+
+def test_the_command_line(answer: hs.Explained) -> None:
+    def run(*arguments: str | Path) -> str:
+        command = [sys.executable, "-m", "headscribe", "explain", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    said = run(answer.folder)
+    assert all(len(line) <= 80 or line.startswith("run:") for line in said.splitlines())
+    assert answer.card("1.2").name[:20] in said or not answer.card("1.2").family
+    listed = json.loads(run(answer.folder, "--json"))
+    assert [set(entry) for entry in listed] == [ENTRY] * 36
+    assert answer.card("1.2").sentence[:30] in run(answer.folder, "--head", "1.2").replace(
+        "\n", " "
+    )
+
+
+def test_too_few_texts_say_how_many_would_do(tmp_path: Path) -> None:
+    with pytest.raises(hs.UsageError, match="expected at least 20 texts"):
+        hs.explain("bundled:stories", ["The cat sat.", "A dog ran."], out=tmp_path / "run")

@@ -1,0 +1,43 @@
+"""Stories with words, tags and trees, and heads that do what we say."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from headscribe.core.progress import silent
+from headscribe.core.visibility import FULL
+from headscribe.models.inputs import open_inputs
+from headscribe.relations.language import parse
+from headscribe.text.corpora import SAMPLES, read
+from headscribe.text.passages import Passage
+
+TOKENS = 40
+
+
+@pytest.fixture(scope="package")
+def stories() -> tuple[tuple[Passage, ...], frozenset[str]]:
+    """The sample stories, annotated; and the word fields that all of them have."""
+    inputs = open_inputs("bundled:stories", read(SAMPLES), None, None, TOKENS, silent)
+    return inputs.passages, inputs.provides
+
+
+def planted(
+    passage: Passage, relations: Sequence[str], strength: float, chance: np.random.Generator
+) -> np.ndarray:
+    """Heads that give a share to a relation's keys where there are any, the rest by distance.
+
+    `A[h] = strength * uniform over related keys + (1 - strength) * noisy decay`, shape `(H, T, T)`.
+    """
+    length = len(passage)
+    distance = np.abs(np.arange(length)[:, None] - np.arange(length)[None, :])
+    heads = []
+    for relation in relations:
+        noise = chance.gamma(2.0, size=(length, length)) / (1 + distance)
+        noise /= noise.sum(1, keepdims=True)
+        related = np.asarray(parse(relation).dense(passage, FULL), bool)
+        related[:, passage.is_special] = False
+        count = related.sum(1, keepdims=True)
+        share = np.where(count > 0, strength, 0.0)
+        heads.append(share * related / np.maximum(count, 1) + (1 - share) * noise)
+    return np.array(heads, np.float32)

@@ -1,0 +1,123 @@
+"""Planted heads are named for what they do, noise is not; budgets add up."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from headscribe.behaviours.explain import explain, halves_of
+from headscribe.behaviours.tables import cards_of, run_tables
+from headscribe.core.errors import UsageError
+from headscribe.models.recorded import Recording, write_recording
+from headscribe.text.passages import Passage
+from tests.unit.behaviours.conftest import planted
+
+PLANTED = {
+    "determiner → its noun": 'query.base_dep == "det" and key.word == query.head',
+    "the same token elsewhere": "key.id == query.id and distance != 0",
+    "subject → its verb": 'query.base_dep == "nsubj" and key.word == query.head',
+    "what followed it before": "key.prev.id == query.id and distance < 0",
+    "reads names": 'key.upos == "PROPN" and key.word != query.word',
+}
+
+
+def of(passages, provides, make, folder):
+    """The explanation of a recording with the attention that `make(passage)` gives."""
+    write_recording(folder, [(passage, make(passage)[None]) for passage in passages])
+    return explain(Recording(folder), passages, provides)
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.5, 0.3])
+def test_planted_heads_are_named_exactly(stories, strength: float, tmp_path) -> None:
+    passages, provides = stories
+    chance = np.random.default_rng(0)
+    found = of(
+        passages, provides,
+        lambda passage: planted(passage, list(PLANTED.values()), strength, chance), tmp_path,
+    )  # fmt: skip
+    assert [card.name for card in found.cards] == list(PLANTED)
+    for card in found.cards:
+        best = card.figures[0]
+        # What was planted is what is measured, on the half that did not choose.
+        assert best.confirmed["share"] >= strength - 0.03
+        assert best.confirmed["low"] < best.confirmed["excess"] < best.confirmed["high"]
+        assert f"{best.confirmed['share']:.0%}".replace("%", " %") in card.sentence
+
+
+def test_budgets_add_up_to_one(stories, tmp_path) -> None:
+    passages, provides = stories
+    chance = np.random.default_rng(1)
+    found = of(
+        passages, provides,
+        lambda passage: planted(passage, list(PLANTED.values()), 0.4, chance), tmp_path,
+    )  # fmt: skip
+    for card in found.cards:
+        assert sum(share for _, share in card.budget) == pytest.approx(1, abs=1e-5)
+
+
+def _with_words_of(passage: Passage, other: Passage) -> Passage:
+    """The same tokens with the tags and trees of another text, as far as both reach."""
+    words, theirs = passage.words, other.words
+    place = np.arange(len(words)) % len(theirs)
+    head = np.asarray(theirs.head)[place]
+    head = np.where((head >= 0) & (head < len(words)), head, -1)
+    return replace(
+        passage,
+        words=replace(
+            words, head=head,
+            dep=tuple(theirs.dep[i] for i in place), upos=tuple(theirs.upos[i] for i in place),
+        ),
+    )  # fmt: skip
+
+
+def test_annotations_of_other_texts_name_no_link(stories, tmp_path) -> None:
+    passages, provides = stories
+    swapped = [
+        _with_words_of(passage, passages[(i + 7) % len(passages)])
+        for i, passage in enumerate(passages)
+    ]
+    chance = np.random.default_rng(2)
+    links = [relation for name, relation in PLANTED.items() if "its" in name]
+    own = {passage.text_id: passage for passage in passages}
+    found = of(
+        swapped, provides,
+        lambda passage: planted(own[passage.text_id], links, 0.8, chance), tmp_path,
+    )  # fmt: skip
+    assert not [one for card in found.cards for one in card.figures if one.family == "syntax"]
+
+
+def test_heads_of_noise_have_no_behaviour(stories, tmp_path) -> None:
+    passages, provides = stories
+    chance = np.random.default_rng(4)
+    found = of(
+        passages, provides,
+        lambda passage: planted(passage, ["distance > 100000"] * 40, 0.0, chance), tmp_path,
+    )  # fmt: skip
+    assert sum(len(card.figures) for card in found.cards) <= 2
+
+
+def test_tables_give_the_cards_back(stories, tmp_path) -> None:
+    passages, provides = stories
+    chance = np.random.default_rng(5)
+    found = of(
+        passages, provides,
+        lambda passage: planted(passage, list(PLANTED.values()), 0.4, chance), tmp_path,
+    )  # fmt: skip
+    tables = {name: table.to_pylist() for name, table in run_tables(found.cards).items()}
+    assert cards_of(tables) == {card.head: card for card in found.cards}
+
+
+def test_few_texts_say_how_many_would_do(stories, tmp_path) -> None:
+    passages, provides = stories
+    flat = [(p, np.full((1, 1, len(p), len(p)), 1 / len(p), np.float32)) for p in passages[:5]]
+    write_recording(tmp_path, flat)
+    with pytest.raises(UsageError, match=r"expected at least 20 texts .*, got 5"):
+        explain(Recording(tmp_path), passages[:5], provides)
+
+
+def test_halves_are_even_and_do_not_depend_on_order() -> None:
+    groups = [f"story {i}" for i in range(41)]
+    half = halves_of(groups, 0)
+    assert half == halves_of(groups[::-1], 0)
+    assert abs(sum(half.values()) - 20) <= 1
+    assert half != halves_of(groups, 1)
