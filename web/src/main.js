@@ -1,6 +1,7 @@
 // The report: finds out where the reader is and draws that view.
 
 import { aboutView } from './about.js';
+import { answerView } from './answer.js';
 import { compareView } from './compare.js';
 import { onSystemTheme, theme } from './colors.js';
 import { data, subjects } from './data.js';
@@ -17,7 +18,8 @@ import { go, link, parse, route, start } from './router.js';
 import { searchBox } from './search.js';
 
 const VIEWS = {
-  heads: ['Heads', overview, (subject) => subject.survey || subject.fit || !proof(subject)],
+  answer: ['Answer', answerView, (subject) => subject.explanation?.cards],
+  heads: ['Heads', overview, (subject) => subject.survey || subject.fit || !(proof(subject) || subject.explanation)],
   head: [null, headView],
   patterns: ['Patterns', patternsView, (subject) => subject.patterns.length],
   pattern: [null, patternView],
@@ -42,7 +44,7 @@ const top = h('header', { class: 'top' });
 // Where a reader begins: the grid of heads, or what there is instead of it.
 function home(subject) {
   const grid = Object.keys(subject.blocks).length || subject.formulas;
-  return grid ? 'heads' : proof(subject) ?? (subject.runs.length ? 'about' : 'heads');
+  return subject.explanation?.cards ? 'answer' : grid ? 'heads' : proof(subject) ?? (subject.runs.length ? 'about' : 'heads');
 }
 
 function bar() {

@@ -1,4 +1,4 @@
-"""The demonstration: two bundled models surveyed, explained and replaced on bundled texts."""
+"""The demonstration: what the heads of a language model do; a small model put to the proof."""
 
 import dataclasses
 import time
@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headscribe.api.explain import explain
 from headscribe.api.fit import fit
 from headscribe.api.replace import opened_model, replace
 from headscribe.api.survey import Survey, survey
@@ -20,7 +21,14 @@ from headscribe.text.corpora import Corpus, read
 if TYPE_CHECKING:
     from headscribe.models.model import Model
 
-MODELS = ("bundled:stories", "bundled:minilm")
+ANSWERED = ("bundled:smollm2", "bundled:stories")
+"""Whose heads are named, in this order."""
+
+PROVED = "bundled:stories"
+"""Whose heads are surveyed, fitted and replaced: the sample texts are of its world."""
+
+READ = 32
+"""Tokens of a text that heads are named on: enough for names, few enough for a minute."""
 
 SHARES = (0.45, 0.65, 0.85)
 """Formulas are fitted on the texts up to the first share, heads ordered by those up to the second,
@@ -38,7 +46,8 @@ class Demo:
     """What the demonstration left behind.
 
     Attributes:
-        folder: everything; `runs`: one directory a model; `figures`: what was drawn.
+        folder: everything; `runs`: the directories of all runs; `figures`: what was drawn.
+        answers: a paragraph on each model's heads.
         report: the page with tables and figures.
         seconds: how long it took.
     """
@@ -46,6 +55,7 @@ class Demo:
     folder: Path
     runs: tuple[Path, ...]
     figures: tuple[Path, ...]
+    answers: tuple[str, ...]
     report: Path
     seconds: float
 
@@ -63,10 +73,10 @@ def demo(
     folder: str | Path = "headscribe-demo",
     report: OnProgress = silent,
     *,
-    models: Sequence[str] = MODELS,
+    answered: Sequence[str] = ANSWERED,
     texts: Corpus | None = None,
 ) -> Demo:
-    """Survey the bundled models, fit their heads, replace them; write figures and a page.
+    """Name the heads of the bundled models; survey, fit and replace those of one; write a page.
 
     Formulas are fitted on the first part of the texts, heads ordered by the agreement on the
     second, and the altered model is measured on the third.
@@ -74,12 +84,12 @@ def demo(
     Args:
         folder: where everything goes.
         report: hears of the progress.
-        models: what to look at.
-        texts: at least 15 texts; the sample texts by default.
+        answered: the models whose heads are named.
+        texts: at least 20 texts; the sample texts by default.
 
     Raises:
-        UsageError: the folder is not empty, too few texts, or the package of bundled:minilm is not
-            installed.
+        UsageError: the folder is not empty, too few texts, or the package of bundled:smollm2 is
+            not installed.
     """
     from headscribe.report.page import write_page
 
@@ -88,24 +98,34 @@ def demo(
     if target.exists() and any(target.iterdir()):
         raise UsageError(f"{target} is not empty: give another --out, or remove it")
     texts = sample_texts() if texts is None else texts
-    if len(texts) < 15:
-        raise UsageError(f"expected at least 15 texts for a demonstration, got {len(texts)}")
-    surveys, runs = [], []
-    for name in models:
+    if len(texts) < 20:
+        raise UsageError(f"expected at least 20 texts for a demonstration, got {len(texts)}")
+    answers: list[str] = []
+    runs: list[Path] = []
+    for name in answered:
         short = name.removeprefix("bundled:")
-
-        def said(task: str, done: int, total: int, short: str = short) -> None:
-            report(f"{short}: {task}", done, total)
-
+        report(f"{short}: loading", 0, 1)
         loaded = opened_model(name)
-        surveys.append(
-            survey(loaded, texts, max_tokens=SURVEYED, out=target / short, on_progress=said)
+        report(f"{short}: loading", 1, 1)
+        runs.append(target / f"{short}-answer")
+        answer = explain(
+            loaded, texts, max_tokens=READ, out=runs[-1], on_progress=_of(short, report)
         )
-        runs += [target / short, *_proved(loaded, texts, target, short, said)]
+        answers.append(answer.summary)
+    short = PROVED.removeprefix("bundled:")
+    loaded, said = opened_model(PROVED), _of(short, report)
+    surveyed = survey(loaded, texts, max_tokens=SURVEYED, out=target / short, on_progress=said)
+    runs += [target / short, *_proved(loaded, texts, target, short, said)]
     page = target / "report.html"
     write_page([Run.open(run) for run in runs], page)
-    figures = _figures(surveys, target / "figures", report)
-    return Demo(target, tuple(runs), figures, page, round(time.monotonic() - started, 1))
+    figures = _figures([surveyed], target / "figures", report)
+    seconds = round(time.monotonic() - started, 1)
+    return Demo(target, tuple(runs), figures, tuple(answers), page, seconds)
+
+
+def _of(short: str, report: OnProgress) -> OnProgress:
+    """Progress with the model's name before the stage."""
+    return lambda stage, done, total: report(f"{short}: {stage}", done, total)
 
 
 def _proved(

