@@ -24,7 +24,6 @@ _UNCHECKED = (
     "headscribe.discovery",
     "headscribe.hinting",
     "headscribe.sandbox",
-    "headscribe.report",
 )
 
 

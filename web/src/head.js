@@ -9,6 +9,8 @@ import { effect } from './replacement.js';
 import { link, route } from './router.js';
 
 const SHOWN = 14;
+// A loss of IoU that is called small.
+const CLOSE = 0.025;
 
 function formula(subject, head, found) {
   const widest = Math.max(...found.terms.flatMap(({ weight, low, high }) => [weight, low ?? weight, high ?? weight].map(Math.abs)), 0.001);
@@ -49,7 +51,7 @@ function relatives(subject, head) {
   return h('div', null,
     h('h3', null, 'Heads that attend alike'),
     h('p', { class: 'chips' }, near.slice(0, 6).map(({ other, jsd }) => h('span', { class: 'chip' }, headLink(subject, other), h('small', null, ` distance ${number(jsd, 2)}`)))),
-    served ? read('The formula of ', headLink(subject, served.by_head), ` predicts this head almost as well as its own (IoU ${number(served.iou, 2)} against ${number(served.own_iou, 2)}).`) : null);
+    served ? read('The formula of ', headLink(subject, served.by_head), ` ${served.own_iou - served.iou <= CLOSE ? 'predicts this head almost as well as its own' : 'comes closest to its own on this head'} (IoU ${number(served.iou, 2)} against ${number(served.own_iou, 2)}).`) : null);
 }
 
 function gate(subject, head) {
