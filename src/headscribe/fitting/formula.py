@@ -22,6 +22,9 @@ from headscribe.text.passages import Passage
 MAX_TERM_ATOMS = 3
 MAX_FORMULA_ATOMS = 36
 
+_WIDTH = 60
+"""Relations are filled up to so many columns, so that costs stand below each other."""
+
 _TERM = re.compile(r"\s*([+-]\d+(?:\.\d+)?)\s+(\S.*?)(?:\s{3,}([+-]\d+\.\d+))?\s*")
 
 
@@ -136,7 +139,7 @@ class Formula:
 
     def __str__(self) -> str:
         """The formula as a person reads it; `Formula.parse` reads it back, rounded as printed."""
-        width = max((len(term.relation) for term in self.terms), default=0)
+        width = min(max((len(term.relation) for term in self.terms), default=0), _WIDTH)
         lines = [self.name]
         for term in self.terms:
             cost = "" if term.drop is None else f"   {term.drop:+.3f}"

@@ -29,7 +29,7 @@ from headscribe.core.visibility import Visibility
 from headscribe.fitting.atlas import Item, collect
 from headscribe.fitting.features import Sample
 from headscribe.fitting.formula import Formula, Term
-from headscribe.fitting.solver import SMOOTHING, damped_newton
+from headscribe.fitting.solver import SMOOTHING, damped_newton, removal
 from headscribe.fitting.stages import for_all_heads
 from headscribe.models.model import Model
 from headscribe.replacement.trace import Traced, trace
@@ -192,7 +192,7 @@ def _drop_costs(
     scaled, at = features / spread, weights * spread.double()
     predicted, _ = _objective(rows, scaled, at, share, _RIDGE)
     _, curvature = _slope(rows, scaled, predicted, at, share, _RIDGE)
-    return at**2 / torch.diagonal(torch.linalg.inv(curvature)) / 2
+    return removal(curvature, at).costs
 
 
 def _spread(rows: _Rows, features: Float[Tensor, "R T k"]) -> Float[Tensor, " k"]:

@@ -20,6 +20,7 @@ from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.core.progress import OnProgress, silent
 from headscribe.fitting.formula import Formula, Term
+from headscribe.fitting.solver import removal
 from headscribe.models.model import Model
 from headscribe.replacement.features import MEMORY, FeatureCache, Tunable
 from headscribe.replacement.plan import Plan
@@ -121,7 +122,4 @@ def drop_costs(weights: Float[Tensor, " k"], slopes: Float[Tensor, "n k"]) -> Fl
     nearly singular.
     """
     fisher = slopes.T @ slopes / max(len(slopes), 1)
-    size = torch.diagonal(fisher).clamp_min(1e-30).sqrt()
-    scaled = fisher / size[:, None] / size[None, :]
-    inverse = torch.linalg.inv(scaled + _RIDGE * torch.eye(len(size), dtype=scaled.dtype))
-    return (weights * size) ** 2 / torch.diagonal(inverse) / 2
+    return removal(fisher, weights, _RIDGE).costs
