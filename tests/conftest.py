@@ -5,6 +5,7 @@ dtype or a type is checked by beartype at every call. Left out are the compiled 
 reads as they stand, and what runs inside the sandbox, which starts without site packages.
 """
 
+import json
 import signal
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import jaxtyping
 import pytest
 
 import headscribe
+from headscribe.core.assets import asset
 
 _UNCHECKED = (
     "headscribe.scoring.compiled",
@@ -60,8 +62,41 @@ def _runs_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session")
+def stories() -> Path:
+    """The folder of the bundled story model: small, trained, and in every clone."""
+    return asset("stories")
+
+
+@pytest.fixture(scope="session")
+def story_lines() -> list[str]:
+    """The 45 bundled stories, a line of JSON each."""
+    return (asset("samples") / "stories.jsonl").read_text(encoding="utf-8").splitlines(True)
+
+
+@pytest.fixture(scope="session")
+def sums(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve questions with four choices in the fields of MMLU, the right one at every place."""
+    rows = [
+        {
+            "question": f"What is {k + 3} plus 4?",
+            "subject": "arithmetic",
+            "choices": [str(k + 7 - k % 4 + j) for j in range(4)],
+            "answer": k % 4,
+        }
+        for k in range(12)
+    ]
+    path = tmp_path_factory.mktemp("sums") / "sums.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The recorded data beside the checkout; tests that need it skip where it is absent."""
+    """The recorded data beside the checkout; tests that need it skip where it is absent.
+
+    Only for figures that others published of these data: at most three tests. Everything else is
+    tested on what is in every clone, such as `stories` and `tests/data`.
+    """
     folder = Path(__file__).parents[2] / "shared" / "data"
     if not folder.is_dir():
         pytest.skip(f"needs the recorded data in {folder}")

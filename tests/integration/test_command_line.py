@@ -1,6 +1,5 @@
 """The commands as a newcomer uses them: right, wrong, interrupted."""
 
-import gzip
 import json
 import os
 import signal
@@ -119,13 +118,12 @@ def test_help_without_arguments(tmp_path: Path) -> None:
     assert headscribe("--version", cwd=tmp_path).stdout.startswith("headscribe 0.")
 
 
-def test_a_broken_line_is_named_by_number(tmp_path: Path, shared_data: Path) -> None:
+def test_a_broken_line_is_named_by_number(tmp_path: Path, stories: Path) -> None:
     (tmp_path / "texts.jsonl").write_text('{"text": "fine"}\n{"text": broken\n')
-    model = shared_data / "stories260k"
-    assert "texts.jsonl:2" in wrong(tmp_path, "survey", model, "--text", "texts.jsonl")
-    assert "nothing.txt" in wrong(tmp_path, "survey", model, "--text", "nothing.txt")
+    assert "texts.jsonl:2" in wrong(tmp_path, "survey", stories, "--text", "texts.jsonl")
+    assert "nothing.txt" in wrong(tmp_path, "survey", stories, "--text", "nothing.txt")
     (tmp_path / "empty.txt").write_text("\n\n")
-    assert "empty.txt" in wrong(tmp_path, "survey", model, "--text", "empty.txt")
+    assert "empty.txt" in wrong(tmp_path, "survey", stories, "--text", "empty.txt")
 
 
 def test_nan_in_a_recording_is_named(recording: Path, tmp_path: Path) -> None:
@@ -152,12 +150,12 @@ def test_relations_of_a_users_own(recording: Path, tmp_path: Path) -> None:
     assert "patterns differ" in wrong(tmp_path, *arguments, *other, "--resume")
 
 
-def test_one_token_and_unknown_symbols(tmp_path: Path, shared_data: Path) -> None:
+def test_one_token_and_unknown_symbols(tmp_path: Path, stories: Path) -> None:
     texts = ("a", "\u2603 \U0001f9d1\u200d\U0001f680 \U0001d54f", "", "the cat the cat")
     lines = [json.dumps({"text": text}) for text in texts]
     (tmp_path / "odd.jsonl").write_text("\n".join(lines))
     done = headscribe(
-        "survey", shared_data / "stories260k", "--text", "odd.jsonl", "--annotator", "plain",
+        "survey", stories, "--text", "odd.jsonl", "--annotator", "plain",
         "--out", "run", "--json", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -166,12 +164,12 @@ def test_one_token_and_unknown_symbols(tmp_path: Path, shared_data: Path) -> Non
     assert "previous_token" in {score["pattern"] for score in found["top"]}
 
 
-def test_an_interrupted_survey_resumes_to_the_same_table(tmp_path: Path, shared_data: Path) -> None:
-    with gzip.open(shared_data / "tinystories" / "test.jsonl.gz", "rt") as file:
-        source = file.readlines()[:40]
-    (tmp_path / "texts.jsonl").write_text("".join(source))
+def test_an_interrupted_survey_resumes_to_the_same_table(
+    tmp_path: Path, stories: Path, story_lines: list[str]
+) -> None:
+    (tmp_path / "texts.jsonl").write_text("".join(story_lines))
     arguments = [
-        "survey", shared_data / "stories260k", "--text", "texts.jsonl", "--annotator", "plain",
+        "survey", stories, "--text", "texts.jsonl", "--annotator", "plain",
         "--max-tokens", 128,
     ]  # fmt: skip
     command = [sys.executable, "-m", "headscribe", *map(str, arguments), "--out", "stopped"]

@@ -22,11 +22,10 @@ TABLES = ("questions", "answers", "rates", "heads", "slides", "readings", "profi
 
 
 @pytest.fixture(scope="module")
-def mmlu(shared_data, tmp_path_factory):
-    """The stories model asked a few questions of MMLU by the command."""
+def mmlu(sums, tmp_path_factory):
+    """The stories model asked a few questions, as MMLU has them, by the command."""
     out = tmp_path_factory.mktemp("hints") / "run"
-    questions = shared_data / "mmlu_abstract_algebra" / "test.jsonl"
-    return out, ["hints", "bundled:stories", "--questions", str(questions), "--limit", "12",
+    return out, ["hints", "bundled:stories", "--questions", str(sums), "--limit", "12",
                  "--out", str(out)]  # fmt: skip
 
 
@@ -38,7 +37,6 @@ def command(monkeypatch, capsys, *arguments):
     return left.value.code or 0, captured.out, captured.err
 
 
-@pytest.mark.shared
 def test_a_model_at_chance_is_said_to_be_and_heads_are_not_ranked(mmlu, monkeypatch, capsys):
     out, arguments = mmlu
     status, printed, errors = command(monkeypatch, capsys, *arguments)
@@ -71,7 +69,6 @@ def test_a_model_at_chance_is_said_to_be_and_heads_are_not_ranked(mmlu, monkeypa
     assert "is not empty" in errors
 
 
-@pytest.mark.shared
 def test_readings_are_those_of_the_table_of_heads(mmlu):
     run = Run.open(mmlu[0])
     readings = run.table("readings").to_pylist()
@@ -86,7 +83,6 @@ def test_readings_are_those_of_the_table_of_heads(mmlu):
         assert row["note"] == pytest.approx(np.mean(mine["note"]), abs=1e-6)
 
 
-@pytest.mark.shared
 def test_figures(mmlu):
     from headscribe.report.hint_figures import hint_figures
 

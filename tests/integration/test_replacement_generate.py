@@ -42,11 +42,11 @@ def test_the_cache_changes_no_token(family):
     assert cached != generated_ids(model, Plan({}), PROMPT, 12, True)
 
 
-def test_the_untouched_story(shared_data):
-    model = load(shared_data / "stories260k")
+def test_the_untouched_story(stories):
+    model = load(stories)
     prompt = "Once upon a time, there was a little girl named Lily."
     text = generate(model, Plan({}), prompt, 20)
-    assert text.startswith(prompt + " She loved to play outside in the park.")
+    assert text.startswith(prompt + " She loved to play with her toys and eat yummy snacks.")
     previous = Plan(dict.fromkeys(every_head(model), PREVIOUS))
     altered = generated_ids(model, previous, prompt, 12, True)
     assert altered == generated_ids(model, previous, prompt, 12, False)

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from headscribe.core.errors import RunError, UsageError
 from headscribe.core.visibility import CAUSAL, FULL
 from headscribe.models.recorded import Recording, causal_softmax, write_recording
+from headscribe.text.corpora import read
 from tests.unit.scoring.synthetic import Made, passage
 
 
@@ -145,28 +147,58 @@ def test_broken_lines_are_named(folder: Path, line: str, message: str) -> None:
         Recording(folder)
 
 
-def test_real_sentences_align(shared_data: Path) -> None:
-    recording = Recording(shared_data / "bert_sst2_attention")
-    assert len(recording.passages) == 150
-    assert (recording.layers, recording.heads) == (12, 12)
+def test_sentences_in_pieces_align(tmp_path: Path) -> None:
+    """Whole stories in WordPiece's pieces, as recordings of BERT have them."""
+    told = [text.text for text in read("bundled:samples")][:12]
+    learned = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    learned.normalizer = normalizers.BertNormalizer(strip_accents=False)
+    learned.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    special = ["[UNK]", "[CLS]", "[SEP]"]
+    trainer = trainers.WordPieceTrainer(vocab_size=300, special_tokens=special, show_progress=False)
+    learned.train_from_iterator(told, trainer)
+    lines, arrays = [], {}
+    for k, text in enumerate(told):
+        tokens = ["[CLS]", *learned.encode(text).tokens, "[SEP]"]
+        lines.append(json.dumps({"id": k, "text": text, "tokens": tokens}))
+        arrays[str(k)] = np.full((2, 3, len(tokens), len(tokens)), 1 / len(tokens))
+    (tmp_path / "sentences.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    np.savez(tmp_path / "attention.npz", **arrays)
+    recording = Recording(tmp_path)
+    assert len(recording.passages) == 12
+    assert (recording.layers, recording.heads) == (2, 3)
+    pieces = 0
     for text in recording.passages:
         assert text.is_special.sum() == 2
         for token, span in zip(text.tokens, text.spans, strict=True):
             piece = token.removeprefix("##")
+            pieces += piece != token
             if not token.startswith("["):
-                assert len(text.text[span[0] : span[1]]) >= len(piece)
+                assert text.text[span[0] : span[1]].lower() == piece
+    assert pieces > 500
 
 
-def test_gpt2_logits_give_the_recorded_attention(shared_data: Path, tmp_path: Path) -> None:
-    """The softmax of the code that scores, against what was recorded, to 1e-5."""
-    source = shared_data / "gpt2_small_attention"
-    arrays = np.load(source / "attention.npz")
-    for name in (key for key in arrays.files if key.endswith("_logits")):
+def test_logits_give_the_recorded_attention(tmp_path: Path) -> None:
+    """The softmax of the code that scores, against one in double precision, to 1e-5."""
+    draw = np.random.default_rng(0)
+    source, other = tmp_path / "both", tmp_path / "logits"
+    arrays, lines = {}, []
+    for name, length in (("0", 6), ("1", 9), ("2", 17)):
+        logits = draw.normal(0, 4, (4, 3, length, length)).astype(np.float32)
+        power = np.exp(logits.astype(float) - logits.max()) * np.tri(length)
+        arrays[f"{name}_logits"] = logits
+        arrays[f"{name}_attention"] = (power / power.sum(-1, keepdims=True)).astype(np.float32)
+        tokens = ["The", *(f" w{k}" for k in range(length - 1))]
+        lines.append(json.dumps({"id": int(name), "prompt": "".join(tokens), "tokens": tokens,
+                                 "token_ids": list(range(length))}))  # fmt: skip
+    for folder in (source, other):
+        folder.mkdir()
+        (folder / "prompts.jsonl").write_text("\n".join(lines) + "\n")
+    np.savez(source / "attention.npz", **arrays)
+    np.savez(other / "attention.npz", **{k: arrays[k] for k in arrays if "_logits" in k})
+    for name in (key for key in arrays if key.endswith("_logits")):
         real = arrays[name.replace("_logits", "_attention")]
         np.testing.assert_allclose(causal_softmax(arrays[name]), real, atol=1e-5)
-    (tmp_path / "prompts.jsonl").write_text((source / "prompts.jsonl").read_text())
-    np.savez(tmp_path / "attention.npz", **{k: arrays[k] for k in arrays if "_logits" in k})
-    recorded, computed = Recording(source), Recording(tmp_path)
+    recorded, computed = Recording(source), Recording(other)
     assert recorded.visibility(0) == computed.visibility(0) == CAUSAL
     one, two = Seen(), Seen()
     recorded.run(recorded.passages, one)

@@ -21,8 +21,8 @@ def _same(one, other):
     assert one.words.form == other.words.form
 
 
-def test_equals_the_tokenizers_own_spans(shared_data):
-    model = load(shared_data / "stories260k")
+def test_equals_the_tokenizers_own_spans(stories):
+    model = load(stories)
     (read,) = passages(model, (STORY,))
     made = Transcript(model.tokenizer, "made").passage(read.ids)
     _same(made, read)
@@ -37,8 +37,8 @@ def test_equals_the_passage_of_whole_words(family):
         _same(Transcript(model.tokenizer, "made").passage(read.ids), read)
 
 
-def test_a_growing_text_keeps_its_beginning(shared_data):
-    model = load(shared_data / "stories260k")
+def test_a_growing_text_keeps_its_beginning(stories):
+    model = load(stories)
     (encoding,) = model.encode([STORY])
     growing = Transcript(model.tokenizer, "growing")
     whole = Transcript(model.tokenizer, "whole").passage(encoding.ids)

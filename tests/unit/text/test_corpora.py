@@ -295,11 +295,14 @@ def test_no_bytes_crash_a_reader(raw, name, tmp_path_factory):
     assert all(text.text.strip() for text in corpus)
 
 
-def test_the_shared_stories(shared_data):
-    corpus = read(shared_data / "tinystories" / "test.jsonl.gz")
-    assert len(corpus) == 200
-    blocks = read(shared_data / "tinystories" / "extra.txt.gz", limit=3)
-    assert all("\n\n" not in text.text for text in blocks)
+def test_compressed_stories(tmp_path, story_lines):
+    """All of them in their order, as lines of JSON and as blocks between empty lines."""
+    told = [json.loads(line)["text"] for line in story_lines]
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress("".join(story_lines).encode()))
+    (tmp_path / "b.txt.gz").write_bytes(gzip.compress("\n\n".join(told).encode()))
+    assert [text.text for text in read(tmp_path / "a.jsonl.gz")] == told
+    blocks = read(tmp_path / "b.txt.gz", limit=3)
+    assert [text.text for text in blocks] == told[:3]
 
 
 def test_the_bundled_samples_are_a_corpus():
