@@ -1,5 +1,6 @@
 """`fit` and `replace` from the command line: stable shapes, resumption, what the numbers say."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -16,12 +17,13 @@ from tests.integration.test_command_line import headscribe, wrong
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, stories: Path, story_lines: list[str]) -> Path:
-    """A small fit of the bundled story model, and texts that it has not seen."""
+def folder(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
+    """A small fit of stories260k, and texts that it has not seen."""
     here = tmp_path_factory.mktemp("fit")
-    (here / "train.jsonl").write_text("".join(story_lines[:30]))
-    (here / "test.jsonl").write_text("".join(story_lines[30:]))
-    (here / "model").symlink_to(stories)
+    for name, number in (("train", 24), ("test", 8)):
+        with gzip.open(shared_data / "tinystories" / f"{name}.jsonl.gz", "rt") as file:
+            (here / f"{name}.jsonl").write_text("".join(next(file) for _ in range(number)))
+    (here / "model").symlink_to(shared_data / "stories260k")
     done = headscribe(
         "fit", "model", "--text", "train.jsonl", "--max-tokens", 64, "--annotator", "plain",
         "--terms", 4, "--out", "atlas", "--json", cwd=here,
@@ -34,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, stories: Path, story_lines:
 def test_the_document_of_a_fit(folder: Path) -> None:
     document = json.loads((folder / "fit.json").read_text())
     assert sorted(document) == ["by_head", "folds", "heads", "scored", "terms", "test"]
-    assert (document["terms"], document["heads"], document["folds"]) == (4, 36, 5)
+    assert (document["terms"], document["heads"], document["folds"]) == (4, 40, 5)
     assert sorted(document["test"]) == ["gain", "iou", "jsd"]
     assert {"mean", "median", "low", "high"} <= set(document["test"]["iou"])
     assert document["test"]["gain"]["mean"] > 0, "formulas beat the profile on unseen texts"
@@ -54,7 +56,7 @@ def test_the_tables_of_a_fit(folder: Path) -> None:
     assert sorted(document["parts"][0]) == ["gain", "high", "low", "pattern", "weight"]
     assert "L2H0" in headscribe("decompose", "atlas", "2.0", cwd=folder).stdout
     graph = json.loads(headscribe("decompose", "atlas", "--json", cwd=folder).stdout)
-    assert len({edge["head"] for edge in graph}) == 36
+    assert len({edge["head"] for edge in graph}) == 40
     tables = json.loads((folder / "atlas" / "run.json").read_text())["tables"]
     assert set(tables) == {
         "formulas", "layers", "mixtures", "labels", "similarity", "dendrogram", "covers",
@@ -67,7 +69,7 @@ def test_the_examples_of_a_fit(folder: Path) -> None:
     texts = read_examples(Run.open(folder / "atlas"))
     assert len(texts) == 4
     for example in texts.values():
-        assert len(example.heads) == len(example.formulas) == 36
+        assert len(example.heads) == len(example.formulas) == 40
         overlap = []
         for head, real in example.heads.items():
             a, p = real.matrix(), example.formulas[head].matrix()
