@@ -1,4 +1,4 @@
-"""A package outside `src` adds a pattern, a baseline, an annotator, a client, a kind."""
+"""A package outside `src` adds a pattern, a baseline, a metric, an annotator, a client, a kind."""
 
 import json
 import os
@@ -25,15 +25,30 @@ def python(code: str, cwd: Path, *, installed: bool = True) -> str:
 SURVEY = """
 import json
 import headscribe as hs
+import numpy as np
+from headscribe.models.recorded import write_recording
+from tests.unit.scoring.synthetic import passage
+
 texts = ["The cat sat on the mat.", "A dog saw the cat.", "Tom has a big red ball."] * 4
 survey = hs.survey(
     "bundled:stories", texts, annotator="blanks", patterns=["two_back", "same_token"], out="run"
 )
 manifest = survey.run.manifest
+rows = survey.run.table("scores").to_pylist()
+
+# A head that reads the second token: what the package adds is the strongest baseline.
+passages = [passage(f"text{i}", 6) for i in range(12)]
+reads_second = np.full((1, 1, 6, 6), 0.01, np.float32)
+reads_second[..., 1] = 0.95
+write_recording("recorded", [(one, reads_second) for one in passages])
+recorded = hs.survey(recorded="recorded", patterns=["two_back"], out="second")
+second = recorded.run.table("scores").to_pylist()
 print(json.dumps({
     "annotator": manifest["annotator"]["name"],
     "scored": survey.patterns,
-    "heads": [len(survey.scores("two_back", k=2, metric=m)) for m in ("jsd", "mass")],
+    "metrics": sorted({row["metric"] for row in rows}),
+    "baselines": sorted({row["baseline"] for row in second if row["baseline"]}),
+    "heads": [len(survey.scores("two_back", k=2, metric=m)) for m in ("jsd", "outside")],
 }))
 """
 
@@ -42,6 +57,8 @@ def test_a_survey_with_what_was_added(tmp_path: Path) -> None:
     found = json.loads(python(SURVEY, tmp_path).splitlines()[-1])
     assert found["annotator"] == "blanks"
     assert {"two_back", "second_token"} <= set(found["scored"])
+    assert "second_token" in found["baselines"], "the head is compared with it"
+    assert "outside" in found["metrics"]
     assert found["heads"] == [2, 2]
 
 
