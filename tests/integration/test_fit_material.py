@@ -226,7 +226,7 @@ def test_any_groups_can_be_fitted(wide, tmp_path, groups) -> None:
     notes = found.run.manifest["notes"]
     assert bool(notes) == (groups != "texts")
     if groups != "texts":
-        assert "blocks of neighbouring texts" in notes[0]
+        assert "document" in notes[0]
 
 
 def test_few_texts_make_fewer_folds(wide) -> None:
