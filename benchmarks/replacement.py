@@ -5,7 +5,7 @@
 Candidate terms of every head are chosen on the first texts of `--fit` by its attention
 (`headscribe.replacement.standins`); at most 12 of them stay and are weighed by the effect of the
 head's rows, each head alone in the untouched model (`headscribe.replacement.effect`). With `--tune`
-the weights are tuned with all heads replaced, and, as a contender of its own, the candidates are
+the weights are tuned with all heads replaced, and, as a arm of its own, the candidates are
 narrowed down in the altered model and then tuned (`headscribe.replacement.narrowing`). Heads are
 ordered by IoU on the texts that follow those of the fit; losses are measured on `--test`: formulas
 and profiles on all of it, the other controls on the first `--control-texts`, single heads on the
@@ -30,7 +30,7 @@ from headscribe.models.loading import load
 from headscribe.models.model import Model
 from headscribe.replacement.agreement import agreement
 from headscribe.replacement.controls import Profile
-from headscribe.replacement.curves import Contender, Curves, count_of, curves
+from headscribe.replacement.curves import Arm, Curves, count_of, curves
 from headscribe.replacement.effect import fitted_to_effect
 from headscribe.replacement.standins import candidate_terms
 from headscribe.replacement.study import untuned
@@ -155,25 +155,25 @@ def main() -> None:
     formulas = formulas_of(model, terms, fit, given)
     iou = agreement(model, formulas, select)
     order = sorted(iou, key=lambda head: -iou[head])
-    contenders = untuned(model, formulas, fit[:60], random_orders=2)
-    profiles = {h: p for h, p in contenders[1].programs.items() if isinstance(p, Profile)}
+    arms = untuned(model, formulas, fit[:60], random_orders=2)
+    profiles = {h: p for h, p in arms[1].programs.items() if isinstance(p, Profile)}
     profile_iou = agreement(model, profiles, select)
     size = np.mean([[len(one.terms), one.atoms] for one in formulas.values()], axis=0)
     print(f"mean IoU on select: {mean(iou):.3f}, profile {mean(profile_iou):.3f}; "
           f"{size[0]:.1f} terms and {size[1]:.1f} atoms a head", flush=True)  # fmt: skip
     documents = []
 
-    def measure(name: str, chosen: Sequence[Contender], texts: Sequence[Passage]) -> Curves:
+    def measure(name: str, chosen: Sequence[Arm], texts: Sequence[Passage]) -> Curves:
         result = measured(model, chosen, order, texts, given.out / name)
         documents.append({"part": name, "texts": len(texts)} | result.document())
         print(f"\n{name}, {len(texts)} texts", *table(result), sep="\n", flush=True)
         return result
 
-    bare = [replace(one, alone=False, random_orders=0) for one in contenders]
+    bare = [replace(one, alone=False, random_orders=0) for one in arms]
     measure("main", bare[:2], test)
-    others = [replace(one, alone=False) for one in contenders]
+    others = [replace(one, alone=False) for one in arms]
     measure("controls", others, test[: given.control_texts])
-    alone = [replace(one, random_orders=0, fractions=()) for one in contenders if one.alone]
+    alone = [replace(one, random_orders=0, fractions=()) for one in arms if one.alone]
     single = measure("alone", alone, test[: given.alone_texts])
     print(*correlations(single, iou, profile_iou), sep="\n", flush=True)
 
@@ -181,7 +181,7 @@ def main() -> None:
         heads = order[: count_of(fraction, len(order))]
         tuning = Tuning(model, formulas, terms, heads, fit, fit + further, given)
         starts = tuning.controls() if controls else tuning.starts()
-        better = tuning.contenders(starts, fraction)
+        better = tuning.arms(starts, fraction)
         measure(f"tuned{'-controls' * controls}{tuning.suffix}", better, test)
         for one in better:
             before, after = (
@@ -206,7 +206,7 @@ def mean(values: dict[HeadId, float]) -> float:
 
 def measured(
     model: Model,
-    contenders: Sequence[Contender],
+    arms: Sequence[Arm],
     order: Sequence[HeadId],
     test: Sequence[Passage],
     folder: Path,
@@ -216,7 +216,7 @@ def measured(
         run = Run.open(folder)
     else:
         run = Run.create(folder, "replace", {"heads": len(order)})
-    return curves(model, contenders, order, test, run=run)
+    return curves(model, arms, order, test, run=run)
 
 
 if __name__ == "__main__":

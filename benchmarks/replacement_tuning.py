@@ -13,7 +13,7 @@ from headscribe.core.heads import HeadId
 from headscribe.core.progress import OnProgress
 from headscribe.fitting.formula import Formula, Term
 from headscribe.models.model import Model
-from headscribe.replacement.curves import Contender
+from headscribe.replacement.curves import Arm
 from headscribe.replacement.narrowing import Narrowing, narrowed
 from headscribe.replacement.study import beginnings
 from headscribe.replacement.tuning import Schedule, tune
@@ -81,9 +81,7 @@ class Tuning:
             write(path, narrowed(self.model, terms, texts, turns, on_progress=told("terms")))
         return stored(path)
 
-    def contenders(
-        self, starts: Mapping[str, Mapping[HeadId, Formula]], fraction: float
-    ) -> list[Contender]:
+    def arms(self, starts: Mapping[str, Mapping[HeadId, Formula]], fraction: float) -> list[Arm]:
         """Tune all, or read those of an earlier run."""
         schedule, found = Schedule(steps=self.given.steps), []
         for name, start in starts.items():
@@ -92,7 +90,7 @@ class Tuning:
                 progress = told(f"tuning {name}{self.suffix}")
                 write(path, tune(self.model, start, self.texts, schedule, progress))
             every = {**self.formulas, **stored(path)}
-            found.append(Contender(name, every, tuned=True, fractions=(fraction,)))
+            found.append(Arm(name, every, tuned=True, fractions=(fraction,)))
         return found
 
 

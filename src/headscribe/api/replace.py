@@ -24,7 +24,7 @@ from headscribe.text.corpora import corpus
 if TYPE_CHECKING:
     from headscribe.models.loading import Source
     from headscribe.models.model import Model
-    from headscribe.replacement.curves import Contender
+    from headscribe.replacement.curves import Arm
     from headscribe.replacement.plan import Program
     from headscribe.text.passages import Passage
 
@@ -288,7 +288,7 @@ def _tuned(
     fit: "Sequence[Passage]",
     run: Run,
     on_progress: OnProgress,
-) -> "list[Contender]":
+) -> "list[Arm]":
     """The tuned formulas and their controls, those of an interrupted run where it has them."""
     from headscribe.fitting.formula import Formula
     from headscribe.replacement.record import tuned_table

@@ -28,7 +28,7 @@ Order = Literal["best_first", "own_best_first", "random", "alone"]
 
 
 @dataclass(frozen=True, eq=False)
-class Contender:
+class Arm:
     """Programs that compete in a curve.
 
     Attributes:
@@ -60,7 +60,7 @@ class Point:
         fraction: replaced heads over all heads of the order.
         heads: the replaced heads, in the order in which they were chosen.
         seed: of a random order, None elsewhere.
-        contender: position of the contender.
+        arm: position of the arm.
     """
 
     program: str
@@ -69,7 +69,7 @@ class Point:
     fraction: float
     heads: tuple[HeadId, ...]
     seed: int | None
-    contender: int
+    arm: int
 
 
 def count_of(fraction: float, heads: int) -> int:
@@ -84,7 +84,7 @@ def count_of(fraction: float, heads: int) -> int:
 
 
 def points_of(
-    contenders: Sequence[Contender],
+    arms: Sequence[Arm],
     order: Sequence[HeadId],
     fractions: Sequence[float] = FRACTIONS,
     seed: int = 0,
@@ -98,7 +98,7 @@ def points_of(
     if not order or len(set(order)) < len(order):
         raise UsageError(f"expected an order of different heads, got {len(order)} with repeats")
     found: list[Point] = []
-    for k, one in enumerate(contenders):
+    for k, one in enumerate(arms):
         orders: list[tuple[Order, int | None, Sequence[HeadId]]] = [("best_first", None, order)]
         if one.own_order is not None:
             if sorted(one.own_order) != sorted(order):
@@ -222,7 +222,7 @@ class Curves:
 
 def curves(
     model: Model,
-    contenders: Sequence[Contender],
+    arms: Sequence[Arm],
     order: Sequence[HeadId],
     passages: Sequence[Passage],
     *,
@@ -238,7 +238,7 @@ def curves(
 
     Args:
         model: the model.
-        contenders: programs and controls, each for every head of `order`.
+        arms: programs and controls, each for every head of `order`.
         order: the heads, best explained first.
         passages: the texts to measure on, none of which the programs were fitted on.
         fractions: where the curves are read.
@@ -256,8 +256,8 @@ def curves(
     """
     if not passages:
         raise UsageError("expected at least one text to measure on, got none")
-    points = points_of(contenders, order, fractions, seed)
-    plans, row = _distinct(contenders, points, policy)
+    points = points_of(arms, order, fractions, seed)
+    plans, row = _distinct(arms, points, policy)
     key = b"" if run is None else identity(model, plans, passages, positions)
 
     def compute(unfinished: Unfinished) -> dict[int, Reading]:
@@ -284,15 +284,15 @@ def curves(
 
 
 def _distinct(
-    contenders: Sequence[Contender], points: Sequence[Point], policy: RowPolicy
+    arms: Sequence[Arm], points: Sequence[Point], policy: RowPolicy
 ) -> tuple[list[Plan], tuple[int, ...]]:
     """The different plans of the points, and which of them each point is."""
-    whole = [Plan(one.programs, policy) for one in contenders]
+    whole = [Plan(one.programs, policy) for one in arms]
     known: dict[frozenset[tuple[HeadId, int]], int] = {}
     plans: list[Plan] = []
     row = []
     for point in points:
-        plan = whole[point.contender].only(point.heads)
+        plan = whole[point.arm].only(point.heads)
         key = frozenset((head, id(program)) for head, program in plan.programs.items())
         if key not in known:
             known[key] = len(plans)

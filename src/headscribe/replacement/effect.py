@@ -32,7 +32,7 @@ from headscribe.fitting.formula import Formula, Term
 from headscribe.fitting.solver import SMOOTHING, damped_newton, removal
 from headscribe.fitting.stages import for_all_heads
 from headscribe.models.model import Model
-from headscribe.replacement.trace import Traced, trace
+from headscribe.replacement.trace import trace
 from headscribe.text.passages import Passage
 
 T = TypeVar("T")
@@ -54,6 +54,14 @@ class _Rows:
     visible: Bool[Tensor, "R T"]
     attention: Float[Tensor, "R T"]
     value: Float[Tensor, "R T D"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Effect:
+    """Values and pulls of every head on one text, see `Traced`."""
+
+    value: Float[Tensor, "H T D"]
+    pull: Float[Tensor, "S H T D"]
 
 
 def counted(items: Iterable[T], stage: str, total: int, on_progress: OnProgress) -> Iterator[T]:
@@ -133,13 +141,13 @@ def _fitted(
     chooser = torch.Generator().manual_seed(budget.seed)
     heads = sorted(candidates)
     place = [head.layer * model.heads + head.head for head in heads]
-    traced: list[Traced] = []
+    traced: list[_Effect] = []
 
     def items() -> Iterator[Item]:
         each = counted(passages, "tracing", len(passages), on_progress)
         for passage in each:
             one = trace(model, passage, budget.draws, chooser)
-            traced.append(Traced(one.attention[:0], one.value, one.pull))
+            traced.append(_Effect(one.value, one.pull))  # the attention is in the sample
             yield passage, one.attention[place].numpy(), model.visibility(heads[0].layer)
 
     pool = sorted({term.relation for head in heads for term in candidates[head]})
@@ -225,7 +233,7 @@ class _Columns:
 
 
 def _rows(
-    columns: _Columns, attention: Float[np.ndarray, " N"], traced: Sequence[Traced], head: int
+    columns: _Columns, attention: Float[np.ndarray, " N"], traced: Sequence[_Effect], head: int
 ) -> _Rows:
     pull = torch.cat([one.pull[:, head].flatten(0, 1) for one in traced]).double()
     metric = pull.T @ pull / len(pull)

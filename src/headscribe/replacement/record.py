@@ -14,13 +14,13 @@ from headscribe.fitting.formula import Formula
 from headscribe.models.model import Model
 from headscribe.replacement.agreement import agreements
 from headscribe.replacement.apply import generate
-from headscribe.replacement.curves import Contender, count_of
+from headscribe.replacement.curves import Arm, count_of
 from headscribe.replacement.plan import Plan
 from headscribe.results.run import Run
 from headscribe.text.passages import Passage
 
 COMPARED = ("formula", "profile")
-"""Untuned contenders whose agreement with the heads is kept; of the tuned all are."""
+"""Untuned arms whose agreement with the heads is kept; of the tuned all are."""
 
 TALKING = (0.25, 0.5, 1.0)
 """Shares of heads at which the altered model goes on with a text, where they were measured."""
@@ -32,7 +32,7 @@ NEW_TOKENS = 40
 def record(
     run: Run,
     model: Model,
-    contenders: Sequence[Contender],
+    arms: Sequence[Arm],
     order: Sequence[HeadId],
     passages: Sequence[Passage],
     policy: RowPolicy,
@@ -45,7 +45,7 @@ def record(
     measured texts. The facts are `agreement` (means over heads) and, for causal models,
     `continuations`.
     """
-    compared = [one for one in contenders if one.tuned or one.program in COMPARED]
+    compared = [one for one in arms if one.tuned or one.program in COMPARED]
     found = agreements(model, [one.programs for one in compared], passages, on_progress=on_progress)
     rows: list[dict[str, Any]] = [
         {"program": one.program, "tuned": one.tuned, "layer": head.layer, "head": head.head,
@@ -64,15 +64,13 @@ def record(
         ],
     }
     if model.kind == "causal" and model.stack.name is None:
-        facts["continuations"] = continuations(
-            model, contenders, order, passages, policy, fractions
-        )
+        facts["continuations"] = continuations(model, arms, order, passages, policy, fractions)
     return facts
 
 
 def continuations(
     model: Model,
-    contenders: Sequence[Contender],
+    arms: Sequence[Arm],
     order: Sequence[HeadId],
     passages: Sequence[Passage],
     policy: RowPolicy,
@@ -96,7 +94,7 @@ def continuations(
     unaltered = generate(model, Plan({}), prompt, room)
     read: str = model.tokenizer.decode([int(one) for one in given.ids], skip_special_tokens=True)
     found = []
-    for one in contenders:
+    for one in arms:
         if not (one.tuned or one.program in COMPARED):
             continue
         for share in fractions if one.fractions is None else one.fractions:
@@ -112,10 +110,10 @@ def continuations(
     return found
 
 
-def tuned_table(contenders: Sequence[Contender]) -> pa.Table:
+def tuned_table(arms: Sequence[Arm]) -> pa.Table:
     """Tuned formulas, one a row, so that an interrupted run need not tune again."""
     rows = []
-    for one in contenders:
+    for one in arms:
         for head, program in one.programs.items():
             assert isinstance(program, Formula)
             rows.append(

@@ -13,7 +13,7 @@ from headscribe.models.model import Model
 from headscribe.patterns.registry import baselines
 from headscribe.replacement.agreement import agreements
 from headscribe.replacement.controls import estimate, shuffled
-from headscribe.replacement.curves import Contender
+from headscribe.replacement.curves import Arm
 from headscribe.replacement.measure import collect, measure
 from headscribe.replacement.plan import ZERO, Plan, Program
 from headscribe.replacement.tuning import Schedule, offset_terms, random_terms, tune
@@ -36,7 +36,7 @@ def untuned(
     random_orders: int = 3,
     alone: Sequence[str] = ("formula", "profile", "zero", "mean"),
     on_progress: OnProgress = silent,
-) -> list[Contender]:
+) -> list[Arm]:
     """The programs, and as controls the profile, the best fixed pattern, other heads' programs,
     silence and the mean attention, each with its own best-first order of heads.
 
@@ -46,7 +46,7 @@ def untuned(
         fit: the texts that the controls and their orders are estimated on.
         seed: shuffles the programs.
         random_orders: in so many random orders the programs are measured besides.
-        alone: the contenders whose effect on each single head is measured.
+        alone: the arms whose effect on each single head is measured.
         on_progress: called while controls are estimated.
 
     Raises:
@@ -63,11 +63,11 @@ def untuned(
     }
     held = {name: own for name, own in found.items() if own}
     orders = own_orders(model, held, fit, on_progress)
-    first = Contender("formula", programs, alone="formula" in alone, random_orders=random_orders)
+    first = Arm("formula", programs, alone="formula" in alone, random_orders=random_orders)
     return [
         first,
         *(
-            Contender(name, own, alone=name in alone, own_order=orders[name])
+            Arm(name, own, alone=name in alone, own_order=orders[name])
             for name, own in held.items()
         ),
     ]
@@ -112,7 +112,7 @@ def tuned(
     schedule: Schedule = Schedule(),  # noqa: B008  (frozen)
     stages: Stages = NOT_KEPT,
     on_progress: OnProgress = silent,
-) -> list[Contender]:
+) -> list[Arm]:
     """The formulas tuned with all heads replaced, and as controls random terms and offsets.
 
     Each has as many terms as the formula of the head; all are tuned alike, and measured with all
@@ -143,7 +143,7 @@ def tuned(
             return tune(model, start, fit, schedule, said, unfinished)
 
         programs = stages.stage(f"tuned-{name}", compute, _as_json, _of_json)
-        found.append(Contender(name, programs, tuned=True, fractions=(1.0,)))
+        found.append(Arm(name, programs, tuned=True, fractions=(1.0,)))
     return found
 
 

@@ -10,7 +10,7 @@ from headscribe.core.heads import HeadId
 from headscribe.replacement.apply import Substituted, apply
 from headscribe.replacement.cache import RowCache
 from headscribe.replacement.causality import cut_of
-from headscribe.replacement.curves import Contender, curves
+from headscribe.replacement.curves import Arm, curves
 from headscribe.replacement.measure import measure
 from headscribe.replacement.plan import Plan
 from tests.unit.replacement.tiny import SAME, STORIES, Handmade, every_head, passages, tiny
@@ -55,7 +55,7 @@ def test_a_program_that_peeks_in_some_texts_only_is_refused(family, program):
     with pytest.raises(UsageError, match=r"head 1.1, text text:\d+: .* sees the future: row \d+"):
         list(measure(model, [plan], texts))
     with pytest.raises(UsageError, match="sees the future"):
-        curves(model, [Contender("formula", plan.programs)], [HeadId(1, 1)], texts)
+        curves(model, [Arm("formula", plan.programs)], [HeadId(1, 1)], texts)
 
 
 def test_the_one_text_that_it_peeks_in_may_stand_anywhere():

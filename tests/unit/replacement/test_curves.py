@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.replacement import curves as module
-from headscribe.replacement.curves import Contender, count_of, curves, points_of
+from headscribe.replacement.curves import Arm, count_of, curves, points_of
 from headscribe.replacement.measure import measure
 from headscribe.replacement.plan import ZERO
 from headscribe.results.run import Run
@@ -23,11 +23,11 @@ def model():
     return tiny("llama")
 
 
-def _contenders(model):
+def _arms(model):
     heads = every_head(model)
     return [
-        Contender("formula", dict.fromkeys(heads, SAME), alone=True, random_orders=2),
-        Contender("zero", dict.fromkeys(heads, ZERO), alone=True),
+        Arm("formula", dict.fromkeys(heads, SAME), alone=True, random_orders=2),
+        Arm("zero", dict.fromkeys(heads, ZERO), alone=True),
     ]
 
 
@@ -41,7 +41,7 @@ def test_fractions_of_heads(fraction, heads):
 
 def test_points(model):
     order = every_head(model)[::-1]
-    points = points_of(_contenders(model), order, (0.25, 1.0), seed=5)
+    points = points_of(_arms(model), order, (0.25, 1.0), seed=5)
     best = [p for p in points if p.order == "best_first" and p.program == "formula"]
     assert [p.heads for p in best] == [tuple(order[:3]), tuple(order)]
     mixed = [p for p in points if p.order == "random"]
@@ -51,15 +51,13 @@ def test_points(model):
     assert [p.heads[0] for p in alone] == [*order, *order]
     for fraction in (0.0, 1.1):
         with pytest.raises(UsageError, match="expected fractions above 0"):
-            points_of(_contenders(model), order, (fraction,))
+            points_of(_arms(model), order, (fraction,))
     with pytest.raises(UsageError, match="expected an order of different heads"):
-        points_of(_contenders(model), [order[0], order[0]])
+        points_of(_arms(model), [order[0], order[0]])
 
 
 def test_the_document_and_the_table(model):
-    result = curves(
-        model, _contenders(model), every_head(model), passages(model), fractions=(0.5, 1.0)
-    )
+    result = curves(model, _arms(model), every_head(model), passages(model), fractions=(0.5, 1.0))
     document = json.loads(json.dumps(result.document()))
     assert document["metric"] == "perplexity"
     shape = {"program", "order", "tuned", "fraction", "heads", "value", "increase", "low", "high"}
@@ -88,7 +86,7 @@ def test_the_document_and_the_table(model):
 
 
 def test_single_heads_and_rank_correlation(model):
-    result = curves(model, _contenders(model), every_head(model), passages(model), fractions=(1,))
+    result = curves(model, _arms(model), every_head(model), passages(model), fractions=(1,))
     effects = result.alone("formula")
     assert set(effects) == set(every_head(model))
     scores = {head: float(np.sin(3 * k)) for k, head in enumerate(effects)}
@@ -101,7 +99,7 @@ def test_single_heads_and_rank_correlation(model):
 
 def test_an_interrupted_run_goes_on(model, tmp_path, monkeypatch):
     texts = passages(model)
-    whole = curves(model, _contenders(model), every_head(model), texts, fractions=(0.5, 1))
+    whole = curves(model, _arms(model), every_head(model), texts, fractions=(0.5, 1))
     run = Run.create(tmp_path / "run", "replace", {})
 
     def interrupted(*args, **settings):
@@ -113,7 +111,7 @@ def test_an_interrupted_run_goes_on(model, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "measure", interrupted)
     settings = {"fractions": (0.5, 1), "token_budget": 1}
     with pytest.raises(KeyboardInterrupt):
-        curves(model, _contenders(model), every_head(model), texts, run=run, **settings)
+        curves(model, _arms(model), every_head(model), texts, run=run, **settings)
     state = run.kept("readings.unfinished")
     assert len(state["index"]) == 2
     again = []
@@ -121,12 +119,12 @@ def test_an_interrupted_run_goes_on(model, tmp_path, monkeypatch):
         module, "measure", lambda *a, **k: again.append(set(k["done"])) or measure(*a, **k)
     )
     resumed = curves(
-        model, _contenders(model), every_head(model), texts, run=Run.open(run.folder), **settings
+        model, _arms(model), every_head(model), texts, run=Run.open(run.folder), **settings
     )
     assert again == [set(state["index"].tolist())]
     assert np.allclose(resumed.readings.loss, whole.readings.loss, atol=1e-4)
     assert Run.open(run.folder).table("replacement").num_rows == len(whole.points) * 4
-    others = [Contender("formula", dict.fromkeys(every_head(model), UNIFORM))]
+    others = [Arm("formula", dict.fromkeys(every_head(model), UNIFORM))]
     with pytest.raises(UsageError, match="holds readings of other programs"):
         curves(model, others, every_head(model), texts, run=run, **settings)
 
@@ -135,6 +133,6 @@ def test_a_program_that_fails_stops_the_measurement(model):
     broken = Handmade(lambda p, v: np.full((len(p), len(p)), np.nan), "broken")
     programs = dict.fromkeys(every_head(model), SAME) | {HeadId(1, 2): broken}
     with pytest.raises(UsageError, match=r"head 1.2, text text:\d: broken fails"):
-        curves(model, [Contender("formula", programs)], every_head(model), passages(model))
+        curves(model, [Arm("formula", programs)], every_head(model), passages(model))
     with pytest.raises(UsageError, match="expected at least one text"):
-        curves(model, _contenders(model), every_head(model), [])
+        curves(model, _arms(model), every_head(model), [])

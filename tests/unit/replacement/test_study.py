@@ -6,7 +6,7 @@ from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.fitting.formula import Formula, Term
 from headscribe.replacement.agreement import agreement
-from headscribe.replacement.curves import Contender, curves
+from headscribe.replacement.curves import Arm, curves
 from headscribe.replacement.measure import collect, measure
 from headscribe.replacement.plan import ZERO, Plan
 from headscribe.replacement.study import tuned, untuned
@@ -81,7 +81,7 @@ def test_both_orders_of_a_control_are_measured(formulas):
     texts = passages(model)
     order = [HEADS[0], HEADS[1], HEADS[2]]
     own = (HEADS[2], HEADS[1], HEADS[0])
-    control = Contender("zero", dict.fromkeys(HEADS, ZERO), own_order=own)
+    control = Arm("zero", dict.fromkeys(HEADS, ZERO), own_order=own)
     result = curves(model, [control], order, texts, fractions=(1 / 3, 1.0))
     value = {(r["order"], r["fraction"]): r["value"] for r in result.document()["curve"]}
     plans = [Plan({order[0]: ZERO}), Plan({own[0]: ZERO}), Plan(dict.fromkeys(HEADS, ZERO))]
@@ -92,6 +92,6 @@ def test_both_orders_of_a_control_are_measured(formulas):
     }.items():  # fmt: skip
         assert value[key] == pytest.approx(alone.estimate(plan).value)
     assert value["best_first", 1 / 3] != value["own_best_first", 1 / 3]
-    wrong = Contender("zero", control.programs, own_order=own[:2])
+    wrong = Arm("zero", control.programs, own_order=own[:2])
     with pytest.raises(UsageError, match="zero: expected its own order to have the same heads"):
         curves(model, [wrong], order, texts)

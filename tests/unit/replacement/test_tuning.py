@@ -13,11 +13,10 @@ from headscribe.replacement.apply import Substituted
 from headscribe.replacement.features import FeatureCache, Tunable
 from headscribe.replacement.measure import collect, measure
 from headscribe.replacement.plan import Plan
-from headscribe.replacement.refit import refit, reweighted
 from headscribe.replacement.tuning import Schedule, loss_of, offset_terms, random_terms, tune
 from headscribe.results import run as run_module
 from headscribe.results.run import Run, Unfinished
-from tests.unit.replacement.tiny import ITSELF, PREVIOUS, UNIFORM, every_head, passages, tiny
+from tests.unit.replacement.tiny import ITSELF, PREVIOUS, every_head, passages, tiny
 
 TERMS = ("distance == 0", "key.id == query.id", "log1p(abs(distance))", "key.index == 0")
 POOL = (*TERMS, "distance == -1", "distance == -2", "key.prev.id == query.id", "abs(distance)")
@@ -201,49 +200,3 @@ def test_agreement_by_hand():
     assert 0 <= found[HeadId(0, 0)] < 1
     with pytest.raises(UsageError, match="at least one text"):
         agreement(model, {}, [])
-
-
-def test_refitting_reads_the_altered_model():
-    """Each layer's fitter is shown its attention with all layers before it replaced."""
-    model = tiny("llama")
-    texts = passages(model)
-    seen = {}
-
-    def fitter(heads, items):
-        seen[heads[0].layer] = {p.text_id: attention for p, attention, _ in items}
-        return dict.fromkeys(heads, UNIFORM)
-
-    programs = refit(model, every_head(model), texts, fitter)
-    assert programs == dict.fromkeys(every_head(model), UNIFORM)
-    for layer in range(model.layers):
-        earlier = {h: UNIFORM for h in every_head(model) if h.layer < layer}
-        kept = []
-
-        class Recorded:
-            def observe(self, call, layer=layer, kept=kept):
-                if call.layer == layer:
-                    kept.append(call.probabilities()[0].numpy())
-
-        substitution = Substituted(Plan(earlier), model)
-        for text in texts:
-            lengths = torch.tensor([len(text)])
-            with torch.inference_mode(), tap(
-                model, Recorded(), substitution, batch=(text,), lengths=lengths
-            ):  # fmt: skip
-                model.hf(**model.inputs([text]))
-            np.testing.assert_allclose(seen[layer][text.text_id], kept[-1], atol=1e-5)
-    with pytest.raises(UsageError, match=r"a program for head 0.0, the fitter gave none"):
-        refit(model, every_head(model), texts, lambda heads, items: {})
-
-
-def test_reweighting_finds_the_weights_of_a_formula():
-    """Fitted to a formula's own rows, the weights come back."""
-    model = tiny("llama")
-    texts = passages(model)
-    truth = Formula("truth", (Term("distance == 0", 1.5), Term("key.id == query.id", -0.7)))
-    seen = model.visibility(0)
-    items = [(p, truth.predict(p, seen).to_dense()[None], seen) for p in texts]
-    head = HeadId(0, 0)
-    start = {head: truth.with_weights([0.0, 0.0])}
-    found = reweighted(start, [head], iter(items))[head]
-    assert [t.weight for t in found.terms] == pytest.approx([1.5, -0.7], abs=0.02)
