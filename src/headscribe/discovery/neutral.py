@@ -16,10 +16,16 @@ def neutral(text: str, limit: int = 40) -> str:
     from the person who reads along.
     """
     shown = "".join(
-        f"\\u{{{ord(character):x}}}" if unicodedata.category(character) in _UNSEEN else character
+        f"\\u{{{ord(character):x}}}" if _unseen(character) else character
         for character in text[: 4 * limit]
     )
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def _unseen(character: str) -> bool:
+    """Whether nobody sees it, or takes it for an ordinary blank that it is not."""
+    kind = unicodedata.category(character)
+    return kind in _UNSEEN or (kind == "Zs" and character not in " \xa0")
 
 
 def to_json(document: object) -> str:

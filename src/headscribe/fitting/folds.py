@@ -50,7 +50,7 @@ def deal(groups: Sequence[str], parts: int, seed: int) -> Int[np.ndarray, " text
     Raises:
         UsageError: there are fewer groups than parts.
     """
-    bucket = buckets_of(groups, seed)
+    bucket = buckets_of(groups, seed, (4, 5, parts))
     if len(bucket) < parts:
         raise UsageError(f"expected at least {parts} texts or documents, got {len(bucket)}")
     return np.array([fold_of(bucket[group], parts) for group in groups])

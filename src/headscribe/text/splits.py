@@ -1,6 +1,6 @@
 """Splits by a stable hash of the group and the seed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Literal, get_args
 
@@ -29,8 +29,10 @@ def _digest(group: str, seed: int) -> int:
     return int.from_bytes(digest, "big")
 
 
-def buckets_of(groups: Iterable[str], seed: int) -> dict[str, int]:
+def buckets_of(groups: Iterable[str], seed: int, parts: Sequence[int] = (4, 5)) -> dict[str, int]:
     """The bucket of each group of a corpus, so that no split and none of five folds is empty.
+
+    `parts` are the numbers of parts that are to be filled: four for the splits, five folds.
 
     That of `bucket_of` where these leave none empty. A few groups may miss one by chance: they are
     dealt out in the order of their hashes instead, evenly, as far as they reach.
@@ -40,7 +42,7 @@ def buckets_of(groups: Iterable[str], seed: int) -> dict[str, int]:
     """
     names = set(groups)
     known = {group: bucket_of(group, seed) for group in names}
-    if all(len({bucket % parts for bucket in known.values()}) == parts for parts in (4, 5)):
+    if all(len({bucket % n for bucket in known.values()}) == n for n in parts):
         return known
     ordered = sorted(names, key=lambda group: (_digest(group, seed), group))
     return {group: place % BUCKETS for place, group in enumerate(ordered)}

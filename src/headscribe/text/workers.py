@@ -167,7 +167,7 @@ class _Worker:
         how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
         if not self._said.closed:
             self._said.seek(0)
-            last = self._said.read().decode(errors="replace").strip().split("\n")[-1:]
+            last = self._said.read().decode(errors="replace").strip().rpartition("\n")[2]
             self._said.close()
-            how += f" ({last[0][:200]})" if last else ""
+            how += f" ({last[:200]})" if last else ""
         return how

@@ -11,6 +11,7 @@ import torch
 from headscribe.core.errors import UsageError
 from headscribe.core.visibility import FULL
 from headscribe.fitting.atlas import collect
+from headscribe.models.calls import AttentionCall
 from headscribe.patterns.registry import registry
 from headscribe.sandbox import Sandbox, Trusted, status
 from tests.unit.fitting.passages import passage
@@ -140,11 +141,9 @@ def test_failures_come_first_and_few_texts_end_in_one_line(benchmark_script, tex
             n = len(batch[0])
             observer.observe(Call(n))
 
-    class Call:
-        layer = 0
-
+    class Call(AttentionCall):
         def __init__(self, n):
-            self.n = n
+            self.layer, self.n = 0, n
 
         def probabilities(self):
             return torch.full((1, 1, self.n, self.n), 1 / self.n)
