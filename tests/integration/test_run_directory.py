@@ -52,8 +52,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         model, few, heads="4.0", rounds=1, terms=1, **short, library=here / "library.jsonl",
         out=here / "discovery",
     )  # fmt: skip
+    hs.explain(model, texts, max_tokens=24, out=here / "explanation")
     hs.hints(model, QUESTIONS, answer="likelihood", causal=False, out=here / "hints")
-    return {name: here / name for name in ("survey", "fit", "replacement", "discovery", "hints")}
+    names = ("survey", "fit", "replacement", "discovery", "explanation", "hints")
+    return {name: here / name for name in names}
 
 
 def test_every_column_is_described(runs: dict[str, Path]) -> None:
@@ -77,7 +79,7 @@ def test_every_column_is_described(runs: dict[str, Path]) -> None:
 def test_every_kind_opens_as_its_view(runs: dict[str, Path]) -> None:
     views = [hs.open(folder) for folder in runs.values()]
     assert [type(view) for view in views] == [
-        hs.Survey, hs.Fit, hs.Replacement, hs.Discovery, hs.Hints
+        hs.Survey, hs.Fit, hs.Replacement, hs.Discovery, hs.Explained, hs.Hints
     ]  # fmt: skip
     assert {view.run.kind for view in views} == {kind.name for kind in BUILT_IN}
     for view in views:
