@@ -45,7 +45,12 @@ class Recorded:
                 self.rows[key] = rows[:length, :length].double().numpy().copy()
 
     def program(self, layer, head):
-        return Handmade(lambda p, _: self.rows[layer, head, p.text_id], f"own {layer}.{head}")
+        def own(passage, _):
+            # A beginning of a text is asked for too: in a causal model its rows are the first ones.
+            length = len(passage)
+            return self.rows[layer, head, passage.text_id][:length, :length]
+
+        return Handmade(own, f"own {layer}.{head}")
 
 
 @FAMILY

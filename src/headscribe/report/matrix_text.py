@@ -55,7 +55,7 @@ def _block(names: Sequence[str], matrix: Attention, keys: range, cell: int) -> s
     lines = [line for line in lines if line]
     for query, name in enumerate(names):
         covered = bool(matrix[query].any())
-        cells = (_shade(matrix[query, key]) if covered else UNCOVERED for key in keys)
+        cells = (_shade(float(matrix[query, key])) if covered else UNCOVERED for key in keys)
         label = _fit(name, margin)
         lines.append(f"{label} {''.join(character * cell for character in cells)}")
     return "\n".join(lines)
