@@ -42,8 +42,8 @@ class Remaining:
 
     Attributes:
         behaviour: its number.
-        share, expected, excess, low, high: on the second half, of the content attention on the
-            rows where something is left to it.
+        excess, low, high: beyond position, on the second half, as a share of the content attention
+            on the rows where something is left to it; with the ends of its 95 % interval.
         listed: whether the excess is still above the smallest effect, its lower end above 0.
     """
 
