@@ -7,6 +7,7 @@ reads as they stand, and what runs inside the sandbox, which starts without site
 
 import json
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import jaxtyping
@@ -59,6 +60,17 @@ def _runs_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> None:
     from headscribe.results import run
 
     run.RUNS = tmp_path_factory.mktemp("kept") / "runs"
+
+
+@pytest.fixture(autouse=True)
+def _patterns_of_the_test() -> Iterator[None]:
+    """What a test registers is gone after it: the next one meets the catalogue alone."""
+    from headscribe.patterns.registry import registry
+
+    made = registry()
+    before = dict(made._patterns), set(made._defined)
+    yield
+    made._patterns, made._defined = before
 
 
 @pytest.fixture(scope="session")
