@@ -15,8 +15,11 @@ from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.hinting.questions import questions_of
 from headscribe.patterns.registry import registry
+from headscribe.replacement.transcripts import Transcript
 from headscribe.results.run import Run
+from tests.oracles import hints as oracle
 from tests.unit.hinting import tiny
+from tests.unit.hinting.test_reading import matrices
 
 TABLES = ("questions", "answers", "rates", "heads", "slides", "readings", "profile")
 
@@ -191,10 +194,40 @@ def test_programs_predict_for_the_score_of_the_slides():
     (score,) = found.study.slides
     turned = found.study.outcomes.to_hinted("right")
     assert score.n == turned.sum() > 0
-    assert 0 < score.score <= 1
-    own = hs.hints(model, questions, position="after").study.slides
-    assert len(own) == 8
-    assert own[5].score < score.score
+    expected = {}
+    for condition in ("right", "note"):
+        found_of = []
+        for at in np.flatnonzero(turned).tolist():
+            unit = found.study.units[at]
+            text = unit.text("none")
+            passage = Transcript(model.tokenizer, "q").passage(text.ids.tolist())
+            made = previous.predict(passage, model.visibility(1)).to_dense()
+            first, second, after = unit.shared(condition)
+            keys = list(zip(first, second, strict=True))
+            real = matrices(model, unit.text(condition))[1, 1]
+            found_of.append(
+                oracle.measures(made, real, keys[len(keys) - after :], keys, (0, 1))["columns"]
+            )
+        expected[condition] = np.array(found_of)
+    assert score.score[0] == pytest.approx(expected["right"].mean(), abs=1e-5)
+    assert score.note == pytest.approx(expected["note"].mean(), abs=1e-5)
+    assert score.beyond[0] == pytest.approx((expected["right"] - expected["note"]).mean(), abs=1e-5)
+    own = hs.hints(model, questions, position="after").study
+    assert len(own.slides) == 8
+    assert own.slides[5].score[0] < score.score[0]
+    columns = own.values[turned, :, 1, 1, 1]  # the head's own profiles: wrong, right, note
+    assert own.slides[5].beyond[0] == pytest.approx((columns[:, 1] - columns[:, 2]).mean())
+
+
+def test_one_question_has_no_intervals_and_says_so():
+    found = hs.hints(tiny.model(), tiny.questions(1))
+    assert "one question was asked: means have no intervals" in found.messages
+    rows = found.run.table("heads").to_pylist()
+    assert all(row["beyond"] is not None for row in rows)
+    assert all(row["beyond_low"] is row["hint_low"] is row["contrast_low"] is None for row in rows)
+    assert not found.heads
+    shown = list(dict.fromkeys(row["head"] for row in found.run.table("profile").to_pylist()))
+    assert shown == sorted(shown), "in the order of the model: heads are not ranked"
 
 
 def test_wrong_use(tmp_path):

@@ -24,7 +24,6 @@ from importlib.metadata import entry_points
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float
 
 from headscribe.core.errors import UsageError, unknown_name
 
@@ -208,9 +207,7 @@ def metric(name: str) -> Metric:
     return METRICS[name]
 
 
-def divergence(
-    p: Float[np.ndarray, "*any"], q: Float[np.ndarray, "*any"]
-) -> Float[np.ndarray, "*any"]:
+def divergence(p: Numbers, q: Numbers) -> Numbers:
     """What single cells add to the square of the Jensen-Shannon distance, base 2.
 
     With `a = |p - q| / (p + q)` a cell adds `(p + q) / 4 ((1 + a) log2(1 + a) + (1 - a)
@@ -220,9 +217,24 @@ def divergence(
     >>> float(divergence(np.array([1.0, 0.0]), np.array([0.0, 1.0])).sum())
     1.0
     """
-    total = p + q
-    apart = np.abs(p - q) / np.where(total > 0, total, 1)
-    rest = 1 - apart
-    terms = (1 + apart) * np.log1p(apart) + rest * np.log1p(-np.where(rest > 0, apart, 0))
-    cells: Float[np.ndarray, "*any"] = total * terms / (4 * np.log(2))
-    return cells
+    total, apart = p + q, abs(p - q)
+    apart /= total.clip(_TINY)
+    terms = _log1p(apart)
+    terms *= 1 + apart
+    apart *= -1
+    # Where a = 1 the term is 0: its logarithm, of the last number above -1, is finite.
+    rest = _log1p(apart.clip(2.0 ** (-23 if apart.dtype.itemsize == 4 else -52) - 1))
+    apart += 1
+    rest *= apart
+    terms += rest
+    terms *= total
+    terms /= 4 * np.log(2)
+    return terms
+
+
+_TINY = 1e-37
+"""Cells of less, which float32 can hardly hold, add nothing."""
+
+
+def _log1p(values: Numbers) -> Numbers:
+    return values.log1p() if hasattr(values, "log1p") else np.log1p(values)

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from headscribe.core.errors import UsageError, unknown_name
 from headscribe.core.heads import HeadId
-from headscribe.fitting.statistics import mean_interval
 from headscribe.hinting.answering import Answer, scored, written_answers
 from headscribe.hinting.conditions import Condition
 from headscribe.hinting.intervention import (
@@ -25,7 +24,7 @@ from headscribe.hinting.intervention import (
 from headscribe.hinting.letters import Letters
 from headscribe.hinting.outcomes import Outcomes
 from headscribe.hinting.reading import Unit
-from headscribe.hinting.statistics import share
+from headscribe.hinting.statistics import mean_interval, share
 from headscribe.models.batching import batches
 from headscribe.models.model import Model
 from headscribe.text.passages import Encoding
@@ -217,8 +216,7 @@ def check(
         if others:
             mean = np.mean(others, axis=0)
             for name, values in (("random", mean), ("difference", first.each - mean)):
-                numbers = mean_interval(values, np.unique(group, return_inverse=True)[1])
-                ends = [float(one) for one in numbers]
+                ends = [float(one) for one in mean_interval(values, group)]
                 found.append(Check(name, -1, how, (), len(values), -1, ends[0], ends[1], ends[2]))
     return found
 

@@ -17,16 +17,21 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from headscribe.core.heads import HeadId
-from headscribe.fitting.statistics import benjamini_yekutieli, mean_interval
+from headscribe.fitting.statistics import benjamini_yekutieli
 from headscribe.hinting.conditions import Condition
 from headscribe.hinting.measures import MEASURES, Measure
 from headscribe.hinting.outcomes import Outcomes
 from headscribe.hinting.reading import ALTERED
-from headscribe.hinting.statistics import RATE, Following, Slopes, needed, slopes
-
-Interval = tuple[float, float, float]
-"""Mean and the ends of its 95 % interval; NaN for none."""
-
+from headscribe.hinting.statistics import (
+    RATE,
+    Following,
+    Interval,
+    Slopes,
+    interval_at,
+    mean_interval,
+    needed,
+    slopes,
+)
 
 BLOCK = 1024
 """Columns of measures whose intervals are computed together."""
@@ -176,20 +181,14 @@ def compare_heads(
 class _Traced:
     """The effect of each head: mean over the questions that follow, and `p` of the contrast."""
 
-    mean: tuple[Float[np.ndarray, " h"], Float[np.ndarray, " h"], Float[np.ndarray, " h"]]
+    mean: Sequence[Float[np.ndarray, " h"]]
     p: Float[np.ndarray, " h"]
 
 
 def _traced(outcomes: Outcomes, effects: Float[np.ndarray, "Q h"], ranking: Ranking) -> _Traced:
     kept = outcomes.kept("wrong") & ~np.isnan(effects).any(1)
     tested = _contrast(outcomes, effects, ranking.reference)
-    if not kept.any():
-        nothing = np.full(effects.shape[1], np.nan)
-        return _Traced((nothing, nothing, nothing), tested.p)
-    mean, low, high = mean_interval(
-        effects[kept].astype(float), np.unique(outcomes.group[kept], return_inverse=True)[1]
-    )
-    return _Traced((mean, low, high), tested.p)
+    return _Traced(mean_interval(effects[kept].astype(float), outcomes.group[kept]), tested.p)
 
 
 def _contrast(outcomes: Outcomes, values: Float[np.ndarray, "Q m"], reference: str) -> Slopes:
@@ -271,8 +270,8 @@ def _rows(
     for at, (measure, head) in enumerate((m, h) for m in MEASURES for h in heads):
         rows.append(
             Row(
-                head, measure, condition, int(read[at]), _interval(intervals[0], at),
-                float(intervals[1][0][at]), _interval(intervals[2], at), int(changed.sum()),
+                head, measure, condition, int(read[at]), interval_at(intervals[0], at),
+                float(intervals[1][0][at]), interval_at(intervals[2], at), int(changed.sum()),
                 float(by_group[0][at]), int(unchanged.sum()), float(by_group[1][at]),
                 (float(tested.slope[at]), float(low[at]), float(high[at])), float(tested.t[at]),
                 float(tested.p[at]), bool(flags[at]),
@@ -300,10 +299,6 @@ def _mean(values: Float[np.ndarray, "n m"]) -> Float[np.ndarray, " m"]:
     return found
 
 
-def _interval(found: Sequence[Float[np.ndarray, " m"]], at: int) -> Interval:
-    return float(found[0][at]), float(found[1][at]), float(found[2][at])
-
-
 def _findings(
     heads: Sequence[HeadId],
     tested: Slopes,
@@ -323,7 +318,7 @@ def _findings(
     return tuple(
         Finding(
             rank, heads[at], MEASURES[best[at]], float(t[best[at], at]), float(p[best[at], at]),
-            flagged[at], _interval(effect, at), float(effect_p[at]),
+            flagged[at], interval_at(effect, at), float(effect_p[at]),
         )
         for rank, at in enumerate(order, 1)
     )  # fmt: skip

@@ -7,12 +7,13 @@ only rows after the insertion are compared. Distances are Jensen-Shannon distanc
 """
 
 from dataclasses import dataclass
-from math import log
 from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from headscribe.core.metrics import divergence
 
 Measure = Literal["rows", "columns", "answer", "hint", "hint_answer"]
 """What is measured of each head.
@@ -117,17 +118,10 @@ def profiles_of(attention: Float[Tensor, "H T T"], rows: Int[Tensor, " R"]) -> F
 def jsd(p: Float[Tensor, "... K"], q: Float[Tensor, "... K"]) -> Float[Tensor, "..."]:
     """The distance of rows that sum to 1 (of rows of zeros: 0).
 
-    With `a = |p - q| / (p + q)`, `JSD^2 = sum (p + q) / 4 ((1 + a) log2(1 + a) + (1 - a)
-    log2(1 - a))`: every term is positive, so nothing cancels between them and in float32 the
-    distance is exact to about 1e-7 however small it is.
+    In float32 it is exact to about 1e-7 however small it is.
     """
-    total = p + q
-    apart = (p - q).abs_().div_(total.clamp_min(torch.finfo(total.dtype).tiny))
-    terms = torch.log1p(apart).mul_(1 + apart)
-    apart.neg_()
-    most = torch.finfo(total.dtype).eps - 1
-    terms.add_(torch.log1p(apart.clamp_min(most)).mul_(1 + apart)).mul_(total)
-    return (terms.sum(-1) / (4 * log(2))).clamp_(0, 1).sqrt_()
+    square: Tensor = divergence(p, q).sum(-1)
+    return square.clamp_(0, 1).sqrt_()
 
 
 def _cells(

@@ -1,6 +1,7 @@
 """What a reader must be told of a study, in sentences."""
 
 from collections.abc import Iterator
+from math import isfinite, isnan
 
 from headscribe.hinting.answering import State
 from headscribe.hinting.outcomes import Outcomes
@@ -9,7 +10,10 @@ from headscribe.hinting.run import Study
 
 def messages(study: Study) -> list[str]:
     """The sentences, most important first."""
-    return [*_heads(study), *_accuracy(study.outcomes), *_answers(study), *_left_out(study)]
+    return [
+        *_heads(study), *_accuracy(study.outcomes), *_answers(study), *_intervals(study),
+        *_left_out(study),
+    ]  # fmt: skip
 
 
 def _heads(study: Study) -> Iterator[str]:
@@ -53,6 +57,23 @@ def _answers(study: Study) -> Iterator[str]:
     for state, meaning in meanings:
         if states.count(state):
             yield f"{states.count(state)} of {total} texts {meaning}; they count as not right"
+
+
+def _intervals(study: Study) -> Iterator[str]:
+    count = len(study.outcomes)
+    if len(set(study.outcomes.group.tolist())) == 1:
+        which = (
+            "one question was" if count == 1 else f"all {count} questions are of one group that was"
+        )
+        yield f"{which} asked: means have no intervals"
+        return
+    rows = study.comparison.rows
+    same = sum(isfinite(row.beyond[0]) and isnan(row.beyond[1]) for row in rows)
+    if same:
+        yield (
+            f"{same} of {len(rows)} means over questions have no interval: every question has the "
+            "same value"
+        )
 
 
 def _left_out(study: Study) -> Iterator[str]:

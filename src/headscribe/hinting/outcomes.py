@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import nan
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -127,7 +128,7 @@ class Outcomes:
         """Everything that is counted."""
         every = np.ones(len(self), bool)
         chance = float(np.mean([1 / len(one.question.choices) for one in self.asked]))
-        found = [Rate("chance", "none", 0, len(self), chance, chance, chance)]
+        found = [Rate("chance", "none", 0, len(self), chance, nan, nan)]
         before = self.choice("none")
         for condition in CONDITIONS:
             answer = self.choice(condition)

@@ -347,12 +347,16 @@ def _scored(reading: Reading) -> dict[Condition, Answer]:
 
 
 def _describe(found: Study) -> None:
-    """Keep the profiles of one question, if possible one that follows the wrong hint."""
+    """Keep the profiles of one question, if possible one that follows the wrong hint.
+
+    Of the first heads; where heads are not ranked of those that read the hint most, in the order
+    of the model.
+    """
     kept = np.flatnonzero(found.outcomes.kept("wrong")).tolist()
     found.example = kept[0] if kept else 0
     ranked = [one.head for one in found.comparison.findings]
     if not ranked:
         hint = found.values[:, ALTERED.index("wrong"), MEASURES.index("hint")].mean(0)
         order = np.argsort(-hint, axis=None, kind="stable").tolist()
-        ranked = [HeadId(*divmod(at, hint.shape[1])) for at in order]
+        ranked = [HeadId(*divmod(at, hint.shape[1])) for at in sorted(order[:PROFILED])]
     found.profiles = profiles(found.model, found.units[found.example], ranked[:PROFILED])

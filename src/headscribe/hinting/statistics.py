@@ -22,6 +22,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import stats
 
+from headscribe.fitting import statistics as of_texts
+
+Interval = tuple[float, float, float]
+"""Mean and the ends of its 95 % interval; NaN for none."""
+
 CONFIDENCE = 0.95
 RATE = 0.05
 POWER = 0.80
@@ -38,6 +43,28 @@ class Share:
     share: float
     low: float
     high: float
+
+
+def mean_interval(
+    values: Float[np.ndarray, "n *any"], group: Int[np.ndarray, " n"]
+) -> list[Float[np.ndarray, "*any"]]:
+    """Means over questions with their 95 % intervals, clustered by group; NaN values do not count.
+
+    No ends, NaN, where there is nothing to tell them by: one group alone, or values that are the
+    same in every question.
+    """
+    if not len(values):
+        return [np.full(values.shape[1:], np.nan)] * 3
+    numbered = np.unique(group, return_inverse=True)[1].ravel()
+    mean, low, high = map(np.asarray, of_texts.mean_interval(values, numbered))
+    same = high - low < NOISE
+    return [mean, np.where(same, np.nan, low), np.where(same, np.nan, high)]
+
+
+def interval_at(columns: Sequence[Float[np.ndarray, " m"]], at: int) -> Interval:
+    """The mean and the ends of one column of `mean_interval`."""
+    mean, low, high = columns
+    return float(mean[at]), float(low[at]), float(high[at])
 
 
 def share(hits: Bool[np.ndarray, " n"], group: Sequence[str] | Int[np.ndarray, " n"]) -> Share:

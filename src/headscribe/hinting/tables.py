@@ -112,13 +112,14 @@ def _heads(study: Study) -> pa.Table:
 
 def _ranking(study: Study) -> pa.Table:
     schema = {"rank": _WHOLE} | _HEAD | {"measure": _TEXT, "t": _REAL, "p": _REAL,
-              "flagged": _FLAG, "slides": _REAL, "slides_n": _WHOLE, "effect": _REAL,
-              "effect_low": _REAL, "effect_high": _REAL, "effect_p": _REAL}  # fmt: skip
+              "flagged": _FLAG, "slides": _REAL, "slides_beyond": _REAL, "slides_n": _WHOLE,
+              "effect": _REAL, "effect_low": _REAL, "effect_high": _REAL,
+              "effect_p": _REAL}  # fmt: skip
     scores = {one.head: one for one in study.slides}
     rows = []
     for f in study.comparison.findings:
         score = scores.get(f.head)
-        slides = (None, 0) if score is None else (score.score, score.n)
+        slides = (None, None, 0) if score is None else (score.score[0], score.beyond[0], score.n)
         rows.append(
             (f.rank, *_named(f.head), f.measure, f.t, f.p, f.flagged, *slides, *f.effect,
              f.effect_p)
@@ -127,9 +128,12 @@ def _ranking(study: Study) -> pa.Table:
 
 
 def _slides(study: Study) -> pa.Table:
-    schema = _HEAD | {"score": _REAL, "low": _REAL, "high": _REAL, "n": _WHOLE,
+    schema = _HEAD | {"score": _REAL, "low": _REAL, "high": _REAL, "note": _REAL, "beyond": _REAL,
+                      "beyond_low": _REAL, "beyond_high": _REAL, "n": _WHOLE,
                       "prediction": _TEXT}  # fmt: skip
-    rows = [(*_named(s.head), s.score, s.low, s.high, s.n, study.prediction) for s in study.slides]
+    rows = [
+        (*_named(s.head), *s.score, s.note, *s.beyond, s.n, study.prediction) for s in study.slides
+    ]
     return _table(schema, rows)
 
 

@@ -145,7 +145,9 @@ def _conclusion(found: Curves, one: Point, row: int, points: Sequence[tuple[Poin
     begin = f"With {heads} replaced by their programs"
     own = readings.estimate(row)
     if np.isnan(own.low):
-        return f"{begin}: one group of texts gives no interval, so that nothing can be concluded."
+        one_group = len(set(readings.groups)) == 1
+        why = "one group of texts" if one_group else "the same change in every text"
+        return f"{begin}: {why} gives no interval, so that nothing can be concluded."
     if _sure(own):
         said = f"{begin} the {metric} changes by {_change(own)}"
     else:
@@ -165,7 +167,7 @@ def _conclusion(found: Curves, one: Point, row: int, points: Sequence[tuple[Poin
 
 
 def _sure(one: Estimate) -> bool:
-    return not np.isnan(one.low) and not one.low <= 0 <= one.high
+    return one.low > 0 or one.high < 0
 
 
 def _change(one: Estimate) -> str:
@@ -173,4 +175,4 @@ def _change(one: Estimate) -> str:
 
 
 def _interval(one: Estimate) -> str:
-    return f"{one.low:+.1%} to {one.high:+.1%}"
+    return "no interval" if np.isnan(one.low) else f"{one.low:+.1%} to {one.high:+.1%}"

@@ -38,6 +38,10 @@ cosine                   mean cosine of the last hidden states, altered and unal
 """
 
 
+_WIDTH = 1e-12
+"""An interval of less holds nothing but rounding: there is nothing to tell it by."""
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A metric of an altered model beside the unaltered one, on the same texts.
@@ -47,7 +51,7 @@ class Estimate:
         value: the metric with it.
         increase: `value / unaltered - 1`; for `kl` the value itself.
         low: lower end of the increase's 95 % interval, paired over texts and clustered by group;
-            NaN where there is one group only.
+            NaN where there is one group only, or every group has the same.
         high: upper end.
     """
 
@@ -137,6 +141,8 @@ class Readings:
         """Mean of `total / count` with its interval, clustered by group."""
         _, group = np.unique(np.array(self.groups), return_inverse=True)
         mean, low, high = ratio(np.bincount(group, total), np.bincount(group, count))
+        if high - low < _WIDTH:
+            return float(mean), np.nan, np.nan
         return float(mean), float(low), float(high)
 
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headscribe.core.visible import visible
-from headscribe.report.labels import interval, number, percent
+from headscribe.report.labels import interval, number, percent, signed
 from headscribe.report.terminal import plain_table, print_whole
 from headscribe.results.run import Run
 
@@ -88,7 +88,8 @@ def heads_table(run: Run) -> Table:
         else "Heads that read otherwise where the answer follows the hint",
         f"{meaning if traced else ''}measure under the hint minus under the note, by the strongest "
         f"measure, where the answer follows the hint and where it stays, and the difference · "
-        "moved: distance of what is read under the right hint from what is predicted without · "
+        "moved: distance of what is read under the right hint from what is predicted without, and "
+        "in brackets that minus the same under the note · "
         f"{facts['changed']} answers follow, {facts['others']} could have · * changes where "
         f"answers follow, with a false-discovery rate of {percent(facts['rate'])} over "
         f"{facts['tests']} contrasts (Benjamini-Yekutieli)",
@@ -114,7 +115,7 @@ def heads_table(run: Run) -> Table:
             number(row["contrast"]),
             number(one["t"], 1),
             "–" if one["p"] is None else f"{one['p']:.1g}",
-            number(one["slides"]),
+            f"{number(one['slides'])}\n({signed(one.get('slides_beyond'))})",
         )
     return table
 

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+import torch
+from scipy.spatial.distance import jensenshannon
 
 from headscribe.core import metrics
 from headscribe.core.errors import UsageError
@@ -12,6 +14,21 @@ def rows(seed: int, number: int = 5) -> tuple[np.ndarray, np.ndarray]:
     q[rng.random((number, number)) < 0.5] = 0
     q[:, 0] += 0.01
     return p / p.sum(1, keepdims=True) * 0.8, q / q.sum(1, keepdims=True)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_divergence_is_that_of_scipy_for_arrays_and_tensors(seed: int) -> None:
+    _, q = rows(seed, 40)
+    _, p = rows(seed + 100, 40)
+    p[0], p[1], q[1] = q[0], np.eye(40)[3], np.eye(40)[4]  # alike, and nothing in common
+    found = metrics.divergence(p, q)
+    np.testing.assert_allclose(found.sum(1), jensenshannon(p, q, 2, axis=1) ** 2, atol=1e-12)
+    assert found[0].max() == 0
+    assert found[1].sum() == 1
+    whole = metrics.divergence(torch.from_numpy(p), torch.from_numpy(q)).numpy()
+    np.testing.assert_allclose(whole, found, atol=1e-15)
+    narrow = metrics.divergence(*(torch.from_numpy(one).float() for one in (p, q))).numpy()
+    np.testing.assert_allclose(narrow, found, atol=1e-7)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -7,6 +7,7 @@ from headscribe.core.heads import HeadId
 from headscribe.hinting.comparison import compare_heads
 from headscribe.hinting.measures import MEASURES
 from headscribe.hinting.slides import own_scores, turned_right
+from headscribe.hinting.statistics import mean_interval
 from tests.unit.hinting import synthetic
 
 
@@ -149,5 +150,35 @@ def test_the_score_of_the_slides_counts_wrong_answers_turned_right(small):
     values = rng.random((6, 3, 5, 2, 3)).astype(np.float32)
     scores = own_scores(small, values)
     assert [one.head for one in scores] == [HeadId(layer, h) for layer in (0, 1) for h in range(3)]
-    assert [one.score for one in scores] == pytest.approx(values[5, 1, 1].ravel().tolist())
+    assert [one.score[0] for one in scores] == pytest.approx(values[5, 1, 1].ravel().tolist())
     assert all(one.n == 1 for one in scores)
+    assert all(np.isnan([*one.score[1:], *one.beyond[1:]]).all() for one in scores), "one question"
+
+
+def test_what_a_note_of_the_same_length_does_is_taken_off_the_score():
+    found = synthetic.outcomes([2, 2, 2], [1] * 3, [0] * 3, [2] * 3, [1] * 3, [0] * 3)
+    values = np.full((3, 3, 5, 1, 3), 0.9, np.float32)
+    right, note = values[:, 1, 1, 0], values[:, 2, 1, 0]  # conditions wrong, right, note
+    right[:], note[:] = [0.5, 0.5, 0.5], [0.5, 0.25, 0.0]
+    right[0] += 0.125  # one question moves more under the hint
+    note[1, 2] = np.nan
+    as_the_note, beyond, two = own_scores(found, values)
+    assert as_the_note.score[0] == pytest.approx(0.5 + 0.125 / 3)
+    assert as_the_note.note == 0.5
+    assert as_the_note.beyond[0] == pytest.approx(0.125 / 3)
+    assert as_the_note.beyond[1] < 0 < as_the_note.beyond[2]
+    # Of 0.375, 0.25, 0.25: the mean is 7/24, its standard error 1/24; Student's t with 2 degrees.
+    assert beyond.beyond == pytest.approx([(7 + k * 4.3026527) / 24 for k in (0, -1, 1)])
+    assert (two.n, two.note, two.beyond[0]) == (2, 0.0, pytest.approx(0.5625))
+    assert two.score[0] == pytest.approx(0.5625), "only questions that have both"
+
+
+def test_what_is_the_same_in_every_question_has_no_interval():
+    values = np.array([[0.25, 0.1, np.nan], [0.25, 0.3, 1.0], [0.25, 0.2, np.nan]])
+    mean, low, high = mean_interval(values, np.array([4, 7, 9]))
+    assert mean == pytest.approx([0.25, 0.2, 1.0])
+    assert np.isnan(low).tolist() == np.isnan(high).tolist() == [True, False, True]
+    mean, low, _ = mean_interval(values, np.array([3, 3, 3]))
+    assert mean == pytest.approx([0.25, 0.2, 1.0])
+    assert np.isnan(low).all()
+    assert np.isnan(mean_interval(values[:0], np.array([], int))).all()

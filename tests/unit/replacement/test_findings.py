@@ -14,16 +14,20 @@ from tests.unit.replacement.tiny import STORIES, passages, tiny
 HEADS = tuple(HeadId(0, k) for k in range(4))
 
 
-def curve(changes, *, per_text=0.0, unaltered=1.0, texts=12, kind="causal"):
+def curve(changes, *, per_text=0.01, unaltered=1.0, texts=12, kind="causal"):
     """A curve with a change of loss a token for each program, order and share; texts differ."""
     points = tuple(
         Point(program, order, False, share, HEADS[: round(4 * share)], None, 0)
         for program, order, share in changes
     )
-    noise = np.where(np.arange(texts) % 2, per_text, -per_text)
+    noise = (
+        np.where(np.arange(texts) % 2, per_text, -per_text)
+        * (1 + np.arange(len(changes)))[:, None]
+        / 4
+    )
     tokens = np.full(texts, 10.0)
-    loss = np.stack([tokens * (unaltered + change + noise) for change in changes.values()])
-    shift = np.stack([tokens * (1 - change - noise) for change in changes.values()])
+    change = np.array(list(changes.values()))[:, None] + noise
+    loss, shift = tokens * (unaltered + change), tokens * (1 - change)
     readings = Readings(
         kind, tuple(map(str, range(texts))), tokens, tokens, tokens * unaltered, loss, shift
     )
@@ -74,7 +78,7 @@ def test_no_headline_from_an_interval_that_covers_zero():
     assert "no change of the perplexity can be told from none (-" in small
     assert "changes by" not in small.partition(";")[0]
     assert "changes by +22.1%" in all_heads
-    # paired, the difference from silence is the same in every text
+    # paired, the difference from silence is nearly the same in every text
     assert "with the best control (silence, in their own order) by +28.4%" in small
 
 
@@ -89,6 +93,13 @@ def test_one_group_of_texts_gives_no_conclusion():
     (line,) = said(curve({("formula", "best_first", 1.0): 0.2}, texts=1)).conclusions
     assert "one group of texts gives no interval" in line
     assert not re.search(r"[+-]\d", line)
+    found = curve({("formula", "best_first", 1.0): 0.2}, per_text=0.0)
+    (line,) = said(found).conclusions
+    assert "the same change in every text gives no interval" in line
+    assert not re.search(r"[+-]\d", line)
+    (point,) = found.document()["curve"]
+    assert (point["low"], point["high"]) == (None, None), "a width of 0 is no interval"
+    assert point["increase"] == pytest.approx(np.expm1(0.2))
 
 
 def test_encoders_have_a_cosine_and_no_world_to_be_outside_of():
