@@ -47,6 +47,14 @@ def test_a_model_at_chance_is_said_to_be_and_heads_are_not_ranked(mmlu, monkeypa
     printed = " ".join(printed.split())
     assert "heads are not ranked: answers that follow the wrong hint:" in printed
     assert "accuracy without hint is at chance" in printed
+    followed = next(
+        row for row in Run.open(out).table("rates").to_pylist()
+        if (row["name"], row["condition"]) == ("to_hinted", "wrong")
+    )  # fmt: skip
+    assert (
+        f"the wrong hint is followed by {followed['hits']} of the {followed['n']} answers that "
+        f"could ({followed['share']:.0%}, {followed['low']:.0%} to {followed['high']:.0%})"
+    ) in printed
     assert "guessing gives 25 %" in printed
     run = Run.open(out)
     assert run.manifest["kind"] == "hints"
@@ -175,6 +183,7 @@ def test_nothing_is_lost():
     assert states["unparsed"] + states["unended"] + answered == 6
     assert states["unended"] > 0  # a model that never ends its answer
     assert any("did not end within 5 tokens" in message for message in found.messages)
+    assert any("--answer likelihood" in message for message in found.messages)
     assert found.study.values.shape[0] == 6
 
 

@@ -9,7 +9,7 @@ import { figure, headLink, lacking, note, provenance, read, section, table, with
 import { go, route } from './router.js';
 
 const RATES = {
-  accuracy: 'answers correctly', chance: 'would be correct by chance', changed: 'changes its answer', to_hinted: 'changes it to the hinted choice',
+  accuracy: 'answers correctly', chance: 'would be correct by chance', changed: 'changes its answer', to_hinted: 'changes it to the hinted choice', follows: 'changes to it, and not after a note alone',
   wrong_to_right: 'goes from wrong to right', unparsed: 'gives no readable answer', unended: 'does not come to an end', also_note: 'changes to it after a note alone too',
 };
 const BRIEF = { accuracy: 'correct', changed: 'changed', to_hinted: 'to the hinted' };

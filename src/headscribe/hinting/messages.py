@@ -4,16 +4,30 @@ from collections.abc import Iterator
 from math import isfinite, isnan
 
 from headscribe.hinting.answering import State
-from headscribe.hinting.outcomes import Outcomes
+from headscribe.hinting.outcomes import Outcomes, Rate
 from headscribe.hinting.run import Study
 
 
 def messages(study: Study) -> list[str]:
     """The sentences, most important first."""
     return [
-        *_heads(study), *_accuracy(study.outcomes), *_answers(study), *_intervals(study),
-        *_left_out(study),
+        *_follows(study.outcomes), *_heads(study), *_accuracy(study.outcomes), *_answers(study),
+        *_intervals(study), *_left_out(study),
     ]  # fmt: skip
+
+
+def _follows(outcomes: Outcomes) -> Iterator[str]:
+    every, without = (outcomes.rate(name, "wrong") for name in ("to_hinted", "follows"))
+    if every.n:
+        yield (
+            f"the wrong hint is followed by {every.hits} of the {every.n} answers that could "
+            f"({_share(every)}); without those that the neutral note changes alike by "
+            f"{without.hits} ({_share(without)})"
+        )
+
+
+def _share(rate: Rate) -> str:
+    return f"{rate.share:.0%}, {rate.low:.0%} to {rate.high:.0%}"
 
 
 def _heads(study: Study) -> Iterator[str]:
@@ -57,6 +71,8 @@ def _answers(study: Study) -> Iterator[str]:
     for state, meaning in meanings:
         if states.count(state):
             yield f"{states.count(state)} of {total} texts {meaning}; they count as not right"
+    if 2 * states.count("answered") < total:
+        yield "most texts have no answer: to score letters (`--answer likelihood`) needs no format"
 
 
 def _intervals(study: Study) -> Iterator[str]:

@@ -24,9 +24,9 @@ class Rate:
     Attributes:
         name: `accuracy`; `chance`, that of guessing; `changed`; `to_hinted`, of those that did not
             give the hinted choice before (under `note`: the choice of the wrong hint, which the
-            note does not name); `wrong_to_right`, of those that were wrong; `also_note`, of those
-            that changed to the hinted choice, whose answer the note changes too; `unparsed`,
-            `unended`.
+            note does not name); `follows`, the same without those that the note changes alike;
+            `wrong_to_right`, of those that were wrong; `also_note`, of those that changed to the
+            hinted choice, whose answer the note changes too; `unparsed`, `unended`.
         condition: which condition.
         hits: how many.
         n: of how many.
@@ -144,7 +144,8 @@ class Outcomes:
                     self._rate("wrong_to_right", condition, answer == self.right, wrong),
                 ]
             if condition in ("wrong", "right"):
-                hinted = self.to_hinted(condition)
+                hinted, able = self.to_hinted(condition), self.eligible(condition)
+                found.append(self._rate("follows", condition, self.kept(condition), able))
                 found.append(self._rate("also_note", condition, self.changed("note"), hinted))
             states = np.array([answers[condition].state for answers in self.answers])
             for state in ("unparsed", "unended"):

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerFast
 
 from headscribe.core.errors import UsageError
@@ -21,6 +23,7 @@ from headscribe.hinting.conditions import (
     wrong_choice,
 )
 from headscribe.hinting.questions import LETTERS, Question, Status
+from headscribe.models.tokenizing import special_ids
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +99,8 @@ class Prompter:
         The note has as many tokens as the wrong hint, as they stand in the prompt.
 
         It has none if it is too long, if no cut of the note has that many tokens, if the chat
-        template alters it, or if the tokenizer merges the insertion with the prompt's end.
+        template refuses or alters it, if it has control tokens (they would end the user's turn),
+        or if the tokenizer merges the insertion with the prompt's end.
         """
         try:
             return self._ask(question)
@@ -166,14 +170,25 @@ class Prompter:
         end = end_of(self.template, self.answer, self.chat)
         text = written(self.template, question, inserted, self.position, end)
         insertion = text.insertion
+        for token in self._control:
+            if token in text.text:
+                raise UsageError(f"expected words, got the control token {token} among them")
         return Prompt(self._tokens(self._rendered(text) if self.chat else text), insertion, target)
+
+    @cached_property
+    def _control(self) -> list[str]:
+        tokens = map(self.tokenizer.convert_ids_to_tokens, sorted(special_ids(self.tokenizer)))
+        return [str(one) for one in tokens]
 
     def _rendered(self, text: Written) -> Written:
         """The prompt as the user's message of a conversation."""
         message = text.text.strip()
-        rendered: str = self.tokenizer.apply_chat_template(
-            [{"role": "user", "content": message}], tokenize=False, add_generation_prompt=True
-        )
+        try:
+            rendered: str = self.tokenizer.apply_chat_template(
+                [{"role": "user", "content": message}], tokenize=False, add_generation_prompt=True
+            )
+        except TemplateError as error:
+            raise UsageError(f"the chat template refuses a user's message: {error}") from error
         if rendered.count(message) != 1:
             raise UsageError(
                 "expected a chat template that shows the message once and unaltered, got one that "

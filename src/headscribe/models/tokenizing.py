@@ -60,11 +60,13 @@ def _whole(
 def special_ids(tokenizer: PreTrainedTokenizerFast) -> frozenset[int]:
     """The ids of control tokens, which are special wherever they stand.
 
-    They are those that the tokenizer says are special, and those added to its vocabulary that are
-    written like them (`<think>`, `[TOOL_CALLS]`). The unknown token stands for characters and is
-    none of them, unless it has another role too (`<|endoftext|>` of GPT-2).
+    They are those that the tokenizer says are special or adds to every text, and those added to its
+    vocabulary that are written like them (`<think>`, `[TOOL_CALLS]`). The unknown token stands for
+    characters and is none of them, unless it has another role too (`<|endoftext|>` of GPT-2).
     """
-    named = set(tokenizer.all_special_ids)
+    empty = tokenizer("", return_special_tokens_mask=True)
+    added = zip(empty["input_ids"], empty["special_tokens_mask"], strict=True)
+    named = {*tokenizer.all_special_ids, *(one for one, special in added if special)}
     for number, token in tokenizer.added_tokens_decoder.items():
         if token.special or looks_special(token.content):
             named.add(number)

@@ -1,11 +1,13 @@
 """Passages of token ids: what a program reads of a text that a model is writing."""
 
 from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from headscribe.core.errors import UsageError
+from headscribe.models.tokenizing import special_ids
 from headscribe.text.alignment import align
 from headscribe.text.annotators.plain import Plain
 from headscribe.text.corpora import Text
@@ -19,15 +21,15 @@ class Transcript:
     """A growing text as a passage, from its ids alone: nothing is ever tokenised anew.
 
     Token `k` spans the characters that it adds to the text of the tokens before it; the pieces of
-    one character span all of it; special tokens span nothing. Words are those of the plain
-    annotator. So a longer transcript has the tokens, ids and spans of a shorter one as its
-    beginning.
+    one character span all of it; special tokens span nothing, and those within a text, as chat
+    templates have them, leave a blank between words. Words are those of the plain annotator. So a
+    longer transcript has the tokens, ids and spans of a shorter one as its beginning.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, text_id: str) -> None:
         self._tokenizer = tokenizer
         self._text_id = text_id
-        self._special = _added_ids(tokenizer)
+        self._special = special_ids(tokenizer)
         self._ids: list[int] = []
         self._starts: list[int] = []
         self._ends: list[int] = []
@@ -58,12 +60,14 @@ class Transcript:
         self._ends.append(max(len(after), self._starts[-1]))
 
     def _decoded(self, ids: Sequence[int]) -> str:
-        text: str = self._tokenizer.decode(
-            [one for one in ids if one not in self._special],
-            skip_special_tokens=False,
-            clean_up_tokenization_spaces=False,
-        )
-        return text
+        parts = [
+            self._tokenizer.decode(
+                list(run), skip_special_tokens=False, clean_up_tokenization_spaces=False
+            )
+            for special, run in groupby(ids, self._special.__contains__)
+            if not special
+        ]
+        return " ".join(parts)
 
     def _made(self) -> Passage:
         written = self._decoded(self._ids)
@@ -75,14 +79,6 @@ class Transcript:
         encoding = Encoding(tokens, np.array(self._ids, np.int64), spans, special)
         text = Text(self._text_id, self._text_id, written)
         return align(text, encoding, next(iter(Plain().annotate([text]))))
-
-
-def _added_ids(tokenizer: PreTrainedTokenizerFast) -> frozenset[int]:
-    """The ids that stand for no characters: what a tokenizer adds, and what ends a text."""
-    empty = tokenizer("", return_special_tokens_mask=True)
-    added = zip(empty["input_ids"], empty["special_tokens_mask"], strict=True)
-    stated = {*tokenizer.all_special_ids, *(one for one, special in added if special)}
-    return frozenset(stated - {tokenizer.unk_token_id, tokenizer.mask_token_id})
 
 
 def prefix(passage: Passage, length: int) -> Passage:

@@ -47,6 +47,8 @@ def test_rates(small):
     assert of("changed", "note") == (1, 4)
     assert of("to_hinted", "wrong") == (3, 5)
     assert of("to_hinted", "note") == (1, 4)
+    assert of("follows", "wrong") == (2, 5)
+    assert of("follows", "right") == (1, 1)
     assert of("wrong_to_right", "right") == (1, 1)
     assert of("also_note", "wrong") == (1, 3)
     assert of("unparsed", "none") == (1, 6)

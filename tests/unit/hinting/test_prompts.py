@@ -105,6 +105,64 @@ def test_chat_templates_are_used_whole():
     assert "shows the message once and unaltered" in refused.detail
 
 
+@pytest.mark.parametrize("position", ["before", "after"])
+def test_a_chat_template_with_control_tokens(position):
+    """Every id by hand: turns, the message, the insertion in it, and the opened answer."""
+    read = tiny.chat_tokenizer()
+    turn, end = read.convert_tokens_to_ids(["<|turn|>", "<|end|>"])
+    asked = tiny.prompter(read, position=position).ask(tiny.question())
+
+    def ids(*parts):
+        return [
+            one for part in parts
+            for one in ([part] if isinstance(part, int) else read(part)["input_ids"])
+        ]  # fmt: skip
+
+    opening = ids(turn, "system w20 w21", end, turn, "user")
+    body = ids("Question : w1 w2 w3 A . w4 B . w5 C . w6 D . w7")
+    closing = ids(end, turn, "assistant", "Answer :")
+    letter = "ABCD"[asked.prompts["wrong"].target]
+    said = {"none": [], "wrong": ids(f"Hint : the answer is {letter} .")}
+    said |= {
+        "right": ids("Hint : the answer is B ."),
+        "note": ids("Note : the questions of this ."),
+    }
+    assert len(said["note"]) == len(said["wrong"]) == 7
+    for condition, inserted in said.items():
+        tokens = asked.prompts[condition].tokens
+        message = [*inserted, *body] if position == "before" else [*body, *inserted]
+        assert tokens.ids.tolist() == [*opening, *message, *closing], condition
+        at = len(opening) + (0 if position == "before" else len(body))
+        assert tokens.inserted == (at, at + len(inserted))
+        if condition != "none":
+            shared = asked.shared[condition]
+            behind = len(closing) + (len(body) if position == "before" else 0)
+            assert shared.after == behind
+            assert len(shared.first) == len(opening) + len(body) + len(closing)
+            assert shared.second[-1] == len(tokens) - 1
+    assert tiny.prompter(read).letter_ids(4) == [(read.convert_tokens_to_ids(x),) for x in "ABCD"]
+
+
+def test_what_would_end_the_turn_is_not_asked():
+    for read in (tiny.chat_tokenizer(), tiny.tokenizer()):
+        token = read.eos_token
+        for fields in ({"question": f"w1 {token} w2"}, {"choices": ["w4", f"w5{token}"]}):
+            refused = tiny.prompter(read).ask(tiny.question(answer=0, **fields))
+            assert isinstance(refused, Refused)
+            assert refused.status == "no_prompt"
+            assert refused.detail == f"expected words, got the control token {token} among them"
+
+
+def test_a_template_that_refuses_is_said_to():
+    read = tiny.chat_tokenizer()
+    read.chat_template = "{{ raise_exception('expected a system message first') }}"
+    refused = tiny.prompter(read).ask(tiny.question())
+    assert isinstance(refused, Refused)
+    assert refused.detail == (
+        "the chat template refuses a user's message: expected a system message first"
+    )
+
+
 def test_letters():
     read = tiny.tokenizer()
     ids = tiny.prompter(read).letter_ids(4)

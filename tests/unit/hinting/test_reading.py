@@ -38,9 +38,9 @@ def matrices(model, text):
 
 
 @pytest.mark.parametrize("position", ["before", "after"])
-@pytest.mark.parametrize("family", ["llama", "qwen3", "qwen3_windows", "gpt2"])
+@pytest.mark.parametrize("family", ["llama", "qwen3", "qwen3_windows", "gpt2", "chat"])
 def test_measures_equal_the_loops(family, position):
-    model = tiny.model(family)
+    model = tiny.model(family) if family != "chat" else tiny.model(read=tiny.chat_tokenizer())
     asked = units(model, position=position, forced=[30, 31, 32])
     letters = Letters.of(tiny.prompter(model.tokenizer).letter_ids(4))
     found = read(model, asked, letters)

@@ -27,6 +27,31 @@ CHAT = (
 )
 
 
+TURNS = (
+    "{% if messages[0]['role'] != 'system' %}<|turn|>system w20 w21<|end|>{% endif %}"
+    "{% for m in messages %}<|turn|>{{ m['role'] }}\n{{ m['content'] }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|turn|>assistant\n{% endif %}"
+)
+"""Turns between control tokens and nothing else, as chat models have them."""
+
+
+def chat_tokenizer() -> PreTrainedTokenizerFast:
+    """Words, and the control tokens of `TURNS`, of which one begins texts too."""
+    words = dict.fromkeys([*VOCABULARY, "user", "system", "assistant"])
+    inner = Tokenizer(
+        models.WordLevel({word: n for n, word in enumerate(words)}, unk_token="[UNK]")
+    )
+    inner.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()]
+    )
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=inner, pad_token="[PAD]", unk_token="[UNK]", eos_token="<|end|>",
+        bos_token="<|turn|>", model_max_length=160,
+    )  # fmt: skip
+    made.chat_template = TURNS
+    return made
+
+
 def tokenizer(chat: bool = False, closing: bool = False) -> PreTrainedTokenizerFast:
     """Words and punctuation; with a chat template, or with a token that closes a text."""
     inner = Tokenizer(
@@ -77,11 +102,16 @@ _CONFIGURATIONS = {
 }  # fmt: skip
 
 
-def model(family: str = "llama", chat: bool = False, seed: int = 0) -> Model:
-    """A random model of a family with its tokenizer."""
+def model(
+    family: str = "llama", chat: bool = False, seed: int = 0,
+    read: PreTrainedTokenizerFast | None = None,
+) -> Model:  # fmt: skip
+    """A random model of a family with its tokenizer, or another."""
     torch.manual_seed(seed)
     kind, config = _CONFIGURATIONS[family]
-    return load((getattr(hf, kind)(deepcopy(config)), tokenizer(chat)))
+    config, read = deepcopy(config), read or tokenizer(chat)
+    config.vocab_size = max(config.vocab_size, len(read))
+    return load((getattr(hf, kind)(config), read))
 
 
 def rows(count: int, choices: int = 4, seed: int = 0) -> list[dict[str, object]]:

@@ -7,7 +7,9 @@ from transformers import PreTrainedTokenizerFast
 
 from headscribe.core.errors import UsageError
 from headscribe.models.loading import load
+from headscribe.models.tokenizing import special_ids
 from headscribe.replacement.transcripts import Transcript, prefix
+from tests.unit.hinting.tiny import chat_tokenizer
 from tests.unit.replacement.tiny import passages, tiny
 
 STORY = 'Once upon a time, there was a girl named Lily. She said, "I can\'t fly!"\nThe end.'
@@ -74,6 +76,18 @@ def test_pieces_of_one_character_span_all_of_it():
         "😀",
         "b",
     ]
+
+
+def test_control_tokens_of_a_chat_are_no_words_and_glue_none():
+    read = chat_tokenizer()
+    ids = read("<|turn|>user w1 .<|end|><|turn|>assistant\nAnswer : B<|end|>")["input_ids"]
+    made = Transcript(read, "chat").passage(ids)
+    assert made.text == "user w1 . assistant Answer : B"
+    assert made.words.form == ("user", "w1", ".", "assistant", "Answer", ":", "B")
+    assert made.is_special.tolist() == [one in special_ids(read) for one in ids]
+    assert made.word.tolist() == [-1, 0, 1, 2, -1, -1, 3, 4, 5, 6, -1]
+    for length in range(1, len(ids)):
+        _same(Transcript(read, "x").passage(ids[:length]), prefix(made, length))
 
 
 def test_prefixes_are_bounded():
