@@ -1,10 +1,13 @@
 """`headscribe fit`: what it prints."""
 
 import json
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from headscribe.api.fit import Fit
+    from headscribe.fitting.heads import HeadFormula
 
 BEST = 3
 """Formulas that are printed; `formulas.txt` in the run has all."""
@@ -15,11 +18,11 @@ def show(fit: "Fit", *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(fit.to_json(), ensure_ascii=False))
         return
-    for one in sorted(fit.heads, key=lambda one: -one.scores["formula", "raw", "iou"].mean)[:BEST]:
-        labels = ", ".join(label.pattern for label in one.labels) or "unexplained"
-        print(f"{one}\n   labels: {labels}\n")
+    for one in surest_first(fit.heads)[:BEST]:
+        print(f"{one}\n   labels: {one.follows}\n")
     if len(fit.heads) > BEST:
-        print(f"all {len(fit.heads)} heads, best explained first: {fit.folder / 'formulas.txt'}")
+        print(f"these {BEST} gain most, even at the lower ends of their intervals")
+        print(f"all {len(fit.heads)} heads, highest IoU first: {fit.folder / 'formulas.txt'}")
     gain = fit.mean("gain")
     print(fit.to_json()["scored"])
     for note in fit.run.manifest["notes"]:
@@ -32,6 +35,16 @@ def show(fit: "Fit", *, as_json: bool) -> None:
     for line in findings(fit):
         print(line)
     print(f"run: {fit.folder}")
+
+
+def surest_first(heads: "Sequence[HeadFormula]") -> "list[HeadFormula]":
+    """Heads by the lower end of the gain over their profile; last those without an interval."""
+
+    def place(one: "HeadFormula") -> tuple[float, float]:
+        gain = one.scores["gain", "raw", "iou"]
+        return (math.inf if math.isnan(gain.low) else -gain.low), -gain.mean
+
+    return sorted(heads, key=place)
 
 
 def findings(fit: "Fit") -> list[str]:

@@ -48,7 +48,7 @@ class HeadFormula:
         formula: its formula, named after the head.
         scores: estimates by (`formula` or `profile` or `gain`, view, metric); a gain is positive
             where the formula is better than the profile.
-        labels: the patterns that it follows; empty for `unexplained`.
+        labels: the patterns that it follows.
         pattern: the best pattern of the catalogue and its IoU; None where none was asked for.
         folds: folds by whose formulas, chosen and fitted without the texts that they were scored
             on, the scores were measured; 0 where the formula that is shown was scored itself.
@@ -60,6 +60,15 @@ class HeadFormula:
     labels: tuple[Label, ...] = ()
     pattern: tuple[str, Estimate] | None = None
     folds: int = 0
+
+    @property
+    def follows(self) -> str:
+        """What the head follows, in words; `unexplained` only where its formula gains nothing."""
+        if self.labels:
+            return ", ".join(label.pattern for label in self.labels)
+        if self.scores["gain", "raw", "iou"].low > 0:
+            return "no pattern alone; its formula is better than its profile"
+        return "unexplained: neither a pattern nor its formula is surely better than its profile"
 
     def __str__(self) -> str:
         own, profile = self.scores["formula", "raw", "iou"], self.scores["profile", "raw", "iou"]

@@ -17,10 +17,12 @@ rests, not what it does: it is a label of a head that has no other.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from headscribe.core.metrics import divergence
 from headscribe.fitting.features import Sample
 from headscribe.fitting.folds import halves
 from headscribe.fitting.profile import cell_classes
@@ -66,9 +68,10 @@ class _Cells:
         row: the row of each cell, ascending, `(N,)`.
         start: the first cell of each row, `(R,)`.
         cell: the place of each cell in the sample, `(N,)`.
+        classes: the class of each cell in a profile of its own half, `(N,)`.
         predicted: the pattern's rows over these cells, each summing to 1, `(N,)`.
-        real: the attention of every head, `(H, N)`: a row sums to what the head spends on it.
-        spent: these sums, `(H, R)`.
+        spent: what every head spends on the cells of each row, `(H, R)`.
+        attention: of every head on all cells of the sample; `by_cell` the same, cells first.
     """
 
     text: Int[np.ndarray, " R"]
@@ -76,9 +79,11 @@ class _Cells:
     row: Int[np.ndarray, " N"]
     start: Int[np.ndarray, " R"]
     cell: Int[np.ndarray, " N"]
+    classes: Int[np.ndarray, " N"]
     predicted: Float[np.ndarray, " N"]
-    real: Float[np.ndarray, "H N"]
     spent: Float[np.ndarray, "H R"]
+    attention: Float[np.ndarray, "H S"]
+    by_cell: Float[np.ndarray, "S H"]
 
     def sums(self, values: Float[np.ndarray, "*any N"]) -> Float[np.ndarray, "*any R"]:
         """Add the cells of every row."""
@@ -103,20 +108,23 @@ class _Cells:
         cells = np.flatnonzero(self.predicted)
         rows = self.row[cells]
         spent = self.spent.sum(axis=1)
-        share = self.real[:, cells].sum(axis=1) / np.maximum(spent, _TINY)
+        share = self.by_cell[self.cell[cells]].sum(axis=0) / np.maximum(spent, _TINY)
         known = np.einsum("hn,hn->h", there[:, cells], self.spent[:, rows])
         promise = (share - known / np.maximum(spent, _TINY)) * len(self.start) ** 0.5
         return np.where(spent >= LEAST_CONTENT * len(self.start), promise, -np.inf)
 
-    def profile(
-        self, classes: Int[np.ndarray, " N"], heads: Int[np.ndarray, " h"]
-    ) -> Float[np.ndarray, "h N"]:
+    @cached_property
+    def _classed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The classes that occur, the place of each cell's among them, and cells in their order."""
+        known, index = np.unique(self.classes, return_inverse=True)
+        return known, index, np.argsort(index, kind="stable")
+
+    def profile(self, heads: Int[np.ndarray, " h"]) -> Float[np.ndarray, "h N"]:
         """Some heads' profiles on these rows, each half with what the other one says."""
-        index = classes + CELL_CLASSES * self.half[self.row]
-        known, index = np.unique(index, return_inverse=True)
-        order = np.argsort(index, kind="stable")
+        known, index, order = self._classed
         first = np.searchsorted(index[order], np.arange(len(known)))
-        total = np.add.reduceat(self.real[np.ix_(heads, order)], first, axis=1)
+        real = self.attention[np.ix_(heads, self.cell[order])]
+        total = np.add.reduceat(real, first, axis=1)
         count = np.add.reduceat(self.spent[np.ix_(heads, self.row[order])], first, axis=1)
         mean = np.zeros((len(heads), 2 * CELL_CLASSES), np.float32)
         mean[:, known] = total / np.maximum(count, _TINY)
@@ -131,7 +139,7 @@ class _Cells:
         for side in (0, 1):
             fitted = (self.half == side) & covered
             cells = np.flatnonzero(fitted[self.row] & (pattern > 0))
-            own, base = self.real[head, cells].astype(np.float64), there[cells]
+            own, base = self.attention[head, self.cell[cells]].astype(np.float64), there[cells]
             spent, share = max(float(self.spent[head, fitted].sum()), _TINY), 0.5
             for _ in range(_STEPS):
                 part = share * pattern[cells]
@@ -145,15 +153,12 @@ class _Cells:
         self, head: int, rows: Float[np.ndarray, " N"], texts: int
     ) -> Float[np.ndarray, "texts 2"]:
         """IoU and Jensen-Shannon distance of some rows with a head, by text."""
-        real = self.real[head].astype(np.float64)
+        real = self.attention[head, self.cell].astype(np.float64)
         spent = self.spent[head].astype(np.float64)
         predicted = rows * spent[self.row]
-        total = real + predicted
+        square = self.sums(divergence(real, predicted)) / np.maximum(spent, _TINY)
+        distance = np.bincount(self.text, spent * np.sqrt(np.minimum(square, 1)), texts)
         with np.errstate(divide="ignore", invalid="ignore"):
-            parts = np.where(real > 0, real * np.log2(2 * real / total), 0.0)
-            parts += np.where(predicted > 0, predicted * np.log2(2 * predicted / total), 0.0)
-            square = np.where(spent > 0, self.sums(parts) / 2 / spent, 0.0)
-            distance = np.bincount(self.text, spent * np.sqrt(np.clip(square, 0, 1)), texts)
             shared = np.bincount(self.text, self.sums(np.minimum(real, predicted)), texts)
             weight = np.bincount(self.text, spent, texts)
             return np.stack([shared / (2 * weight - shared), distance / weight], axis=1)
@@ -173,7 +178,8 @@ class _Labeller:
         self.sample = sample
         self.group = number_groups(sample.groups)
         self.half = half
-        self._classes = cell_classes(sample)
+        self._classes = cell_classes(sample) + CELL_CLASSES * half[sample.row_text][sample.row]
+        self._by_cell = np.ascontiguousarray(sample.attention.T)
         self._counts = np.ones(len(sample.key_token), bool)
         if not sinks:
             self._counts = sample.sinks[sample.key_token] == 0
@@ -192,12 +198,12 @@ class _Labeller:
         row = (np.cumsum(covered) - 1)[sample.row[cell]]
         start = np.flatnonzero(np.append(True, row[1:] != row[:-1]))
         text = sample.row_text[covered]
-        real = sample.attention[:, cell]
         predicted = column[cell].astype(np.float64)
         predicted /= np.add.reduceat(predicted, start)[row]
+        spent = np.add.reduceat(self._by_cell[cell], start, axis=0).T
         return _Cells(
-            text, self.half[text], row, start, cell, predicted, real,
-            np.add.reduceat(real, start, axis=1),
+            text, self.half[text], row, start, cell, self._classes[cell], predicted, spent,
+            sample.attention, self._by_cell,
         )  # fmt: skip
 
     def column(self, pattern: int, cells: _Cells) -> Float[np.ndarray, " N"]:
@@ -212,7 +218,7 @@ class _Labeller:
     ) -> Float[np.ndarray, "h N"]:
         """What a first label has to gain over."""
         if profile:
-            return cells.profile(self._classes[cells.cell], heads)
+            return cells.profile(heads)
         return cells.uniform(len(heads))
 
     def run(

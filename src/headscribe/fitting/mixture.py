@@ -48,6 +48,7 @@ _LEAST = 0.01
 _ALIKE = 0.9
 _COMMON = 0.5
 _HALVES = 2
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -90,20 +91,29 @@ def mixture_weights(
     """
     heads, count = len(real), components.shape[1]
     weights = np.full((heads, count), 1 / count) if start is None else start.copy()
-    total = real.sum(axis=1)
-    active = np.flatnonzero(total > 0)
-    before = np.full(heads, -np.inf)
-    for _ in range(_STEPS):
-        if not len(active):
-            break
-        own = real[active]
-        mixed = np.maximum(weights[active] @ components.T, 1e-30)
-        likelihood = (own * np.log(mixed)).sum(axis=1) / total[active]
-        moved = weights[active] * ((own / mixed) @ components)
-        weights[active] = moved / moved.sum(axis=1, keepdims=True)
-        going = likelihood - before[active] >= _TOLERANCE
-        before[active] = likelihood
-        active = active[going]
+    # A few heads at a time, on what concerns them, so that the work stays in the cache.
+    for first in range(0, heads, _AT_ONCE):
+        left = first + np.flatnonzero(real[first : first + _AT_ONCE].any(axis=1))
+        cells = np.flatnonzero(real[left].any(axis=0))
+        used = np.flatnonzero(weights[left].any(axis=0))
+        rows, own = components[np.ix_(cells, used)], real[np.ix_(left, cells)]
+        columns, moved = np.ascontiguousarray(rows.T), weights[np.ix_(left, used)]
+        total, before = own.sum(axis=1), np.full(len(left), -np.inf)
+        for _ in range(_STEPS):
+            if not len(left):
+                break
+            mixed = moved @ columns
+            np.maximum(mixed, 1e-30, out=mixed)
+            likelihood = np.einsum("hu,hu->h", own, np.log(mixed)) / total
+            np.divide(own, mixed, out=mixed)
+            moved *= mixed @ rows
+            moved /= moved.sum(axis=1, keepdims=True)
+            weights[np.ix_(left, used)] = moved
+            going = likelihood - before >= _TOLERANCE
+            before = likelihood
+            if not going.all():
+                left, own, moved = left[going], own[going], moved[going]
+                total, before = total[going], before[going]
     return weights
 
 

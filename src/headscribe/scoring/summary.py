@@ -93,26 +93,28 @@ class Summary:
         Only patterns that leave some content rows uncovered; `difference` is `on` minus `off` for
         rows of the same texts, `on` minus `absent` for texts where it applies nowhere.
         """
-        rows, *reads = (self.sums.gate[:, :, c] for c in range(len(GATE_CHANNELS)))
-        total = rows.sum(axis=0)  # S P N
+        total = self.sums.gate[:, :, 0].sum(axis=0)  # S P N
         some = (total[0] > 0).any(-1) & (total[1:].sum(axis=0) > 0).any(-1)
-        partial = np.flatnonzero(some).tolist()
+        partial = np.flatnonzero(some)
+        sums, total = self.sums.gate[:, :, :, partial], total[:, partial]
+        reads = GATE_CHANNELS[1:]
+        shape = len(reads), len(partial), sums.shape[-1]
+        names = np.array([pattern.name for pattern in self.patterns], object)[partial]
         layer, head = self._head_columns()
-        parts = []
-        for name, read in zip(GATE_CHANNELS[1:], reads, strict=True):
-            for p in partial:
-                columns: dict[str, object] = {
-                    "pattern": [self.patterns[p].name] * len(layer),
-                    "layer": layer, "head": head, "read": [name] * len(layer),
-                }  # fmt: skip
-                for s, state in enumerate(GATE_STATES):
-                    mean, low, high = ratio(read[:, s, p], rows[:, s, p])
-                    columns |= {
-                        state: mean, f"{state}_low": low, f"{state}_high": high,
-                        f"{state}_rows": total[s, p].astype(np.int64),
-                    }  # fmt: skip
-                parts.append(_table(columns))
-        return self._surveyed(pa.concat_tables(parts)) if parts else pa.table({})
+        columns: dict[str, object] = {
+            "pattern": np.broadcast_to(names[:, None], shape).ravel(),
+            "layer": np.broadcast_to(layer, shape).ravel(),
+            "head": np.broadcast_to(head, shape).ravel(),
+            "read": np.repeat(np.array(reads, object), shape[1] * shape[2]),
+        }
+        for s, state in enumerate(GATE_STATES):
+            read = sums[:, s, 1:]
+            mean, low, high = ratio(read, np.broadcast_to(sums[:, s, :1], read.shape))
+            columns |= {
+                state: mean.ravel(), f"{state}_low": low.ravel(), f"{state}_high": high.ravel(),
+                f"{state}_rows": np.broadcast_to(total[s], shape).ravel().astype(np.int64),
+            }  # fmt: skip
+        return self._surveyed(_table(columns))
 
     def containment(self) -> pa.Table:
         """Pattern against pattern: rows that both cover, their overlap, mass of one in the other.

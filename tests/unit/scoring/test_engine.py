@@ -56,6 +56,18 @@ def channel(sums: Accumulators, name: str, view: str) -> np.ndarray:
     return sums.scores[:, score_channels().index(name), VIEWS.index(view)].sum(axis=0)
 
 
+def test_the_table_of_the_gate_has_its_columns_where_every_pattern_covers_all_rows() -> None:
+    some, none = (
+        Summary.of(engine, progress).gate()
+        for patterns in (PATTERNS, baselines())
+        for engine in [Engine(Made(), TEXTS, patterns, token_budget=40)]
+        for progress in [engine.start()]
+        if engine.run(progress, lambda progress, texts: None) is None
+    )
+    assert len(some) > 0 == len(none)
+    assert none.schema == some.schema
+
+
 @pytest.mark.parametrize("seen", [FULL, CAUSAL, WINDOW])
 @pytest.mark.parametrize("row_sum", [1.0, 0.7])
 def test_scores_equal_the_oracle(seen: Visibility, row_sum: float) -> None:
