@@ -46,9 +46,10 @@ docs: $(VENV)/ready
 site: $(VENV)/ready
 	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build
 
-# One process a core, each with one thread: together they are done in half the time.
+# One process a core, each with one thread: together they are done in half the time. Bytecode is
+# kept: it halves the time that each of them takes to collect the tests.
 unit: $(VENV)/ready
-	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false \
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false PYTHONDONTWRITEBYTECODE= \
 		$(BIN)/python -m pytest --numprocesses $(CORES) --dist worksteal
 
 # The script and style of the report, from web/ (needs node and npm); built ones are committed.

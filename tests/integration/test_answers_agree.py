@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import headscribe as hs
-from tests.integration.test_command_line import headscribe, wrong
+from tests.commands import headscribe, wrong
 
 SENTENCE = "The cat saw the dog."
 

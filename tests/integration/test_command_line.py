@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,15 +10,8 @@ import numpy as np
 import pytest
 
 from headscribe.models.recorded import write_recording
+from tests.commands import Command, headscribe, wrong
 from tests.unit.scoring.synthetic import Made, passage
-
-
-def headscribe(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "headscribe", *map(str, arguments)],
-        cwd=cwd, capture_output=True, text=True, check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "120"},
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -73,17 +64,6 @@ def test_diff_of_a_run_and_itself(run: Path) -> None:
     assert (found["kind"], found["by"]) == ("survey", "head")
     assert {change["change"] for change in found["changes"]} == {0.0}
     assert "nothing differs" in headscribe("diff", run, run, cwd=run.parent).stdout
-
-
-def wrong(cwd: Path, *arguments: object, status: int = 2, stdout: bool = False) -> str:
-    """Run something wrong: the exit status, nothing on stdout, one line on stderr."""
-    done = headscribe(*arguments, cwd=cwd)
-    assert done.returncode == status, (done.returncode, done.stderr)
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, done.stderr
-    assert lines[0].startswith("headscribe: ")
-    assert stdout or done.stdout == ""
-    return lines[0]
 
 
 def test_wrong_use_says_what_would_work(run: Path, recording: Path) -> None:
@@ -173,17 +153,16 @@ def test_an_interrupted_survey_resumes_to_the_same_table(
         "survey", stories, "--text", "texts.jsonl", "--annotator", "plain",
         "--max-tokens", 128,
     ]  # fmt: skip
-    command = [sys.executable, "-m", "headscribe", *map(str, arguments), "--out", "stopped"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    running = Command(*arguments, "--out", "stopped", cwd=tmp_path)
     while not (tmp_path / "stopped" / "run.json").exists():
-        assert process.poll() is None
+        assert running.running()
         time.sleep(0.02)
     time.sleep(0.3)
-    process.send_signal(signal.SIGINT)
-    _, complaint = process.communicate(timeout=60)
-    if process.returncode != 0:  # else the survey was quicker than the signal
-        assert process.returncode == 130
-        assert "--resume" in complaint.strip().splitlines()[-1]
+    os.kill(running.pid, signal.SIGINT)
+    stopped = running.wait(60)
+    if stopped.returncode != 0:  # else the survey was quicker than the signal
+        assert stopped.returncode == 130
+        assert "--resume" in stopped.stderr.strip().splitlines()[-1]
         done = headscribe(*arguments, "--out", "stopped", "--resume", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     done = headscribe(*arguments, "--out", "whole", cwd=tmp_path)

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from headscribe.discovery.results import Discovery
 from headscribe.models.model import Model
 from headscribe.results.examples import read_examples
 from headscribe.results.run import Run
-from tests.integration.test_command_line import headscribe, wrong
+from tests.commands import Command, headscribe, wrong
 from tests.unit.discovery.answers import answer
 
 OPTIONS = [
@@ -102,12 +100,12 @@ def test_a_finished_run_is_opened_again(here: Path, offline: dict) -> None:
     assert document | {"run": "offline"} == offline
 
 
-def answered(folder: Path, texts: list[str], running: subprocess.Popen[str]) -> None:
+def answered(folder: Path, texts: list[str], running: Command) -> None:
     """Answer the prompts of an exchange, as many as there are texts, as they come."""
     known: set[Path] = set()
     for text in texts:
         while not (fresh := sorted(set(folder.glob("*.prompt.md")) - known)):
-            assert running.poll() is None, "ended before it asked"
+            assert running.running(), "ended before it asked"
             time.sleep(0.05)
         known.add(fresh[0])
         fresh[0].with_name(fresh[0].name.replace("prompt", "reply")).write_text(text)
@@ -116,39 +114,34 @@ def answered(folder: Path, texts: list[str], running: subprocess.Popen[str]) -> 
 def test_by_hand_interrupted_resumed_and_replayed(here: Path) -> None:
     """Two heads, answered through files; Ctrl-C while the second waits; nothing asked twice."""
     arguments = ["discover", *OPTIONS, "--library", "hand.jsonl", "--out", "hand"]
-    command = [sys.executable, "-m", "headscribe", *map(str, arguments), "--llm", "exchange:chat"]
-    env = os.environ | {"OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, cwd=here, env=env, stderr=subprocess.PIPE, text=True) as running:
-        texts = ["I would rather not.", answer("key.lower == query.lower and distance < 0")]
-        answered(here / "chat", texts, running)
-        while len(list((here / "chat").glob("*.prompt.md"))) < 3:
-            assert running.poll() is None
-            time.sleep(0.05)
-        running.send_signal(signal.SIGINT)
-        try:
-            _, said = running.communicate(timeout=60)
-        finally:
-            running.kill()  # leaving the block waits for its end
-    assert running.returncode == 130
-    assert "head 4.0 | round 1: put the answer to" in said
-    assert said.splitlines()[-1] == "headscribe: interrupted; --resume goes on with a run"
+    by_hand = [*arguments, "--llm", "exchange:chat"]
+    running = Command(*by_hand, cwd=here)
+    texts = ["I would rather not.", answer("key.lower == query.lower and distance < 0")]
+    answered(here / "chat", texts, running)
+    while len(list((here / "chat").glob("*.prompt.md"))) < 3:
+        assert running.running()
+        time.sleep(0.05)
+    os.kill(running.pid, signal.SIGINT)
+    done = running.wait(60)
+    assert done.returncode == 130
+    assert "head 4.0 | round 1: put the answer to" in done.stderr
+    assert done.stderr.splitlines()[-1] == "headscribe: interrupted; --resume goes on with a run"
     assert [path.name for path in (here / "hand" / "heads").iterdir()] == ["4.0.json"]
     program = "import numpy as np\ndef attention(p):\n    return np.tri(len(p), k=-1)"
-    with subprocess.Popen(
-        [*command, "--resume", "--json"], cwd=here, env=env, stdout=subprocess.PIPE, text=True
-    ) as running:
-        waiting = sorted((here / "chat").glob("*.prompt.md"))
-        for prompt in waiting:
-            reply = prompt.with_name(prompt.name.replace("prompt", "reply"))
-            if not reply.exists():
-                reply.write_text(answer(program=program))
-        while len(list((here / "chat").glob("*.prompt.md"))) < 4:
-            assert running.poll() is None
-            time.sleep(0.05)
-        (last,) = set((here / "chat").glob("*.prompt.md")) - set(waiting)
-        last.with_name(last.name.replace("prompt", "reply")).write_text("{")
-        document = json.loads(running.communicate(timeout=120)[0])
-    assert running.returncode == 0
+    running = Command(*by_hand, "--resume", "--json", cwd=here)
+    waiting = sorted((here / "chat").glob("*.prompt.md"))
+    for prompt in waiting:
+        reply = prompt.with_name(prompt.name.replace("prompt", "reply"))
+        if not reply.exists():
+            reply.write_text(answer(program=program))
+    while len(list((here / "chat").glob("*.prompt.md"))) < 4:
+        assert running.running()
+        time.sleep(0.05)
+    (last,) = set((here / "chat").glob("*.prompt.md")) - set(waiting)
+    last.with_name(last.name.replace("prompt", "reply")).write_text("{")
+    done = running.wait(120)
+    assert done.returncode == 0
+    document = json.loads(done.stdout)
     kinds = [[(a["fate"], a["kind"]) for a in one["attempts"]] for one in document["by_head"]]
     assert kinds[0][0] == ("invalid", "no_json")
     assert kinds[1] == [("rejected", "fit"), ("invalid", "bad_json")]

@@ -1,13 +1,12 @@
 """The answer from the command line and from Python, on a real small model."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import headscribe as hs
+from tests.commands import Command
 
 ENTRY = {"head", "name", "sentence", "family", "sink_share", "budget", "behaviours"}
 
@@ -41,8 +40,9 @@ def test_the_run_opens_again(answer: hs.Explained) -> None:
 
 def test_the_command_line(answer: hs.Explained) -> None:
     def run(*arguments: str | Path) -> str:
-        command = [sys.executable, "-m", "headscribe", "explain", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        done = Command("explain", *arguments, cwd=answer.folder.parent, COLUMNS="80").wait()
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     said = run(answer.folder)
     assert all(len(line) <= 80 or line.startswith("run:") for line in said.splitlines())

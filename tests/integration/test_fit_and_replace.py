@@ -1,9 +1,8 @@
 """`fit` and `replace` from the command line: stable shapes, resumption, what the numbers say."""
 
-import gzip
 import json
-import subprocess
-import sys
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -13,20 +12,19 @@ import pytest
 from headscribe.fitting.stored import stored_formulas
 from headscribe.results.examples import read_examples
 from headscribe.results.run import Run
-from tests.integration.test_command_line import headscribe, wrong
+from tests.commands import Command, headscribe, wrong
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
-    """A small fit of stories260k, and texts that it has not seen."""
+def folder(tmp_path_factory: pytest.TempPathFactory, stories: Path, story_lines: list[str]) -> Path:
+    """A small fit of the bundled story model, and texts that it has not seen."""
     here = tmp_path_factory.mktemp("fit")
-    for name, number in (("train", 24), ("test", 8)):
-        with gzip.open(shared_data / "tinystories" / f"{name}.jsonl.gz", "rt") as file:
-            (here / f"{name}.jsonl").write_text("".join(next(file) for _ in range(number)))
-    (here / "model").symlink_to(shared_data / "stories260k")
+    (here / "train.jsonl").write_text("".join(story_lines[:30]))
+    (here / "test.jsonl").write_text("".join(story_lines[30:]))
+    (here / "model").symlink_to(stories)
     done = headscribe(
-        "fit", "model", "--text", "train.jsonl", "--max-tokens", 64, "--annotator", "plain",
-        "--terms", 4, "--out", "atlas", "--json", cwd=here,
+        "fit", "model", "--text", "train.jsonl", "--max-tokens", 24, "--annotator", "plain",
+        "--terms", 2, "--out", "atlas", "--json", cwd=here,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (here / "fit.json").write_text(done.stdout)
@@ -36,13 +34,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
 def test_the_document_of_a_fit(folder: Path) -> None:
     document = json.loads((folder / "fit.json").read_text())
     assert sorted(document) == ["by_head", "folds", "heads", "scored", "terms", "test"]
-    assert (document["terms"], document["heads"], document["folds"]) == (4, 40, 5)
+    assert (document["terms"], document["heads"], document["folds"]) == (2, 36, 5)
     assert sorted(document["test"]) == ["gain", "iou", "jsd"]
     assert {"mean", "median", "low", "high"} <= set(document["test"]["iou"])
     assert document["test"]["gain"]["mean"] > 0, "formulas beat the profile on unseen texts"
     first = document["by_head"][0]
     assert sorted(first) == ["formula", "gain", "head", "iou", "jsd", "labels"]
-    assert all(len(one["formula"]["terms"]) <= 4 for one in document["by_head"])
+    assert all(len(one["formula"]["terms"]) <= 2 for one in document["by_head"])
     assert not (folder / "atlas" / "stages").exists()
 
 
@@ -56,7 +54,7 @@ def test_the_tables_of_a_fit(folder: Path) -> None:
     assert sorted(document["parts"][0]) == ["gain", "high", "low", "pattern", "weight"]
     assert "L2H0" in headscribe("decompose", "atlas", "2.0", cwd=folder).stdout
     graph = json.loads(headscribe("decompose", "atlas", "--json", cwd=folder).stdout)
-    assert len({edge["head"] for edge in graph}) == 40
+    assert len({edge["head"] for edge in graph}) == 36
     tables = json.loads((folder / "atlas" / "run.json").read_text())["tables"]
     assert set(tables) == {
         "formulas", "layers", "mixtures", "labels", "similarity", "dendrogram", "covers",
@@ -69,7 +67,7 @@ def test_the_examples_of_a_fit(folder: Path) -> None:
     texts = read_examples(Run.open(folder / "atlas"))
     assert len(texts) == 4
     for example in texts.values():
-        assert len(example.heads) == len(example.formulas) == 40
+        assert len(example.heads) == len(example.formulas) == 36
         overlap = []
         for head, real in example.heads.items():
             a, p = real.matrix(), example.formulas[head].matrix()
@@ -83,17 +81,17 @@ def test_a_killed_fit_ends_with_the_same_bytes(folder: Path) -> None:
     """Same seed and threads, same tables; a fit that was killed and resumed as well."""
     arguments = [
         "fit", "model", "--text", "train.jsonl", "--max-tokens", 24, "--annotator", "plain",
-        "--terms", 2, "--limit", 20,
+        "--terms", 1, "--limit", 12,
     ]  # fmt: skip
     whole = headscribe(*arguments, "--out", "whole", cwd=folder)
     assert "two halves of the texts agree" in whole.stdout
     assert "kinds of head" in whole.stdout
-    command = [sys.executable, "-m", "headscribe", *map(str, arguments), "--out", "killed"]
     stages = folder / "killed" / "stages"
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as running:
-        while running.poll() is None and not (stages / "fold0-of-5.json").exists():
-            time.sleep(0.02)
-        running.kill()
+    running = Command(*arguments, "--out", "killed", cwd=folder)
+    while running.running() and not (stages / "fold0-of-5.json").exists():
+        time.sleep(0.02)
+    os.kill(running.pid, signal.SIGKILL)
+    assert running.wait().returncode == -signal.SIGKILL
     assert stages.exists(), "killed before its end"
     assert "unfinished" in wrong(folder, "decompose", "killed", "2.0")
     resumed = headscribe(*arguments, "--out", "killed", "--resume", cwd=folder)
@@ -105,7 +103,7 @@ def test_a_killed_fit_ends_with_the_same_bytes(folder: Path) -> None:
 def test_the_document_of_a_replacement(folder: Path) -> None:
     arguments = [
         "replace", "model", "--programs", "atlas", "--text", "test.jsonl", "--fit-text",
-        "train.jsonl", "--max-tokens", 64, "--annotator", "plain", "--fractions", "0.25,1",
+        "train.jsonl", "--max-tokens", 24, "--annotator", "plain", "--fractions", "0.25,1",
         "--out", "replaced",
     ]  # fmt: skip
     done = headscribe(*arguments, "--json", cwd=folder)

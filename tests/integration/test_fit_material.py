@@ -19,7 +19,7 @@ from headscribe.fitting.sources import layers_by_view
 from headscribe.models.model import Model
 from headscribe.patterns.registry import registry
 from headscribe.results.examples import read_examples
-from tests.integration.test_command_line import headscribe, wrong
+from tests.commands import headscribe, wrong
 
 WORDS = [
     "<pad>",

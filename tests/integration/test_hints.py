@@ -1,10 +1,9 @@
 """Hints from a file of questions to a run directory, its table and its figures."""
 
 import json
-import os
 import signal
-import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from headscribe.hinting.questions import questions_of
 from headscribe.patterns.registry import registry
 from headscribe.replacement.transcripts import Transcript
 from headscribe.results.run import Run
+from tests.commands import Command
 from tests.oracles import hints as oracle
 from tests.unit.hinting import tiny
 from tests.unit.hinting.test_reading import matrices
@@ -135,10 +135,7 @@ def interrupt(task, done, total):
 
 
 def test_a_chat_model_that_is_killed_resumes_to_the_same_tables(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path / "killed")], capture_output=True,
-        text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    done = Command(tmp_path / "killed", cwd=Path.cwd(), code=PROGRAM).wait()
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert len(list((tmp_path / "killed" / "stages").glob("written-*"))) == 2
     with pytest.raises(KeyboardInterrupt):

@@ -1,15 +1,13 @@
 """A survey that is killed outright, again and again, ends with the table of one that was not."""
 
-import os
 import random
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from headscribe.models.recorded import write_recording
+from tests.commands import Command
 from tests.unit.scoring.synthetic import Made, passage
 
 PROGRAM = """
@@ -41,10 +39,7 @@ for timer in started:
 
 def surveyed(folder: Path, out: Path, delay: float) -> int:
     """The exit status of a survey that is killed so many seconds after its first batch."""
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(folder), str(out), str(delay)],
-        capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    done = Command(folder, out, delay, cwd=folder, code=PROGRAM).wait()
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
     return done.returncode
 

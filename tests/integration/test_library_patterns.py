@@ -14,7 +14,7 @@ from headscribe.models.model import Model
 from headscribe.patterns.relational import own_pattern
 from headscribe.results import queries
 from headscribe.sandbox import Sandbox, status
-from tests.integration.test_command_line import headscribe
+from tests.commands import headscribe
 
 ESCAPE = """
 import numpy as np
