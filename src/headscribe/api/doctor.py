@@ -1,10 +1,16 @@
 """What works on this machine, and what can be done with a model."""
 
 import platform
+import time
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 
+import numpy as np
+
 from headscribe.core.errors import HeadscribeError, RunError
+from headscribe.models.calls import AttentionCall
+from headscribe.models.loading import check, load
+from headscribe.models.model import Model
 
 _PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "spacy", "pyarrow")
 
@@ -32,13 +38,13 @@ class Health:
 
     def lines(self) -> list[str]:
         """The findings as lines for a person."""
-        found = [f"{name:<16}{value}" for name, value in self.versions.items()]
-        found.append(f"{'device':<16}{self.device}")
-        found += [f"{name:<16}{state}" for name, state in self.assets.items()]
-        found.append(f"{'sandbox':<16}{self.sandbox}")
+        found = [f"{name:<18}{value}" for name, value in self.versions.items()]
+        found.append(f"{'device':<18}{self.device}")
+        found += [f"{name:<18}{state}" for name, state in self.assets.items()]
+        found.append(f"{'sandbox':<18}{self.sandbox}")
         if self.model is not None:
             found.append("")
-            found += [f"{name:<16}{value}" for name, value in self.model.items()]
+            found += [f"{name:<18}{value}" for name, value in self.model.items()]
         return found + self.notes
 
 
@@ -58,10 +64,8 @@ def examine(
     healthy = all(state == "ok" or name == "bundled:minilm" for name, state in assets.items())
     if model is None:
         return Health(versions, _device(), assets, _sandbox(), healthy=healthy)
-    from headscribe.models.loading import check
-
     try:
-        support = check(model, device=device, stack=stack)
+        support, loaded = check(model, device=device, stack=stack)
     except RunError as error:
         return Health(
             versions, _device(), assets, _sandbox(), {"model": model}, [str(error)], healthy=False
@@ -70,13 +74,15 @@ def examine(
         "model": model,
         "architecture": support.architecture,
         "layers": support.layers,
-        "heads": f"{support.heads} a layer",
+        "heads": f"{support.heads} a layer, {support.layers * support.heads:,} in all",
         "attention": f"{support.implementation}"
         f"{'' if support.honoured else ' (bypasses the attention interface)'}",
         "survey": "yes" if support.survey else "no",
         "replacement": "yes" if support.replacement else "no",
         "sees": _visibility(support.visibility),
     }
+    if loaded is not None:
+        facts |= _size(loaded) | _words(loaded) | _speed(loaded)
     if support.stack:
         facts["stack"] = support.stack
     return Health(
@@ -88,6 +94,55 @@ def examine(
         list(support.notes),
         healthy and support.survey,
     )
+
+
+def _size(model: Model) -> dict[str, object]:
+    weights = sum(one.numel() for one in model.hf.parameters())
+    kind = str(model.hf.dtype).removeprefix("torch.")
+    facts: dict[str, object] = {"weights": f"{weights:,} ({kind}) on {model.device}"}
+    if model.quantisation is not None:
+        facts["quantisation"] = f"{model.quantisation}; dequantised"
+    longest = model.max_tokens
+    facts["longest text"] = "no limit stated" if longest is None else f"{longest:,} tokens"
+    return facts
+
+
+def _words(model: Model) -> dict[str, object]:
+    """What the tokenizer puts around a text: the first token is where heads rest."""
+    (bare,) = model.encode(["a"])
+    before = bare.tokens[: int(np.argmin(bare.is_special))]
+    after = bare.tokens[len(bare) - int(np.argmin(bare.is_special[::-1])) :]
+    begins = " ".join(before) or "no token of its own: heads that rest do so on the first word"
+    facts: dict[str, object] = {"text begins with": begins}
+    if after:
+        facts["text ends with"] = " ".join(after)
+    facts["chat template"] = "yes" if model.tokenizer.chat_template else "no"
+    return facts
+
+
+class _Nobody:
+    """An observer that looks away: what is left is the plain pass."""
+
+    def observe(self, call: AttentionCall) -> None:
+        """Leave the attention unread."""
+
+
+def _speed(model: Model) -> dict[str, object]:
+    """The time of a plain pass, from three of them over a text of at most 128 tokens."""
+    batch = model.encode(["The cat sat on the mat. " * 40], 128)
+    times = []
+    for _ in range(4):
+        start = time.perf_counter()
+        model.run(batch, _Nobody())
+        times.append(time.perf_counter() - start)
+    tokens = len(batch[0])
+    # The first pass sets things up; on an accelerator it also compiles.
+    each = sorted(times[1:])[1] / tokens
+    return {
+        "plain pass": f"{1000 * each:.2g} s for 1,000 tokens in texts of {tokens}",
+        "40 such texts": f"{40 * tokens:,} tokens: about {40 * tokens * each:.2g} s, and a survey "
+        "up to half as much again",
+    }
 
 
 def _sandbox() -> str:
@@ -109,7 +164,6 @@ def _device() -> str:
 
 def _assets() -> dict[str, str]:
     """Try every bundled asset by loading it."""
-    from headscribe.models.loading import load
     from headscribe.text.annotators import annotator
 
     states: dict[str, str] = {}

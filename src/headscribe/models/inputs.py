@@ -87,7 +87,8 @@ class Inputs:
     def model_facts(self) -> dict[str, object]:
         """What `run.json` says of the model."""
         source = self.source
-        return {
+        stored = getattr(source, "quantisation", None)  # recordings have none
+        return ({} if stored is None else {"quantisation": stored}) | {
             "name": source.name,
             "fingerprint": source.fingerprint,
             "layers": source.layers,

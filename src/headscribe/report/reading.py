@@ -94,6 +94,7 @@ def facts(run: Run) -> dict[str, str]:
         for part in ("model", "corpus", "config", "versions")
     )
     size = " × ".join(f"{model[part]} {part}" for part in ("layers", "heads") if part in model)
+    stored = f"dequantised from {model['quantisation']}" if "quantisation" in model else ""
     counts = [
         f"{corpus[part]:,} {part}"
         for part in ("texts", "tokens")
@@ -101,7 +102,7 @@ def facts(run: Run) -> dict[str, str]:
     ]
     counted = ", ".join(counts)
     known = {
-        "Model": " · ".join(filter(None, [str(model.get("name", "")), size])),
+        "Model": " · ".join(filter(None, [str(model.get("name", "")), size, stored])),
         "Texts": " · ".join(filter(None, [str(corpus.get("name", "")), counted])),
         "Annotator": _annotator(config.get("annotator")),
         "Version": f"headscribe {versions['headscribe']}" if "headscribe" in versions else "",

