@@ -23,9 +23,7 @@ _UNCHECKED = (
     "headscribe.text",
     "headscribe.relations",
     "headscribe.fitting",
-    "headscribe.replacement",
     "headscribe.discovery",
-    "headscribe.hinting",
     "headscribe.sandbox",
 )
 

@@ -242,4 +242,6 @@ def test_wrong_use(tmp_path):
     with pytest.raises(UsageError, match="`guess` is no way to answer"):
         hs.hints(tiny.model(), tiny.questions(2), answer="guess")
     found = hs.hints(tiny.model(), tiny.questions(3))
+    with pytest.raises(UsageError, match="`cut` is no way to alter heads"):
+        found.restored(["0.0"], how="cut")
     assert set(found.figures()) >= {"grid"}, "a run is kept without `out` as well"

@@ -57,8 +57,10 @@ class Hints(View):
     def ranking(self) -> "Ranking":
         """Whether heads are ranked, on what grounds, and why not."""
         from headscribe.hinting.comparison import Ranking
+        from headscribe.hinting.statistics import Following
 
-        return Ranking(**self.run.manifest["ranking"])
+        facts = self.run.manifest["ranking"]
+        return Ranking(**facts | {"follow": Following(**facts["follow"])})
 
     @property
     def rates(self) -> "tuple[Rate, ...]":

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedTokenizerFast, StoppingCriteria
 
@@ -42,9 +43,9 @@ class Answer:
     forced: tuple[int, ...] = ()
 
 
-def scored(scores: Sequence[float]) -> Answer:
+def scored(scores: Float[np.ndarray, " k"]) -> Answer:
     """The likeliest letter, the first of equals."""
-    return Answer(int(np.argmax(scores)), "answered", tuple(float(one) for one in scores))
+    return Answer(int(np.argmax(scores)), "answered", tuple(scores.tolist()))
 
 
 def parsed(tokenizer: PreTrainedTokenizerFast, ids: Sequence[int], ended: bool, choices: int
@@ -148,8 +149,8 @@ class _Answered(StoppingCriteria):  # type: ignore[misc]  # transformers is unty
         self._tokenizer = tokenizer
         self._width = width
 
-    def __call__(self, ids: Tensor, scores: Tensor, **_: Any) -> Tensor:  # noqa: ANN401
-        """Whether each text is done, shape `(B,)`."""
+    def __call__(self, ids: Int[Tensor, "B T"], scores: object, **_: object) -> Bool[Tensor, " B"]:
+        """Whether each text is done."""
         begin = max(self._width, ids.shape[1] - _TAIL)
         cut = "x" if begin > self._width else ""  # the beginning of a tail begins no word
         texts = (cut + _decoded(self._tokenizer, row) for row in ids[:, begin:].tolist())

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool
 from torch import Tensor
 
-from headscribe.core.errors import UsageError, unknown_name
+from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.hinting.answering import Answer, scored, written_answers
 from headscribe.hinting.conditions import Condition
@@ -86,11 +86,8 @@ class Causal:
         """The share of answers that change back when heads are altered in the hinted pass.
 
         Raises:
-            UsageError: no question follows the hint, heads that the model has not, or another
-                `how`.
+            UsageError: no question follows the hint, or heads that the model has not.
         """
-        if how not in HOWS:
-            raise unknown_name("way to alter heads", how, list(HOWS))
         chosen = checked(self.model, heads)
         questions = self.questions
         if not questions:

@@ -167,8 +167,7 @@ def compare_heads(
     for condition in ALTERED[:2]:
         hint = flat[:, ALTERED.index(condition)]
         one = tested if condition == "wrong" else _described(outcomes, hint - note)
-        nothing = np.zeros_like(flags)
-        chosen = flags if condition == "wrong" else nothing
+        chosen = flags[: flat.shape[2]] & (condition == "wrong")  # behind these: of effects
         table += _rows(outcomes, condition, heads, hint, note, one, chosen)
     findings = () if ranking.refused is not None else _findings(heads, tested, flags, traced)
     flagged = sum(one.flagged for one in findings)

@@ -99,7 +99,12 @@ class Questions:
 
 
 QuestionsLike: TypeAlias = (
-    Questions | str | os.PathLike[str] | Sequence[Mapping[str, object]] | DatasetLike
+    Questions
+    | str
+    | os.PathLike[str]
+    | Sequence[Mapping[str, object]]
+    | DatasetLike
+    | Mapping[str, object]  # the splits of a data set: one of them is asked for
 )
 
 

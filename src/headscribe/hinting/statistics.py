@@ -67,7 +67,7 @@ def interval_at(columns: Sequence[Float[np.ndarray, " m"]], at: int) -> Interval
     return float(mean[at]), float(low[at]), float(high[at])
 
 
-def share(hits: Bool[np.ndarray, " n"], group: Sequence[str] | Int[np.ndarray, " n"]) -> Share:
+def share(hits: Bool[np.ndarray, " n"], group: Int[np.ndarray, " n"]) -> Share:
     """A share with Wilson's interval, for as many independent questions as the groups make.
 
     With `d` the ratio of the variance clustered by group to the binomial one, at least 1, the
@@ -77,7 +77,7 @@ def share(hits: Bool[np.ndarray, " n"], group: Sequence[str] | Int[np.ndarray, "
     if n == 0:
         return Share(0, 0, np.nan, np.nan, np.nan)
     p = float(np.mean(hits))
-    _, index = np.unique(np.asarray(group), return_inverse=True)
+    _, index = np.unique(group, return_inverse=True)
     residual = np.bincount(index, np.asarray(hits, float) - p)
     groups = len(residual)
     clustered = float((residual**2).sum()) * groups / max(groups - 1, 1)

@@ -15,7 +15,7 @@ from headscribe.models.calls import AttentionCall
 from headscribe.models.model import Model
 from headscribe.models.tap import tap
 from headscribe.replacement.cache import RowCache
-from headscribe.replacement.plan import Plan
+from headscribe.replacement.plan import Plan, Replaceable
 from headscribe.replacement.transcripts import Transcript
 from headscribe.text.passages import Passage
 
@@ -36,7 +36,7 @@ class Substituted:
     def __init__(
         self,
         plan: Plan,
-        model: Model,
+        model: Replaceable,
         cache: RowCache | None = None,
         reader: "_Reader | None" = None,
     ) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, get_args, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
@@ -47,12 +47,6 @@ class Plan:
 
     programs: Mapping[HeadId, Program]
     policy: RowPolicy = "exclude"
-
-    def __post_init__(self) -> None:
-        if self.policy not in get_args(RowPolicy):
-            raise UsageError(
-                f"expected a row policy of {', '.join(get_args(RowPolicy))}, got {self.policy!r}"
-            )
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[HeadId, Program]], policy: RowPolicy = "exclude") -> "Plan":

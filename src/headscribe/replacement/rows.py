@@ -61,7 +61,7 @@ def dense_rows(
     )
 
 
-def _check(rows: Rows, length: int, visibility: Visibility, where: str) -> None:
+def _check(rows: object, length: int, visibility: Visibility, where: str) -> None:
     if not isinstance(rows, Rows):
         raise UsageError(f"{where} yields {type(rows).__name__}, expected Rows")
     if rows.length != length:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 import numpy as np
+from jaxtyping import Int
 from transformers import PreTrainedTokenizerFast
 
 from headscribe.core.errors import UsageError
@@ -35,7 +36,7 @@ class Transcript:
         self._ends: list[int] = []
         self._passage: Passage | None = None
 
-    def passage(self, ids: Sequence[int]) -> Passage:
+    def passage(self, ids: Sequence[int] | Int[np.ndarray, " T"]) -> Passage:
         """The passage of `ids`; what it shares with the last one asked for is not decoded anew."""
         ids = [int(one) for one in ids]
         if self._passage is not None and ids == self._ids:

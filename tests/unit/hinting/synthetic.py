@@ -1,13 +1,15 @@
 """Answers and readings made by hand, for models that need not exist."""
 
-from types import SimpleNamespace
-
 import numpy as np
 
+from headscribe.hinting.alignment import Tokens
 from headscribe.hinting.answering import Answer
 from headscribe.hinting.conditions import CONDITIONS
 from headscribe.hinting.outcomes import Outcomes
+from headscribe.hinting.prompts import Asked, Prompt
 from tests.unit.hinting import tiny
+
+NOTHING = Tokens(np.zeros(0, np.int64), np.zeros((0, 2), np.int64), 0, 0)
 
 
 def outcomes(before, wrong, right, note, hinted, correct, choices=4):
@@ -20,12 +22,7 @@ def outcomes(before, wrong, right, note, hinted, correct, choices=4):
             answer=int(answer), id=f"q{number}",
         )  # fmt: skip
         targets = dict(zip(CONDITIONS, (None, int(target), int(answer), None), strict=True))
-        asked.append(
-            SimpleNamespace(
-                question=question,
-                prompts={c: SimpleNamespace(target=targets[c]) for c in CONDITIONS},
-            )
-        )
+        asked.append(Asked(question, {c: Prompt(NOTHING, "", targets[c]) for c in CONDITIONS}, {}))
         answers.append(
             {
                 condition: Answer(None if one is None else int(one),

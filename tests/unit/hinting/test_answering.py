@@ -1,5 +1,6 @@
 """What a model writes, parsed strictly; nothing that it writes is lost."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -53,8 +54,8 @@ def test_formats(text, choice):
 
 
 def test_the_first_of_equal_letters():
-    assert scored([-2.0, -1.0, -1.0]).choice == 1
-    assert scored([-2.0, -1.0, -1.0]).scores == (-2.0, -1.0, -1.0)
+    found = scored(np.array([-2.0, -1.0, -1.0]))
+    assert (found.choice, found.scores) == (1, (-2.0, -1.0, -1.0))
 
 
 def speaking(monkeypatch, scripts):
@@ -101,10 +102,9 @@ def test_states_of_a_batch(monkeypatch):
 @pytest.mark.parametrize("family", ["llama", "qwen3_windows", "gpt2"])
 def test_batches_change_no_answer(family):
     model = tiny.model(family)
-    prompts = [
-        tiny.prompter(model.tokenizer, answer="generate").ask(row).prompts["none"].tokens.ids
-        for row in tiny.questions(5).rows
-    ]
+    prompter = tiny.prompter(model.tokenizer, answer="generate")
+    asked = [prompter.ask(row) for row in tiny.questions(5).rows]
+    prompts = [one.prompts["none"].tokens.ids.tolist() for one in asked]
     together = written_answers(model, prompts, [4] * 5, 10)
     alone = [written_answers(model, [prompt], [4], 10)[0] for prompt in prompts]
     assert together == alone

@@ -12,12 +12,12 @@ from tests.oracles import hints as oracle
 
 
 def test_shares():
-    assert share(np.zeros(0, bool), []).n == 0
-    none = share(np.zeros(40, bool), list(range(40)))
+    assert share(np.zeros(0, bool), np.zeros(0, int)).n == 0
+    none = share(np.zeros(40, bool), np.arange(40))
     assert (none.share, none.low) == (0, 0)
     assert none.high == pytest.approx(stats.norm.ppf(0.975) ** 2 / (40 + 3.8415), abs=1e-4)
     hits = np.arange(40) < 10
-    found = share(hits, list(range(40)))
+    found = share(hits, np.arange(40))
     twice = share(np.repeat(hits, 2), np.repeat(range(40), 2))
     wilson = stats.binomtest(10, 40).proportion_ci(method="wilson")
     assert (found.low, found.high) == pytest.approx((wilson.low, wilson.high))

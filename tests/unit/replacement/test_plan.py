@@ -2,6 +2,7 @@
 
 import pytest
 
+from headscribe.api.replace import policy_of
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.core.visibility import CAUSAL, FULL
@@ -52,6 +53,6 @@ def test_a_head_has_one_program():
 
 def test_unknown_policies_and_heads_without_a_program():
     with pytest.raises(UsageError, match=r"expected a row policy of exclude, sink"):
-        Plan({}, "nothing")
+        policy_of("nothing")
     with pytest.raises(UsageError, match=r"expected a program for head 0.1"):
         Plan({HeadId(0, 0): UNIFORM}).only([HeadId(0, 1)])

@@ -50,8 +50,9 @@ def test_a_growing_text_keeps_its_beginning(stories):
         cut = prefix(whole, length)
         assert part.text == cut.text
         assert part.tokens == cut.tokens
-    other = growing.passage([*encoding.ids[:5], *encoding.ids[9:12]])
-    fresh = Transcript(model.tokenizer, "x").passage([*encoding.ids[:5], *encoding.ids[9:12]])
+    others = np.concatenate([encoding.ids[:5], encoding.ids[9:12]])
+    other = growing.passage(others)
+    fresh = Transcript(model.tokenizer, "x").passage(others.tolist())
     _same(other, fresh)
 
 

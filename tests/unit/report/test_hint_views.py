@@ -41,6 +41,13 @@ def test_everything_is_printed_whole(ranked: Run) -> None:
     assert "…" not in printed
 
 
+def test_an_opened_run_says_what_the_ranking_rests_on(ranked: Run) -> None:
+    found = hs.open(ranked.folder).ranking
+    assert found.refused is None
+    assert found.follow.hits <= found.follow.changed
+    assert found.follow.p < 0.05
+
+
 def test_the_grid_shows_effects_and_flags(ranked: Run) -> None:
     figure = grid_figure(ranked)
     figure.canvas.draw()
