@@ -11,7 +11,7 @@ from headscribe.hinting.run import Study
 def messages(study: Study) -> list[str]:
     """The sentences, most important first."""
     return [
-        *_follows(study.outcomes), *_heads(study), *_accuracy(study.outcomes), *_answers(study),
+        *_heads(study), *_follows(study.outcomes), *_accuracy(study.outcomes), *_answers(study),
         *_intervals(study), *_left_out(study),
     ]  # fmt: skip
 
