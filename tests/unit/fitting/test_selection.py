@@ -174,10 +174,10 @@ def test_compounds_print_as_relations():
     assert term.members == 3
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_gpu_chooses_what_the_cpu_chooses():
+@pytest.mark.parametrize("device", ["cpu", *["cuda"] * torch.cuda.is_available()])
+def test_every_device_at_hand_chooses_what_the_cpu_chooses(device):
     sample, _ = sample_of(20)
     (here,) = choose_all(sample, Budget(terms=4), 0, CPU)
-    (there,) = choose_all(sample, Budget(terms=4), 0, torch.device("cuda"))
+    (there,) = choose_all(sample, Budget(terms=4), 0, torch.device(device))
     assert {term.source for term in here.terms} == {term.source for term in there.terms}
     np.testing.assert_allclose(np.sort(here.weights), np.sort(there.weights), atol=0.05)

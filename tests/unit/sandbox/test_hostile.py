@@ -122,14 +122,11 @@ def test_there_are_many() -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_hostile(case: Hostile, target: Target, outside: subprocess.Popen, sandbox: Sandbox):
     target.fill()
-    proved = ROOT or not case.root
-    if proved:
+    if ROOT or not case.root:
         job = {"codes": [target.code(case, outside.pid, 1)], "columns": columns(PASSAGE)}
         ended = without_walls(outside, **job, seconds=0.2 if case.outside == "endless" else 20)
-        if case.offered and ended != case.outside:
-            proved = False
-        else:
-            assert ended == case.outside
+        # Some attacks need what a machine may refuse everybody; they are still tried inside.
+        assert case.offered or ended == case.outside
     target.touched()
     target.clear()
     target.fill()
@@ -145,8 +142,6 @@ def test_hostile(case: Hostile, target: Target, outside: subprocess.Popen, sandb
     (clean,) = sandbox.run(CLEAN, [PASSAGE]).results
     np.testing.assert_array_equal(clean, EXPECTED.astype(np.float32))
     target.clear()
-    if not proved:
-        pytest.skip("contained, but this machine refuses the attack outside the sandbox, too")
 
 
 @pytest.mark.parametrize("case", LASTING, ids=lambda case: case.name)
