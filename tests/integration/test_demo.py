@@ -7,10 +7,12 @@ import pytest
 
 from headscribe.api.demo import demo, sample_texts
 from headscribe.core.errors import UsageError
+from headscribe.replacement import record
 from headscribe.results.run import Run
 
 
-def test_the_demonstration_fits_and_replaces(tmp_path):
+def test_the_demonstration_fits_and_replaces(tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "NEW_TOKENS", 4)
     texts = sample_texts()
     few = dataclasses.replace(
         texts,
