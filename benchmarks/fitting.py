@@ -34,7 +34,7 @@ from headscribe.core.heads import HeadId
 from headscribe.fitting.atlas import Item, collect
 from headscribe.fitting.catalogue import best_pattern, pattern_iou
 from headscribe.fitting.features import Sample
-from headscribe.fitting.grown import Compound
+from headscribe.fitting.growth import Compound
 from headscribe.fitting.heads import METRICS, Estimate, series
 from headscribe.fitting.profile import Profile
 from headscribe.fitting.pruning import ink

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from headscribe.fitting.atlas import collect
 from headscribe.fitting.features import Sample
-from headscribe.fitting.grown import Compound
+from headscribe.fitting.growth import Compound
 from headscribe.fitting.labels import label_heads
 from headscribe.fitting.selection import Budget
 from headscribe.fitting.solver import Rows, fit_weights

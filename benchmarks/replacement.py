@@ -24,8 +24,8 @@ import numpy as np
 from replacement_tuning import Tuning, save, stored, write
 
 from headscribe.core.heads import HeadId
-from headscribe.fitting.candidates import Breadth
 from headscribe.fitting.formula import Formula, Term
+from headscribe.fitting.selection import Breadth
 from headscribe.models.loading import load
 from headscribe.models.model import Model
 from headscribe.replacement.agreement import agreement

@@ -23,7 +23,7 @@ from headscribe.fitting.checkpoint import packed, unpacked
 from headscribe.fitting.features import Collector, Sample
 from headscribe.fitting.folds import FOLDS, deal, regrouped
 from headscribe.fitting.formula import Formula, Term
-from headscribe.fitting.grown import Compound
+from headscribe.fitting.growth import Compound
 from headscribe.fitting.heads import ALL_METRICS, Atlas, Estimate, HeadFormula, series
 from headscribe.fitting.labels import THRESHOLD, label_heads
 from headscribe.fitting.pool import grown_attributes, relation_pool

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from headscribe.core.errors import RunError
-from headscribe.fitting.grown import Compound
+from headscribe.fitting.growth import Compound
 from headscribe.fitting.stages import Fitted
 
 

@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from headscribe.fitting.features import Sample
-from headscribe.fitting.grown import Compound
+from headscribe.fitting.growth import Compound
 from headscribe.fitting.solver import (
     SMOOTHING,
     Fit,

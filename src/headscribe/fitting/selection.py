@@ -7,6 +7,7 @@ terms more than wanted are taken in; `fitting/pruning.py` lets go of the dispens
 """
 
 import warnings
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,14 +16,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from headscribe.fitting.features import Sample
-from headscribe.fitting.grown import Compound, grow, tables
+from headscribe.fitting.formula import MAX_FORMULA_ATOMS, Term
+from headscribe.fitting.growth import Compound, Grown, Table, grow_sets, grow_steps, set_tables
 from headscribe.fitting.pool import MAX_ATOMS
 from headscribe.fitting.solver import Fit, Rows, fit_weights, variances
-from headscribe.fitting.sorting import Table
 from headscribe.relations import parse
-
-MAX_FORMULA_ATOMS = 36
-"""Comparisons that a whole formula may make."""
 
 GATES = (
     "key.is_bos",
@@ -40,7 +38,10 @@ GATES = (
 _COLLINEAR = 1e-3
 _TIE = 1e-3
 _PER_ATOM, _PER_MEMBER = 0.04, 0.004  # what a longer term has to score more, as shares
+_PER_ATOM_BROAD, _ALIKE = 0.03, 0.6  # the same, and what counts as nearly equal, of candidates
 _KEPT = 24  # grown terms that wait to be chosen
+
+Grower = Callable[..., list[Grown]]
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,11 @@ class Design:
         self.variance = torch.from_numpy(np.maximum(square - total**2, 0)).to(device)
         self.atoms = np.array([parse(source).atoms for source in sample.pool])
         self.worth = 1 - _PER_ATOM * (self.atoms - 1)
-        self.tables: tuple[Table, ...] = tables(sample, GATES) if grown else ()
+        self.tables: tuple[Table, ...] = set_tables(sample, GATES) if grown else ()
+
+    def column(self, k: int) -> Float[Tensor, " N"]:
+        """A relation of the pool over all cells."""
+        return torch.from_numpy(self.sample.features.column(k, self.cells)).to(self.device)
 
     def scores(
         self, predicted: Float[Tensor, " N"], real: Float[Tensor, " N"], chosen: "Projection"
@@ -170,44 +175,48 @@ class Projection:
 
 
 @dataclass
-class _State:
-    """The terms of one head so far."""
+class _Working:
+    """The terms of one head so far, with the weights fitted to its attention."""
 
+    rows: Rows
+    real: Float[Tensor, " N"]
+    ridge: float
+    features: Float[Tensor, "N k"]
+    fit: Fit
     terms: list[Compound] = field(default_factory=list)
-    atoms: list[int] = field(default_factory=list)
-    features: Tensor = field(default_factory=lambda: torch.zeros(0))
 
-    def with_term(self, term: Compound, atoms: int, column: Tensor) -> "_State":
-        features = torch.cat([self.features, column[:, None]], dim=1)
-        return _State([*self.terms, term], [*self.atoms, atoms], features)
-
-
-@dataclass
-class _Candidates:
-    """Terms grown for one head."""
-
-    terms: list[Compound]
-    atoms: list[int]
-    columns: Tensor
+    @classmethod
+    def of(cls, design: "Design", real: Float[Tensor, " N"], ridge: float) -> "_Working":
+        features = torch.zeros((design.cells, 0), device=design.device)
+        even = design.rows.softmax(torch.zeros(design.cells, device=design.device))
+        nothing = torch.zeros(0, dtype=torch.float64, device=design.device)
+        return cls(design.rows, real, ridge, features, Fit(nothing, even, 0.0))
 
     @property
-    def worth(self) -> Float[np.ndarray, " n"]:
-        """The share of its score that counts: shorter terms go before longer ones."""
-        members = np.array([term.members for term in self.terms])
-        return 1 - _PER_ATOM * (np.array(self.atoms) - 1) - _PER_MEMBER * members
+    def predicted(self) -> Float[Tensor, " N"]:
+        return self.fit.predicted
 
-    def add(self, design: Design, predicted: Tensor, real: Tensor, limit: int) -> None:
-        fresh: list[tuple[Compound, int, Tensor]] = []
-        host = predicted.cpu().numpy(), real.cpu().numpy()
-        for one in grow(design.tables, *host, len(design.rows.lengths), limit):
-            atoms = parse(one.term.source).atoms
-            if atoms <= MAX_ATOMS and one.term not in self.terms:
-                fresh.append((one.term, atoms, torch.from_numpy(one.column).to(self.columns)))
-        self.terms = [*(term for term, _, _ in fresh), *self.terms][:_KEPT]
-        self.atoms = [*(atoms for _, atoms, _ in fresh), *self.atoms][:_KEPT]
-        columns = [column for _, _, column in fresh] + list(self.columns.T)
-        if columns:
-            self.columns = torch.stack(columns[:_KEPT], dim=1)
+    @property
+    def projection(self) -> Projection:
+        return Projection.of(self.rows, self.features, self.predicted, self.ridge)
+
+    def grow(
+        self, grower: Grower, tables: Sequence[Table], limit: int, held: Container[str]
+    ) -> list[Grown]:
+        """Terms grown for the residual, but for those that are held already or too long."""
+        host = self.predicted.cpu().numpy(), self.real.cpu().numpy()
+        found = grower(tables, *host, len(self.rows.lengths), limit)
+        return [one for one in found if one.term.source not in held and one.atoms <= MAX_ATOMS]
+
+    def take(self, found: Sequence[tuple[Compound, Float[Tensor, " N"]]]) -> None:
+        """Take terms in and refit the weights."""
+        self.terms += [term for term, _ in found]
+        self.features = torch.cat([self.features, *(c[:, None] for _, c in found)], dim=1)
+        start = torch.cat([self.fit.weights, self.fit.weights.new_zeros(len(found))])
+        self.fit = fit_weights(
+            self.rows, self.features, self.real, "cross_entropy",
+            start=start, ridge=self.ridge, steps=3, tolerance=1e-5,
+        )  # fmt: skip
 
 
 def _first_best(score: Float[np.ndarray, " n"]) -> int:
@@ -223,46 +232,121 @@ def choose_terms(design: Design, real: Float[Tensor, " N"], budget: Budget) -> C
         real: the head's attention on the sample's cells.
         budget: how many terms, and how they are found.
     """
-    rows, pool, positions = design.rows, design.sample.pool, design.sample.position
-    state = _State(features=torch.zeros((design.cells, 0), device=design.device))
-    grown = _Candidates([], [], state.features)
-    fit = Fit(
-        torch.zeros(0, dtype=torch.float64, device=design.device),
-        rows.softmax(torch.zeros(design.cells, device=design.device)),
-        0.0,
-    )
-    wanted = budget.terms + budget.extra
-    while len(state.terms) < wanted:
-        if budget.grown and len(state.terms) in budget.grow_at:
-            grown.add(design, fit.predicted, real, budget.grown)
-        chosen = Projection.of(rows, state.features, fit.predicted, budget.ridge)
-        score = design.scores(fit.predicted, real, chosen).cpu().numpy() * design.worth
-        other = chosen.scores(rows, grown.columns, fit.predicted, real).cpu().numpy() * grown.worth
-        allowed = min(MAX_ATOMS, MAX_FORMULA_ATOMS - sum(state.atoms))
+    work = _Working.of(design, real, budget.ridge)
+    grown: list[Grown] = []
+    columns = work.features
+    left, sample = MAX_FORMULA_ATOMS, design.sample
+    while len(work.terms) < budget.terms + budget.extra:
+        if budget.grown and len(work.terms) in budget.grow_at:
+            held = {one.term.source for one in grown}
+            grown = [*work.grow(grow_sets, design.tables, budget.grown, held), *grown][:_KEPT]
+            if grown:
+                stacked = np.stack([one.column for one in grown], axis=1)
+                columns = torch.from_numpy(stacked).to(columns)
+        chosen = work.projection
+        score = design.scores(work.predicted, real, chosen).cpu().numpy() * design.worth
+        other = chosen.scores(design.rows, columns, work.predicted, real).cpu().numpy()
+        other *= np.array([_worth(one) for one in grown])
+        allowed = min(MAX_ATOMS, left)
         score[design.atoms > allowed] = 0
-        other[np.array(grown.atoms, int) > allowed] = 0
-        other[[k for k, term in enumerate(grown.terms) if term in state.terms]] = 0
-        score[[positions[one.gate] for one in state.terms if not one.sets]] = 0
+        score[[sample.position[one.gate] for one in work.terms if not one.sets]] = 0
+        other[[k for k, o in enumerate(grown) if o.atoms > allowed or o.term in work.terms]] = 0
         best, best_grown = _first_best(score), _first_best(np.append(other, 0.0))
         if len(other) and other[best_grown % len(other)] > score[best]:
-            state = state.with_term(
-                grown.terms[best_grown], grown.atoms[best_grown], grown.columns[:, best_grown]
-            )
+            one = grown[best_grown]
+            left -= one.atoms
+            work.take([(one.term, columns[:, best_grown])])
         elif score[best] > 0:
-            column = design.sample.features.column(best, design.cells)
-            full = torch.from_numpy(column).to(design.device)
-            state = state.with_term(Compound(pool[best]), int(design.atoms[best]), full)
+            left -= int(design.atoms[best])
+            work.take([(Compound(sample.pool[best]), design.column(best))])
         else:
             break
-        start = torch.cat([fit.weights, fit.weights.new_zeros(1)])
-        fit = fit_weights(
-            rows,
-            state.features,
-            real,
-            "cross_entropy",
-            start=start,
-            ridge=budget.ridge,
-            steps=3,
-            tolerance=1e-5,
-        )
-    return Chosen(tuple(state.terms), fit)
+    return Chosen(tuple(work.terms), work.fit)
+
+
+def _worth(one: Grown) -> float:
+    """The share of its score that counts: shorter terms go before longer ones."""
+    return 1 - _PER_ATOM * (one.atoms - 1) - _PER_MEMBER * one.term.members
+
+
+@dataclass(frozen=True)
+class Breadth:
+    """How candidates are taken in.
+
+    Attributes:
+        terms: so many.
+        at_once: terms a turn.
+        grown: graded terms that are grown each turn.
+        ridge: penalty on squared weights, in standard deviations of the features.
+    """
+
+    terms: int = 30
+    at_once: int = 3
+    grown: int = 24
+    ridge: float = 1e-4
+
+
+def choose_candidates(
+    design: Design, tables: Sequence[Table], real: Float[Tensor, " N"], breadth: Breadth
+) -> tuple[Term, ...]:
+    """Many candidate terms of a head, for a criterion other than the attention to choose from.
+
+    A few are taken in at a time: those of the pool and of grown graded sets that score best, none
+    of them nearly the same as another of the same turn. Their weights are those of the joint fit.
+    """
+    work = _Working.of(design, real, breadth.ridge)
+    while len(work.terms) < breadth.terms:
+        offered = _offers(design, tables, work, breadth.grown)
+        taken = _apart(work, offered, min(breadth.at_once, breadth.terms - len(work.terms)))
+        if not taken:
+            break
+        work.take(taken)
+    sources = [term.source for term in work.terms]
+    return tuple(map(Term, sources, work.fit.weights.tolist()))
+
+
+def _offers(
+    design: Design, tables: Sequence[Table], work: _Working, limit: int
+) -> Iterator[tuple[Compound, Float[Tensor, " N"]]]:
+    """Relations of the pool and grown terms, best first."""
+    chosen, sample = work.projection, design.sample
+    taken = {term.source for term in work.terms}
+    score = design.scores(work.predicted, work.real, chosen).cpu().numpy()
+    score *= 1 - _PER_ATOM_BROAD * (design.atoms - 1)
+    score[[sample.position[one] for one in taken if one in sample.position]] = 0
+    offers: list[tuple[float, int | Grown]] = [
+        (float(score[k]), int(k)) for k in np.argsort(-score, kind="stable")[:limit]
+    ]
+    grown = work.grow(grow_steps, tables, limit, taken.union(sample.pool))
+    if grown:
+        columns = torch.from_numpy(np.stack([one.column for one in grown], axis=1))
+        other = chosen.scores(work.rows, columns.to(work.features), work.predicted, work.real)
+        shares = 1 - _PER_ATOM_BROAD * (np.array([one.atoms for one in grown]) - 1)
+        offers += zip((other.cpu().numpy() * shares).tolist(), grown, strict=True)
+    offers.sort(key=lambda offer: -offer[0])
+    for value, one in offers:
+        if value <= 0:
+            return
+        if isinstance(one, Grown):
+            yield one.term, torch.from_numpy(one.column).to(work.features)
+        else:
+            yield Compound(sample.pool[one]), design.column(one)
+
+
+def _apart(
+    work: _Working, offered: Iterable[tuple[Compound, Float[Tensor, " N"]]], room: int
+) -> list[tuple[Compound, Float[Tensor, " N"]]]:
+    """The first of the offers that are not nearly the same as an earlier one."""
+    taken: list[tuple[Compound, Tensor]] = []
+    seen: list[tuple[Tensor, float]] = []
+    for term, column in offered:
+        centred = work.rows.centred(column[:, None], work.predicted)[:, 0]
+        moved = work.predicted * centred
+        size = float(moved @ centred) ** 0.5
+        if any(abs(float(moved @ other)) > _ALIKE * size * length for other, length in seen):
+            continue
+        seen.append((centred, size))
+        taken.append((term, column))
+        if len(taken) == room:
+            break
+    return taken

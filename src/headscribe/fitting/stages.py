@@ -14,11 +14,19 @@ from torch import Tensor
 
 from headscribe.core.metrics import VIEWS
 from headscribe.fitting.features import Sample
-from headscribe.fitting.grown import Compound
+from headscribe.fitting.formula import Term
+from headscribe.fitting.growth import Compound, step_tables
+from headscribe.fitting.pool import CROSSED, WIDE_GATES
 from headscribe.fitting.profile import cell_classes, profile_rows
 from headscribe.fitting.pruning import Pruner
 from headscribe.fitting.scores import Scorer
-from headscribe.fitting.selection import Budget, Design, choose_terms
+from headscribe.fitting.selection import (
+    Breadth,
+    Budget,
+    Design,
+    choose_candidates,
+    choose_terms,
+)
 from headscribe.fitting.solver import Rows, fit_weights, removals
 
 Result = TypeVar("Result")
@@ -57,19 +65,19 @@ def one_torch_thread() -> Iterator[None]:
 
 
 def for_all_heads(
-    work: Callable[[int], Result], heads: int, told: Callable[[int, int], None] | None = None
+    work: Callable[[int], Result], heads: int, on_done: Callable[[int, int], None] | None = None
 ) -> list[Result]:
     """Do the work of every head, several at a time, results in the order of the heads.
 
-    `told` hears how many heads are done, and of how many.
+    `on_done` is called with the heads that are done, and all heads.
     """
     workers = min(len(os.sched_getaffinity(0)), heads)
     found = []
     with one_torch_thread(), ThreadPoolExecutor(max(workers, 1)) as executor:
         for result in executor.map(work, range(heads)):
             found.append(result)
-            if told is not None:
-                told(len(found), heads)
+            if on_done is not None:
+                on_done(len(found), heads)
     return found
 
 
@@ -136,6 +144,28 @@ def choose_all(sample: Sample, budget: Budget, seed: int, device: torch.device) 
         return Fitted(terms, fit.weights.cpu().numpy())
 
     return for_all_heads(work, len(sample.attention))
+
+
+def candidates(
+    sample: Sample,
+    breadth: Breadth = Breadth(),  # noqa: B008  (frozen)
+    on_done: Callable[[int, int], None] | None = None,
+) -> list[tuple[Term, ...]]:
+    """Candidate terms of every head with the weights of their joint fit, best first.
+
+    Args:
+        sample: rows of the `fit` texts, with the wide pool and its attributes.
+        breadth: how many, and how they are found.
+        on_done: called with the heads that are done, and all heads.
+    """
+    design = Design(sample, torch.device("cpu"), grown=False)
+    tables = step_tables(sample, WIDE_GATES, CROSSED)
+
+    def work(head: int) -> tuple[Term, ...]:
+        real = torch.from_numpy(sample.attention[head])
+        return choose_candidates(design, tables, real, breadth)
+
+    return for_all_heads(work, len(sample.attention), on_done)
 
 
 def predicted_rows(

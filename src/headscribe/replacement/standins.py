@@ -14,10 +14,11 @@ from headscribe.core.heads import HeadId
 from headscribe.core.progress import OnProgress, silent
 from headscribe.core.visibility import Visibility
 from headscribe.fitting.atlas import collect
-from headscribe.fitting.candidates import Breadth, candidates
 from headscribe.fitting.formula import Formula, Term
+from headscribe.fitting.pool import WIDE_ATTRIBUTES, relation_pool
+from headscribe.fitting.selection import Breadth
 from headscribe.fitting.sources import attention_items, head_ids
-from headscribe.fitting.wide import ATTRIBUTES, wide_pool
+from headscribe.fitting.stages import candidates
 from headscribe.models.model import Model
 from headscribe.replacement.agreement import agreements
 from headscribe.replacement.effect import counted, fitted_to_effect
@@ -73,8 +74,8 @@ def candidate_terms(
             counted(
                 attention_items(model, passages, layers), "reading", len(passages), on_progress
             ),
-            pool=wide_pool(provides, seen, look_ahead=not seen.causal),
-            attributes=ATTRIBUTES,
+            pool=relation_pool(provides, seen, look_ahead=not seen.causal, wide=True),
+            attributes=WIDE_ATTRIBUTES,
             rows_per_text=rows_per_text,
             seed=seed,
         )
@@ -84,7 +85,7 @@ def candidate_terms(
             on_progress("candidate terms", before + done, every)
 
         heads = head_ids(model, layers)
-        found |= dict(zip(heads, candidates(sample, breadth, told=said), strict=True))
+        found |= dict(zip(heads, candidates(sample, breadth, said), strict=True))
     return dict(sorted(found.items()))
 
 

@@ -8,13 +8,17 @@ import torch
 
 from headscribe.core.visibility import CAUSAL, FULL
 from headscribe.fitting.atlas import collect
-from headscribe.fitting.candidates import Breadth, candidates
 from headscribe.fitting.formula import Formula, Term
-from headscribe.fitting.graded import Growth, gradings
-from headscribe.fitting.grown import MAX_MEMBERS
-from headscribe.fitting.pool import MAX_ATOMS
-from headscribe.fitting.selection import Design, Projection
-from headscribe.fitting.wide import ATTRIBUTES, CROSSED, GATES, wide_pool
+from headscribe.fitting.growth import MAX_MEMBERS, gradings, grow_steps, step_tables
+from headscribe.fitting.pool import (
+    CROSSED,
+    MAX_ATOMS,
+    WIDE_ATTRIBUTES,
+    WIDE_GATES,
+    relation_pool,
+)
+from headscribe.fitting.selection import Breadth, Design, Projection
+from headscribe.fitting.stages import candidates
 from headscribe.relations import Evaluator, parse
 from headscribe.relations.analysis import walk
 from headscribe.relations.syntax import Member
@@ -28,7 +32,7 @@ def sample_of(texts, visibility, pool, mass=40.0):
     rng = np.random.default_rng(5)
     passages = [passage(seed) for seed in range(texts)]
     items = [(p, drawn(TRUTH, p, visibility, rng, mass)[None], visibility) for p in passages]
-    return collect(items, pool=pool, attributes=ATTRIBUTES), passages
+    return collect(items, pool=pool, attributes=WIDE_ATTRIBUTES), passages
 
 
 def test_the_best_steps_by_trying_all():
@@ -68,39 +72,41 @@ def test_sets_keep_their_bound():
 
 @pytest.mark.parametrize("visibility", [CAUSAL, FULL])
 def test_columns_mean_what_is_written(visibility):
-    sample, passages = sample_of(16, visibility, (*GATES, "distance == 0"))
-    growth = Growth(sample, GATES, CROSSED)
+    sample, passages = sample_of(16, visibility, (*WIDE_GATES, "distance == 0"))
+    tables = step_tables(sample, WIDE_GATES, CROSSED)
     even = 1 / np.repeat(sample.lengths, sample.lengths)
     rng = np.random.default_rng(2)
     real = even * rng.uniform(0, 2, len(even))
-    found = growth.grow(even, real, 10_000)
-    assert len({one.source for one in found}) > 40
+    found = grow_steps(tables, even, real, len(sample.lengths), 10_000)
+    assert len({one.term.source for one in found}) > 40
     again = collect(
         [(p, np.ones((1, len(p), len(p))), visibility) for p in passages],
-        pool=[one.source for one in found],
+        pool=[one.term.source for one in found],
     )
     shapes = set()
     for k, one in enumerate(found):
-        relation = parse(one.source)
-        assert relation.source == one.source
+        relation = parse(one.term.source)
+        assert relation.source == one.term.source
         assert relation.atoms == one.atoms <= MAX_ATOMS
         members = [n for n in walk(relation.expression) if isinstance(n, Member)]
         assert all(len(node.values) <= MAX_MEMBERS for node in members)
-        assert np.allclose(again.features.column(k, len(even)), one.column, atol=1e-6), one.source
+        assert np.allclose(again.features.column(k, len(even)), one.column, atol=1e-6), (
+            one.term.source
+        )
         shapes.add((relation.is_boolean, relation.atoms))
     assert len(shapes) >= 4
 
 
 def test_the_wide_pool_has_the_gates_and_does_not_look_ahead():
-    pool = wide_pool(frozenset(), CAUSAL, look_ahead=False)
+    pool = relation_pool(frozenset(), CAUSAL, look_ahead=False, wide=True)
     assert len(set(pool)) == len(pool) > 400
-    assert set(GATES) <= set(pool)
+    assert set(WIDE_GATES) <= set(pool)
     for source in pool:
         relation = parse(source)
         assert relation.source == source
         assert not relation.looks_ahead
         assert relation.atoms <= MAX_ATOMS
-    with_parses = wide_pool(frozenset({"dep", "head", "upos"}), FULL)
+    with_parses = relation_pool(frozenset({"dep", "head", "upos"}), FULL, wide=True)
     assert len(with_parses) > len(pool)
 
 
@@ -120,7 +126,7 @@ def test_dense_scores_are_those_of_the_pool():
 
 
 def test_candidates_predict_planted_attention():
-    pool = wide_pool(frozenset(), CAUSAL, look_ahead=False)
+    pool = relation_pool(frozenset(), CAUSAL, look_ahead=False, wide=True)
     sample, _ = sample_of(40, CAUSAL, pool, mass=200.0)
     (terms,) = candidates(sample, Breadth(terms=9, at_once=3))
     assert len(terms) == 9

@@ -6,7 +6,7 @@ from scipy.optimize import minimize
 from headscribe.core.visibility import FULL
 from headscribe.fitting.atlas import collect
 from headscribe.fitting.formula import Formula, Term
-from headscribe.fitting.grown import Compound
+from headscribe.fitting.growth import Compound
 from headscribe.fitting.pruning import Pruner, _cell_effects, _without, ink, simpler, trimmed
 from headscribe.fitting.solver import Fit, Rows, fit_weights, gradient_and_curvature, loss
 from headscribe.fitting.stages import features_of

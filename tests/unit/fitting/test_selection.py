@@ -5,7 +5,7 @@ import torch
 from headscribe.core.visibility import CAUSAL, FULL
 from headscribe.fitting.atlas import collect
 from headscribe.fitting.formula import Formula, Term
-from headscribe.fitting.grown import Compound, _compound, tables
+from headscribe.fitting.growth import Compound, set_tables
 from headscribe.fitting.pool import MAX_ATOMS, relation_pool
 from headscribe.fitting.selection import GATES, Budget, Design, Projection
 from headscribe.fitting.solver import fit_weights
@@ -77,7 +77,7 @@ def test_what_is_chosen_already_or_collinear_scores_nothing():
 
 def test_grown_terms_mean_what_their_source_says():
     sample, passages = sample_of(12)
-    for table in tables(sample, GATES):
+    for table in set_tables(sample, GATES):
         if not len(table.code):
             continue
         first = np.zeros(table.shape[0], bool)
@@ -89,7 +89,7 @@ def test_grown_terms_mean_what_their_source_says():
         first[-1] = False
         if not first.any():
             continue
-        term = _compound(table, first, second)
+        term = table.compound(first, second)
         dense = [parse(term.source).dense(p, FULL).ravel() for p in passages]
         column = table.column(first, second, len(sample.key_token))
         np.testing.assert_array_equal(column, np.concatenate(dense).astype(np.float32), term.source)

@@ -3,7 +3,7 @@
 import pytest
 
 from headscribe.core.errors import UsageError
-from headscribe.fitting.candidates import Breadth
+from headscribe.fitting.selection import Breadth
 from headscribe.relations import parse
 from headscribe.replacement.agreement import agreement
 from headscribe.replacement.effect import fitted_to_effect
