@@ -28,19 +28,8 @@ if TYPE_CHECKING:
 Strings: TypeAlias = list[str] | None
 Paths: TypeAlias = list[Path] | None
 
-# Options that several commands share.
+# Types and options that are said in several places.
 
-Source_: TypeAlias = Annotated[
-    "LoadedModel | Recording | Source | None",
-    Option(
-        "A hub id, a folder, a .gguf file, bundled:stories, bundled:smollm2 or bundled:minilm; "
-        "none with --recorded. In Python also what headscribe.load gives, or (model, tokenizer).",
-        resume="fingerprint",
-        typed=str | None,
-        metavar="MODEL",
-        argument=True,
-    ),
-]
 Texts: TypeAlias = Annotated[
     "Corpus | str | Path | Sequence[str] | DatasetLike | None",
     Option(
@@ -54,62 +43,16 @@ Texts: TypeAlias = Annotated[
         content=True,
     ),
 ]
-Recorded: TypeAlias = Annotated[
-    str | Path | None,
+Model: TypeAlias = Annotated[
+    "LoadedModel | Source",
     Option(
-        "Recorded attention, in place of MODEL and --text.",
+        "A hub id, a folder or bundled:stories. In Python also what headscribe.load gives, or "
+        "(model, tokenizer).",
         resume="fingerprint",
-        typed=str | None,
-        metavar="FOLDER",
+        typed=str,
+        metavar="MODEL",
+        argument=True,
     ),
-]
-Column: TypeAlias = Annotated[
-    str | None,
-    Option(
-        "Of tables the column with the text. Default: text, or a guess that is said.",
-        resume="fingerprint",
-        metavar="NAME",
-    ),
-]
-Limit: TypeAlias = Annotated[
-    int | None, Option("At most so many texts.", resume="fingerprint", least=1)
-]
-MaxTokens: TypeAlias = Annotated[
-    int | None, Option("Cut every text to so many tokens.", resume="fingerprint", least=1)
-]
-Annotator: TypeAlias = Annotated[
-    "str | AnnotatorObject | None",
-    Option(
-        "plain, conllu, bundled:en or a spaCy pipeline. Default: gold words or bundled:en.",
-        resume="fingerprint",
-        typed=str | None,
-        metavar="NAME",
-    ),
-]
-Seed: TypeAlias = Annotated[int, Option("Decides splits and folds.")]
-Device: TypeAlias = Annotated[
-    str | None,
-    Option("cpu, cuda, mps; auto: spread over all. Default: the best.", resume="free"),
-]
-Dtype: TypeAlias = Annotated[
-    str | None,
-    Option("float32, bfloat16, ... Default: as stored; on a CPU not half.", resume="fingerprint"),
-]
-Stack: TypeAlias = Annotated[
-    str | None,
-    Option("Of an encoder-decoder model: encoder (default) or decoder.", resume="fingerprint"),
-]
-Out: TypeAlias = Annotated[
-    str | Path | None,
-    Option(
-        "Directory of the run. Default: a new one under runs/.",
-        resume="free",
-        typed=str | None,
-        metavar="RUN",
-    ),
-]
-Resume: TypeAlias = Annotated[
-    bool, Option("Go on with the unfinished run in --out.", resume="free")
 ]
 Library: TypeAlias = Annotated[
     str | Path | None,
@@ -124,25 +67,129 @@ Trust: TypeAlias = Annotated[
     bool,
     Option("Run Python that you wrote yourself without the sandbox.", resume="free"),
 ]
-Progress: TypeAlias = Annotated[
-    OnProgress | None,
-    Option(
-        "Called with the stage, the steps done and the steps in all. Default: a bar on a terminal "
-        "and in a notebook, elsewhere a line on stderr now and then.",
-        resume="free",
-        python_only=True,
-    ),
+Terms: TypeAlias = Annotated[int, Option("Terms a formula.", least=1)]
+Stack: TypeAlias = Annotated[
+    str | None,
+    Option("Of an encoder-decoder model: encoder (default) or decoder.", resume="fingerprint"),
 ]
 
 
-@dataclass(frozen=True)
-class SurveyRequest:
-    """Score every head against every pattern."""
+# Options that several commands share: a command has those of the classes it is made of, and says
+# only its own.
 
-    model: Source_ = None
+
+@dataclass(frozen=True, kw_only=True)
+class Working:
+    """A model at work."""
+
+    device: Annotated[
+        str | None,
+        Option("cpu, cuda, mps; auto: spread over all. Default: the best.", resume="free"),
+    ] = None
+    dtype: Annotated[
+        str | None,
+        Option(
+            "float32, bfloat16, ... Default: as stored; on a CPU not half.", resume="fingerprint"
+        ),
+    ] = None
+    on_progress: Annotated[
+        OnProgress | None,
+        Option(
+            "Called with the stage, the steps done and the steps in all. Default: a bar on a "
+            "terminal and in a notebook, elsewhere a line on stderr now and then.",
+            resume="free",
+            python_only=True,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept(Working):
+    """A run that is kept."""
+
+    out: Annotated[
+        str | Path | None,
+        Option(
+            "Directory of the run. Default: a new one under runs/.",
+            resume="free",
+            typed=str | None,
+            metavar="RUN",
+        ),
+    ] = None
+    resume: Annotated[bool, Option("Go on with the unfinished run in --out.", resume="free")] = (
+        False
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading(Working):
+    """Texts that are read."""
+
+    limit: Annotated[
+        int | None, Option("At most so many texts.", resume="fingerprint", least=1)
+    ] = None
+    column: Annotated[
+        str | None,
+        Option(
+            "Of tables the column with the text. Default: text, or a guess that is said.",
+            resume="fingerprint",
+            metavar="NAME",
+        ),
+    ] = None
+    max_tokens: Annotated[
+        int | None, Option("Cut every text to so many tokens.", resume="fingerprint", least=1)
+    ] = None
+    annotator: Annotated[
+        "str | AnnotatorObject | None",
+        Option(
+            "plain, conllu, bundled:en or a spaCy pipeline. Default: gold words or bundled:en.",
+            resume="fingerprint",
+            typed=str | None,
+            metavar="NAME",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study(Reading, Kept):
+    """A kept run over texts."""
+
+    seed: Annotated[int, Option("Decides splits and folds.")] = 0
+
+
+@dataclass(frozen=True)
+class HeadStudy(Study):
+    """A study of the heads of a model, or of a recording."""
+
+    model: Annotated[
+        "LoadedModel | Recording | Source | None",
+        Option(
+            "A hub id, a folder, a .gguf file, bundled:stories, bundled:smollm2 or bundled:minilm; "
+            "none with --recorded. In Python also what headscribe.load gives, or (model, "
+            "tokenizer).",
+            resume="fingerprint",
+            typed=str | None,
+            metavar="MODEL",
+            argument=True,
+        ),
+    ] = None
     texts: Texts = None
     _: KW_ONLY
-    recorded: Recorded = None
+    recorded: Annotated[
+        str | Path | None,
+        Option(
+            "Recorded attention, in place of MODEL and --text.",
+            resume="fingerprint",
+            typed=str | None,
+            metavar="FOLDER",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurveyRequest(HeadStudy):
+    """Score every head against every pattern."""
+
     patterns: Annotated[
         "str | Sequence[str | Pattern] | None",
         Option(
@@ -173,16 +220,9 @@ class SurveyRequest:
     ] = None
     trust: Trust = False
     library: Library = None
-    limit: Limit = None
-    column: Column = None
-    max_tokens: MaxTokens = None
-    annotator: Annotator = None
-    seed: Seed = 0
     token_budget: Annotated[
         int, Option("Padded tokens a batch: more where memory allows.", least=1)
     ] = 1024
-    device: Device = None
-    dtype: Dtype = None
     stack: Stack = None
     layers: Annotated[
         str | Sequence[int] | None,
@@ -203,19 +243,12 @@ class SurveyRequest:
             least=0,
         ),
     ] = None
-    out: Out = None
-    resume: Resume = False
-    on_progress: Progress = None
 
 
-@dataclass(frozen=True)
-class FitRequest:
+@dataclass(frozen=True, kw_only=True)
+class FitRequest(HeadStudy):
     """Fit a readable formula to every head; score it on unseen text."""
 
-    model: Source_ = None
-    texts: Texts = None
-    _: KW_ONLY
-    recorded: Recorded = None
     test: Annotated[
         "Corpus | Recording | str | Path | Sequence[str] | DatasetLike | None",
         Option(
@@ -246,17 +279,12 @@ class FitRequest:
             metavar="RUN",
         ),
     ] = None
-    terms: Annotated[int, Option("Terms a formula.", least=1)] = 12
+    terms: Terms = 12
     threshold: Annotated[float, Option("What a label has to gain, in IoU and JSD.", least=0)] = 0.05
     look_ahead: Annotated[
         bool | None,
         Option("May relations read later tokens? Default: not in causal models."),
     ] = None
-    limit: Limit = None
-    column: Column = None
-    max_tokens: MaxTokens = None
-    annotator: Annotator = None
-    seed: Seed = 0
     device: Annotated[
         str | None,
         Option(
@@ -264,27 +292,10 @@ class FitRequest:
             resume="free",
         ),
     ] = None
-    dtype: Dtype = None
-    out: Out = None
-    resume: Resume = False
-    on_progress: Progress = None
-
-
-Model: TypeAlias = Annotated[
-    "LoadedModel | Source",
-    Option(
-        "A hub id, a folder or bundled:stories. In Python also what headscribe.load gives, or "
-        "(model, tokenizer).",
-        resume="fingerprint",
-        typed=str,
-        metavar="MODEL",
-        argument=True,
-    ),
-]
 
 
 @dataclass(frozen=True)
-class ReplaceRequest:
+class ReplaceRequest(Study):
     """Put programs inside the model in place of their heads; measure what it costs."""
 
     model: Model
@@ -338,26 +349,12 @@ class ReplaceRequest:
         "str | Sequence[str]",
         Option("Programs whose effect on each single head is measured too.", typed=str),
     ] = "formula,profile,zero,mean"
-    limit: Limit = None
-    column: Column = None
-    max_tokens: MaxTokens = None
-    annotator: Annotator = None
-    seed: Seed = 0
-    device: Device = None
-    dtype: Dtype = None
-    out: Out = None
-    resume: Resume = False
-    on_progress: Progress = None
 
 
-@dataclass(frozen=True)
-class DiscoverRequest:
+@dataclass(frozen=True, kw_only=True)
+class DiscoverRequest(HeadStudy):
     """Look for programs of heads that beat their formulas, the catalogue and the library."""
 
-    model: Source_ = None
-    texts: Texts = None
-    _: KW_ONLY
-    recorded: Recorded = None
     llm: Annotated[
         "str | Client",
         Option(
@@ -391,7 +388,7 @@ class DiscoverRequest:
         int | None,
         Option("The same in tokens, prompts and answers together.", resume="free", least=1),
     ] = None
-    terms: Annotated[int, Option("Terms a formula.", least=1)] = 12
+    terms: Terms = 12
     workers: Annotated[
         int, Option("Heads at a time, where answers take long.", resume="free", least=1)
     ] = 1
@@ -402,16 +399,6 @@ class DiscoverRequest:
         bool | None,
         Option("May programs read later tokens? Default: not in causal models."),
     ] = None
-    column: Column = None
-    limit: Limit = None
-    max_tokens: MaxTokens = None
-    annotator: Annotator = None
-    seed: Seed = 0
-    device: Device = None
-    dtype: Dtype = None
-    out: Out = None
-    resume: Resume = False
-    on_progress: Progress = None
     tell: Annotated[
         "Callable[[str], None] | None",
         Option(
@@ -424,7 +411,7 @@ class DiscoverRequest:
 
 
 @dataclass(frozen=True)
-class HintsRequest:
+class HintsRequest(Kept):
     """Ask questions with and without hints: which heads read otherwise when the answer follows?"""
 
     model: Model
@@ -477,15 +464,10 @@ class HintsRequest:
     token_budget: Annotated[
         int, Option("Tokens a batch; the four conditions of a question lie in one.", least=1)
     ] = 4096
-    device: Device = None
-    dtype: Dtype = None
-    out: Out = None
-    resume: Resume = False
-    on_progress: Progress = None
 
 
 @dataclass(frozen=True)
-class RecordRequest:
+class RecordRequest(Reading):
     """Record a model's attention, so that it can be surveyed and fitted without the model."""
 
     model: Model
@@ -501,35 +483,14 @@ class RecordRequest:
         ),
     ]
     _: KW_ONLY
-    annotator: Annotator = None
-    column: Column = None
-    limit: Limit = None
-    max_tokens: MaxTokens = None
-    device: Device = None
-    dtype: Dtype = None
     stack: Stack = None
-    on_progress: Progress = None
 
 
-@dataclass(frozen=True)
-class ExplainRequest:
+@dataclass(frozen=True, kw_only=True)
+class ExplainRequest(HeadStudy):
     """Say in words what every head does, named on half of the texts, confirmed on the rest."""
 
-    model: Source_ = None
-    texts: Texts = None
-    _: KW_ONLY
-    recorded: Recorded = None
-    limit: Limit = None
-    column: Column = None
-    max_tokens: MaxTokens = None
-    annotator: Annotator = None
-    seed: Seed = 0
-    device: Device = None
-    dtype: Dtype = None
     stack: Stack = None
-    out: Out = None
-    resume: Resume = False
-    on_progress: Progress = None
 
 
 REQUESTS: dict[str, type] = {

@@ -76,13 +76,14 @@ class Field:
 
 
 def options_of(request: type) -> list[Field]:
-    """The fields of a request's class, in their order.
+    """The fields of a request's class: those without a name first, its own before shared ones.
 
     Raises:
         TypeError: a field has no sentence.
     """
     found = []
-    for one in fields(request):
+    order = [name for part in request.__mro__ for name in inspect.get_annotations(part)]
+    for one in sorted(fields(request), key=lambda one: (one.kw_only, order.index(one.name))):
         said = [x for x in getattr(one.type, "__metadata__", ()) if isinstance(x, Option)]
         if get_origin(one.type) is not Annotated or not said:
             raise TypeError(f"{request.__name__}.{one.name}: expected Annotated[type, Option(...)]")
