@@ -23,9 +23,14 @@ class Explained(View):
 
     @cached_property
     def cards(self) -> "dict[HeadId, Card]":
-        """A card for every head, in the order of layers and heads."""
+        """A card for every head, in the order of layers and heads.
+
+        Raises:
+            UsageError: the run is unfinished.
+        """
         from headscribe.behaviours.tables import cards_of
 
+        self.fact("summary")  # tables of an unfinished run may lack their others
         return cards_of({name: self.run.table(name).to_pylist() for name in self.tables})
 
     def card(self, head: HeadId | str | tuple[int, int]) -> "Card":
@@ -43,7 +48,7 @@ class Explained(View):
     @property
     def summary(self) -> str:
         """The model in one paragraph: its sinks, its named heads by family, what is left."""
-        return str(self.run.manifest["summary"])
+        return str(self.fact("summary"))
 
     def to_json(self) -> list[dict[str, Any]]:
         """The stable document of `explain --json`: a list with an entry for every head."""

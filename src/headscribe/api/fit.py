@@ -117,9 +117,7 @@ class Fit(View):
         Raises:
             UsageError: the fit is unfinished.
         """
-        if "atlas" not in self.run.manifest:
-            raise UsageError(f"{self.folder} is unfinished: go on with --resume")
-        found: dict[str, Any] = self.run.manifest["atlas"]
+        found: dict[str, Any] = self.fact("atlas")
         return found
 
     def _estimates(self, what: str, view: str, metric: str) -> "dict[int | None, Estimate]":

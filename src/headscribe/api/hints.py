@@ -42,15 +42,14 @@ class Hints(View):
         Raises:
             UsageError: the run is unfinished.
         """
-        if "hints" not in self.run.manifest:
-            raise UsageError(f"{self.folder} is unfinished: go on with --resume")
-        return {"run": str(self.folder), **self.run.manifest["hints"]}
+        return {"run": str(self.folder), **self.fact("hints")}
 
     @property
     def heads(self) -> "tuple[Finding, ...]":
         """All heads, best first; none where heads are not ranked."""
         from headscribe.hinting.tables import findings_of
 
+        self.fact("hints")
         return findings_of(self.run.table("ranking")) if "ranking" in self.tables else ()
 
     @property
@@ -59,7 +58,7 @@ class Hints(View):
         from headscribe.hinting.comparison import Ranking
         from headscribe.hinting.statistics import Following
 
-        facts = self.run.manifest["ranking"]
+        facts = self.fact("ranking")
         return Ranking(**facts | {"follow": Following(**facts["follow"])})
 
     @property

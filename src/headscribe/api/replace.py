@@ -45,9 +45,7 @@ class Replacement(View):
         Raises:
             UsageError: the run is unfinished.
         """
-        if "replacement" not in self.run.manifest:
-            raise UsageError(f"{self.folder} is unfinished: go on with --resume")
-        found: dict[str, Any] = self.run.manifest["replacement"]
+        found: dict[str, Any] = self.fact("replacement")
         return found
 
     @property

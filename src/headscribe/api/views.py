@@ -79,6 +79,17 @@ class View:
             ) from error
         raise unknown_name("library of data frames", library, ["pandas", "polars"])
 
+    def fact(self, name: str) -> Any:  # noqa: ANN401
+        """What `run.json` says once the run came to its end.
+
+        Raises:
+            UsageError: the run is unfinished.
+        """
+        if name not in self.run.manifest:
+            state = "says no " + name if self.run.complete else "is unfinished: go on with --resume"
+            raise UsageError(f"{self.folder} {state}")
+        return self.run.manifest[name]
+
     def report(self, path: str | Path) -> Path:
         """Write the run as one HTML page that needs no network."""
         from headscribe.report.page import report

@@ -10,7 +10,7 @@ every listed behaviour (only its excess; what position expects there is position
 to it, the four around, and what is left. It sums to 1.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,6 +124,7 @@ class Accountant:
         self._content = [np.zeros(one) for one in shape]
         self._parts = np.zeros((len(PARTS), heads))
         self._given = [np.zeros(len(listed)) for listed in self._of]
+        self._profiles: dict[tuple[int, int], Float[np.ndarray, "C H"]] = {}
         self._rows = 0.0
         self._overlap = np.zeros((len(sums.half), 3, heads))
 
@@ -142,62 +143,95 @@ class Accountant:
         rows = attention[:, queries, :]
         mass = rows[:, :, content].sum(-1)
         length = len(passage)
-        seen = np.zeros((len(queries), CLASSES), np.float32)
         at = np.nonzero(place >= 0)
-        np.add.at(seen, (at[0], place[at]), 1)
+        slot = at[0] * CLASSES + place[at]
+        seen = np.bincount(slot, minlength=len(queries) * CLASSES).astype(np.float32)
+        seen = seen.reshape(len(queries), CLASSES)
         self._common(rows, mass, place, seen, group, fold)
 
+        evaluator = Evaluator(passage, visibility)
         row_of = np.full(length, -1)
         row_of[queries] = np.arange(len(queries))
-        evaluator = Evaluator(passage, visibility)
         cells: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         for number in self._used:
             found = evaluator.cells(self._behaviours[number].relation)
             good = content[found.query] & content[found.key]
             cells[number] = row_of[found.query[good]], found.key[good]
         offset = np.arange(length)[None, :] - queries[:, None]
-        near = [offset == 0, offset == -1, offset == 1, np.abs(offset) <= 4]
+        # The part of `PARTS` that a cell belongs to by its place alone.
+        part = np.select(
+            [offset == 0, offset == -1, offset == 1, np.abs(offset) <= 4], [1, 2, 3, 4], 5
+        )
+        free = content[None, :] & visible & (part > 1) if second else content[None, :] & visible
         if second:
             self._rows += len(queries)
             self._parts[0] += rows[:, :, sinks].sum((1, 2))
-        for head, listed in enumerate(self._of):
-            own = rows[head]
-            free = content[None, :] & visible if second or listed else None
-            if free is None:
-                continue
-            if second:
-                free = free & ~near[0]
-                self._parts[1, head] += own[near[0]].sum()
-            expected_here = np.zeros_like(own) if second else None
-            for slot, number in enumerate(listed):
-                row, key = cells[number]
-                left = free[row, key]
-                row, key = row[left], key[left]
-                if not len(row):
-                    continue
-                profile = self._sums.profiles[fold, number, :, head]
-                total = np.maximum(seen @ profile, 1e-30)
-                expected = mass[head, row] * profile[place[row, key]] / total[row]
-                on_keys = own[row, key]
-                beyond = float(on_keys.sum() - expected.sum())
-                applies = np.unique(row)
-                self._beyond[head][group, slot] += beyond
-                self._content[head][group, slot] += mass[head, applies].sum()
-                free[row, key] = False
+            own = [part == 1, *(free & (part == k) for k in range(2, len(PARTS)))]
+            flat = np.array(own, rows.dtype).reshape(len(own), -1)
+            self._parts[1:] += flat @ rows.reshape(len(rows), -1).T
+        self._give(rows, mass, place, seen, cells, free, part, int(group), int(fold))
+
+    def _give(
+        self,
+        rows: Float[np.ndarray, "H R T"],
+        mass: Float[np.ndarray, "H R"],
+        place: Int[np.ndarray, "R T"],
+        seen: Float[np.ndarray, "R C"],
+        cells: dict[int, tuple[np.ndarray, np.ndarray]],
+        free: Bool[np.ndarray, "R T"],
+        part: Int[np.ndarray, "R T"],
+        group: int,
+        fold: int,
+    ) -> None:
+        """Give heads' behaviours the cells that narrower ones have left, as their parts in turn.
+
+        Heads whose lists begin alike are taken together: they have the same cells left.
+        """
+        second = self._sums.half[group] == 1
+        for number, slot, heads, taken in self._turns(cells, free):
+            row, key = taken
+            if (fold, number) not in self._profiles:
+                self._profiles[fold, number] = self._sums.profile(fold, number)
+            profile = self._profiles[fold, number][:, heads]
+            applies, at = np.unique(row, return_inverse=True)
+            total = np.maximum(seen[applies] @ profile, 1e-30)
+            expected = mass[heads][:, row].T * profile[place[row, key]] / total[at]
+            on_keys = rows[heads][:, row, key].T
+            beyond = (on_keys - expected).sum(0, dtype=np.float64)
+            content = mass[heads][:, applies].sum(1)
+            kind = part[row, key]
+            for k, head in enumerate(heads):
+                self._beyond[head][group, slot] += beyond[k]
+                self._content[head][group, slot] += content[k]
                 if second:
-                    self._given[head][slot] += beyond
-                    assert expected_here is not None
-                    expected_here[row, key] += expected
+                    self._given[head][slot] += beyond[k]
             if second:
-                # What position expects on the behaviours' keys belongs to the places they lie in.
-                assert expected_here is not None
-                left_over = np.where(free, own, 0) + expected_here
-                taken = near[0].copy()
-                for part, mask in ((2, near[1]), (3, near[2]), (4, near[3])):
-                    here = mask & ~taken
-                    self._parts[part, head] += left_over[here].sum()
-                    taken |= here
-                self._parts[5, head] += left_over[~taken].sum()
+                # What position expects on a behaviour's keys belongs to the places they lie in.
+                for one in np.unique(kind):
+                    here = kind == one
+                    self._parts[one, heads] += (expected[here] - on_keys[here]).sum(0)
+
+    def _turns(
+        self, cells: dict[int, tuple[np.ndarray, np.ndarray]], free: Bool[np.ndarray, "R T"]
+    ) -> Iterator[tuple[int, int, list[int], tuple[np.ndarray, np.ndarray]]]:
+        """Every behaviour of every list: its number, its place, the heads, the cells left to it."""
+        open_ = [(list(range(len(self._of))), free, 0)]
+        while open_:
+            heads, left, slot = open_.pop()
+            following: dict[int, list[int]] = {}
+            for head in heads:
+                if slot < len(self._of[head]):
+                    following.setdefault(self._of[head][slot], []).append(head)
+            for number, same in following.items():
+                row, key = cells[number]
+                mine = left[row, key]
+                row, key = row[mine], key[mine]
+                if len(row):
+                    yield number, slot, same, (row, key)
+                if any(slot + 1 < len(self._of[head]) for head in same):
+                    after = left.copy()
+                    after[row, key] = False
+                    open_.append((same, after, slot + 1))
 
     def _common(
         self,
@@ -218,12 +252,12 @@ class Accountant:
         counts = np.maximum(allowed.sum(0) - allowed, 1)
         mean = np.where(allowed, sums / counts, 0)
         mean /= np.maximum(mean.sum(-1, keepdims=True), 1e-9)
-        profile = self._sums.overall[fold]
-        expected = np.where(allowed[:, :, None], profile[np.maximum(place, 0)], 0)
-        expected /= np.maximum(expected.sum(1, keepdims=True), 1e-9)
+        profile = self._sums.overall[fold].T.astype(np.float32)
+        expected = profile[:, np.maximum(place, 0)] * allowed
+        expected /= np.maximum(expected.sum(-1, keepdims=True), 1e-9)
         weight = mass[:, wide]
         common = np.minimum(shares, mean)[:, wide].sum(-1) * weight
-        alone = np.minimum(shares, np.moveaxis(expected, -1, 0))[:, wide].sum(-1) * weight
+        alone = np.minimum(shares, expected)[:, wide].sum(-1) * weight
         self._overlap[group, 0] += common.sum(1)
         self._overlap[group, 1] += (common - alone).sum(1)
         self._overlap[group, 2] += weight.sum(1)
@@ -255,17 +289,3 @@ class Accountant:
             tuple(tuple(given / max(self._rows, 1)) for given in self._given),
             common, low, gain, gain_low,
         )  # fmt: skip
-
-
-def account(
-    items: Iterable[tuple[Passage, HeadsAttention, Visibility]],
-    behaviours: Sequence[Behaviour],
-    sums: Sums,
-    named: Named,
-    groups: dict[str, int],
-) -> Accounts:
-    """Read all texts again."""
-    accountant = Accountant(behaviours, sums, named, groups)
-    for passage, attention, visibility in items:
-        accountant.add(passage, attention, visibility)
-    return accountant.accounts()

@@ -1,8 +1,9 @@
 """What every head of a model or a recording does on some texts, as cards."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from tempfile import TemporaryFile
 
 from headscribe.behaviours.budget import Accountant
 from headscribe.behaviours.card import UNNAMED, Card, cards
@@ -10,9 +11,12 @@ from headscribe.behaviours.catalogue import Behaviour, applicable
 from headscribe.behaviours.measure import Collector
 from headscribe.behaviours.naming import GROUPS, name
 from headscribe.behaviours.places import placed
+from headscribe.behaviours.rereading import Rereading
+from headscribe.core.arrays import HeadsAttention
 from headscribe.core.errors import UsageError
 from headscribe.core.progress import OnProgress, silent
-from headscribe.fitting.sources import Source, attention_items, head_ids, layers_by_view
+from headscribe.core.visibility import Visibility
+from headscribe.fitting.sources import Source, head_ids, layers_by_view
 from headscribe.text.passages import Passage
 from headscribe.text.splits import buckets_of
 
@@ -85,26 +89,42 @@ def explain(
     half = halves_of(groups, seed)
     number = {group: place for place, group in enumerate(half)}
     found: dict[object, Card] = {}
-    asked = 0
     views = layers_by_view(source, passages)
+    behaviours = {view: (*own, *applicable(provides, view)) for view in views}
+    with TemporaryFile() as file:
+        attention = Rereading(source, passages, file)
+        collectors = {view: Collector(behaviours[view], half) for view in views}
+        for passage, of_view in _by_view(attention, views, "reading what heads do", on_progress):
+            for view, seen in of_view.items():
+                collectors[view].add(passage, seen, view)
+        sums = {view: collector.sums() for view, collector in collectors.items()}
+        named = {view: name(sums[view]) for view in views}
+        accountants = {
+            view: Accountant(behaviours[view], sums[view], named[view], number) for view in views
+        }
+        for passage, of_view in _by_view(attention, views, "accounting for the rest", on_progress):
+            for view, seen in of_view.items():
+                accountants[view].add(passage, seen, view)
     for view, layers in views.items():
-        behaviours = (*own, *applicable(provides, view))
-        asked = max(asked, len(behaviours))
-        collector = Collector(behaviours, half)
-        of = f" in {len(layers)} layers" if len(views) > 1 else ""
-        for done, item in enumerate(attention_items(source, passages, layers), 1):
-            collector.add(*item)
-            on_progress(f"reading what heads do{of}", done, len(passages))
-        sums = collector.sums()
-        named = name(sums)
-        accountant = Accountant(behaviours, sums, named, number)
-        for done, item in enumerate(attention_items(source, passages, layers), 1):
-            accountant.add(*item)
-            on_progress(f"accounting for the rest{of}", done, len(passages))
-        where = placed(sums.places, sums.all_rows, sums.half)
-        accounts = accountant.accounts()
-        heads = head_ids(source, layers)
-        for card in cards(heads, behaviours, sums, named, where, accounts, len(passages)):
-            found[card.head] = card
+        where = placed(sums[view].places, sums[view].all_rows, sums[view].half)
+        made = cards(
+            head_ids(source, layers), behaviours[view], sums[view], named[view], where,
+            accountants[view].accounts(), len(passages),
+        )  # fmt: skip
+        found |= {card.head: card for card in made}
+    asked = max(map(len, behaviours.values()))
     ordered = tuple(found[head] for head in head_ids(source))
     return Explanation(ordered, len(passages), len(groups), asked)
+
+
+def _by_view(
+    attention: Rereading,
+    views: Mapping[Visibility, Sequence[int]],
+    stage: str,
+    on_progress: OnProgress,
+) -> Iterator[tuple[Passage, dict[Visibility, HeadsAttention]]]:
+    """Every text with the attention of the layers that see the same, `(H, T, T)`."""
+    for done, (passage, layers) in enumerate(attention.read(), 1):
+        chosen = {view: layers[list(mine)] for view, mine in views.items()}
+        yield passage, {view: seen.reshape(-1, *seen.shape[2:]) for view, seen in chosen.items()}
+        on_progress(stage, done, len(attention.passages))

@@ -64,10 +64,12 @@ def place_shares(
         np.broadcast_to(sinks, offset.shape),
         (np.abs(offset) <= 4) & (offset != 0) & content,
     )
-    found = [np.einsum("hrt,rt->h", rows, mask.astype(rows.dtype)) for mask in masks]
-    mass = (rows * content).sum(-1)
+    flat = np.array(masks, rows.dtype).reshape(len(masks), -1)
+    found = list((rows.reshape(len(rows), -1) @ flat.T).T)
+    rows = rows * content
+    mass = rows.sum(-1)
     even = mass / np.maximum(content.sum(1), 1)
-    overlap = np.minimum(rows, even[:, :, None]) * content
+    overlap = np.minimum(rows, even[:, :, None])
     # A row that sees a single key is even whatever the head does.
     wide = content.sum(1) >= 4
     found.append(overlap[:, wide].sum((-2, -1)))

@@ -141,7 +141,7 @@ class Evaluation:
             low = np.maximum(low, self._index + int(min(conditions.least, self._length)))
         if conditions.most < self._length:
             high = np.minimum(high, self._index + int(max(conditions.most, -self._length)))
-        rows, keys = self._met(conditions.query), self._met(conditions.key)
+        rows, keys = self.met(conditions.query), self.met(conditions.key)
         best = intervals(low, high, rows, keys, conditions.rest)
         for one, of_query, of_key in conditions.joins:
             query = evaluate(of_query, self._index, self._index, self)
@@ -151,7 +151,7 @@ class Evaluation:
             best = joined if joined.size < best.size else best
         return best
 
-    def _met(self, conditions: tuple[Node, ...]) -> TokenFlags:
+    def met(self, conditions: tuple[Node, ...]) -> TokenFlags:
         """Return the tokens that meet conditions on one token of the pair."""
         met = self._every
         for one in conditions:

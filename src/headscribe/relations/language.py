@@ -6,12 +6,14 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Shaped
 
+from headscribe.core.arrays import TokenFlags
 from headscribe.core.visibility import Visibility
 from headscribe.relations import analysis
 from headscribe.relations.cells import Cells
+from headscribe.relations.conditions import conditions_of
 from headscribe.relations.evaluation import Evaluation
 from headscribe.relations.parsing import parse_expression
-from headscribe.relations.syntax import Node, canonical, kind_of
+from headscribe.relations.syntax import Logic, Node, canonical, kind_of
 from headscribe.text.passages import Passage
 
 
@@ -60,6 +62,19 @@ class Relation:
         """It relates, its fall-backs aside, only to keys after the query."""
         return analysis.only_later(self.expression)
 
+    @cached_property
+    def parted(self) -> "tuple[Relation, Relation | None]":
+        """What it asks of pairs, and of the query alone: where both hold, it holds.
+
+        >>> [str(part) for part in parse('query.upos == "DET" and distance == 1').parted]
+        ['distance == 1', 'query.upos == "DET"']
+        """
+        every = conditions_of(self.expression)
+        pairs = tuple(one for one in every.all if one not in every.query)
+        if not isinstance(self.expression, Logic) or not every.query or not pairs:
+            return self, None
+        return Relation(_all(pairs)), Relation(_all(every.query))
+
     def cells(self, passage: Passage, visibility: Visibility) -> Cells:
         """Return the visible pairs where it is true, or neither 0 nor missing.
 
@@ -78,6 +93,10 @@ class Relation:
 
     def __str__(self) -> str:
         return self.source
+
+
+def _all(conditions: tuple[Node, ...]) -> Node:
+    return conditions[0] if len(conditions) == 1 else Logic("and", conditions)
 
 
 def parse(source: str) -> Relation:
@@ -105,6 +124,10 @@ class Evaluator:
     def cells(self, relation: Relation) -> Cells:
         """Return what `Relation.cells` does; read-only, since sub-results are shared."""
         return self._evaluation.cells(relation.expression)
+
+    def rows(self, condition: Relation) -> TokenFlags:
+        """Return the queries that meet a condition on the query alone, see `Relation.parted`."""
+        return self._evaluation.met((condition.expression,))
 
     def dense(self, relation: Relation) -> Shaped[np.ndarray, "T T"]:
         """Return what `Relation.dense` does; working memory beyond the matrix is bounded."""
