@@ -285,7 +285,7 @@ class Collector:
         overall = np.zeros_like(self._all_by_place)
         for fold in range(HALVES * FOLDS):
             self._form(fold)
-        used = self._all_met.any((0, 2))
+        used = np.asarray(self._all_met.any((0, 2)))
         for fold, texts in enumerate(self._texts):
             others = _others(fold)
             overall[fold] = _profile(
