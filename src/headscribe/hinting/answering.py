@@ -13,7 +13,9 @@ from transformers import GenerationConfig, PreTrainedTokenizerFast, StoppingCrit
 
 from headscribe.core.errors import UsageError
 from headscribe.hinting.questions import LETTERS
+from headscribe.models.batching import in_halves
 from headscribe.models.model import Model, OutOfMemoryError
+from headscribe.models.stated import padding_id
 
 State = Literal["answered", "unparsed", "unended"]
 """A choice was given; the text ended without one; the text did not end within its limit."""
@@ -92,19 +94,19 @@ def written_answers(
         RunError: a single prompt, or a batch that is generated `through` something, does not fit
             into memory.
     """
+
+    def write(some: Sequence[tuple[Sequence[int], int]]) -> list[Answer]:
+        texts, counts = zip(*some, strict=True)
+        return _written(model, texts, counts, max_new_tokens, through)
+
+    asked = list(zip(prompts, choices, strict=True))
     try:
-        return _written(model, prompts, choices, max_new_tokens, through)
+        return in_halves(asked, write) if through is None else write(asked)
     except (torch.OutOfMemoryError, OutOfMemoryError) as error:
-        if len(prompts) == 1 or through is not None:
-            raise OutOfMemoryError(
-                f"{len(prompts)} prompts of up to {max(map(len, prompts))} tokens with "
-                f"{max_new_tokens} more do not fit into memory; a smaller token budget or a "
-                "narrower dtype may help"
-            ) from error
-        half = len(prompts) // 2
-        return written_answers(
-            model, prompts[:half], choices[:half], max_new_tokens, through
-        ) + written_answers(model, prompts[half:], choices[half:], max_new_tokens, through)
+        raise OutOfMemoryError(
+            f"a prompt of up to {max(map(len, prompts))} tokens with {max_new_tokens} more does "
+            "not fit into memory; a smaller token budget or a narrower dtype may help"
+        ) from error
 
 
 def _written(
@@ -112,7 +114,7 @@ def _written(
     through: Any,  # noqa: ANN401
 ) -> list[Answer]:  # fmt: skip
     ends = ending_ids(model)
-    pad = padding_id(model)
+    pad = padding_id(model.hf)
     width = max(map(len, prompts))
     ids = torch.full((len(prompts), width), pad, dtype=torch.long)
     mask = torch.zeros_like(ids)
@@ -166,12 +168,6 @@ def ending_ids(model: Model) -> frozenset[int]:
         eos = getattr(config, "eos_token_id", None)
         stated += eos if isinstance(eos, list) else [eos]
     return frozenset(one for one in stated if isinstance(one, int))
-
-
-def padding_id(model: Model) -> int:
-    """The id that fills a batch up; any, as it is masked."""
-    stated = [model.tokenizer.pad_token_id, model.tokenizer.eos_token_id]
-    return next((one for one in stated if one is not None), 0)
 
 
 def check_answering(model: Model) -> None:

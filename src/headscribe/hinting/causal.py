@@ -1,5 +1,6 @@
 """Does the answer change back? Top heads, and random heads of the same layers, altered."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +20,6 @@ from headscribe.hinting.intervention import (
     Target,
     altered,
     checked,
-    layers_of,
 )
 from headscribe.hinting.letters import Letters
 from headscribe.hinting.outcomes import Outcomes
@@ -96,7 +96,7 @@ class Causal:
         back = np.zeros(len(questions), bool)
         units = [self.units[at] for at in questions]
         width = 1 if how == "block" else 2
-        longest = [_Longer(len(unit) + self.max_new_tokens) for unit in units]
+        longest = [range(len(unit) + self.max_new_tokens) for unit in units]
         for batch in batches(longest, max(1, self.token_budget // width)):
             answers = self._answers([units[at] for at in batch], chosen, how)
             for at, answer in zip(batch, answers, strict=True):
@@ -133,14 +133,6 @@ class Causal:
             return self.model.logits(texts, intervention, last=True)
 
         return go_on
-
-
-@dataclass(frozen=True)
-class _Longer:
-    length: int
-
-    def __len__(self) -> int:
-        return self.length
 
 
 def _through(
@@ -231,7 +223,7 @@ def random_sets(model: Model, top: Sequence[HeadId], seed: int) -> list[tuple[He
     found = []
     for _ in range(DRAWS):
         heads: list[HeadId] = []
-        for layer, count in sorted(layers_of(top).items()):
+        for layer, count in sorted(Counter(head.layer for head in top).items()):
             others = [
                 HeadId(layer, head) for head in range(model.heads) if HeadId(layer, head) not in top
             ]

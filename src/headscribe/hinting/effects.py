@@ -32,6 +32,7 @@ from headscribe.hinting.letters import Letters
 from headscribe.hinting.outcomes import Outcomes
 from headscribe.hinting.questions import LETTERS
 from headscribe.hinting.reading import Unit
+from headscribe.models.batching import in_halves
 from headscribe.models.calls import AttentionCall
 from headscribe.models.model import Model, OutOfMemoryError
 
@@ -102,18 +103,19 @@ def traced(
     Raises:
         RunError: a single question does not fit into memory, or attention is NaN.
     """
+    ways = [(step + 0.5) / steps for step in range(steps)]
+
+    def mean(some: Sequence[tuple[Unit, tuple[int, int]]]) -> list[Float[np.ndarray, "L H"]]:
+        read, named = zip(*some, strict=True)
+        return list(np.mean([_traced(model, read, named, way) for way in ways], axis=0))
+
     try:
-        ways = [(step + 0.5) / steps for step in range(steps)]
-        return np.mean([_traced(model, units, letters, way) for way in ways], axis=0)
+        return np.stack(in_halves(list(zip(units, letters, strict=True)), mean))
     except (torch.OutOfMemoryError, OutOfMemoryError) as error:
-        if len(units) == 1:
-            raise OutOfMemoryError(
-                f"a question of {len(units[0])} tokens does not fit into memory with its gradients;"
-                " a narrower dtype may help"
-            ) from error
-        half = len(units) // 2
-        parts = (slice(half), slice(half, None))
-        return np.concatenate([traced(model, units[p], letters[p], steps) for p in parts])
+        raise OutOfMemoryError(
+            f"a question of up to {max(map(len, units))} tokens does not fit into memory with its "
+            "gradients; a narrower dtype may help"
+        ) from error
 
 
 def _traced(

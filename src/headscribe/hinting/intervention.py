@@ -1,6 +1,6 @@
 """Heads kept from reading the hint, or given the attention that they have without it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -144,11 +144,3 @@ def altered(
     padding = (mask == 0).sum(1).tolist()
     with tap(model, None, Intervention(heads, targets, padding)):
         yield
-
-
-def layers_of(heads: Sequence[HeadId]) -> Mapping[int, int]:
-    """How many of the heads each layer has."""
-    found: dict[int, int] = {}
-    for head in heads:
-        found[head.layer] = found.get(head.layer, 0) + 1
-    return found

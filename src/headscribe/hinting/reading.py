@@ -17,8 +17,9 @@ from headscribe.hinting.conditions import CONDITIONS, Condition
 from headscribe.hinting.letters import Letters, encoding_of
 from headscribe.hinting.measures import MEASURES, PairIndex, compare
 from headscribe.hinting.prompts import Asked
+from headscribe.models.batching import in_halves
 from headscribe.models.calls import AttentionCall
-from headscribe.models.model import Model, OutOfMemoryError
+from headscribe.models.model import Model
 from headscribe.text.passages import Encoding
 
 ALTERED: tuple[Condition, ...] = ("wrong", "right", "note")
@@ -84,13 +85,7 @@ def read(model: Model, units: Sequence[Unit], letters: Letters | None) -> list[R
     Raises:
         RunError: a single question does not fit into memory, or attention is NaN.
     """
-    try:
-        return _read(model, units, letters)
-    except OutOfMemoryError:
-        if len(units) == 1:
-            raise
-        half = len(units) // 2
-        return read(model, units[:half], letters) + read(model, units[half:], letters)
+    return in_halves(units, lambda some: _read(model, some, letters))
 
 
 def _read(model: Model, units: Sequence[Unit], letters: Letters | None) -> list[Reading]:

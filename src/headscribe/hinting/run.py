@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
+from headscribe.core.progress import OnProgress
 from headscribe.hinting.answering import Answer, check_answering, scored, written_answers
 from headscribe.hinting.causal import Causal, Check, check
 from headscribe.hinting.comparison import Comparison, compare_heads
@@ -27,10 +28,8 @@ from headscribe.hinting.measures import MEASURES
 from headscribe.hinting.outcomes import Outcomes
 from headscribe.hinting.parts import (
     pack_answers,
-    pack_effects,
     pack_readings,
     unpack_answers,
-    unpack_effects,
     unpack_readings,
 )
 from headscribe.hinting.profiles import Profile, profiles
@@ -43,8 +42,7 @@ from headscribe.models.model import Model
 from headscribe.replacement.plan import Program
 from headscribe.results.run import Stages, Unfinished
 
-Told: TypeAlias = Callable[[str, int, int], None]
-"""Hears of progress: what is being done, how much is done, how much there is."""
+T = TypeVar("T")
 
 KEPT = 4
 """So many times fewer tokens a batch where gradients are kept."""
@@ -131,7 +129,7 @@ def study(
     questions: Questions,
     settings: Settings,
     run: Stages,
-    told: Told,
+    on_progress: OnProgress,
     programs: Mapping[HeadId, Program] | None = None,
     prediction: str = OWN,
 ) -> Study:
@@ -142,7 +140,7 @@ def study(
         questions: the questions.
         settings: how to ask them.
         run: keeps finished batches; those that it has are not made again.
-        told: hears of progress.
+        on_progress: called after every batch.
         programs: predict attention for the score of the slides.
         prediction: what these are called.
 
@@ -154,11 +152,11 @@ def study(
     asked, questions, letters = _prompts(model, questions, settings)
     written: list[dict[Condition, Answer]] | None = None
     if letters is None:
-        written = _written(model, asked, settings, run, told)
+        written = _written(model, asked, settings, run, on_progress)
         units = [Unit(one, found["none"].forced) for one, found in zip(asked, written, strict=True)]
     else:
         units = [Unit(one, letters.common) for one in asked]
-    readings = _readings(model, units, letters, settings, run, told)
+    readings = _readings(model, units, letters, settings, run, on_progress)
     answers = written if written is not None else [_scored(one) for one in readings]
     outcomes = Outcomes(asked, answers)
     values = np.stack([one.values for one in readings])
@@ -167,7 +165,7 @@ def study(
         slides = program_scores(model, outcomes, units, programs)
     effects = None
     if traceable(model):
-        effects = partial(_effects, model, units, outcomes, letters, settings, run, told)
+        effects = partial(_effects, model, units, outcomes, letters, settings, run, on_progress)
     comparison = compare_heads(outcomes, values, effects)
     found = Study(
         model, settings, questions, outcomes, units, values,
@@ -176,9 +174,7 @@ def study(
     _describe(found)
     if settings.causal and found.comparison.findings:
         top = [one.head for one in found.comparison.findings[: settings.top]]
-        found.checks = check(
-            found.causal, top, settings.seed, lambda done, total: told("altering", done, total)
-        )
+        found.checks = check(found.causal, top, settings.seed, partial(on_progress, "altering"))
     found.passes = {
         "observed": len(units) * len(CONDITIONS),
         "generated": 0 if letters is not None else len(units) * len(CONDITIONS),
@@ -224,55 +220,60 @@ def _prompts(
     return asked, questions, letters
 
 
-def _written(
-    model: Model, asked: Sequence[Asked], settings: Settings, run: Stages, told: Told
-) -> list[dict[Condition, Answer]]:
-    """What the model writes under each condition, batch by batch."""
-    items = [(at, condition) for at in range(len(asked)) for condition in CONDITIONS]
-    more = settings.max_new_tokens
-    sizes = [range(len(asked[at].prompts[condition]) + more) for at, condition in items]
-    found: list[dict[Condition, Answer]] = [{} for _ in asked]
+def _in_batches(
+    items: Sequence[T],
+    length: Callable[[T], int],
+    budget: int,
+    compute: Callable[[Sequence[T]], Any],
+    run: Stages,
+    stage: tuple[str, str],
+    on_progress: OnProgress,
+    pack: Callable[[Any], Any],
+    unpack: Callable[[Any], Any],
+) -> list[Any]:
+    """What is computed of each item, batch by batch; every batch is a stage of the run.
+
+    `stage` names the stages, and what is said of progress.
+    """
+    found: list[Any] = [None] * len(items)
     done = 0
-    for number, batch in enumerate(batches(sizes, settings.token_budget)):
-        name = f"written-{number:06}"
-        chosen = [asked[items[at][0]] for at in batch]
-        prompts = [
-            one.prompts[items[at][1]].tokens.ids.tolist()
-            for one, at in zip(chosen, batch, strict=True)
-        ]
-        answers = run.stage(
-            name,
-            partial(_answers, model, prompts, [len(one.question.choices) for one in chosen], more),
-            pack=pack_answers,
-            unpack=partial(unpack_answers, count=len(batch)),
-        )
-        for at, answer in zip(batch, answers, strict=True):
-            found[items[at][0]][items[at][1]] = answer
+    for number, batch in enumerate(batches([range(length(one)) for one in items], budget)):
+        chosen = [items[at] for at in batch]
+
+        def made(_: Unfinished, chosen: Sequence[T] = chosen) -> Any:  # noqa: ANN401
+            return compute(chosen)
+
+        results = run.stage(f"{stage[0]}-{number:06}", made, pack, unpack)
+        for at, result in zip(batch, results, strict=True):
+            found[at] = result
         done += len(batch)
-        told("answering", done, len(items))
+        on_progress(stage[1], done, len(items))
     return found
 
 
-def _answers(
-    model: Model,
-    prompts: Sequence[list[int]],
-    counts: Sequence[int],
-    more: int,
-    unfinished: Unfinished,
-) -> list[Answer]:
-    return written_answers(model, prompts, counts, more)
+def _written(
+    model: Model, asked: Sequence[Asked], settings: Settings, run: Stages, on_progress: OnProgress
+) -> list[dict[Condition, Answer]]:
+    """What the model writes under each condition."""
+    more = settings.max_new_tokens
 
+    def write(items: Sequence[tuple[Asked, Condition]]) -> list[Answer]:
+        prompts = [one.prompts[condition].tokens.ids.tolist() for one, condition in items]
+        return written_answers(
+            model, prompts, [len(one.question.choices) for one, _ in items], more
+        )
 
-def _read(
-    model: Model, units: Sequence[Unit], letters: Letters | None, unfinished: Unfinished
-) -> list[Reading]:
-    return read(model, units, letters)
-
-
-def _traced(
-    model: Model, units: Sequence[Unit], named: Sequence[Any], unfinished: Unfinished
-) -> np.ndarray:
-    return traced(model, units, named)
+    found = _in_batches(
+        [(one, condition) for one in asked for condition in CONDITIONS],
+        lambda item: len(item[0].prompts[item[1]]) + more,
+        settings.token_budget, write, run, ("written", "answering"), on_progress,
+        pack_answers, unpack_answers,
+    )  # fmt: skip
+    count = len(CONDITIONS)
+    return [
+        dict(zip(CONDITIONS, found[count * at : count * (at + 1)], strict=True))
+        for at in range(len(asked))
+    ]
 
 
 def _readings(
@@ -281,25 +282,14 @@ def _readings(
     letters: Letters | None,
     settings: Settings,
     run: Stages,
-    told: Told,
+    on_progress: OnProgress,
 ) -> list[Reading]:
-    """One observed pass a condition and question, batch by batch."""
-    sizes = [range(len(unit) * len(CONDITIONS)) for unit in units]
-    found: list[Reading | None] = [None] * len(units)
-    done = 0
-    for number, batch in enumerate(batches(sizes, settings.token_budget)):
-        name = f"read-{number:06}"
-        readings = run.stage(
-            name,
-            partial(_read, model, [units[at] for at in batch], letters),
-            pack=pack_readings,
-            unpack=partial(unpack_readings, count=len(batch)),
-        )
-        for at, reading in zip(batch, readings, strict=True):
-            found[at] = reading
-        done += len(batch)
-        told("reading", done, len(units))
-    return [one for one in found if one is not None]
+    """One observed pass a condition and question."""
+    return _in_batches(
+        units, lambda unit: len(unit) * len(CONDITIONS), settings.token_budget,
+        lambda some: read(model, some, letters), run, ("read", "reading"), on_progress,
+        pack_readings, unpack_readings,
+    )  # fmt: skip
 
 
 def _effects(
@@ -309,28 +299,28 @@ def _effects(
     letters: Letters | None,
     settings: Settings,
     run: Stages,
-    told: Told,
+    on_progress: OnProgress,
 ) -> Float[np.ndarray, "Q L H"]:
-    """The effect of each head on each answer that could follow the wrong hint, batch by batch.
+    """The effect of each head on each answer that could follow the wrong hint.
 
     0 where the answer stays the same; NaN where it cannot be had.
     """
     found = np.full((len(units), model.layers, model.heads), np.nan, np.float32)
     found[outcomes.eligible("wrong") & ~outcomes.changed("wrong")] = 0
     named = pairs(model.tokenizer, units, outcomes, letters)
-    asked = [(at, pair) for at, pair in enumerate(named) if pair is not None]
-    sizes = [units[at] for at, _ in asked]
-    done = 0
-    for number, batch in enumerate(batches(sizes, max(1, settings.token_budget // KEPT))):
-        name = f"traced-{number:06}"
-        found[[asked[at][0] for at in batch]] = run.stage(
-            name,
-            partial(_traced, model, [sizes[at] for at in batch], [asked[at][1] for at in batch]),
-            pack=pack_effects,
-            unpack=partial(unpack_effects, count=len(batch)),
-        )
-        done += len(batch)
-        told("tracing", done, len(asked))
+
+    def trace(some: Sequence[tuple[Unit, tuple[int, int]]]) -> Float[np.ndarray, "n L H"]:
+        read, letters_of = zip(*some, strict=True)
+        return traced(model, read, letters_of)
+
+    asked = {at: (units[at], pair) for at, pair in enumerate(named) if pair is not None}
+    effects = _in_batches(
+        list(asked.values()), lambda item: len(item[0]), max(1, settings.token_budget // KEPT),
+        trace, run, ("traced", "tracing"),
+        on_progress, lambda values: {"effects": values}, lambda arrays: arrays["effects"],
+    )  # fmt: skip
+    for at, effect in zip(asked, effects, strict=True):
+        found[at] = effect
     return found
 
 

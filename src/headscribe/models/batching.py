@@ -1,6 +1,17 @@
 """Grouping texts into batches."""
 
-from collections.abc import Sequence, Sized
+import logging
+from collections.abc import Callable, Sequence, Sized
+from typing import TypeVar
+
+import torch
+
+from headscribe.models.model import OutOfMemoryError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_LOG = logging.getLogger("headscribe")
 
 
 def batches(passages: Sequence[Sized], token_budget: int) -> list[tuple[int, ...]]:
@@ -20,3 +31,19 @@ def batches(passages: Sequence[Sized], token_budget: int) -> list[tuple[int, ...
         else:
             found.append([index])
     return [tuple(batch) for batch in found]
+
+
+def in_halves(batch: Sequence[T], read: Callable[[Sequence[T]], Sequence[R]]) -> list[R]:
+    """What `read` gives for a batch; where that does not fit into memory, for either half of it.
+
+    Raises:
+        OutOfMemoryError: an item does not fit by itself.
+    """
+    try:
+        return list(read(batch))
+    except (torch.OutOfMemoryError, OutOfMemoryError) as error:
+        if len(batch) == 1:
+            raise
+        middle = len(batch) // 2
+        _LOG.warning("%s; going on with %d and %d", error, middle, len(batch) - middle)
+    return [*in_halves(batch[:middle], read), *in_halves(batch[middle:], read)]

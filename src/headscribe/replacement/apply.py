@@ -13,6 +13,7 @@ from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.models.calls import AttentionCall
 from headscribe.models.model import Model
+from headscribe.models.stated import padding_id
 from headscribe.models.tap import tap
 from headscribe.replacement.cache import RowCache
 from headscribe.replacement.plan import Plan, Replaceable
@@ -213,15 +214,6 @@ def generated_ids(
             do_sample=False,
             num_beams=1,
             use_cache=use_cache,
-            pad_token_id=_pad(model),
+            pad_token_id=padding_id(model.hf),
         )
     return [int(one) for one in result[0]]
-
-
-def _pad(model: Model) -> int:
-    stated = [
-        model.hf.config.get_text_config().pad_token_id,
-        model.tokenizer.pad_token_id,
-        model.tokenizer.eos_token_id,
-    ]
-    return next((one for one in stated if one is not None), 0)

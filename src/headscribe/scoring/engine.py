@@ -7,7 +7,6 @@ once: the `fit` texts go first, are scored and calibrate; the others are scored 
 all texts are of one group there are no other texts, and no gain.
 """
 
-import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,8 +15,7 @@ import numpy as np
 import torch
 
 from headscribe.core.visibility import Visibility
-from headscribe.models.batching import batches
-from headscribe.models.model import OutOfMemoryError
+from headscribe.models.batching import batches, in_halves
 from headscribe.patterns.contract import Pattern
 from headscribe.results.examples import ExampleRow
 from headscribe.scoring.accumulators import FOLDS, Accumulators
@@ -33,8 +31,6 @@ from headscribe.scoring.relation_accuracy import NEEDS as RELATION_NEEDS
 from headscribe.scoring.relation_accuracy import RelationObserver, RelationSums
 from headscribe.text.passages import Passage
 from headscribe.text.splits import buckets_of, fold_of, split_of
-
-_LOG = logging.getLogger("headscribe")
 
 CROSS_FIT_TEXTS = 400
 """Corpora of up to so many texts are cross-fitted; larger ones are split."""
@@ -249,17 +245,11 @@ class Engine:
         progress: Progress,
     ) -> list[_Part]:
         """Show the batch to its observers; in halves where it does not fit into memory."""
-        try:
-            return [self._read_whole(batch, phase, calibration, progress)]
-        except OutOfMemoryError as error:
-            if len(batch) == 1:
-                raise
-            middle = len(batch) // 2
-            _LOG.warning("%s; going on with %d and %d", error, middle, len(batch) - middle)
-        return [
-            *self._read(batch[:middle], phase, calibration, progress),
-            *self._read(batch[middle:], phase, calibration, progress),
-        ]
+
+        def read(some: Sequence[Passage]) -> list[_Part]:
+            return [self._read_whole(some, phase, calibration, progress)]
+
+        return in_halves(batch, read)
 
     def _read_whole(
         self,
