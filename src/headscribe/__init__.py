@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from headscribe.api.discover import Discovery, discover
     from headscribe.api.explain import Explained, explain
     from headscribe.api.fit import Fit, fit
+    from headscribe.api.heads import Heads, attend, heads
     from headscribe.api.hints import Hints, hints
     from headscribe.api.record import record
     from headscribe.api.replace import Replacement, replace, talk
@@ -34,12 +35,14 @@ if TYPE_CHECKING:
 
 _HOME = {
     "predict": "headscribe.api.trying",
+    "attend": "headscribe.api.heads",
     "attention": "headscribe.api.trying",
     "Matrix": "headscribe.api.trying",
     "Discovery": "headscribe.api.discover",
     "Explained": "headscribe.api.explain",
     "Fit": "headscribe.api.fit",
     "HeadId": "headscribe.core.heads",
+    "Heads": "headscribe.api.heads",
     "Hints": "headscribe.api.hints",
     "HeadscribeError": "headscribe.core.errors",
     "Recording": "headscribe.models.recorded",
@@ -52,6 +55,7 @@ _HOME = {
     "discover": "headscribe.api.discover",
     "explain": "headscribe.api.explain",
     "fit": "headscribe.api.fit",
+    "heads": "headscribe.api.heads",
     "hints": "headscribe.api.hints",
     "import_attention": "headscribe.models.importing",
     "load": "headscribe.models.loading",
@@ -70,6 +74,7 @@ __all__ = [
     "Explained",
     "Fit",
     "HeadId",
+    "Heads",
     "HeadscribeError",
     "Hints",
     "Matrix",
@@ -79,11 +84,13 @@ __all__ = [
     "Survey",
     "UsageError",
     "View",
+    "attend",
     "attention",
     "corpus",
     "discover",
     "explain",
     "fit",
+    "heads",
     "hints",
     "import_attention",
     "load",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headscribe.api.heads import loaded_head
 from headscribe.core.arrays import Attention
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
@@ -127,11 +128,7 @@ def attention(
 
     loaded, passage = _read(model, text, annotator)
     wanted = HeadId.of(head)
-    if wanted.layer >= loaded.layers or wanted.head >= loaded.heads:
-        raise UsageError(
-            f"head {wanted} is not in {loaded.name}: it has {loaded.layers} layers of "
-            f"{loaded.heads} heads, counted from 0"
-        )
+    loaded_head(loaded, wanted)
     ((_, found),) = attention_of(loaded, [passage])
     return _matrix(wanted.prose, passage, found[wanted.layer, wanted.head], loaded.name)
 

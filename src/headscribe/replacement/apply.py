@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from headscribe.models.model import Model
 from headscribe.models.stated import padding_id
 from headscribe.models.tap import tap
 from headscribe.replacement.cache import RowCache
-from headscribe.replacement.plan import Plan, Replaceable
+from headscribe.replacement.plan import ZERO, Plan, Replaceable
 from headscribe.replacement.transcripts import Transcript
 from headscribe.text.passages import Passage
 
@@ -59,8 +59,11 @@ class Substituted:
         so far; where a sliding window has dropped the first keys, their columns are dropped.
         """
         heads = self._heads[call.layer]
-        _, _, queries, _ = call.query.shape
+        batch, _, queries, _ = call.query.shape
         keys = call.key.shape[2]
+        if all(self._plan.programs[HeadId(call.layer, head)] is ZERO for head in heads):
+            # Silence needs no text, whatever the model reads.
+            return call.query.new_zeros((batch, len(heads), queries, keys), dtype=torch.float32)
         texts, starts, total = self._texts(call, keys)
         if keys > total:
             raise UsageError(
@@ -166,12 +169,12 @@ def apply(model: Model, plan: Plan) -> Iterator[None]:
     """
     reader = _Reader(model)
     substitution = Substituted(plan, model, reader=reader)
-    hook = model.stack.body.register_forward_pre_hook(reader.read, with_kwargs=True)
-    try:
-        with tap(model, None, substitution):
-            yield
-    finally:
-        hook.remove()
+    with ExitStack() as held:
+        if any(program is not ZERO for program in plan.programs.values()):
+            hook = model.stack.body.register_forward_pre_hook(reader.read, with_kwargs=True)
+            held.callback(hook.remove)
+        held.enter_context(tap(model, None, substitution))
+        yield
 
 
 def generate(
