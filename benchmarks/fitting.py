@@ -32,12 +32,11 @@ from jaxtyping import Float
 
 from headscribe.core.heads import HeadId
 from headscribe.fitting.atlas import Item, collect
-from headscribe.fitting.catalogue import best_pattern, pattern_iou
 from headscribe.fitting.features import Sample
 from headscribe.fitting.growth import Compound
 from headscribe.fitting.heads import METRICS, Estimate, series
-from headscribe.fitting.profile import Profile
 from headscribe.fitting.pruning import ink
+from headscribe.fitting.scores import best_pattern, pattern_iou, profile_of
 from headscribe.fitting.selection import Budget
 from headscribe.fitting.solver import Rows, fit_weights
 from headscribe.fitting.sources import attention_items, head_ids
@@ -135,7 +134,7 @@ def measured(
     texts = len(data.parts[0][1].groups)
     scored = np.full((len(fits[0]), 2, 2, 2, texts), np.nan)
     for (train, test), fitted in zip(data.parts, fits, strict=True):
-        profile = Profile.of(train, np.zeros(len(train.lengths), np.int64), 1).table()
+        profile = profile_of(train, np.zeros(len(train.lengths), np.int64), 1).table()
         part = score_all(fitted, profile, test, CPU)
         mine = np.unique(test.row_text)
         scored[..., mine] = part[..., mine]

@@ -37,11 +37,9 @@ from headscribe.core.errors import HeadscribeError, UsageError
 from headscribe.core.rows import Rows
 from headscribe.core.visibility import Visibility
 from headscribe.fitting.atlas import collect
-from headscribe.fitting.catalogue import pattern_iou
 from headscribe.fitting.features import Sample
 from headscribe.fitting.heads import Estimate
-from headscribe.fitting.profile import Profile, cell_classes, profile_rows
-from headscribe.fitting.scores import Scorer
+from headscribe.fitting.scores import Scorer, cell_classes, pattern_iou, profile_of, profile_rows
 from headscribe.fitting.sources import attention_items
 from headscribe.fitting.statistics import number_groups
 from headscribe.models.inputs import Inputs, open_inputs, silent
@@ -301,7 +299,7 @@ def compare(sample: Sample, programs: int) -> list[dict[str, Any]]:
         lines.append(_line(f"best {title}", by_text, group) | {"chosen": Counter(names)})
     rows = (split == "fit")[sample.row_text]
     known = sample.only(rows)
-    table = Profile.of(known, np.zeros(len(known.lengths), int), 1).table()
+    table = profile_of(known, np.zeros(len(known.lengths), int), 1).table()
     scorer, classes = Scorer(sample), cell_classes(sample)
     profile = [
         scorer.iou(profile_rows(one, classes, sample), real)[test]

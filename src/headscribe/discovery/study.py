@@ -11,8 +11,8 @@ from jaxtyping import Float
 from headscribe.core.arrays import Attention
 from headscribe.core.heads import HeadId
 from headscribe.discovery.material import Material
-from headscribe.fitting.catalogue import pattern_iou
 from headscribe.fitting.formula import Formula, Term
+from headscribe.fitting.scores import pattern_iou
 from headscribe.fitting.selection import Budget
 from headscribe.fitting.solver import Rows, fit_weights
 from headscribe.fitting.stages import Fitted, choose_all, features_of, predicted_rows

@@ -18,16 +18,14 @@ from jaxtyping import Float, Int
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.core.visibility import Visibility
-from headscribe.fitting.catalogue import best_pattern, pattern_iou
-from headscribe.fitting.checkpoint import packed, unpacked
 from headscribe.fitting.features import Collector, Sample
-from headscribe.fitting.folds import FOLDS, deal, regrouped
+from headscribe.fitting.folds import deal, regrouped
 from headscribe.fitting.formula import Formula, Term
 from headscribe.fitting.growth import Compound
 from headscribe.fitting.heads import ALL_METRICS, Atlas, Estimate, HeadFormula, series
 from headscribe.fitting.labels import THRESHOLD, label_heads
 from headscribe.fitting.pool import grown_attributes, relation_pool
-from headscribe.fitting.profile import Profile
+from headscribe.fitting.scores import best_pattern, pattern_iou, profile_of
 from headscribe.fitting.selection import Budget
 from headscribe.fitting.solver import Rows
 from headscribe.fitting.stages import (
@@ -36,11 +34,14 @@ from headscribe.fitting.stages import (
     drop_changes,
     features_of,
     for_all_heads,
+    packed,
     score_all,
+    unpacked,
 )
 from headscribe.fitting.statistics import number_groups, sandwich, weight_intervals
 from headscribe.patterns.contract import Pattern
 from headscribe.results.run import NOT_KEPT, Stages
+from headscribe.text.grouping import FOLDS
 from headscribe.text.passages import Passage
 
 Item = tuple[Passage, Float[np.ndarray, "_ _ _"], Visibility]
@@ -151,7 +152,7 @@ def fit_heads(
 
     final = kept("formulas", sample)
     told("formulas", 1, stages)
-    profile = Profile.of(sample, fold, folds)
+    profile = profile_of(sample, fold, folds)
     by_fold: list[tuple[Fitted, ...]] = []
     if test is None:
         scored = np.full((len(heads), 2, 2, 2, len(sample.groups)), np.nan)
@@ -237,7 +238,7 @@ def score_heads(
                 "expected at least 2 texts, to estimate on one the profile that formulas have to "
                 "beat on the other, got 1"
             )
-        sums = Profile.of(sample, fold[sample.row_text], folds)
+        sums = profile_of(sample, fold[sample.row_text], folds)
         scored = np.full((len(heads), 2, 2, 2, len(sample.groups)), np.nan)
         for f in range(folds):
             rows = fold[sample.row_text] == f

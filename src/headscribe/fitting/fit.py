@@ -19,7 +19,6 @@ from headscribe.fitting.atlas import Item, collect, fit_heads, score_heads
 from headscribe.fitting.examples import Examples
 from headscribe.fitting.features import Sample
 from headscribe.fitting.findings import Kind, find
-from headscribe.fitting.folds import FOLDS
 from headscribe.fitting.formula import Formula
 from headscribe.fitting.heads import Atlas
 from headscribe.fitting.labels import THRESHOLD
@@ -28,6 +27,7 @@ from headscribe.fitting.selection import Budget
 from headscribe.fitting.sources import Source, attention_of, head_ids, layers_by_view
 from headscribe.patterns.contract import Pattern
 from headscribe.results.run import NOT_KEPT, Stages
+from headscribe.text.grouping import FOLDS
 from headscribe.text.passages import Passage
 
 

@@ -1,8 +1,7 @@
 """How texts are dealt to folds and halves: by group, every part filled.
 
-A group is a document, or whatever else must not be torn apart. Where a corpus is one document, or
-has fewer documents than there are to be folds, its texts (the sentences of a treebank, the blocks
-of a book) are taken instead, in blocks of neighbours: what stands close together stays together.
+A group is a document, or whatever else must not be torn apart; where there are too few of them,
+blocks of neighbouring texts (`text/grouping.py`).
 """
 
 from collections.abc import Sequence
@@ -13,32 +12,8 @@ from jaxtyping import Int
 
 from headscribe.core.errors import UsageError
 from headscribe.fitting.features import Sample
+from headscribe.text.grouping import FOLDS, blocks_of
 from headscribe.text.splits import buckets_of, fold_of
-
-FOLDS = 5
-"""Folds of a cross-fit, where there are as many texts."""
-
-BLOCKS = 30
-"""Blocks that the texts of too few documents are cut into, at most: enough for an interval."""
-
-
-def blocks(groups: Sequence[str], wanted: int) -> tuple[str, ...]:
-    """The group of every text: as given, or blocks of neighbouring texts if there are too few.
-
-    >>> blocks(["book"] * 4, 2)
-    ('book block 0', 'book block 1', 'book block 2', 'book block 3')
-    >>> blocks(["a", "b"], 2)
-    ('a', 'b')
-
-    Args:
-        groups: the group of every text, in their order.
-        wanted: as many groups are needed.
-    """
-    if len(set(groups)) >= wanted:
-        return tuple(groups)
-    count = len(groups)
-    size = min(count, max(BLOCKS, wanted))
-    return tuple(f"{group} block {i * size // count}" for i, group in enumerate(groups))
 
 
 def deal(groups: Sequence[str], parts: int, seed: int) -> Int[np.ndarray, " texts"]:
@@ -56,10 +31,21 @@ def deal(groups: Sequence[str], parts: int, seed: int) -> Int[np.ndarray, " text
     return np.array([fold_of(bucket[group], parts) for group in groups])
 
 
+def grouped(groups: Sequence[str]) -> tuple[str, ...]:
+    """The group of every text, enough of them for folds as far as there are texts.
+
+    >>> grouped(["a", "a", "b"])
+    ('text 0', 'text 1', 'text 2')
+    """
+    texts = [f"text {i}" for i in range(len(groups))]
+    found = blocks_of(groups, texts)[0]
+    # Too few for blocks: each by itself.
+    return tuple(texts if len(set(found)) < min(FOLDS, len(texts)) else found)
+
+
 def regrouped(sample: Sample) -> Sample:
     """A sample whose texts stand in groups enough for folds, as far as there are texts."""
-    groups = blocks(sample.groups, FOLDS)
-    return sample if groups == sample.groups else replace(sample, groups=groups)
+    return replace(sample, groups=grouped(sample.groups))
 
 
 def halves(sample: Sample, seed: int) -> Int[np.ndarray, " texts"] | None:

@@ -25,7 +25,7 @@ from jaxtyping import Float, Int
 from headscribe.core.metrics import divergence
 from headscribe.fitting.features import Sample
 from headscribe.fitting.folds import halves
-from headscribe.fitting.profile import cell_classes
+from headscribe.fitting.scores import cell_classes
 from headscribe.fitting.stages import selection_rows
 from headscribe.fitting.statistics import benjamini_yekutieli, number_groups, one_sided
 from headscribe.scoring.profile import CELL_CLASSES

@@ -2,9 +2,11 @@
 
 IoU of a matrix and Jensen-Shannon distance as in `core.metrics`, from whole rows: over the sampled
 rows of a text. In the `content` view sinks are removed from rows and keys, rows renormalised and
-weighted by the content mass that the head had there.
+weighted by the content mass that the head had there. Besides the rows of the two rivals of a
+formula: the head's profile, and the best pattern of the catalogue.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +14,8 @@ from jaxtyping import Bool, Float, Int
 
 from headscribe.core.metrics import View, divergence
 from headscribe.fitting.features import Sample
+from headscribe.scoring import profile
+from headscribe.scoring.profile import CELL_CLASSES, Profile
 
 _TINY = 1e-12
 
@@ -91,3 +95,89 @@ def _by_text(
     total = np.zeros((texts, *values.shape[1:]))
     np.add.at(total, text, values)
     return total
+
+
+def cell_classes(sample: Sample) -> Int[np.ndarray, " N"]:
+    """The class of every cell of a sample, as `scoring.profile` numbers them."""
+    query = sample.kinds[sample.row_token][sample.row]
+    return profile.cell_classes(query, sample.kinds[sample.key_token], sample.distance)
+
+
+def profile_of(sample: Sample, fold: Int[np.ndarray, " R"], folds: int) -> Profile:
+    """The profile of every head on a sample whose rows lie in the given folds."""
+    index = cell_classes(sample) + CELL_CLASSES * fold[sample.row]
+    size = CELL_CLASSES * folds
+    total = np.stack([np.bincount(index, one, size) for one in sample.attention])
+    count = np.bincount(index, minlength=size).astype(np.float64)
+    return Profile(
+        total.reshape(-1, folds, CELL_CLASSES).swapaxes(0, 1), count.reshape(folds, 1, CELL_CLASSES)
+    )
+
+
+def profile_rows(
+    table: Float[np.ndarray, " C"], classes: Int[np.ndarray, " N"], sample: Sample
+) -> Float[np.ndarray, " N"]:
+    """One head's profile on the cells of a sample, rows normalised; uniform where it is 0."""
+    value = table[classes]
+    start = np.concatenate([[0], np.cumsum(sample.lengths)[:-1]])
+    total = np.add.reduceat(value, start)[sample.row]
+    uniform = 1 / sample.lengths[sample.row]
+    rows: Float[np.ndarray, " N"] = np.where(
+        total > 0, value / np.where(total > 0, total, 1), uniform
+    )
+    return rows
+
+
+@dataclass(frozen=True)
+class BestPattern:
+    """The best pattern of each head.
+
+    Attributes:
+        name: the pattern that is best over all texts, by head.
+        iou: IoU by text of the pattern that was best on the other folds, `(H, texts)`; NaN where
+            there are no others.
+    """
+
+    name: tuple[str, ...]
+    iou: Float[np.ndarray, "H texts"]
+
+
+def pattern_iou(sample: Sample) -> Float[np.ndarray, "P H texts"]:
+    """IoU by text of every pattern with every head; rows not covered are uniform."""
+    start = np.concatenate([[0], np.cumsum(sample.lengths)[:-1]])
+    texts = len(sample.groups)
+    by_text = np.zeros((len(sample.lengths), texts))
+    by_text[np.arange(len(sample.lengths)), sample.row_text] = 1
+    flat = (1 / sample.lengths[sample.row]).astype(np.float32)
+    uniform = np.add.reduceat(np.minimum(sample.attention, flat), start, axis=1)
+    rows = by_text.sum(axis=0)
+    found = []
+    for p in range(len(sample.patterns)):
+        span = slice(*sample.predictions.ptr[p : p + 2])
+        cell, value = sample.predictions.cell[span], sample.predictions.value[span]
+        shared = uniform.astype(np.float64)
+        if len(cell):
+            row = sample.row[cell]
+            first = np.flatnonzero(np.append(True, row[1:] != row[:-1]))
+            covered = np.minimum(sample.attention[:, cell], value)
+            shared[:, row[first]] = np.add.reduceat(covered, first, axis=1)
+        total = shared @ by_text
+        with np.errstate(invalid="ignore"):
+            found.append(total / (2 * rows - total))
+    return np.array(found)
+
+
+def best_pattern(
+    iou: Float[np.ndarray, "P H texts"],
+    names: Sequence[str],
+    text_fold: Int[np.ndarray, " texts"],
+) -> BestPattern:
+    """The best pattern of every head, chosen on the other folds for each fold's score."""
+    name = tuple(names[p] for p in np.argmax(np.nanmean(iou, axis=2), axis=0))
+    scored = np.full(iou.shape[1:], np.nan)
+    heads = np.arange(iou.shape[1])
+    folds = np.unique(text_fold)
+    for f in folds if len(folds) > 1 else ():
+        best = np.argmax(np.nanmean(iou[:, :, text_fold != f], axis=2), axis=0)
+        scored[:, text_fold == f] = iou[best, heads][:, text_fold == f]
+    return BestPattern(name, scored)

@@ -9,11 +9,10 @@ from jaxtyping import Float, Int
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 
+from headscribe.core.metrics import divergence
 from headscribe.fitting.features import Sample
 from headscribe.fitting.solver import Rows
 from headscribe.fitting.stages import SELECTION_ROWS, Fitted, predicted_rows, selection_rows
-
-_LOG2 = np.log(2)
 
 
 def head_distances(sample: Sample) -> Float[np.ndarray, "H H"]:
@@ -21,16 +20,10 @@ def head_distances(sample: Sample) -> Float[np.ndarray, "H H"]:
     heads = len(sample.attention)
     start = np.concatenate([[0], np.cumsum(sample.lengths)[:-1]])
     attention = sample.attention.astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        own = np.where(attention > 0, attention * np.log(attention), 0)
-    entropy = np.add.reduceat(own, start, axis=1)
     distance = np.zeros((heads, heads))
     for h in range(heads - 1):
-        middle = (attention[h] + attention[h + 1 :]) / 2
-        with np.errstate(divide="ignore", invalid="ignore"):
-            mixed = np.where(middle > 0, middle * np.log(middle), 0)
-        square = (entropy[h] + entropy[h + 1 :]) / 2 - np.add.reduceat(mixed, start, axis=1)
-        mean = np.sqrt(np.clip(square / _LOG2, 0, 1)).mean(axis=1)
+        square = np.add.reduceat(divergence(attention[h], attention[h + 1 :]), start, axis=1)
+        mean = np.sqrt(np.minimum(square, 1)).mean(axis=1)
         distance[h, h + 1 :] = distance[h + 1 :, h] = mean
     return distance
 

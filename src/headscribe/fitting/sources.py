@@ -2,28 +2,32 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Protocol, runtime_checkable
 
 from headscribe.core.arrays import HeadsAttention
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.core.visibility import Visibility
-from headscribe.models.model import Model
-from headscribe.models.recorded import Recording
+from headscribe.models.recorded import Runs
 from headscribe.models.recorded import attention_of as attention_by_layer
 from headscribe.text.passages import Passage
 
-Source = Model | Recording
+
+@runtime_checkable
+class Source(Runs, Protocol):
+    """What shows the attention of texts, and says what its layers see: a model, a recording."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def heads(self) -> int: ...  # noqa: D102
+    def visibility(self, layer: int) -> Visibility: ...  # noqa: D102
 
 
 def head_ids(source: Source, layers: Sequence[int] | None = None) -> tuple[HeadId, ...]:
     """The heads of some layers (default all), in the order in which attention is laid out."""
     chosen = range(source.layers) if layers is None else layers
-    count = [
-        source.heads if isinstance(source.heads, int) else source.heads[layer] for layer in chosen
-    ]
-    return tuple(
-        HeadId(layer, head) for layer, n in zip(chosen, count, strict=True) for head in range(n)
-    )
+    return tuple(HeadId(layer, head) for layer in chosen for head in range(source.heads))
 
 
 def layers_by_view(

@@ -5,21 +5,21 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from headscribe.core.errors import RunError
 from headscribe.core.metrics import VIEWS
 from headscribe.fitting.features import Sample
 from headscribe.fitting.formula import Term
 from headscribe.fitting.growth import Compound, step_tables
 from headscribe.fitting.pool import CROSSED, WIDE_GATES
-from headscribe.fitting.profile import cell_classes, profile_rows
 from headscribe.fitting.pruning import Pruner
-from headscribe.fitting.scores import Scorer
+from headscribe.fitting.scores import Scorer, cell_classes, profile_rows
 from headscribe.fitting.selection import (
     Breadth,
     Budget,
@@ -226,3 +226,37 @@ def drop_changes(
         return iou[:, 1:] - iou[:, :1]
 
     return for_all_heads(work, len(train.attention))
+
+
+def packed(found: Sequence[Fitted]) -> list[Any]:
+    """Formulas for `Run.stage`; weights in full, so that an interrupted fit ends the same."""
+    return [
+        {
+            "terms": [{"gate": term.gate, "sets": term.sets} for term in one.terms],
+            "weights": one.weights.tolist(),
+        }
+        for one in found
+    ]
+
+
+def unpacked(kept: Any) -> list[Fitted]:  # noqa: ANN401
+    """The formulas again.
+
+    Raises:
+        RunError: they are damaged.
+    """
+    try:
+        return [_read(one) for one in kept]
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"expected the formulas of a finished stage, got {error}") from error
+
+
+def _read(stored: dict[str, Any]) -> Fitted:
+    terms = tuple(
+        Compound(
+            str(term["gate"]),
+            tuple((str(name), tuple(values)) for name, values in term["sets"]),
+        )
+        for term in stored["terms"]
+    )
+    return Fitted(terms, np.array(stored["weights"], np.float64))

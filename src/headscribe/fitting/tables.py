@@ -22,10 +22,10 @@ from headscribe.core.errors import RunError, UsageError
 from headscribe.core.heads import HeadId
 from headscribe.core.metrics import VIEWS
 from headscribe.fitting.findings import Findings
-from headscribe.fitting.folds import FOLDS
 from headscribe.fitting.formula import Formula
 from headscribe.fitting.heads import ALL_METRICS, Atlas, Estimate, HeadFormula, series
 from headscribe.fitting.labels import Label
+from headscribe.text.grouping import FOLDS
 
 MATTERS = 0.05
 """A gain over the profile, in IoU, that is counted as one."""

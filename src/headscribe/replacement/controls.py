@@ -19,6 +19,7 @@ from headscribe.models.calls import AttentionCall
 from headscribe.models.model import Model
 from headscribe.patterns.contract import Family, Pattern
 from headscribe.replacement.plan import Program
+from headscribe.scoring import profile
 from headscribe.scoring.predictions import sinks_of
 from headscribe.scoring.profile import CELL_CLASSES, class_sums, predicted_rows, profile_cells
 from headscribe.text.passages import Passage
@@ -186,9 +187,8 @@ class _Sums:
 
     def profile(self, head: HeadId) -> Float[np.ndarray, " C"]:
         """Mean attention by cell class."""
-        count = self._cells[head.layer].clamp_min(1)
-        table: np.ndarray = (self._attention[head.layer, head.head] / count).numpy()
-        return table
+        total, count = self._attention[head.layer, head.head], self._cells[head.layer]
+        return profile.Profile(total.numpy()[None, None], count.numpy()[None, None]).table()[0]
 
     def mean(self, head: HeadId) -> Float[np.ndarray, "T T"]:
         """Mean attention by place; rows are normalised."""

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from headscribe.scoring.accumulators import CALIBRATION_CHANNELS, FOLDS, Accumulators
+from headscribe.scoring.profile import Profile
 
 EQUIVALENT = 1 - 1e-6
 """A baseline that overlaps a pattern's content rows to this degree is the pattern itself."""
@@ -49,10 +50,8 @@ def calibrate(sums: Accumulators, fixed: list[int], *, cross: bool) -> Calibrati
         total = values.sum(axis=0, keepdims=True)
         return total - values if cross else np.repeat(total, FOLDS, axis=0)
 
-    count = without(sums.profile_count)
-    # Differences of sums leave rounding of the order 1e-16 behind, which must not become a row.
-    total = np.where(count > 0.5, without(sums.profile_sum), 0.0)
-    profile = np.where(count > 0.5, total / np.maximum(count, 1), 0.0).clip(0)
+    known = Profile(sums.profile_sum, sums.profile_count)
+    profile = np.stack([known.table(f if cross else None) for f in range(FOLDS)])
     table = without(sums.calibration)  # F S V K P N
     texts, jsd, overlap = (table[:, CALIBRATION_CHANNELS.index(c)] for c in CALIBRATION_CHANNELS)
     barred = _equivalent(sums, fixed)[None, :, :, :, None]
@@ -60,14 +59,13 @@ def calibrate(sums: Accumulators, fixed: list[int], *, cross: bool) -> Calibrati
     overlap = np.where(barred, -np.inf, overlap / np.maximum(texts, 1))
     # Baselines that are equal (where all their keys were sinks) stay so whatever was added first.
     jsd, overlap = jsd.round(_DIGITS), overlap.round(_DIGITS)
-    estimated = np.array([bool((part > 0.5).any()) for part in count])[:, None, None, None]
-    estimated = np.array([bool((part > 0.5).any()) for part in count])[:, None, None, None]
-    known = ((texts > 0) & ~barred).any(axis=2) & estimated
+    estimated = np.any(without(sums.profile_count) > 0.5, axis=(1, 2)).reshape(-1, 1, 1, 1)
+    fits = ((texts > 0) & ~barred).any(axis=2) & estimated
     by_jsd, by_overlap = jsd.argmin(axis=2), overlap.argmax(axis=2)
     return Calibration(
         torch.from_numpy(profile),
-        np.where(known, by_jsd, UNKNOWN),
-        np.where(known, by_overlap, UNKNOWN),
+        np.where(fits, by_jsd, UNKNOWN),
+        np.where(fits, by_overlap, UNKNOWN),
     )
 
 

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from headscribe.core.metrics import View
+from headscribe.core.metrics import View, divergence
 from headscribe.scoring.tables import Block, RowTable
 
 _TINY = torch.finfo(torch.float32).tiny
@@ -181,9 +181,5 @@ def score_whole_rows(
     real: Float[Tensor, "H R T"], predicted: Float[Tensor, "H R T"]
 ) -> tuple[Float[Tensor, "H R"], Float[Tensor, "H R"]]:
     """Overlap and Jensen-Shannon distance of rows that are given whole."""
-    p, q = real.clamp_min(_TINY), predicted.clamp_min(_TINY)
-    both = p + q
-    terms = q * q.log2()
-    terms.addcmul_(p, p.log2()).addcmul_(both, both.log2(), value=-1)
-    square = terms.sum(-1) + both.sum(-1)
-    return torch.minimum(p, q).sum(-1), square.mul_(0.5).clamp_(0.0, 1.0).sqrt_()
+    square = divergence(real, predicted).sum(-1)
+    return torch.minimum(real, predicted).sum(-1), square.clamp_(0.0, 1.0).sqrt_()

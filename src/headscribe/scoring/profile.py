@@ -86,6 +86,27 @@ def cell_classes(
 
 
 @dataclass(frozen=True)
+class Profile:
+    """Sums of attention and counts of cells, by fold, head and class; counts may be of all heads.
+
+    Attributes:
+        total: attention summed, shape `(F, H, C)`.
+        count: cells counted, shape `(F, H, C)` or `(F, 1, C)`.
+    """
+
+    total: Float[np.ndarray, "F H C"]
+    count: Float[np.ndarray, "F _ C"]
+
+    def table(self, without: int | None = None) -> Float[np.ndarray, "H C"]:
+        """Mean attention by class, estimated on all folds but one; 0 where nothing was seen."""
+        total, count = self.total.sum(0), self.count.sum(0)
+        if without is not None:
+            total, count = total - self.total[without], count - self.count[without]
+        # Differences of sums leave rounding of the order 1e-16 behind, which must not become a row.
+        return np.where(count > 0.5, total / np.maximum(count, 1), 0.0).clip(0)
+
+
+@dataclass(frozen=True)
 class ProfileCells:
     """The classes of the cells of the sampled rows of a batch.
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headscribe.core.errors import UsageError
-from headscribe.fitting.folds import FOLDS, blocks, deal
+from headscribe.fitting.folds import FOLDS, deal, grouped
 from headscribe.text.splits import bucket_of, fold_of
 
 GROUPS = st.lists(st.sampled_from([f"g{i}" for i in range(12)]), min_size=1, max_size=60)
@@ -17,8 +17,8 @@ GROUPS = st.lists(st.sampled_from([f"g{i}" for i in range(12)]), min_size=1, max
 @given(GROUPS, st.sampled_from([2, 3, 4, 5, 6]), st.integers(0, 5))
 def test_every_fold_is_filled(groups, folds, seed):
     """Whatever documents there are: groups stay whole, no fold is empty."""
-    dealt = blocks(sorted(groups), folds)
-    if len(dealt) < folds:
+    dealt = grouped(sorted(groups))
+    if len(set(dealt)) < folds:
         with pytest.raises(UsageError, match=f"at least {folds}"):
             deal(dealt, folds, seed)
         return
@@ -32,14 +32,14 @@ def test_every_fold_is_filled(groups, folds, seed):
     np.testing.assert_array_equal(again, fold[shuffled])
 
 
-@given(GROUPS, st.integers(1, 8))
-def test_blocks_hold_neighbours(groups, wanted):
+@given(GROUPS)
+def test_blocks_hold_neighbours(groups):
     groups = sorted(groups)
-    found = blocks(groups, wanted)
-    if len(set(groups)) >= wanted:
+    found = grouped(groups)
+    if len(set(groups)) >= FOLDS:
         assert found == tuple(groups)
         return
-    assert len(set(found)) >= min(wanted, len(groups))
+    assert len(set(found)) >= min(FOLDS, len(groups))
     for block in set(found):
         places = [i for i, one in enumerate(found) if one == block]
         assert places == list(range(places[0], places[-1] + 1))

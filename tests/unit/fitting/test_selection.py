@@ -154,7 +154,7 @@ def test_selected_rows_are_the_rows_of_the_sample():
     cells = keep[sample.row]
     for k in range(2):
         whole = sample.features.column(k, len(sample.key_token))
-        np.testing.assert_array_equal(part.features.column(k, cells.sum()), whole[cells])
+        np.testing.assert_array_equal(part.features.column(k, int(cells.sum())), whole[cells])
     np.testing.assert_array_equal(part.attention, sample.attention[:, cells])
     np.testing.assert_array_equal(part.distance, sample.distance[cells])
 
