@@ -36,6 +36,22 @@ def encode(text: str, piece: int = 4, special: bool = True) -> Encoding:
     )
 
 
+def split(text: str, seed: int) -> Passage:
+    """A passage of random runs of bytes, which split characters, as byte-level vocabularies do."""
+    draw, raw = np.random.default_rng(seed), text.encode()
+    owner = [index for index, character in enumerate(text) for _ in character.encode()]
+    ends = np.unique([*np.cumsum(draw.integers(1, 4, len(raw))), len(raw)])
+    ends = ends[ends <= len(raw)]
+    bounds = list(zip([0, *ends.tolist()], ends.tolist(), strict=False))
+    tokens = tuple(raw[start:end].decode("latin-1") for start, end in bounds)
+    ids = [1000 + crc32(raw[start:end]) % 30000 for start, end in bounds]
+    spans = [(owner[start], owner[end - 1] + 1) for start, end in bounds]
+    source = Text("0", "0", text)
+    (words,) = Plain().annotate([source])
+    made = (np.array(ids), np.array(spans).reshape(-1, 2), np.zeros(len(ids), bool))
+    return align(source, Encoding(tokens, *made), words)
+
+
 def make(
     text: str, piece: int = 4, special: bool = True, text_id: str = "0", **columns: Sequence[Any]
 ) -> Passage:
@@ -47,17 +63,6 @@ def make(
             columns[name] = np.array(columns[name], np.int64)
     made = {n: c if isinstance(c, np.ndarray) else tuple(c) for n, c in columns.items()}
     return align(source, encode(text, piece, special), Words(words.form, words.spans, **made))
-
-
-def prefix(passage: Passage, length: int) -> Passage:
-    """The first `length` tokens, of a text that ends with them, annotated plainly."""
-    full = passage.encoding
-    spans = full.spans[:length]
-    end = int(spans[:, 1].max(initial=0))
-    source = Text(passage.text_id, passage.group, passage.text[:end])
-    (words,) = Plain().annotate([source])
-    encoding = Encoding(full.tokens[:length], full.ids[:length], spans, full.is_special[:length])
-    return align(source, encoding, words)
 
 
 UPOS = ("NOUN", "VERB", "DET", "PROPN", "PRON", "ADP", "PUNCT")

@@ -10,9 +10,10 @@ from headscribe.patterns.registry import baselines, group_of, registry
 from headscribe.patterns.relational import RelationPattern
 from headscribe.relations import Relation
 from headscribe.relations.syntax import Call
+from headscribe.text.prefixes import prefix
 from tests.contract.expected import EXPECTED
 from tests.contract.sentences import QUOTE, STORY, TINY, matrix
-from tests.passages import make, prefix, random_passage
+from tests.passages import make, random_passage
 
 PATTERNS = list(registry())
 NAMES = [pattern.name for pattern in PATTERNS]

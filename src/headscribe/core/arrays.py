@@ -8,6 +8,9 @@ from jaxtyping import Bool, Float, Int
 Attention: TypeAlias = Float[np.ndarray, "T T"]
 """A head's attention on one text, `A[query, key]`; every admissible row sums to 1."""
 
+Matrix: TypeAlias = Float[np.ndarray, "_ _"]
+"""A head's attention on one of several texts, whose lengths differ."""
+
 HeadsAttention: TypeAlias = Float[np.ndarray, "H T T"]
 """The attention of several heads on one text."""
 

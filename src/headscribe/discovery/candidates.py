@@ -6,18 +6,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from headscribe.core.arrays import Attention
+from headscribe.core.arrays import Attention, Matrix
 from headscribe.core.rows import Rows as PredictedRows
 from headscribe.discovery.code import Candidate, FailedError, InvalidError
+from headscribe.discovery.library import PREFIX_TEXTS
 from headscribe.discovery.proposals import Code
 from headscribe.discovery.refit import refitted
 from headscribe.discovery.study import Study
 from headscribe.sandbox import Failure, Runner, check, prefix_test
 from headscribe.sandbox.static import needed_fields
 from headscribe.text.splits import Split
-
-PREFIX_TEXTS = 4
-"""Texts on which a program is tried for looking ahead."""
 
 
 def candidate(study: Study, code: Code, runner: Runner | None) -> Candidate:
@@ -52,7 +50,7 @@ class ProposedProgram:
     notes: tuple[str, ...] = ()
     forgiving: bool = False
     failed: int = 0
-    _own: dict[int, Attention] = field(default_factory=dict)
+    _own: dict[int, Matrix] = field(default_factory=dict)
 
     def iou(self, split: Split) -> Float[np.ndarray, " n"]:
         """IoU on every text of a split; runs the program on those that it has not seen."""
@@ -108,8 +106,7 @@ def _program(study: Study, code: str, runner: Runner | None) -> ProposedProgram:
         raise InvalidError("needs", f"the words of the texts have no {', '.join(missing)}")
     ahead = True
     if material.visibility.causal:
-        some = [material.passages[text] for text in material.texts("fit")[:PREFIX_TEXTS]]
-        tested = prefix_test(code, runner, some)
+        tested = prefix_test(code, runner, material.some(PREFIX_TEXTS))
         ahead = tested.looks_ahead
         if ahead and not material.look_ahead:
             raise InvalidError("looks_ahead", f"the program looks ahead: {tested.reason}")

@@ -112,7 +112,7 @@ class Exchange:
         tell: told once a prompt which file waits for an answer.
     """
 
-    max_output_tokens = 0
+    name, max_output_tokens = "exchange", 0
     price: Price | None = FREE
 
     def __init__(
@@ -129,11 +129,6 @@ class Exchange:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"cannot make the folder {folder}: {error.strerror}") from error
-
-    @property
-    def name(self) -> str:
-        """`exchange`: who answers is not known."""
-        return "exchange"
 
     def ask(self, prompt: str) -> Reply:
         """Write the prompt and wait for the reply.
@@ -188,7 +183,7 @@ class Replay:
         RunError: a damaged line; names it.
     """
 
-    max_output_tokens = 0
+    name, max_output_tokens = "replay", 0
     price: Price | None = FREE
 
     def __init__(self, path: str | Path) -> None:
@@ -199,11 +194,6 @@ class Replay:
             reply = Reply(record["reply"], record["input_tokens"], record["output_tokens"])
             self._by_key[prompt_key(record["prompt"])] = reply
             self._by_title[record["prompt"].partition("\n")[0]] = reply
-
-    @property
-    def name(self) -> str:
-        """`replay`."""
-        return "replay"
 
     def ask(self, prompt: str) -> Reply:
         """Return the recorded answer.

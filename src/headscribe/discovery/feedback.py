@@ -9,6 +9,7 @@ from headscribe.discovery.evidence import worst_pairs
 from headscribe.discovery.neutral import neutral, to_json
 from headscribe.discovery.proposals import ExampleMatrix
 from headscribe.discovery.study import Study
+from headscribe.scoring.examples import labels_of
 
 _EACH = 3
 
@@ -39,16 +40,12 @@ def scored_feedback(
 
 def _text(study: Study, code: Candidate, text: int, iou: float, before: float) -> dict[str, object]:
     passage = study.material.passages[text]
-    tokens = [
-        neutral(passage.text[a:b].strip() or token)
-        for token, (a, b) in zip(passage.tokens, passage.spans.tolist(), strict=True)
-    ]
     real = study.material.real(study.place, text)
     return {
         "text": neutral(passage.text_id),
         "iou": round(iou, 3),
         "iou_of_formula": round(before, 3),
-        "tokens": tokens,
+        "tokens": [neutral(label) for label in labels_of(passage)],
         "wrong": worst_pairs(passage, real, code.matrix(text)),
     }
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from headscribe.core.arrays import Matrix
 from headscribe.core.errors import RunError, UsageError
 from headscribe.core.files import lines_of, write_whole
 from headscribe.core.visibility import Visibility
@@ -20,8 +21,11 @@ from headscribe.discovery.material import Material
 from headscribe.fitting.formula import Formula
 from headscribe.patterns.contract import Pattern
 from headscribe.patterns.relational import check_name
-from headscribe.sandbox import ProgramFailureError, Runner, SandboxedProgram
+from headscribe.sandbox import ProgramFailureError, Runner, SandboxedProgram, prefix_test
 from headscribe.text.passages import Passage
+
+PREFIX_TEXTS = 4
+"""Texts on which a program is tried for looking ahead."""
 
 SAME = 0.98
 """Programs whose rows overlap by at least so much on average are the same."""
@@ -35,7 +39,8 @@ class Entry:
         name: its name as a pattern.
         program: `kind` is `formula` (with the formula and its new relations) or `python`.
         sentence: the hypothesis that it was written for.
-        looks_ahead: a row may depend on later tokens in a causal model.
+        looks_ahead: a row may depend on later tokens in a causal model, as found when it was
+            accepted; a file may say anything, so nobody believes it (see `looks_ahead`).
         provenance: where it was found: model, head, prompt and exchange, who answered, scores.
         merged: the provenance of programs that turned out to be the same.
     """
@@ -68,6 +73,8 @@ class Entry:
     def pattern(self, runner: Runner | None) -> Pattern | None:
         """The program as a pattern; None for Python where there is no runner.
 
+        One in Python counts as looking ahead: it was tested elsewhere.
+
         Raises:
             UsageError: the static check refuses it.
         """
@@ -82,7 +89,6 @@ class Entry:
             runner,
             source=self._source,
             sentence=self.sentence,
-            looks_ahead=self.looks_ahead,
         )
 
 
@@ -175,9 +181,14 @@ def entry_name(model: str, head: str) -> str:
     return f"found:{plain}:{head.replace('.', '-')}"
 
 
-def overlap(
-    one: Sequence[Float[np.ndarray, "T T"]], other: Sequence[Float[np.ndarray, "T T"]]
-) -> float:
+def looks_ahead(entry: Entry, passages: Sequence[Passage], runner: Runner | None) -> bool:
+    """Whether a program looks ahead: what a formula reads, what Python does on these texts."""
+    if entry.program["kind"] == "formula":
+        return Formula.from_json(entry.program["formula"]).looks_ahead
+    return runner is None or prefix_test(entry.program["program"], runner, passages).looks_ahead
+
+
+def overlap(one: Sequence[Matrix], other: Sequence[Matrix]) -> float:
     """The mean overlap of rows, in [0, 1]; rows that neither covers overlap fully."""
     total, rows = 0.0, 0
     for a, b in zip(one, other, strict=True):
@@ -189,7 +200,7 @@ def overlap(
 
 def _matrices(
     entry: Entry, passages: Sequence[Passage], visibility: Visibility, runner: Runner | None
-) -> list[Float[np.ndarray, "T T"]] | None:
+) -> list[Matrix] | None:
     """What a program predicts; None where it cannot: no runner, a failure, missing fields."""
     try:
         pattern = entry.pattern(runner)
@@ -214,7 +225,11 @@ def library_scores(
     """
     scores, left_out = {}, []
     for entry in library.entries:
-        ahead = entry.looks_ahead and material.visibility.causal and not material.look_ahead
+        ahead = (
+            material.visibility.causal
+            and not material.look_ahead
+            and looks_ahead(entry, material.some(PREFIX_TEXTS), runner)
+        )
         own = None if ahead else _matrices(entry, material.passages, material.visibility, runner)
         if own is None:
             left_out.append(entry.name)
@@ -223,12 +238,10 @@ def library_scores(
     return scores, tuple(left_out)
 
 
-def _iou(
-    matrices: Sequence[Float[np.ndarray, "T T"]], material: Material
-) -> Float[np.ndarray, "H texts"]:
+def _iou(matrices: Sequence[Matrix], material: Material) -> Float[np.ndarray, "H texts"]:
     seen = material.visibility
 
-    def filled(text: int) -> Float[np.ndarray, "T T"]:
+    def filled(text: int) -> Matrix:
         matrix = matrices[text]
         flat = seen.dense(len(matrix)) / seen.dense(len(matrix)).sum(axis=1, keepdims=True)
         return np.where(matrix.sum(axis=1, keepdims=True) > 0, matrix, flat)

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from headscribe.core.arrays import Attention, HeadsAttention
 from headscribe.core.errors import UsageError
@@ -46,7 +46,7 @@ class Material:
     model: str
     heads: tuple[HeadId, ...]
     passages: tuple[Passage, ...]
-    attention: tuple[HeadsAttention, ...]
+    attention: tuple[Float[np.ndarray, "_ _ _"], ...]
     splits: tuple[Split, ...]
     visibility: Visibility
     look_ahead: bool
@@ -56,6 +56,10 @@ class Material:
     def texts(self, split: Split) -> tuple[int, ...]:
         """The places of a split's texts."""
         return tuple(i for i, one in enumerate(self.splits) if one == split)
+
+    def some(self, number: int) -> list[Passage]:
+        """The first texts to fit to."""
+        return [self.passages[text] for text in self.texts("fit")[:number]]
 
     def rows(self, split: Split) -> Bool[np.ndarray, " R"]:
         """Which sampled rows lie in a split."""
@@ -91,14 +95,14 @@ class Material:
             sampled_queries(p.text_id, len(p), ROWS_PER_TEXT, self.seed) for p in self.passages
         )
 
-    def cells(self, text: int, matrix: Float[np.ndarray, "T T"]) -> Float[np.ndarray, " n"]:
+    def cells(self, text: int, matrix: Shaped[np.ndarray, "T T"]) -> Float[np.ndarray, " n"]:
         """The entries of a text's matrix at its sampled rows and visible keys, as laid out."""
         queries = self._queries[text]
         seen = self.visibility.dense(len(self.passages[text]))[queries]
         return np.asarray(matrix, np.float32)[queries][seen]
 
     def laid_out(
-        self, matrix_of: Callable[[int], Float[np.ndarray, "T T"]]
+        self, matrix_of: Callable[[int], Shaped[np.ndarray, "_ _"]]
     ) -> Float[np.ndarray, " N"]:
         """All texts' matrices laid out as the sample's cells, float32."""
         return np.concatenate([self.cells(i, matrix_of(i)) for i in range(len(self.passages))])

@@ -157,7 +157,7 @@ def _varies(row: np.ndarray, column: Float[np.ndarray, " N"]) -> bool:
 
 def _fitted(
     study: Study, features: Float[np.ndarray, "n k"], relations: Sequence[Relation]
-) -> tuple[list[int], Float[np.ndarray, " k"]]:
+) -> tuple[list[int], Float[np.ndarray, " kept"]]:
     """Fit the weights on `fit`, dropping the least useful term while there are too many."""
     fit = study.material.fit
     layout = Rows.of(fit.lengths, DEVICE)

@@ -111,7 +111,7 @@ def join_library(
 ) -> Library:
     """The library with what was accepted, near-duplicates merged; the given one stays as it is."""
     grown = Library(list(library.entries))
-    passages = [material.passages[text] for text in material.texts("fit")[:MERGE_TEXTS]]
+    passages = material.some(MERGE_TEXTS)
     for outcome in outcomes:
         if outcome.program is None:
             continue

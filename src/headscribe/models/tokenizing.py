@@ -27,8 +27,16 @@ def encode(
     found = _whole(tokenizer, texts, None)
     long = [] if limit is None else [i for i, one in enumerate(found) if len(one) > limit]
     for index, cut in zip(long, _whole(tokenizer, [texts[i] for i in long], limit), strict=True):
-        found[index] = replace(cut, cut=len(found[index]) - len(cut))
+        found[index] = _cut(found[index], cut)
     return found
+
+
+def _cut(whole: Encoding, cut: Encoding) -> Encoding:
+    """What is left of a text; of a character that the cut splits its pieces say nothing."""
+    kept = int((cut.spans[:, 1] > cut.spans[:, 0]).sum())
+    later = whole.spans[whole.spans[:, 1] > whole.spans[:, 0]][kept:, 0]
+    spans = np.minimum(cut.spans, later.min()) if len(later) else cut.spans
+    return replace(cut, spans=spans, cut=len(whole) - len(cut))
 
 
 def _whole(

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from headscribe.core.arrays import TokenFlags
 from headscribe.core.errors import UsageError
@@ -55,13 +55,23 @@ def _by_word(passage: Passage, values: Sequence[str | None]) -> TokenTexts:
     return [None if word < 0 else values[word] for word in passage.word.tolist()]
 
 
-def _numbers_by_word(passage: Passage, values: Sequence[float] | TokenNumbers) -> TokenNumbers:
+def _numbers_by_word(
+    passage: Passage, values: Sequence[float] | Shaped[np.ndarray, " W"]
+) -> TokenNumbers:
     numbers = np.append(np.asarray(values, np.float64), np.nan)
     picked: TokenNumbers = numbers[passage.word]
     return picked
 
 
-def _field(passage: Passage, name: str) -> Sequence[str]:
+def _field(passage: Passage, name: str) -> tuple[str, ...]:
+    return tuple(_known(passage, name))
+
+
+def _indices(passage: Passage, name: str) -> Int[np.ndarray, " W"]:
+    return np.asarray(_known(passage, name), np.int64)
+
+
+def _known(passage: Passage, name: str) -> Any:  # noqa: ANN401 - strings or integers
     column = getattr(passage.words, name)
     if column is None:
         has = ", ".join(sorted(passage.words.provides)) or "nothing"
@@ -69,11 +79,7 @@ def _field(passage: Passage, name: str) -> Sequence[str]:
             f"text {passage.text_id}: expected words annotated with {name}, the annotation gives "
             f"{has}; choose an annotator that gives it"
         )
-    return cast("Sequence[str]", column)
-
-
-def _heads(passage: Passage) -> Int[np.ndarray, " W"]:
-    return np.asarray(_field(passage, "head"), np.int64)
+    return column
 
 
 def _flags(passage: Passage, test: Callable[[str], bool]) -> TokenFlags:
@@ -105,13 +111,13 @@ def _or_missing(index: Int[np.ndarray, " W"]) -> Float[np.ndarray, " W"]:
 
 
 def _grandparents(passage: Passage) -> TokenNumbers:
-    heads = _heads(passage)
+    heads = _indices(passage, "head")
     return _numbers_by_word(passage, _or_missing(np.append(heads, -1)[heads]))
 
 
 def _depths(passage: Passage) -> TokenNumbers:
     """Steps to the root; missing where the heads run in a circle."""
-    heads = _heads(passage)
+    heads = _indices(passage, "head")
     at, depth = heads.copy(), np.zeros(len(heads))
     for _ in range(len(heads)):
         climbing = at >= 0
@@ -124,14 +130,14 @@ def _depths(passage: Passage) -> TokenNumbers:
 
 
 def _child_counts(passage: Passage) -> TokenNumbers:
-    heads = _heads(passage)
+    heads = _indices(passage, "head")
     counts = np.bincount(heads[heads >= 0], minlength=len(heads)).astype(np.float64)
     return _numbers_by_word(passage, counts)
 
 
 def _phrases(passage: Passage) -> TokenNumbers:
     """Climb from each word as long as it depends on its head within a phrase."""
-    heads, labels = _heads(passage), _field(passage, "dep")
+    heads, labels = _indices(passage, "head"), _field(passage, "dep")
     inside = np.array([label in PHRASE_RELATIONS for label in labels], bool) & (heads >= 0)
     at = np.arange(len(heads))
     for _ in range(len(heads)):
@@ -233,7 +239,7 @@ ATTRIBUTES: dict[str, Attribute] = {
     "head": _annotated(
         "index of the word's syntactic head (compare with `word`); missing for a root",
         "number",
-        lambda p: _numbers_by_word(p, _or_missing(_heads(p))),
+        lambda p: _numbers_by_word(p, _or_missing(_indices(p, "head"))),
         "head",
     ),
     "grandparent": _annotated("index of the head's head", "number", _grandparents, "head"),
@@ -251,7 +257,7 @@ ATTRIBUTES: dict[str, Attribute] = {
     "sentence": _annotated(
         "index of the sentence",
         "number",
-        lambda p: _numbers_by_word(p, np.asarray(_field(p, "sentence"), np.float64)),
+        lambda p: _numbers_by_word(p, _indices(p, "sentence")),
         "sentence",
     ),
 }

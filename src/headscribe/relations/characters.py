@@ -23,9 +23,12 @@ CLOSING = STRAIGHT_QUOTES | frozenset(OPENING.values())
 
 
 def texts(passage: Passage) -> TokenTexts:
-    """Return the characters of every token without blanks around; none for special tokens."""
+    """Return the characters of every token without blanks around; none for special tokens.
+
+    Of the pieces of one character the last has it, and the others have none.
+    """
     text, special = passage.text, passage.is_special.tolist()
-    spans = passage.spans.tolist()
+    spans = passage.read_spans.tolist()
     return [
         None if special[i] or end <= start else text[start:end].strip() or None
         for i, (start, end) in enumerate(spans)
@@ -57,7 +60,7 @@ def word_starts(passage: Passage) -> TokenFlags:
     """Return the tokens that begin a run of letters and digits, or of one sign."""
     text, special = passage.text, passage.is_special
     starts, reached = np.zeros(len(passage), bool), 0
-    for index, (start, end) in enumerate(passage.spans.tolist()):
+    for index, (start, end) in enumerate(passage.read_spans.tolist()):
         if special[index] or end <= start or not text[start:end].strip():
             continue
         inked = start + len(text[start:end]) - len(text[start:end].lstrip())
@@ -86,7 +89,7 @@ def openings(passage: Passage) -> TokenNumbers:
     """
     found = np.full(len(passage), np.nan)
     waiting: list[tuple[str, int]] = []
-    starts = passage.spans[:, 0].tolist()
+    starts = passage.read_spans[:, 0].tolist()
     for index, text in enumerate(texts(passage)):
         if text in CLOSING and any(closer == text for closer, _ in waiting):
             closer = ""

@@ -61,13 +61,14 @@ def evaluate(node: Node, query: Index, key: Index, scope: Scope) -> Array:
     """Return the value for each pair of `query` and `key`, arrays that broadcast.
 
     Conditions are bool, numbers float64 with NaN for missing, texts codes of `Columns`. The
-    shape is that of the operands involved: what depends on the query alone has its shape.
+    shape is that of the operands involved: what depends on the query alone has its shape, what
+    depends on neither `(1,)`.
     """
     match node:
         case Number(value):
-            return np.array(value)
+            return np.array([value])
         case Text(value=characters):
-            return np.array(scope.columns.code(characters))
+            return np.array([scope.columns.code(characters)])
         case Distance():
             return (key - query).astype(np.float64)
         case Column(side):

@@ -8,8 +8,8 @@ from headscribe.core.rows import RowPolicy
 from headscribe.core.visibility import Visibility
 from headscribe.replacement.plan import Program, Zero
 from headscribe.replacement.rows import DenseRows, dense_rows
-from headscribe.replacement.transcripts import prefix
 from headscribe.text.passages import Passage
+from headscribe.text.prefixes import prefix
 
 PREFIX_TOLERANCE = 1e-4
 """How far a row of a prefix may be from the same row of the whole, in any weight."""

@@ -7,12 +7,11 @@ import numpy as np
 from jaxtyping import Int
 from transformers import PreTrainedTokenizerFast
 
-from headscribe.core.errors import UsageError
 from headscribe.models.tokenizing import special_ids
 from headscribe.text.alignment import align
 from headscribe.text.annotators.plain import Plain
 from headscribe.text.corpora import Text
-from headscribe.text.passages import Encoding, Passage, Words
+from headscribe.text.passages import Encoding, Passage
 
 _INCOMPLETE = "\ufffd"
 """What decoding gives for the first bytes of a character that needs more."""
@@ -22,9 +21,9 @@ class Transcript:
     """A growing text as a passage, from its ids alone: nothing is ever tokenised anew.
 
     Token `k` spans the characters that it adds to the text of the tokens before it; the pieces of
-    one character span all of it; special tokens span nothing, and those within a text, as chat
-    templates have them, leave a blank between words. Words are those of the plain annotator. So a
-    longer transcript has the tokens, ids and spans of a shorter one as its beginning.
+    one character span all of it, once all are there; special tokens span nothing, and those within
+    a text, as chat templates have them, leave a blank between words. Words are those of the plain
+    annotator. So a longer transcript has a shorter one as its beginning.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, text_id: str) -> None:
@@ -32,8 +31,8 @@ class Transcript:
         self._text_id = text_id
         self._special = special_ids(tokenizer)
         self._ids: list[int] = []
-        self._starts: list[int] = []
-        self._ends: list[int] = []
+        self._spans: list[tuple[int, int]] = []
+        self._added: list[str] = []
         self._passage: Passage | None = None
 
     def passage(self, ids: Sequence[int] | Int[np.ndarray, " T"]) -> Passage:
@@ -46,19 +45,21 @@ class Transcript:
             if old != new:
                 break
             shared += 1
-        del self._ids[shared:], self._starts[shared:], self._ends[shared:]
+        del self._ids[shared:], self._spans[shared:], self._added[shared:]
         for one in ids[shared:]:
             self._append(one)
         self._passage = self._made()
         return self._passage
 
     def _append(self, one: int) -> None:
-        before = self._decoded(self._ids)
+        # Bytes that are no character yet make some decoders spoil those before them as well: a
+        # character that was whole once stays.
+        start = self._spans[-1][0] + len(self._added[-1]) if self._ids else 0
         self._ids.append(one)
         after = self._decoded(self._ids)
-        pending = before.endswith(_INCOMPLETE) and one not in self._special
-        self._starts.append(self._starts[-1] if pending else len(before))
-        self._ends.append(max(len(after), self._starts[-1]))
+        whole = after.rstrip(_INCOMPLETE)
+        self._added.append(whole[start:])
+        self._spans.append((start, max(start, len(whole)) + (whole != after)))
 
     def _decoded(self, ids: Sequence[int]) -> str:
         parts = [
@@ -71,36 +72,12 @@ class Transcript:
         return " ".join(parts)
 
     def _made(self) -> Passage:
-        written = self._decoded(self._ids)
+        written = "".join(self._added)
         special = np.array([one in self._special for one in self._ids], bool)
-        spans = np.array([self._starts, self._ends], np.int64).T.reshape(-1, 2)
+        spans = np.array(self._spans, np.int64).reshape(-1, 2)
         spans = np.minimum(spans, len(written))
         spans[special] = 0
         tokens = tuple(str(t) for t in self._tokenizer.convert_ids_to_tokens(self._ids))
         encoding = Encoding(tokens, np.array(self._ids, np.int64), spans, special)
         text = Text(self._text_id, self._text_id, written)
         return align(text, encoding, next(iter(Plain().annotate([text]))))
-
-
-def prefix(passage: Passage, length: int) -> Passage:
-    """The first `length` tokens of a passage and the words that they reach, the last one cut.
-
-    Of the words only forms and spans are kept: what an annotator says of them was found with the
-    whole text in view.
-
-    Raises:
-        UsageError: the passage is shorter.
-    """
-    if not 0 < length <= len(passage):
-        raise UsageError(f"expected a length within 1..{len(passage)}, got {length}")
-    encoding = passage.encoding
-    spans = np.asarray(passage.spans[:length])
-    end = int(spans[:, 1].max())
-    cut = Encoding(
-        encoding.tokens[:length], encoding.ids[:length], spans, encoding.is_special[:length]
-    )
-    reached = [(int(a), min(int(b), end)) for a, b in passage.words.spans if a < end]
-    words = Words(
-        tuple(passage.text[a:b] for a, b in reached), np.array(reached, np.int64).reshape(-1, 2)
-    )
-    return align(Text(passage.text_id, passage.group, passage.text[:end]), cut, words)

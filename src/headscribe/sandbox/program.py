@@ -11,16 +11,11 @@ from headscribe.core.rows import Rows
 from headscribe.core.visibility import CAUSAL, Visibility
 from headscribe.patterns.contract import Family
 from headscribe.sandbox.inside.failures import Failure
-from headscribe.sandbox.runner import Limits, Runner, Trusted
+from headscribe.sandbox.runner import PATIENT, Apart, Runner, Trusted
 from headscribe.sandbox.sandbox import Sandbox
 from headscribe.sandbox.static import check, needed_fields, sentence_of
-from headscribe.text.alignment import align
-from headscribe.text.annotators import Plain
-from headscribe.text.corpora import Text
-from headscribe.text.passages import Encoding, Passage
-
-_PATIENT = Limits(passage_seconds=60, call_seconds=600, memory=8 << 30)
-"""What a trusted program may take while it is tested."""
+from headscribe.text.passages import Passage
+from headscribe.text.prefixes import prefix
 
 TOLERANCE = 1e-5
 """Normalised weights of a prefix and of the whole that differ by more are not the same."""
@@ -136,9 +131,8 @@ def prefix_test(
     equal. A program that names an annotator's field looks ahead without a test, since annotators
     read whole sentences. Passing is evidence from these texts, no proof.
 
-    No memory helps: every call is a fresh process, the program of somebody trusted's too where a
-    sandbox is in force, and what does not name a field is never shown it. Where there is none,
-    a trusted program is loaded anew for every call, and prefixes come first, the shortest first.
+    No memory helps: every call is a fresh process, that of a trusted program too, and what does not
+    name a field is never shown it.
     """
     refused = check(code)
     if refused is not None:
@@ -153,8 +147,7 @@ def prefix_test(
         for n in np.unique(np.linspace(1, len(passage) - 1, prefixes).astype(int))
         if 0 < n < len(passage)
     ]
-    cut.sort(key=lambda one: one[1])
-    parts = [prefix_of(passage, n) for passage, n in cut]
+    parts = [prefix(passage, n) for passage, n in cut]
     with _fresh(runner) as fresh:
         results = fresh.run(code, [*parts, *passages]).results
     whole = dict(zip(map(id, passages), results[len(parts) :], strict=True))
@@ -176,24 +169,14 @@ def prefix_test(
 
 @contextmanager
 def _fresh(runner: Runner) -> Iterator[Runner]:
-    """A runner that gives every call a process of its own, if there is one here."""
+    """A runner that gives every call a process of its own, within walls if there are any here."""
     if not isinstance(runner, Trusted):
         yield runner
         return
     try:
-        apart = Sandbox(_PATIENT)
+        apart = Sandbox(PATIENT)
     except RunError:
-        yield runner
+        yield Apart()
         return
     with apart:
         yield apart
-
-
-def prefix_of(passage: Passage, length: int) -> Passage:
-    """The first `length` tokens, of a text that ends with them, its words cut anew and plainly."""
-    full = passage.encoding
-    spans = full.spans[:length]
-    source = Text(passage.text_id, passage.group, passage.text[: int(spans[:, 1].max(initial=0))])
-    (words,) = Plain().annotate([source])
-    flags = full.is_special[:length]
-    return align(source, Encoding(full.tokens[:length], full.ids[:length], spans, flags), words)

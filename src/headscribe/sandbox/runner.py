@@ -1,16 +1,24 @@
 """What runs programs: the interface, its outcome, and the runner for programs that are trusted."""
 
+import struct
+import subprocess
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from headscribe.core.arrays import Attention
+import numpy as np
+
+from headscribe.core.arrays import Attention, Matrix
+from headscribe.core.errors import RunError
 from headscribe.core.visible import visible_line
 from headscribe.sandbox.encoding import columns
+from headscribe.sandbox.inside import wire
 from headscribe.sandbox.inside.execute import call, judged, load
 from headscribe.sandbox.inside.failures import MESSAGE_CHARACTERS, Failure, FailureKind
 from headscribe.sandbox.inside.view import Passage as View
+from headscribe.sandbox.interpreter import command, environment
 from headscribe.sandbox.static import needed_fields
 from headscribe.text.passages import Passage
 
@@ -32,6 +40,10 @@ class Limits:
     deaths: int = 3
 
 
+PATIENT = Limits(passage_seconds=60, call_seconds=600, memory=8 << 30)
+"""What a trusted program may take while it is tested."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a program gave for each passage, in order.
@@ -41,7 +53,7 @@ class Outcome:
             (a row of zeros says nothing); or why there is none.
     """
 
-    results: tuple[Attention | Failure, ...]
+    results: tuple[Matrix | Failure, ...]
 
     @property
     def failures(self) -> Counter[FailureKind]:
@@ -54,7 +66,7 @@ class Outcome:
         return next((r for r in self.results if isinstance(r, Failure)), None)
 
     @classmethod
-    def of(cls, results: Iterable[Attention | Failure]) -> "Outcome":
+    def of(cls, results: Iterable[Matrix | Failure]) -> "Outcome":
         """Judge the values of each matrix, and make every message one visible line."""
         judgements = (r if isinstance(r, Failure) else judged(r) for r in results)
         return cls(tuple(_shown(r) if isinstance(r, Failure) else r for r in judgements))
@@ -74,7 +86,10 @@ class Runner(Protocol):
 
 
 class Trusted:
-    """Runs programs in this process, without any wall or limit: for those who wrote them."""
+    """Runs programs in this process, without any wall or limit: for those who wrote them.
+
+    What a program keeps from one passage to the next (in a module, say) nobody sees.
+    """
 
     def run(self, code: str, passages: Sequence[Passage]) -> Outcome:
         """Load and call the program for every passage; what it raises becomes a failure."""
@@ -85,3 +100,36 @@ class Trusted:
 def _called(code: str, passage: View) -> Attention | Failure:
     attention = load(code)
     return attention if isinstance(attention, Failure) else call(attention, passage)
+
+
+class Apart:
+    """Runs trusted programs without walls, each call in an interpreter of its own: slow."""
+
+    def run(self, code: str, passages: Sequence[Passage]) -> Outcome:
+        """Load and call the program for every passage; nothing of it lives on."""
+        fields = needed_fields(code)
+        return Outcome.of(_apart(code, passage, fields) for passage in passages)
+
+
+def _apart(code: str, passage: Passage, fields: frozenset[str]) -> Attention | Failure:
+    job, length = wire.pack_job(code, columns(passage, fields)), len(passage)
+    try:
+        done = subprocess.run(
+            command("alone", str(Path(np.__file__).parents[1])),
+            env=environment(),
+            input=job,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            timeout=PATIENT.passage_seconds,
+            check=False,
+        )
+        record = done.stdout[len(wire.READY) :]
+        header = wire.unpack_header(record[: wire.RECORD.size], length)
+        return wire.unpack_body(header, record[wire.RECORD.size :][: header.body], length)
+    except subprocess.TimeoutExpired:
+        return Failure("timeout", f"took more than {PATIENT.passage_seconds:g} s")
+    except OSError as error:
+        raise RunError(f"the process of a program did not start: {error}") from error
+    except (wire.BadReplyError, struct.error, ValueError):
+        return Failure("protocol", "ended before it replied")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from headscribe.core.arrays import Attention
+from headscribe.core.arrays import Attention, Matrix
 from headscribe.core.errors import RunError
 from headscribe.sandbox.encoding import columns
 from headscribe.sandbox.inside import wire
@@ -145,7 +145,7 @@ class _Call:
         self._passages, self._fields = passages, needed_fields(code)
         self._end = time.monotonic() + limits.call_seconds
 
-    def results(self) -> Iterator[Attention | Failure]:
+    def results(self) -> Iterator[Matrix | Failure]:
         """A matrix or a failure for every passage."""
         deaths, last = 0, Failure("timeout", "")
         for passage in self._passages:

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 
-from headscribe.core.errors import UsageError
+from headscribe.core.errors import RunError, UsageError
 from headscribe.text.annotators.contract import Annotator
 from headscribe.text.cache import AnnotationCache
 from headscribe.text.corpora import Corpus, Text
@@ -164,11 +164,10 @@ class Annotation:
             return
         try:
             self._store.put(text.text, self._annotator.fingerprint, words)
-        except OSError as error:
+        except (OSError, RunError) as error:
             self._writable = False
             warnings.warn(
-                f"annotations are not cached: {self._store.folder} cannot be written "
-                f"({error.strerror}); HEADSCRIBE_CACHE names another folder",
+                f"annotations are not cached: {error}; HEADSCRIBE_CACHE names another folder",
                 RuntimeWarning,
                 stacklevel=2,
             )

@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from platformdirs import user_cache_path
 
+from headscribe.core.files import write_whole
 from headscribe.text.passages import WORD_FIELDS, Words
 
 _FORMAT = 1
@@ -58,20 +58,13 @@ class AnnotationCache:
         """Keep the words of a text.
 
         Raises:
-            OSError: the folder cannot be written.
+            OSError, RunError: the folder cannot be written.
         """
         path = self.path(text, fingerprint)
         path.parent.mkdir(parents=True, exist_ok=True)
         payload = json.dumps(columns_of(words), ensure_ascii=False, separators=(",", ":"))
         raw = payload.encode("utf-8", "surrogatepass")
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(_checksum(raw) + b"\n" + raw)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        write_whole(path, _checksum(raw) + b"\n" + raw)
 
 
 def _checksum(payload: bytes) -> bytes:

@@ -164,7 +164,7 @@ class Fields:
 
 def _is_missing(value: object) -> bool:
     """None, NaN, NaT: what tables have where nothing stands."""
-    return value is None or (value != value and not hasattr(value, "__len__"))
+    return value is None or (not hasattr(value, "__len__") and bool(value != value))
 
 
 def _string(value: object, name: str) -> str:

@@ -98,7 +98,8 @@ class Encoding:
     Attributes:
         tokens: the tokens as the vocabulary writes them (`Ġhome`, `##ing`, `▁the`).
         ids: vocabulary ids.
-        spans: character spans into the text, `(0, 0)` for tokens that stand for no character.
+        spans: character spans into the text, `(0, 0)` for tokens that stand for no character; the
+            pieces of one character all span it.
         is_special: tokens that the tokenizer added (`[CLS]`, `<s>`), and control tokens that stand
             in the text itself (`<|im_end|>`).
         cut: number of further tokens that were cut off, since the text was longer than the limit.
@@ -112,6 +113,19 @@ class Encoding:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    @cached_property
+    def read_spans(self) -> Spans:
+        """Spans of the characters that are whole once a token is read, shape `(T, 2)`.
+
+        Pieces of one character all have it in their span, though the first of them alone says
+        nothing of it. Here a token ends where a later one begins: the last piece has it.
+        """
+        spans: Spans = np.array(self.spans, np.int64).reshape(-1, 2)
+        start = np.where(spans[:, 1] > spans[:, 0], spans[:, 0], np.iinfo(np.int64).max)
+        later = np.minimum.accumulate(start[::-1])[::-1]
+        spans[:-1] = np.minimum(spans[:-1], later[1:, None])
+        return spans
 
 
 @dataclass(frozen=True)
@@ -159,6 +173,11 @@ class Passage:
     def spans(self) -> Spans:
         """Character spans, shape `(T, 2)`."""
         return self.encoding.spans
+
+    @property
+    def read_spans(self) -> Spans:
+        """Spans without characters of which pieces are yet to come, shape `(T, 2)`."""
+        return self.encoding.read_spans
 
     @property
     def is_special(self) -> TokenFlags:

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from headscribe.core.errors import RunError, UsageError
-from headscribe.core.visibility import FULL
+from headscribe.core.visibility import CAUSAL, FULL
 from headscribe.discovery.library import Entry, Library, entry_name, library_scores, overlap
 from headscribe.discovery.run import Settings, discover
 from headscribe.fitting.formula import Formula, Term
 from headscribe.patterns.registry import Registry
 from headscribe.sandbox import Trusted
-from tests.unit.discovery.conftest import FORMULAS, HEADS, POOL, items
+from tests.unit.discovery.conftest import FORMULAS, HEADS, POOL, items, made
 
 PREVIOUS = "import numpy as np\ndef attention(p):\n    return np.eye(len(p), k=-1)"
 SAME = """
@@ -27,10 +27,10 @@ def python(name, code, **changes):
     return Entry(name, {"kind": "python", "program": code}, "It looks back.", False, facts)
 
 
-def formula(name, made, head="0.1"):
+def formula(name, given, head="0.1"):
     return Entry(
         name,
-        {"kind": "formula", "formula": made.to_json(), "relations": []},
+        {"kind": "formula", "formula": given.to_json(), "relations": []},
         "s",
         False,
         {"model": "m", "head": head},
@@ -104,6 +104,20 @@ def test_what_cannot_run_is_named(library, material):
     assert scores["found:m:0-1"].shape == (2, len(material.passages))
     assert scores["found:m:0-1"][1].mean() > 0.7
     assert library_scores(library, material, None)[1] == ("found:m:0-0", "broken")
+
+
+def test_what_a_file_says_of_looking_ahead_is_not_believed():
+    """A program in Python is tested again, and a formula is what it reads."""
+    peek = "import numpy as np\ndef attention(p):\n    return np.tri(len(p)) * (p.ids == p.ids[-1])"
+    pool = ("key.is_special", "distance == -1")
+    causal = made(HEADS[:1], CAUSAL, pool=pool, look_ahead=False)
+    told = [python("peek", peek), python("honest", PREVIOUS)]
+    told += [formula("reads", Formula("r", (Term("key.next.id == query.id", 1.0),)))]
+    assert not any(one.looks_ahead for one in told)
+    scores, left_out = library_scores(Library(told), causal, Trusted())
+    assert left_out == ("peek", "reads")
+    assert set(scores) == {"honest"}
+    assert all(one.looks_ahead for one in Library(told[:2]).patterns(Trusted()))
 
 
 def test_a_known_program_has_to_be_beaten(tmp_path):

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from headscribe.core.visibility import CAUSAL, Visibility
 from headscribe.relations import ATTRIBUTES, parse
+from headscribe.text.prefixes import prefix
 from tests.contract.sentences import QUOTE, STORY
-from tests.passages import make, prefix
+from tests.passages import make
 from tests.unit.relations.test_evaluation import conditions, numbers
 
 HARD = (

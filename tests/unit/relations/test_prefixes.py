@@ -12,7 +12,8 @@ from headscribe.relations import ATTRIBUTES, Evaluator, Relation, parse
 from headscribe.relations.analysis import walk
 from headscribe.relations.syntax import FUNCTIONS, Arithmetic, Call, Column, Compare, Logic, Negate
 from headscribe.text.passages import Passage
-from tests.passages import make, prefix, random_passage
+from headscribe.text.prefixes import prefix
+from tests.passages import make, random_passage, split
 
 HOW_MANY = 10_000
 MASKS = (CAUSAL, Visibility(True, 3))
@@ -21,6 +22,14 @@ WRITTEN = (
     "a ''b'' a c'd 1,000 x; [ok] ?! Ünïcode a a , ,",
     "\U0001f600\U0001f44d\U0001f3fd e\u0301te\u0301 12 12 (in ) of of",
 )
+SPLIT = (
+    "\U0001f600\U0001f600 (é) \U0001f600!",
+    "日本、日本。「日」本",
+    "“naïve” — 12½ ‘é’…",
+    "الولد، الولد؟ שלום.",
+)
+"""Cut into runs of bytes, so that most characters are split."""
+
 COLUMNS = {
     name: [
         [n for n, one in ATTRIBUTES.items() if one.kind == kind and one.looks_ahead == ahead]
@@ -122,6 +131,7 @@ def _texts() -> tuple[tuple[Passage, tuple[Passage, ...]], ...]:
     """Short texts, each with all its beginnings."""
     whole = [random_passage(seed, 8, special=seed % 2 == 0) for seed in range(6)]
     whole += [make(text, piece=3) for text in WRITTEN]
+    whole += [split(text, seed) for seed, text in enumerate(SPLIT)]
     return tuple((one, tuple(prefix(one, n) for n in range(1, len(one)))) for one in whole)
 
 
@@ -165,6 +175,25 @@ def test_rows_of_beginnings_are_those_of_the_whole_bit_for_bit(seed: int) -> Non
     assert read == set(ATTRIBUTES)
     signs = {*"+-*/<>", "<=", ">=", "==", "!=", "and", "or", "Not", "Member", Negate.__name__}
     assert used >= {*FUNCTIONS, *signs, "Distance", "Number", "Text"}
+
+
+def test_pieces_of_a_character_say_nothing_of_those_to_come() -> None:
+    seen = 0
+    for text in SPLIT:
+        for seed in range(20):
+            whole = split(text, seed)
+            raw, read = text.encode(), 0
+            for i, token in enumerate(whole.tokens):
+                read += len(token.encode("latin-1"))
+                known = raw[:read].decode(errors="ignore")
+                start, end = whole.read_spans[i]
+                seen += end < whole.spans[i, 1]
+                assert known.endswith(text[start:end])
+                assert end == len(known)
+                part = prefix(whole, i + 1)
+                assert part.text == known
+                np.testing.assert_array_equal(part.read_spans, whole.read_spans[: i + 1])
+    assert seen > 100
 
 
 LEAKS = (

@@ -8,7 +8,8 @@ from transformers import PreTrainedTokenizerFast
 from headscribe.core.errors import UsageError
 from headscribe.models.loading import load
 from headscribe.models.tokenizing import special_ids
-from headscribe.replacement.transcripts import Transcript, prefix
+from headscribe.replacement.transcripts import Transcript
+from headscribe.text.prefixes import prefix
 from tests.unit.hinting.tiny import chat_tokenizer
 from tests.unit.replacement.tiny import passages, tiny
 
@@ -77,6 +78,24 @@ def test_pieces_of_one_character_span_all_of_it():
         "😀",
         "b",
     ]
+
+
+@pytest.mark.parametrize("fallback", [False, True])
+def test_pieces_of_a_character_show_nothing_of_it_before_the_last(fallback):
+    names = [f"<0x{byte:02X}>" for byte in range(256)]
+    letters = names if fallback else sorted(pre_tokenizers.ByteLevel.alphabet())
+    table = {letter: i for i, letter in enumerate(letters)}
+    inner = Tokenizer(models.BPE(table, [], byte_fallback=fallback))
+    inner.decoder = decoders.ByteFallback() if fallback else decoders.ByteLevel()
+    inner.pre_tokenizer = None if fallback else pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bytewise = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<end>")
+    ids = bytewise("aé😀b日")["input_ids"]
+    ids = [*ids[:5], bytewise.eos_token_id, *ids, bytewise.eos_token_id, *ids[:2]]
+    made = Transcript(bytewise, "bytes").passage(ids)
+    for length in range(1, len(ids) + 1):
+        part, cut = Transcript(bytewise, "x").passage(ids[:length]), prefix(made, length)
+        np.testing.assert_array_equal(part.read_spans, made.read_spans[:length])
+        assert (part.text, part.words.form) == (cut.text, cut.words.form)
 
 
 def test_control_tokens_of_a_chat_are_no_words_and_glue_none():

@@ -5,7 +5,16 @@ import itertools
 import numpy as np
 import pytest
 
-from headscribe.sandbox import Runner, Sandbox, SandboxedProgram, Trusted, check, prefix_test
+from headscribe.sandbox import (
+    Failure,
+    Runner,
+    Sandbox,
+    SandboxedProgram,
+    Trusted,
+    check,
+    prefix_test,
+)
+from headscribe.sandbox.runner import Apart
 from headscribe.text.passages import Passage
 from tests.passages import random_passage
 
@@ -79,14 +88,28 @@ def test_nor_does_trust(store: str, warm: Sandbox) -> None:
     _never_passes(_written(store, "the next token"), Trusted())
 
 
-def test_where_no_sandbox_is_in_force_prefixes_come_first(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_nor_does_it_where_no_sandbox_is_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("headscribe.sandbox.sandbox.sys.platform", "darwin")
-    shared = {name for name in STORES if "attribute of" in name or "class of" in name}
-    for store in set(STORES) - shared:
-        found = prefix_test(_written(store, "the next token"), Trusted(), PASSAGES)
-        assert found.looks_ahead, store
+    for store in ("a global list", "an attribute of NumPy", "the class of passages"):
+        code = _written(store, "the number of tokens")
+        found = prefix_test(code, Trusted(), PASSAGES[:1], prefixes=2)
+        assert "changes with tokens from" in found.reason, store
+
+
+def test_a_process_of_its_own_without_walls_gives_what_one_behind_them_does(warm: Sandbox) -> None:
+    codes = (
+        "def attention(p): return np.eye(len(p)) * np.random.rand(len(p), 1)",
+        "def attention(p):\n    print('x')\n    return 1 / 0",
+        "def attention(p): return np.eye(3)",
+    )
+    for code in codes:
+        mine, wanted = (one.run(code, PASSAGES[:1]).results[0] for one in (Apart(), warm))
+        if isinstance(wanted, Failure):
+            assert mine == wanted
+        else:
+            np.testing.assert_array_equal(mine, wanted)
+    (ended,) = Apart().run("import sys\ndef attention(p): raise SystemExit", PASSAGES[:1]).results
+    assert isinstance(ended, Failure)
 
 
 @pytest.mark.parametrize("calls", [1, 2, 7])

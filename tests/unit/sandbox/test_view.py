@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from headscribe.sandbox.encoding import columns
 from headscribe.sandbox.inside.view import Passage as View
 from headscribe.text.passages import WORD_FIELDS
-from tests.passages import make, random_passage
+from tests.passages import make, random_passage, split
 
 
 @settings(max_examples=25, deadline=None)
@@ -20,7 +20,8 @@ def test_nothing_is_lost(seed: int, length: int, special: bool) -> None:
     view = View(json.loads(json.dumps(columns(passage))))
     assert len(view) == len(passage)
     assert (view.text, view.tokens) == (passage.text, passage.tokens)
-    for name in ("ids", "spans", "is_special", "is_bos", "is_eos", "word"):
+    np.testing.assert_array_equal(view.spans, passage.read_spans)
+    for name in ("ids", "is_special", "is_bos", "is_eos", "word"):
         np.testing.assert_array_equal(getattr(view, name), getattr(passage, name))
         assert not getattr(view, name).flags.writeable
     assert view.words_of == tuple(tuple(row.tolist()) for row in passage.words_of)
@@ -30,6 +31,14 @@ def test_nothing_is_lost(seed: int, length: int, special: bool) -> None:
         np.testing.assert_array_equal(getattr(view.words, name), getattr(passage.words, name))
     upos = [None if w < 0 else passage.words.upos[w] for w in passage.word]
     assert view.by_token("upos") == tuple(upos)
+
+
+def test_pieces_of_a_character_do_not_show_it_before_the_last() -> None:
+    passage = split("a\U0001f600b", 3)
+    view = View(columns(passage))
+    shown = [view.text[a:b] for a, b in view.spans]
+    assert "".join(shown) == passage.text
+    assert [view.text[a:b] for a, b in passage.spans] != shown
 
 
 def test_odd_characters_travel() -> None:

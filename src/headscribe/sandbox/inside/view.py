@@ -66,7 +66,8 @@ class Passage(_ReadOnly):
         text: the characters.
         tokens: the tokens as the vocabulary writes them (`Ġhome`, `##ing`), tuple of strings.
         ids: vocabulary ids, shape `(T,)`.
-        spans: character spans, `(0, 0)` for tokens that stand for no character, shape `(T, 2)`.
+        spans: character spans, shape `(T, 2)`; empty for tokens that stand for no character, and
+            for the pieces of one character but the last, which has it.
         is_special: tokens that the tokenizer added, shape `(T,)`.
         is_bos: the special token that opens the sequence, shape `(T,)`.
         is_eos: the other special tokens, shape `(T,)`.
@@ -77,27 +78,18 @@ class Passage(_ReadOnly):
     """
 
     def __init__(self, columns: Mapping[str, Any]) -> None:
-        words = Words(columns)
-        special = _frozen(columns["is_special"], np.bool_)
-        words_of = tuple(tuple(row) for row in columns["words_of"])
-        tokens_of: list[list[int]] = [[] for _ in range(len(words))]
-        for token, touched in enumerate(words_of):
-            for word in touched:
-                tokens_of[word].append(token)
-        opening = np.arange(len(special)) == 0
         self.__dict__.update(
             text=columns["text"],
             tokens=tuple(columns["tokens"]),
-            ids=_frozen(columns["ids"], np.int64),
             spans=_frozen(columns["spans"], np.int64).reshape(-1, 2),
-            is_special=special,
-            is_bos=_frozen(special & opening, np.bool_),
-            is_eos=_frozen(special & ~opening, np.bool_),
-            word=_frozen([row[0] if row else -1 for row in words_of], np.int64),
-            words_of=words_of,
-            tokens_of=tuple(tuple(tokens) for tokens in tokens_of),
-            words=words,
+            words=Words(columns),
         )
+        for name in ("ids", "word"):
+            self.__dict__[name] = _frozen(columns[name], np.int64)
+        for name in ("is_special", "is_bos", "is_eos"):
+            self.__dict__[name] = _frozen(columns[name], np.bool_)
+        for name in ("words_of", "tokens_of"):
+            self.__dict__[name] = tuple(tuple(row) for row in columns[name])
 
     def __len__(self) -> int:
         return len(self.tokens)

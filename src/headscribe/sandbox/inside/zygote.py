@@ -117,8 +117,6 @@ def run_child(request: bytes, pipes: list[int], size: int, zygote: int) -> NoRet
         limit = size + memory + len(job)
         if is_probe:
             probe(REPLY, zygote, limit, seconds)
-        np.random.seed(0)  # noqa: NPY002 - programs may use the old global generator
-        random.seed(0)
         walls.raise_all(REPLY, zygote, limit, seconds)
         answer(job)
     except MemoryError:
@@ -130,6 +128,8 @@ def run_child(request: bytes, pipes: list[int], size: int, zygote: int) -> NoRet
 def answer(job: bytes) -> NoReturn:
     """Run the program on the passage and write the record of it."""
     send(wire.READY)
+    np.random.seed(0)  # noqa: NPY002 - programs may use the old global generator
+    random.seed(0)
     source, columns = wire.unpack_job(job)
     sys.stdout = sys.__stdout__ = execute.Discarded()  # type: ignore[misc, assignment]
     sys.stderr = sys.__stderr__ = execute.Discarded()  # type: ignore[misc, assignment]

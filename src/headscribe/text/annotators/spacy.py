@@ -111,7 +111,8 @@ class Spacy:
             keep = [token.i for token in doc if not token.is_space]
             spans = [(doc[i].idx, doc[i].idx + len(doc[i].text)) for i in keep]
             form = tuple(doc[i].text for i in keep)
-            yield self._words(doc, keep, form, np.array(spans, np.int64), f"text {text.id}")
+            places = np.array(spans, np.int64).reshape(-1, 2)
+            yield self._words(doc, keep, form, places, f"text {text.id}")
 
     def annotate_words(self, forms: Sequence[str], spans: Spans, text: str) -> Words:
         """Tag and parse given words; they come back as they are, with the fields of `provides`.
@@ -139,7 +140,7 @@ class Spacy:
                 f"expected {len(forms)} words from {self.name}, got {len(doc)}; a pipeline for "
                 "given words may not merge or split them"
             )
-        shape = np.asarray(spans, np.int64)
+        shape = np.asarray(spans, np.int64).reshape(-1, 2)
         return self._words(doc, list(range(len(doc))), tuple(forms), shape, "given words")
 
     def _words(
@@ -172,7 +173,7 @@ class Spacy:
             )
         if "sentence" in self.provides:
             columns["sentence"] = np.unique(_sentences(doc)[keep], return_inverse=True)[1]
-        return Words(form, spans.reshape(-1, 2), **columns)
+        return Words(form, spans, **columns)
 
 
 def _heads(doc: Any, keep: list[int]) -> Int[np.ndarray, " W"]:  # noqa: ANN401
