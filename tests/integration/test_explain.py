@@ -2,13 +2,17 @@
 
 import json
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 
 import headscribe as hs
 from tests.commands import Command
 
-ENTRY = {"head", "name", "sentence", "family", "sink_share", "budget", "behaviours"}
+ENTRY = {
+    "head", "name", "sentence", "family", "sink_share", "budget", "budget_differs", "behaviours",
+    "formula", "iou", "profile_iou", "gain",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +28,33 @@ def test_every_head_has_a_card(answer: hs.Explained) -> None:
     assert f"{len(named)} of 36 heads" in answer.summary
     for card in answer.cards.values():
         assert sum(share for _, share in card.budget) == pytest.approx(1, abs=1e-4)
+        assert 0 <= card.differs < 0.2
+    alike = sum(card.differs <= 0.03 for card in answer.cards.values())
+    assert f"for {alike} of 36 heads" in answer.summary
+    for card in answer.cards.values():
         assert len(card.name.replace("→", "").split()) <= 6
     assert answer.card("L1H2") is answer.card("1.2") is answer.card((1, 2))
     with pytest.raises(hs.UsageError, match=r"no head 9\.9: heads are 0\.0 to 5\.5"):
         answer.card("9.9")
+
+
+def test_a_fit_beside_it_gives_the_formula(answer: hs.Explained) -> None:
+    assert {entry["iou"] for entry in answer.to_json()} == {None}
+    texts = [f"The {one} sat on the {one}. The {one} slept." for one in ("cat", "dog", "cow")]
+    beside = answer.folder.parent / "fit"
+    fit = hs.fit("bundled:stories", texts, terms=1, out=beside)
+    try:
+        again = hs.explain(answer.folder)
+        assert again.fit is not None
+        assert again.fit.folder.samefile(beside)
+        (entry,) = again.to_json([hs.HeadId(3, 3)])
+        (term,) = fit["3.3"].formula.terms
+        assert entry["formula"][0]["relation"] == str(term.relation)
+        iou = fit["3.3"].scores["formula", "raw", "iou"].mean
+        assert entry["iou"] == pytest.approx(iou, abs=1e-4)
+        assert entry["gain"] == pytest.approx(entry["iou"] - entry["profile_iou"], abs=2e-4)
+    finally:
+        rmtree(beside)
 
 
 def test_the_run_opens_again(answer: hs.Explained) -> None:
@@ -57,3 +84,8 @@ def test_the_command_line(answer: hs.Explained) -> None:
 def test_too_few_texts_say_how_many_would_do(tmp_path: Path) -> None:
     with pytest.raises(hs.UsageError, match="expected at least 20 texts"):
         hs.explain("bundled:stories", ["The cat sat.", "A dog ran."], out=tmp_path / "run")
+
+
+def test_the_page_is_written_by_the_function_whatever_was_imported_before() -> None:
+    code = "import headscribe.report.page; import headscribe as hs; assert callable(hs.report)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,8 +1,8 @@
 // The answer: the model in a paragraph, where its attention goes, and every head with its name and sentence.
 
 import { h, own } from './dom.js';
-import { percent } from './format.js';
-import { headLink, provenance, read, section, table } from './parts.js';
+import { interval, percent, signed } from './format.js';
+import { headLink, provenance, read, section, table, withRange } from './parts.js';
 
 const PARTS = { sinks: 'tokens without content', itself: 'the token itself', 'previous token': 'the previous token', 'next token': 'the next token', nearby: 'four tokens around', elsewhere: 'elsewhere' };
 
@@ -25,6 +25,26 @@ function whole(rows, heads) {
   return [...totals].sort((a, b) => b[1] - a[1]);
 }
 
+// One head: its name, the finding in a sentence, where its attention goes, and what it does beyond position.
+export function card(subject, head) {
+  const of = (rows) => (rows ?? []).filter((row) => row.head === head);
+  const [found] = of(subject.explanation?.cards);
+  if (!found) return null;
+  const parts = of(subject.explanation.budget).map(({ part, share }) => [PARTS[part] ?? part, share]);
+  const shown = of(subject.explanation.behaviours).filter((row) => row.listed);
+  const source = provenance(subject, 'explain', 'on the half of the texts that no name was chosen on');
+  return h('section', { class: 'answered', 'aria-label': 'Its card' },
+    h('p', { class: 'named' }, own(found.name)),
+    h('p', { class: 'headline' }, own(found.sentence)),
+    bar(parts), legend(parts),
+    shown.length ? table('What it does beyond its position', [
+      { title: 'Behaviour', words: true, cell: (row) => own(row.behaviour), value: (row) => row.behaviour },
+      { title: 'Of its content attention there', number: true, cell: (row) => percent(row.confirmed_share), value: (row) => row.confirmed_share },
+      { title: 'Beyond position', number: true, cell: (row) => withRange(signed(row.confirmed_excess, 2), interval(row.confirmed_low, row.confirmed_high, 2)), value: (row) => row.confirmed_excess },
+      { title: 'Rows', number: true, cell: (row) => String(row.rows), value: (row) => row.rows },
+    ], shown, source, { limit: 6 }) : h('p', { class: 'source' }, source));
+}
+
 export function answerView(subject) {
   const { cards, budget, summary } = subject.explanation;
   const parts = whole(budget, cards.length);
@@ -35,7 +55,7 @@ export function answerView(subject) {
     section('Where its attention goes', bar(parts), legend(parts),
       read('Mean over all heads, on texts that no name was chosen on. A behaviour counts for what it has beyond the head’s own mean attention by position.')),
     section('What every head does', table('Heads by name', [
-      { title: 'Head', cell: (row) => (subject.survey || subject.fit ? headLink(subject, row.head) : row.head), value: (row) => Number(row.head.split('.')[0]) * 1000 + Number(row.head.split('.')[1]) },
+      { title: 'Head', cell: (row) => headLink(subject, row.head), value: (row) => Number(row.head.split('.')[0]) * 1000 + Number(row.head.split('.')[1]) },
       { title: 'Name', words: true, cell: (row) => own(row.name), value: (row) => row.name },
       { title: 'Family', cell: (row) => row.family || '–', value: (row) => row.family },
       { title: 'On sinks', number: true, cell: (row) => percent(row.sink_share), value: (row) => row.sink_share },

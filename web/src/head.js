@@ -1,5 +1,6 @@
 // One head: its formula, scores, labels, relatives, gate and example texts.
 
+import { card } from './answer.js';
 import { bar, dots } from './charts.js';
 import { choice, clear, code, column, h, own } from './dom.js';
 import { examples } from './examples.js';
@@ -12,6 +13,9 @@ const SHOWN = 14;
 // A loss of IoU that is called small.
 const CLOSE = 0.025;
 
+// The texts on which the scores of formulas were measured.
+const measured = (subject) => (subject.fit?.about?.folds === 0 ? 'the test texts' : 'unseen texts, by fold');
+
 function formula(subject, head, found) {
   const widest = Math.max(...found.terms.flatMap(({ weight, low, high }) => [weight, low ?? weight, high ?? weight].map(Math.abs)), 0.001);
   const costliest = Math.max(...found.terms.map((t) => -(t.drop ?? 0)), 0.001);
@@ -20,18 +24,18 @@ function formula(subject, head, found) {
     { title: 'with 95 % interval', cell: (t) => bar(t.weight, { low: -widest, high: widest, css: t.weight < 0 ? 'two' : 'one', ends: [t.low, t.high] }), value: (t) => (known(t.low) ? `${number(t.low)} to ${number(t.high)}` : '') },
     { title: 'Relation of query and key', words: true, cell: (t) => code(t.relation), value: (t) => t.relation },
     { title: 'Worth (IoU lost without it)', cell: (t) => (known(t.drop) ? h('span', { class: 'worth' }, bar(Math.max(0, -t.drop), { high: costliest, width: 80, css: 'good' }), number(-t.drop)) : '–'), value: (t) => (known(t.drop) ? -t.drop : null) },
-  ], found.terms, provenance(subject, 'fit', 'weights fitted on all texts, worth on unseen ones'));
+  ], found.terms, provenance(subject, 'fit', subject.fit?.about?.folds === 0 ? 'worth on the test texts' : 'weights fitted on all texts, worth on unseen ones, by fold'));
 }
 
 function scores(subject, head, found) {
   const rows = ['raw', 'content'].flatMap((view) => ['iou', 'jsd'].map((metric) => ({ view, metric, of: (what) => found.scores[`${what}_${view}_${metric}`] })));
   const cell = (what, sign) => (r) => { const v = r.of(what); return v ? withRange((sign ? signed : number)(v[0], 3), interval(v[1], v[2])) : '–'; };
-  return table(`How well the formula predicts ${prose(head)} on unseen texts`, [
+  return table(`How well the formula predicts ${prose(head)} on ${measured(subject)}`, [
     { title: 'Metric', cell: (r) => `${r.metric === 'iou' ? 'IoU' : 'JSD'}, ${r.view === 'raw' ? 'all tokens' : 'without sinks'}`, value: (r) => `${r.metric} ${r.view}` },
     { title: 'Formula', number: true, cell: cell('formula'), value: (r) => r.of('formula')?.[0] },
     { title: 'Profile (positions only)', number: true, cell: cell('profile'), value: (r) => r.of('profile')?.[0] },
     { title: 'Gain', number: true, cell: cell('gain', true), value: (r) => r.of('gain')?.[0] },
-  ], rows, provenance(subject, 'fit', 'unseen texts, 95 % intervals'));
+  ], rows, provenance(subject, 'fit', measured(subject), '95 % intervals'));
 }
 
 function mixture(subject, head) {
@@ -131,7 +135,7 @@ async function summary(subject, head) {
     line ? ['Best explained by ', patternLink(subject, line.pattern), line.coverage < 0.95 ? ` on ${percent(line.coverage)} of the rows` : '', ` (${number(line.score, 2)} JSD, ${signed(line.gain, 2)} better than ${line.baseline}). `]
       : block ? `None of the ${plural(subject.scored, 'pattern')} scored here is clearly better than the baselines${better ? '; its formula is' : ''}. ` : null,
     narrow ? ['Where it applies, on ', percent(narrow.coverage), ' of the rows, ', patternLink(subject, narrow.pattern), ` gains more: ${signed(narrow.gain, 2)} over ${narrow.baseline}. `] : null,
-    found ? `Its formula reaches IoU ${number(found.scores.formula_raw_iou[0], 2)} on unseen texts, ${signed(gain?.[0] ?? NaN, 2)} over its mean attention by position${better ? '' : ', which is no clear gain'}. ` : null,
+    found ? `Its formula reaches IoU ${number(found.scores.formula_raw_iou[0], 2)} on ${measured(subject)}, ${signed(gain?.[0] ?? NaN, 2)} over its mean attention by position${better ? '' : ', which is no clear gain'}. ` : null,
     labels.length ? ['Labels: ', labels.map((label, i) => [i ? ', ' : '', patternLink(subject, label)]), '.'] : found ? 'No single pattern is good enough to be its label.' : null) };
 }
 
@@ -141,12 +145,16 @@ export async function headView(subject, head) {
   const names = subject.headNames();
   const found = subject.formulas?.[head];
   const top = await summary(subject, head);
+  const answered = card(subject, head);
+  const alone = answered && !subject.survey && !subject.fit;
   const step = (to, title, css) => (to ? h('a', { ...link(route(subject.index, 'head', to)), class: css, 'aria-label': `${title}, ${prose(to)}` }, to) : null);
   return [
     h('div', { class: 'title' },
       h('h1', null, prose(head), h('small', null, ` layer ${head.split('.')[0]}, head ${head.split('.')[1]} of `, own(subject.name))),
       h('nav', { 'aria-label': 'Neighbouring heads', class: 'steps' }, step(names[at - 1], 'Previous head', 'before'), step(names[at + 1], 'Next head', 'after'))),
-    top.node,
+    answered,
+    alone ? note('A survey or a fit of this model, given to headscribe report as well, would show example texts, patterns and a formula here.') : null,
+    ...(alone ? [] : [top.node,
     section('On example texts', read('Point at a word, or move to it with the arrow keys: the words that it reads are shaded. In the pictures rows are queries, columns keys, and every row sums to 1; a prediction is right where the first two pictures agree and the third is empty.'),
       examples(subject, head, { prefer: top.line?.pattern })),
     section('Its formula', found
@@ -155,6 +163,6 @@ export async function headView(subject, head) {
     section('Patterns of the catalogue', subject.survey ? patterns(subject, head) : lacking(subject, ['scores'], 'No survey of this model is in the report.')),
     replaced(subject, head),
     examined(subject, head),
-    section('Its gate', subject.survey ? gate(subject, head) : lacking(subject, ['gates'], 'No survey of this model is in the report.')),
+    section('Its gate', subject.survey ? gate(subject, head) : lacking(subject, ['gates'], 'No survey of this model is in the report.'))]),
   ];
 }

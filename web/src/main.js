@@ -50,7 +50,8 @@ function home(subject) {
 function bar() {
   const subject = subjects[at.subject];
   const entries = Object.entries(VIEWS).filter(([, [title, , shown]]) => title && (!shown || shown(subject)));
-  const current = PARENT[at.view] ?? at.view;
+  const shown = entries.map(([name]) => name);
+  const current = shown.includes(PARENT[at.view]) ? PARENT[at.view] : at.view === 'head' ? home(subject) : at.view;
   const dark = theme() === 'dark';
   const turn = h('button', { type: 'button', class: 'theme', 'aria-label': dark ? 'Light colours' : 'Dark colours', onclick: () => {
     document.documentElement.dataset.theme = dark ? 'light' : 'dark';

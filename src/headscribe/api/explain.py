@@ -9,13 +9,15 @@ from headscribe.api.progress import shown
 from headscribe.api.requests import ExplainRequest
 from headscribe.api.runs import begin, check_resume
 from headscribe.api.views import View, open_run
-from headscribe.core.errors import UsageError
+from headscribe.core.errors import HeadscribeError, UsageError
 from headscribe.core.heads import HeadId
 from headscribe.models.inputs import open_inputs, sourced
 from headscribe.results.requests import verb
 
 if TYPE_CHECKING:
+    from headscribe.api.fit import Fit
     from headscribe.behaviours.card import Card
+    from headscribe.fitting.heads import HeadFormula
 
 
 class Explained(View):
@@ -30,7 +32,7 @@ class Explained(View):
         """
         from headscribe.behaviours.tables import cards_of
 
-        self.fact("summary")  # tables of an unfinished run may lack their others
+        self.fact("named")  # tables of an unfinished run may lack their others
         return cards_of({name: self.run.table(name).to_pylist() for name in self.tables})
 
     def card(self, head: HeadId | str | tuple[int, int]) -> "Card":
@@ -50,9 +52,56 @@ class Explained(View):
         """The model in one paragraph: its sinks, its named heads by family, what is left."""
         return str(self.fact("summary"))
 
-    def to_json(self) -> list[dict[str, Any]]:
-        """The stable document of `explain --json`: a list with an entry for every head."""
-        return [card.to_json() for card in self.cards.values()]
+    @cached_property
+    def fit(self) -> "Fit | None":
+        """The newest finished fit of the same model in a folder beside this run, if there is one.
+
+        Raises:
+            UsageError: the run is unfinished.
+        """
+        from headscribe.api.fit import Fit
+
+        self.fact("named")
+        mine = self.run.manifest["model"].get("fingerprint")
+        found: list[Fit] = []
+        for path in sorted(self.folder.resolve().parent.glob("*/run.json")):
+            try:
+                view = open_run(path.parent)
+            except HeadscribeError:
+                continue  # not ours to judge
+            theirs = view.run.manifest.get("model", {}).get("fingerprint")
+            if isinstance(view, Fit) and view.run.complete and mine and theirs == mine:
+                found.append(view)
+        return max(found, key=lambda one: str(one.run.manifest.get("finished")), default=None)
+
+    def formula(self, head: HeadId) -> "HeadFormula | None":
+        """The formula of a head in `fit`; None where there is none."""
+        every = () if self.fit is None else self.fit.heads
+        return next((one for one in every if one.head == head), None)
+
+    def to_json(self, heads: Iterable[HeadId] | None = None) -> list[dict[str, Any]]:
+        """The stable document of `explain --json`: an entry for every head, or for some.
+
+        Raises:
+            UsageError: the run is unfinished.
+        """
+        entries = []
+        for head in self.cards if heads is None else heads:
+            found = self.formula(head)
+            iou, profile_iou, gain = (
+                None if found is None else round(found.scores[what, "raw", "iou"].mean, 4)
+                for what in ("formula", "profile", "gain")
+            )
+            entries.append(
+                self.card(head).to_json()
+                | {
+                    "formula": None if found is None else found.formula.to_json()["terms"],
+                    "iou": iou,
+                    "profile_iou": profile_iou,
+                    "gain": gain,
+                }
+            )
+        return entries
 
     def _said(self) -> Iterable[str]:
         yield from super()._said()

@@ -5,7 +5,7 @@ confirmed behaviours are ordered from narrow to broad, by how many cells they re
 them relates is left out of all later ones. A broad behaviour that keeps no excess on the cells that
 are left was only the narrow one seen from afar, and is not listed.
 
-The budget follows the same order on the content rows of the second half: sinks, the token itself,
+The budget follows the same order on the content rows of a half: sinks, the token itself,
 every listed behaviour (only its excess; what position expects there is position's), the tokens next
 to it, the four around, and what is left. It sums to 1.
 """
@@ -60,15 +60,15 @@ class Accounts:
 
     Attributes:
         remaining: for every head its confirmed behaviours, narrow to broad.
-        parts: shares of `PARTS` on the second half, `(len(PARTS), H)`.
-        of_behaviours: for every head the share of each of `remaining`.
+        parts: shares of `PARTS` on both halves, `(2, len(PARTS), H)`.
+        of_behaviours: for every head the share of each of `remaining`, on both halves.
         common: overlap of rows with the mean of their text's other rows, by half, `(2, H)`.
         common_low: its lower end; `common_gain`, `common_gain_low`: beyond the profile's overlap.
     """
 
     remaining: tuple[tuple[Remaining, ...], ...]
-    parts: Float[np.ndarray, "K H"]
-    of_behaviours: tuple[tuple[float, ...], ...]
+    parts: Float[np.ndarray, "2 K H"]
+    of_behaviours: tuple[tuple[tuple[float, ...], ...], tuple[tuple[float, ...], ...]]
     common: Float[np.ndarray, "2 H"]
     common_low: Float[np.ndarray, "2 H"]
     common_gain: Float[np.ndarray, "2 H"]
@@ -122,10 +122,10 @@ class Accountant:
         shape = [(len(sums.half), len(listed)) for listed in self._of]
         self._beyond = [np.zeros(one) for one in shape]
         self._content = [np.zeros(one) for one in shape]
-        self._parts = np.zeros((len(PARTS), heads))
-        self._given = [np.zeros(len(listed)) for listed in self._of]
+        self._parts = np.zeros((2, len(PARTS), heads))
+        self._given = [np.zeros((2, len(listed))) for listed in self._of]
         self._profiles: dict[tuple[int, int], Float[np.ndarray, "C H"]] = {}
-        self._rows = 0.0
+        self._rows = np.zeros(2)
         self._overlap = np.zeros((len(sums.half), 3, heads))
 
     def add(self, passage: Passage, attention: HeadsAttention, visibility: Visibility) -> None:
@@ -136,7 +136,7 @@ class Accountant:
         if len(queries) < 2:
             return
         group = self._groups[passage.group]
-        fold, second = self._sums.folds[group], self._sums.half[group] == 1
+        fold, half = self._sums.folds[group], int(self._sums.half[group])
         visible = visibility.dense(len(passage))[queries]
         place = place_classes(queries, content)
         place[~visible] = -1
@@ -162,13 +162,12 @@ class Accountant:
         part = np.select(
             [offset == 0, offset == -1, offset == 1, np.abs(offset) <= 4], [1, 2, 3, 4], 5
         )
-        free = content[None, :] & visible & (part > 1) if second else content[None, :] & visible
-        if second:
-            self._rows += len(queries)
-            self._parts[0] += rows[:, :, sinks].sum((1, 2))
-            own = [part == 1, *(free & (part == k) for k in range(2, len(PARTS)))]
-            flat = np.array(own, rows.dtype).reshape(len(own), -1)
-            self._parts[1:] += flat @ rows.reshape(len(rows), -1).T
+        free = content[None, :] & visible & (part > 1)
+        self._rows[half] += len(queries)
+        self._parts[half, 0] += rows[:, :, sinks].sum((1, 2))
+        own = [part == 1, *(free & (part == k) for k in range(2, len(PARTS)))]
+        flat = np.array(own, rows.dtype).reshape(len(own), -1)
+        self._parts[half, 1:] += flat @ rows.reshape(len(rows), -1).T
         self._give(rows, mass, place, seen, cells, free, part, int(group), int(fold))
 
     def _give(
@@ -187,7 +186,7 @@ class Accountant:
 
         Heads whose lists begin alike are taken together: they have the same cells left.
         """
-        second = self._sums.half[group] == 1
+        half = int(self._sums.half[group])
         for number, slot, heads, taken in self._turns(cells, free):
             row, key = taken
             if (fold, number) not in self._profiles:
@@ -203,13 +202,11 @@ class Accountant:
             for k, head in enumerate(heads):
                 self._beyond[head][group, slot] += beyond[k]
                 self._content[head][group, slot] += content[k]
-                if second:
-                    self._given[head][slot] += beyond[k]
-            if second:
-                # What position expects on a behaviour's keys belongs to the places they lie in.
-                for one in np.unique(kind):
-                    here = kind == one
-                    self._parts[one, heads] += (expected[here] - on_keys[here]).sum(0)
+                self._given[head][half, slot] += beyond[k]
+            # What position expects on a behaviour's keys belongs to the places they lie in.
+            for one in np.unique(kind):
+                here = kind == one
+                self._parts[half, one, heads] += (expected[here] - on_keys[here]).sum(0)
 
     def _turns(
         self, cells: dict[int, tuple[np.ndarray, np.ndarray]], free: Bool[np.ndarray, "R T"]
@@ -262,6 +259,9 @@ class Accountant:
         self._overlap[group, 1] += (common - alone).sum(1)
         self._overlap[group, 2] += weight.sum(1)
 
+    def _shares(self, half: int) -> tuple[tuple[float, ...], ...]:
+        return tuple(tuple(given[half] / max(self._rows[half], 1)) for given in self._given)
+
     def accounts(self) -> Accounts:
         """What was read."""
         second = self._sums.half == 1
@@ -285,7 +285,7 @@ class Accountant:
         gain, gain_low = (np.stack([figures[1][i], figures[3][i]]) for i in (0, 1))
         return Accounts(
             tuple(remaining),
-            self._parts / max(self._rows, 1),
-            tuple(tuple(given / max(self._rows, 1)) for given in self._given),
+            self._parts / np.maximum(self._rows, 1)[:, None, None],
+            (self._shares(0), self._shares(1)),
             common, low, gain, gain_low,
         )  # fmt: skip

@@ -1,7 +1,8 @@
 """A card for every head: a name of at most five words, one sentence, and the figures behind it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isnan, nan
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,8 @@ class Card:
         sentence: the finding with its figures, from the half that did not choose it.
         family: the behaviour's, `position`, `sinks`, `common keys`, or empty.
         sink_share: of its attention on tokens without content.
-        budget: where all of its attention goes, by part; sums to 1.
+        budget: where all of its attention goes, by part; sums to 1; on the second half.
+        differs: the largest difference of a part from the budget of the first half.
         figures: its confirmed behaviours, that of the name first.
     """
 
@@ -74,6 +76,7 @@ class Card:
     sink_share: float
     budget: tuple[tuple[str, float], ...]
     figures: tuple[Figure, ...]
+    differs: float = nan
 
     def to_json(self) -> dict[str, Any]:
         """The card as `headscribe explain --json` prints it."""
@@ -84,6 +87,7 @@ class Card:
             "family": self.family,
             "sink_share": round(self.sink_share, 4),
             "budget": [{"part": part, "share": round(share, 4)} for part, share in self.budget],
+            "budget_differs": None if isnan(self.differs) else round(self.differs, 4),
             "behaviours": [
                 {
                     "behaviour": one.behaviour,
@@ -118,10 +122,15 @@ def cards(
         figures = [
             _figure(
                 behaviours[one.behaviour], one.behaviour, h, named, intervals, applies,
-                float(sums.rows[one.behaviour].sum()), accounts.of_behaviours[h][slot], one.listed,
+                float(sums.rows[one.behaviour].sum()), accounts.of_behaviours[1][h][slot],
+                one.listed,
             )
             for slot, one in enumerate(accounts.remaining[h])
         ]  # fmt: skip
+        first = {
+            behaviours[one.behaviour].name: share
+            for one, share in zip(accounts.remaining[h], accounts.of_behaviours[0][h], strict=True)
+        }
         figures.sort(key=lambda one: (not one.listed, not _marked(one), -one.part))
         common = bool(accounts.broadcasts[h])
         holds = [place for place, yes in zip(PLACES, placed.holds[:, h], strict=True) if yes]
@@ -152,10 +161,11 @@ def cards(
                 f"Nothing that was asked for explains it in both halves of {texts} texts; "
                 f"{_percent(sink_share)} of its attention rests on tokens without content."
             )
-        made.append(
-            Card(head, name, sentence, family, sink_share, _budget(figures, accounts, h),
-                 tuple(figures))
-        )  # fmt: skip
+        budget = _budget(figures, accounts.parts[1, :, h])
+        of_first = [replace(one, part=first[one.behaviour]) for one in figures]
+        before = dict(_budget(of_first, accounts.parts[0, :, h]))
+        differs = max(abs(share - before[part]) for part, share in budget)
+        made.append(Card(head, name, sentence, family, sink_share, budget, tuple(figures), differs))
     return made
 
 
@@ -203,10 +213,10 @@ def _figure(
 
 
 def _budget(
-    figures: Sequence[Figure], accounts: Accounts, head: int
+    figures: Sequence[Figure], shares: Float[np.ndarray, " K"]
 ) -> tuple[tuple[str, float], ...]:
     """Sinks, the token itself, behaviours, places, the rest; an excess below 0 is position's."""
-    places = {part: float(accounts.parts[i, head]) for i, part in enumerate(PARTS)}
+    places = {part: float(share) for part, share in zip(PARTS, shares, strict=True)}
     unlisted = sum(one.part for one in figures if not one.listed)
     places["elsewhere"] += unlisted
     own = [(one.behaviour, one.part) for one in figures if one.listed]

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from math import isnan, nan
 from typing import Any
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pyarrow as pa
 from headscribe.behaviours.card import UNNAMED, Card, Figure
 from headscribe.core.heads import HeadId
 
-_CARD = ("name", "sentence", "family", "sink_share")
+_CARD = ("name", "sentence", "family", "sink_share", "differs")
 
 
 def run_tables(cards: Sequence[Card]) -> dict[str, pa.Table]:
@@ -50,10 +51,13 @@ def cards_of(tables: Mapping[str, list[dict[str, Any]]]) -> dict[HeadId, Card]:
         budget = tuple((part, share) for _, part, share in sorted(budgets.get(head, [])))
         found[head] = Card(
             head, row["name"], row["sentence"], row["family"], row["sink_share"], budget,
-            tuple(figures.get(head, [])),
+            tuple(figures.get(head, [])), row.get("differs", nan),
         )  # fmt: skip
     return found
 
+
+ALIKE = 0.03
+"""Budgets of two halves whose parts differ by no more are the same."""
 
 FAMILIES = {
     "syntax": "follow a syntactic link",
@@ -79,8 +83,16 @@ def summary_of(cards: Sequence[Card], facts: Mapping[str, Any]) -> str:
     left = len(cards) - named
     rest = f"; {left} have no name yet" if left else ""
     percent = f"{sinks:.0%}".replace("%", " %")
+    known = [card.differs for card in cards if not isnan(card.differs)]
+    alike = sum(differs <= ALIKE for differs in known)
     return (
         f"{named} of {len(cards)} heads of {facts['model']['name']} have a name that was found on "
         f"one half of {texts} texts and held on the other: {kinds}{rest}. {percent} of its "
         "attention rests on tokens without content."
+        + (
+            f" Where attention goes is the same on both halves, to {100 * ALIKE:.0f} points in "
+            f"every part, for {alike} of {len(known)} heads."
+            if known
+            else ""
+        )
     )

@@ -11,6 +11,7 @@ from headscribe.core.heads import HeadId
 if TYPE_CHECKING:
     from headscribe.api.explain import Explained
     from headscribe.behaviours.card import Card
+    from headscribe.fitting.heads import HeadFormula
 
 HeadOption = Annotated[
     list[str] | None,
@@ -36,11 +37,11 @@ def show(result: "tuple[Explained, list[Card]]", *, as_json: bool) -> None:
     """Print the answer: the model in a paragraph, then its heads by family; or cards in full."""
     found, chosen = result
     if as_json:
-        cards = chosen or found.cards.values()
-        print(json.dumps([card.to_json() for card in cards], ensure_ascii=False))
+        heads = [card.head for card in chosen] or None
+        print(json.dumps(found.to_json(heads), ensure_ascii=False))
         return
     if chosen:
-        print("\n\n".join(map(written, chosen)))
+        print("\n\n".join(written(card, found.formula(card.head)) for card in chosen))
         return
     from textwrap import fill
 
@@ -63,8 +64,8 @@ def _least(card: "Card") -> str:
     return f"{card.sink_share:.0%} on sinks"
 
 
-def written(card: "Card") -> str:
-    """A card in full, for a terminal of 80 columns."""
+def written(card: "Card", formula: "HeadFormula | None" = None) -> str:
+    """A card in full, for a terminal of 80 columns, and its formula where a fit has one."""
     from textwrap import fill
 
     lines = [f"{card.head.prose}  {card.name}", fill(card.sentence, 79)]
@@ -78,4 +79,6 @@ def written(card: "Card") -> str:
                 f"  {figure.behaviour:<29.29} {half['share']:4.0%}, {excess} points beyond "
                 f"position ({low} to {high})"
             )
+    if formula is not None:
+        lines.append(str(formula))
     return "\n".join(lines)

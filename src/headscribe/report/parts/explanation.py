@@ -4,6 +4,11 @@ from headscribe.core.errors import RunError
 from headscribe.report.schema import Part, of_table
 from headscribe.results.run import Run
 
+_BEHAVIOURS = (
+    "head", "behaviour", "rows", "listed",
+    "confirmed_share", "confirmed_excess", "confirmed_low", "confirmed_high",
+)  # fmt: skip
+
 
 def summary(run: Run) -> str:
     """The model in one paragraph.
@@ -21,4 +26,5 @@ PARTS: dict[str, Part] = {
     "summary": summary,
     "cards": of_table("cards", ("head", "name", "sentence", "family", "sink_share")),
     "budget": of_table("budget", ("head", "part", "share")),
+    "behaviours": of_table("behaviours", _BEHAVIOURS, optional=True),
 }
