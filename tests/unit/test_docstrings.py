@@ -1,15 +1,16 @@
-"""The examples in docstrings are run."""
+"""The examples in docstrings are run, and everything that is exported has one."""
 
 import doctest
+import inspect
 import re
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-import headscribe
+import headscribe as hs
 
-ROOT = Path(headscribe.__file__).parent
+ROOT = Path(hs.__file__).parent
 WITH_EXAMPLES = sorted(
     ".".join(("headscribe", *path.relative_to(ROOT).with_suffix("").parts))
     for path in ROOT.rglob("*.py")
@@ -17,8 +18,29 @@ WITH_EXAMPLES = sorted(
 )
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_examples(name: str) -> None:
-    result = doctest.testmod(import_module(name.removesuffix(".__init__")))
+    module = import_module(name.removesuffix(".__init__"))
+    result = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
     assert result.attempted > 0
     assert result.failed == 0
+
+
+GIVEN_BY = {
+    "Discovery": "discover", "Explained": "explain", "Fit": "fit", "Hints": "hints",
+    "Matrix": "predict", "Recording": "record", "Replacement": "replace", "Survey": "survey",
+    "View": "open",
+}  # fmt: skip
+"""Results are shown by the example of the call that gives them."""
+
+
+@pytest.mark.parametrize("name", hs.__all__)
+def test_what_is_exported_has_an_example(name: str) -> None:
+    one = getattr(hs, GIVEN_BY.get(name, name))
+    parts = (one, *vars(one).values()) if inspect.isclass(one) else (one,)
+    assert any(">>> " in (inspect.getdoc(part) or "") for part in parts)

@@ -88,6 +88,14 @@ def discover(request: DiscoverRequest) -> Discovery:
     what beats all three significantly on a second part is accepted and scored on a third, and joins
     the library.
 
+    >>> import headscribe as hs
+    >>> found = hs.discover(
+    ...     "bundled:stories", hs.corpus("bundled:samples", 9), heads="1.2", rounds=1, terms=1,
+    ...     max_tokens=6, annotator="plain", library="runs/library.jsonl",
+    ... )
+    >>> found.outcomes[0].head, found.tally.proposals
+    ('1.2', 1)
+
     Raises:
         UsageError: wrong input; says which and what would work.
         RunError: no answer, or a damaged file. What was answered stays in the run.

@@ -115,6 +115,11 @@ def explain(request: ExplainRequest) -> Explained:
 
     Given the folder of a run of this kind, it opens that run.
 
+    >>> import headscribe as hs
+    >>> texts = hs.corpus("bundled:samples", 24)
+    >>> print(hs.explain("bundled:stories", texts, max_tokens=16).card("1.2").name)
+    the previous token
+
     Raises:
         UsageError: wrong input, or fewer than 20 texts.
     """

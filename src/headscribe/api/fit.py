@@ -143,6 +143,13 @@ class Fit(View):
 def fit(request: FitRequest) -> Fit:
     """Fit a readable formula to every head and score it on texts that it was not fitted on.
 
+    >>> import headscribe as hs
+    >>> texts, others = hs.corpus("bundled:samples", 4), ["The cat sat.", "A dog saw the cat."]
+    >>> fit = hs.fit("bundled:stories", texts, test=others, terms=1, max_tokens=8)
+    >>> print(fit["1.2"].formula)
+    L1H2
+       +7.676  distance == -1   -0.773
+
     Raises:
         UsageError: wrong input, or a single text and none to test on.
     """

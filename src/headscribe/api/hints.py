@@ -131,6 +131,12 @@ def hints(request: HintsRequest) -> Hints:
     one, and with a neutral note of as many tokens. One observed pass a condition and question
     compares all heads; `docs/decisions/hints.md` says how.
 
+    >>> import headscribe as hs
+    >>> question = {"question": "What is big?", "choices": ["a cat", "a house"], "answer": 1}
+    >>> found = hs.hints("bundled:stories", [question] * 2, answer="likelihood", causal=False)
+    >>> len(found.frame("answers"))
+    8
+
     Raises:
         UsageError: wrong input; says which and what would work.
         RunError: NaN attention, memory, a disk that is full. What was stored stays.

@@ -107,6 +107,15 @@ def replace(request: ReplaceRequest) -> Replacement:
     and mean attention, in the programs' order of heads and in the best order of their own, and the
     programs in random orders.
 
+    >>> import headscribe as hs
+    >>> texts, others = hs.corpus("bundled:samples", 8), ["The cat sat.", "A dog saw the cat."]
+    >>> replaced = hs.replace(
+    ...     "bundled:stories", {"1.2": "previous_token"}, texts, others, fractions="1",
+    ...     random_orders=0, alone="formula", max_tokens=12, annotator="plain",
+    ... )
+    >>> print(replaced.findings[0])
+    Untouched, the model has a perplexity of 291.5 on these texts: ...
+
     Raises:
         UsageError: programs that look ahead in a causal model, unknown heads, wrong input.
     """
@@ -310,6 +319,10 @@ def talk(
     max_new_tokens: int = 64,
 ) -> tuple[str, str]:
     """Go on with a text, by the model as it is and with its best explained heads replaced.
+
+    >>> import headscribe as hs
+    >>> hs.talk("bundled:stories", {"1.2": "zero"}, "Once upon a time", max_new_tokens=5)
+    ('Once upon a time, there was a little', 'Once upon a time, there was a little')
 
     Args:
         model: what `headscribe.load` takes or gives.

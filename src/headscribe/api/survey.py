@@ -108,6 +108,13 @@ class Survey(View):
 def survey(request: SurveyRequest) -> Survey:
     """Score every head of a model against every pattern on a corpus.
 
+    >>> import headscribe as hs
+    >>> texts = ["The cat sat on the mat.", "A dog saw the cat."]
+    >>> survey = hs.survey("bundled:stories", texts, patterns="previous_token")
+    >>> [(head, score)] = survey.top("previous_token", k=1)
+    >>> head.prose, round(score, 2)
+    ('L1H2', 0.03)
+
     Raises:
         UsageError: wrong input; says which and what would work.
         RunError: NaN attention, memory, a disk that is full. What was stored stays.

@@ -2,19 +2,34 @@
 
 
 class HeadscribeError(Exception):
-    """Base of every error that a user can meet; `exit_status` is what the command line returns."""
+    """Base of every error that a user can meet; `exit_status` is what the command line returns.
+
+    >>> issubclass(UsageError, HeadscribeError), UsageError.exit_status, RunError.exit_status
+    (True, 2, 1)
+    """
 
     exit_status = 1
 
 
 class UsageError(HeadscribeError):
-    """The request itself is wrong: an unknown name, a malformed expression, a missing file."""
+    """The request itself is wrong: an unknown name, a malformed expression, a missing file.
+
+    >>> import headscribe as hs
+    >>> hs.predict("distnce == 1", "The cat sat.")
+    Traceback (most recent call last):
+    headscribe.core.errors.UsageError: column 1: `distnce` is no name of ...
+    """
 
     exit_status = 2
 
 
 class RunError(HeadscribeError):
-    """The request was right, the run failed: NaN in a recording, a model that does not fit."""
+    """The request was right, the run failed: NaN in a recording, a model that does not fit.
+
+    >>> raise RunError("text 'a': attention is not a number in head 1.2, row 3")
+    Traceback (most recent call last):
+    headscribe.core.errors.RunError: text 'a': attention is not a number in head 1.2, row 3
+    """
 
     exit_status = 1
 
