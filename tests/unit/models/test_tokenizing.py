@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from headscribe.core.errors import UsageError
 from headscribe.models.loading import load
@@ -28,6 +30,23 @@ def test_without_special_tokens_an_empty_text_has_no_token():
     assert empty.spans.shape == (0, 2)
     assert some.tokens == ("cat",)
     assert encode(word_tokenizer(), [], 5) == []
+
+
+def byte_tokenizer():
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    inner = Tokenizer(models.BPE({letter: i for i, letter in enumerate(letters)}, []))
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return PreTrainedTokenizerFast(tokenizer_object=inner)
+
+
+def test_a_character_that_is_cut_in_two_is_not_shown():
+    text = "a\N{GRINNING FACE}b日"
+    (whole,) = encode(byte_tokenizer(), [text], None)
+    assert [text[a:b] for a, b in whole.spans[:6]] == ["a", *["\N{GRINNING FACE}"] * 4, "b"]
+    for limit in range(1, len(whole)):
+        (cut,) = encode(byte_tokenizer(), [text], limit)
+        np.testing.assert_array_equal(cut.read_spans, whole.read_spans[:limit])
+        assert cut.spans[:, 1].max() <= whole.read_spans[:limit].max()
 
 
 @given(

@@ -14,7 +14,7 @@ from headscribe.sandbox import (
     Trusted,
     prefix_test,
 )
-from tests.passages import make, random_passage
+from tests.passages import make, random_passage, split
 
 BOTH_WAYS = '''
 def attention(p):
@@ -87,6 +87,21 @@ def test_prefixes_tell_who_looks_ahead(code: str, ahead: bool, reason: str) -> N
     found = prefix_test(f"def attention(p):\n    {code}", Trusted(), PASSAGES)
     assert found.looks_ahead is ahead
     assert reason in found.reason
+
+
+@pytest.mark.parametrize(
+    "value, ahead",
+    [
+        ("np.array([float(len(p.text[a:b])) for a, b in p.spans])", False),
+        ("np.array([float(p.text[b:b + 1] == '!') for a, b in p.spans])", True),
+        ("(p.word >= 0) * 1.0", True),
+    ],
+)
+def test_spans_show_a_character_to_its_last_piece_alone(value: str, ahead: bool) -> None:
+    """The annotator's words are another matter: all pieces touch them."""
+    texts = [split("\U0001f600!\U0001f600\U0001f600! a é!", seed) for seed in range(4)]
+    code = f"def attention(p):\n    return np.tril(np.ones((len(p),) * 2)) * (1 + {value})"
+    assert prefix_test(code, Trusted(), texts, prefixes=12).looks_ahead is ahead
 
 
 def test_nothing_to_compare_is_no_pass() -> None:
