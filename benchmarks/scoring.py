@@ -52,8 +52,9 @@ from headscribe.scoring.accumulators import FOLDS
 from headscribe.scoring.baselines import Calibration
 from headscribe.scoring.batch import BatchScorer
 from headscribe.scoring.engine import Engine
-from headscribe.scoring.layers import Enough, SomeLayers
+from headscribe.scoring.observer import Enough, SomeLayers
 from headscribe.scoring.plan import make_plan
+from headscribe.scoring.task import Task
 from headscribe.text.passages import Encoding, Passage, Ragged, Words
 
 TOKENS = 1024
@@ -176,11 +177,9 @@ def scorer_of(model: Model, batch: Sequence[Passage], number: int) -> tuple[Batc
     profile = torch.from_numpy(rng.random((FOLDS, heads, sums.profile_sum.shape[2])))
     choice = rng.integers(0, len(baselines()), (FOLDS, 2, number, heads))
     index = np.arange(len(batch))
-    scorer = BatchScorer(
-        sums, lambda layer: plan, index % 120, index % FOLDS, engine.fixed, False,
-        Calibration(profile, choice, choice), True,
-    )  # fmt: skip
-    return scorer, seconds
+    calibration = Calibration(profile, choice, choice)
+    task = Task(sums, index % 120, index % FOLDS, engine.fixed, False, calibration, True)
+    return BatchScorer(task, lambda layer: plan), seconds
 
 
 def jobs(
@@ -199,7 +198,7 @@ def jobs(
             observer = SomeLayers(scorer, tuple(range(model.layers))) if whole else scorer
             with torch.inference_mode(), suppress(Enough):
                 model.run(batch, observer)
-            scorer.commit()
+            scorer.task.commit()
 
         return run
 

@@ -22,10 +22,9 @@ if TYPE_CHECKING:
     import torch
 
     from headscribe.api.trying import Matrix
-    from headscribe.fitting.atlas import Atlas
     from headscribe.fitting.examples import Examples
     from headscribe.fitting.fit import Given
-    from headscribe.fitting.heads import Estimate, HeadFormula
+    from headscribe.fitting.heads import Atlas, Estimate, HeadFormula
     from headscribe.models.loading import Source
     from headscribe.models.model import Model
     from headscribe.results.run import Run

@@ -7,7 +7,7 @@ there); with `test`, texts of their own are scored. The formula that is shown is
 to fit; what dropping its terms costs is measured by fold with weights fitted on the others.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
+from headscribe.core.progress import OnProgress, silent
 from headscribe.core.visibility import Visibility
 from headscribe.fitting.features import Collector, Sample
 from headscribe.fitting.folds import deal, regrouped
@@ -47,11 +48,6 @@ from headscribe.text.passages import Passage
 Item = tuple[Passage, Float[np.ndarray, "_ _ _"], Visibility]
 """A passage, the attention of every head on it `(H, T, T)`, and what the layers see."""
 
-Progress = Callable[[str, int, int], None]
-"""Told the stage, and how many of how many stages are done."""
-
-__all__ = ["Atlas", "Estimate", "HeadFormula", "Item", "collect", "fit_heads"]
-
 
 def collect(
     items: Iterable[Item],
@@ -68,8 +64,6 @@ def collect(
     Args:
         items: passages with attention; read once, one at a time.
         look_ahead: whether relations may read tokens after the query in a causal layer.
-        rows_per_text: at most so many rows of every text.
-        seed: chooses the rows.
         pool: the relations; generated from the grammar by default.
         attributes: token attributes whose literal sets may be grown; by what the texts provide.
         patterns: patterns whose predictions to keep, for labels and mixtures; those that need
@@ -105,24 +99,17 @@ def fit_heads(
     seed: int = 0,
     threshold: float = THRESHOLD,
     device: torch.device | None = None,
-    progress: Progress | None = None,
+    on_progress: OnProgress = silent,
     run: Stages = NOT_KEPT,
     prefix: str = "",
 ) -> Atlas:
-    """Fit a formula to every head.
+    """Fit a formula to every head; see `fit_source` for what is common to both.
 
     Args:
-        sample: what `collect` made of the texts to fit.
+        sample: what `collect` made of the texts to fit; `test`: of texts to score, of one pool.
         heads: the name of each head, in the order of the attention.
-        budget: how many terms, and how they are found.
         folds: number of folds, where there is no `test`; fewer texts make as many folds.
-        test: what `collect` made of texts to score, with the same pool.
-        seed: deals groups to folds and chooses the rows that terms are chosen on.
-        threshold: what a label has to gain.
-        device: where to compute; the CPU by default.
-        progress: told of every stage.
-        run: keeps finished stages, so that a killed fit goes on from them.
-        prefix: of the names of these stages.
+        prefix: of the names of the stages that are kept in `run`.
 
     Raises:
         UsageError: the names do not match the attention, or there is one text and no `test`.
@@ -139,7 +126,6 @@ def fit_heads(
         )
     text_fold = deal(sample.groups, folds, seed) if folds > 1 else np.zeros(len(sample.groups), int)
     fold = text_fold[sample.row_text]
-    told = progress or (lambda stage, done, of: None)
     stages = (0 if test is not None else folds) + 2
 
     def kept(name: str, chosen_on: Sample) -> list[Fitted]:
@@ -151,7 +137,7 @@ def fit_heads(
         )
 
     final = kept("formulas", sample)
-    told("formulas", 1, stages)
+    on_progress("formulas", 1, stages)
     profile = profile_of(sample, fold, folds)
     by_fold: list[tuple[Fitted, ...]] = []
     if test is None:
@@ -161,14 +147,14 @@ def fit_heads(
             part = score_all(chosen, profile.table(without=f), sample.only(fold == f), device)
             scored[..., text_fold == f] = part[..., text_fold == f]
             by_fold.append(tuple(chosen))
-            told("folds", f + 2, stages)
+            on_progress("folds", f + 2, stages)
         group = number_groups(sample.groups)
     else:
         test = regrouped(test)
         scored = score_all(final, profile.table(), test, device)
         group = number_groups(test.groups)
     formulas = _formulas(final, sample, fold, folds, heads, budget, device)
-    told("terms", stages, stages)
+    on_progress("terms", stages, stages)
     atlas = _atlas(
         heads, formulas, scored, group, budget, 0 if test is not None else folds, by_fold
     )
@@ -215,9 +201,6 @@ def score_heads(
         formulas: the formula of each.
         profile: what they have to gain over, from the texts that they were fitted to; by default
             the profile is estimated on other texts of the sample.
-        seed: deals the texts, where that is so.
-        threshold: what a label has to gain.
-        device: where to compute; the CPU by default.
     """
     device = device or torch.device("cpu")
     sample = regrouped(sample)

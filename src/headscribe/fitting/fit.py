@@ -130,7 +130,7 @@ def fit_source(
                 seed=seed,
                 threshold=threshold,
                 device=device,
-                progress=lambda _, done, total: on_progress("fitting", done, total),
+                on_progress=lambda _, done, total: on_progress("fitting", done, total),
                 run=run,
                 prefix=f"kind{number}-" if number else "",
             )

@@ -125,20 +125,6 @@ class Atlas:
         """The mean over heads, with an interval over texts."""
         return Estimate.of(series(self.by_text, what, view, metric).mean(axis=0), self.group)
 
-    def layers(
-        self, what: str = "formula", view: str = "raw", metric: str = "iou"
-    ) -> dict[int, Estimate]:
-        """The mean over the heads of every layer, with an interval over texts."""
-        places: dict[int, list[int]] = {}
-        for i, one in enumerate(self.heads):
-            places.setdefault(one.head.layer, []).append(i)
-        return {
-            layer: Estimate.of(
-                series(self.by_text[mine], what, view, metric).mean(axis=0), self.group
-            )
-            for layer, mine in places.items()
-        }
-
     def __getitem__(self, head: HeadId | str) -> HeadFormula:
         wanted = HeadId.parse(head) if isinstance(head, str) else head
         for one in self.heads:

@@ -291,11 +291,7 @@ def label_heads(
 
     The groups are dealt to two halves: shares and profiles fitted on one are tested on the other.
 
-    Args:
-        sample: sampled rows with predictions of patterns.
-        seed: deals the groups, chooses the rows.
-        threshold: the gain that matters, in IoU and in JSD.
-        rate: the false-discovery rate.
+    `threshold` is the gain that matters, `rate` the false-discovery rate.
     """
     sample = selection_rows(sample, seed)
     half = halves(sample, seed)

@@ -171,8 +171,6 @@ def decompose(
         sample: sampled rows with predictions of patterns.
         patterns: the components beside `uniform`; those that the sample lacks, or that repeat an
             earlier one, are left out.
-        seed: deals the groups to halves, chooses the rows.
-        least: the smallest weight that a part may have.
     """
     sample = selection_rows(sample, seed)
     names = distinct(sample, patterns)

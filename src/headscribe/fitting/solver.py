@@ -233,8 +233,7 @@ def fit_weights(
         objective: what to lower.
         start: weights to begin with; 0 by default.
         ridge: penalty on the squared weights, measured in standard deviations of the features.
-        steps: at most so many steps.
-        tolerance: stop when a step lowers the objective by less.
+        steps, tolerance: as in `damped_newton`.
     """
     scale = torch.sqrt(variances(features)).to(features.dtype)
     scaled = features / scale

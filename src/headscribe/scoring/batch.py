@@ -1,14 +1,10 @@
 """Scores one batch, layer by layer, by whichever way is the fastest for it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from jaxtyping import Int
 
-from headscribe.scoring.accumulators import Accumulators
-from headscribe.scoring.baselines import Calibration
 from headscribe.scoring.loops import LoopScorer
 from headscribe.scoring.observer import LayerAttention
 from headscribe.scoring.plan import BatchPlan
@@ -23,32 +19,16 @@ class BatchScorer:
     On a CPU compiled loops do it, elsewhere operations on tensors.
 
     Attributes:
-        sums: where everything is added.
+        task: what is asked of the batch.
         plan_of: the batch's plan for a layer (layers may see different keys).
-        buckets: the bucket of each text, `(B,)`.
-        folds: the fold of each text, `(B,)`.
-        fixed: positions of the fixed baselines among the patterns.
-        calibrate: add to the statistics from which baselines are estimated and chosen.
-        calibration: the baselines to compare with, if they are known already.
-        score: add to the scores.
     """
 
-    sums: Accumulators
+    task: Task
     plan_of: Callable[[int], BatchPlan]
-    buckets: Int[np.ndarray, " B"]
-    folds: Int[np.ndarray, " B"]
-    fixed: Sequence[int]
-    calibrate: bool
-    calibration: Calibration | None
-    score: bool
 
     def __post_init__(self) -> None:
-        self._task = Task(
-            self.sums, self.buckets, self.folds, self.fixed,
-            self.calibrate, self.calibration, self.score,
-        )  # fmt: skip
-        self._loops = LoopScorer(self._task)
-        self._tensors = TensorScorer(self._task)
+        self._loops = LoopScorer(self.task)
+        self._tensors = TensorScorer(self.task)
 
     def observe(self, call: LayerAttention) -> None:
         """Score one layer.
@@ -59,10 +39,6 @@ class BatchScorer:
         plan = self.plan_of(call.layer)
         by_loops = runs_loops(plan.views["raw"].device)
         (self._loops if by_loops else self._tensors).observe(call, plan)
-
-    def commit(self) -> None:
-        """Add what was observed to the sums; until then they do not know of the batch."""
-        self._task.commit()
 
 
 def runs_loops(device: torch.device) -> bool:

@@ -23,12 +23,19 @@ from headscribe.scoring.baselines import Calibration, calibrate
 from headscribe.scoring.batch import BatchScorer
 from headscribe.scoring.containment import containment_sums
 from headscribe.scoring.examples import ExampleCollector, choose_examples
-from headscribe.scoring.layers import Enough, SomeLayers, Source, chosen_layers
-from headscribe.scoring.observer import LayerObserver, Observers
+from headscribe.scoring.observer import (
+    Enough,
+    LayerObserver,
+    Observers,
+    SomeLayers,
+    Source,
+    chosen_layers,
+)
 from headscribe.scoring.plan import BatchPlan, make_plan
 from headscribe.scoring.predictions import fixed_baselines
 from headscribe.scoring.relation_accuracy import NEEDS as RELATION_NEEDS
 from headscribe.scoring.relation_accuracy import RelationObserver, RelationSums
+from headscribe.scoring.task import Task
 from headscribe.text.passages import Passage
 from headscribe.text.splits import buckets_of, fold_of, split_of
 
@@ -226,11 +233,11 @@ class Engine:
         parts = self._read(self.complete(batch), phase, calibration, progress)
         progress.whole = False
         for part in parts:
-            part.scorer.commit()
+            part.scorer.task.commit()
             if part.asker is not None:
                 part.asker.commit()
             if phase.first_visit:
-                self._count(part.plan, part.scorer.buckets, progress.sums)
+                self._count(part.plan, part.scorer.task.buckets, progress.sums)
             if part.collector is not None:
                 names = [pattern.name for pattern in self.patterns]
                 progress.examples += part.collector.rows(names)
@@ -264,10 +271,8 @@ class Engine:
         def plan_of(layer: int) -> BatchPlan:
             return self._plan(batch, self.source.visibility(layer), self.source.device_of(layer))
 
-        scorer = BatchScorer(
-            progress.sums, plan_of, buckets, folds, self.fixed,
-            phase.calibrate, calibration, phase.score,
-        )  # fmt: skip
+        asked = phase.calibrate, calibration, phase.score
+        scorer = BatchScorer(Task(progress.sums, buckets, folds, self.fixed, *asked), plan_of)
         first = self.chosen[0]
         members: list[LayerObserver] = [scorer]
         collector, asker = None, None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer, UInt64
 
-from headscribe.scoring.tables import Entries, row_hashes
+from headscribe.scoring.tables import Entries, baseline_rows, row_hashes
 
 RAW, BOTH, CONTENT = 0, 1, 2
 """Which view a row is for."""
@@ -162,8 +162,8 @@ def lay_out(
         lists,
         np.stack(counts),
         (
-            _baselines(found[0], where[:number], slots, fixed, width),
-            _baselines(found[1], where[number:], slots, fixed, width),
+            baseline_rows(found[0].row, where[:number], slots, fixed, width, -1),
+            baseline_rows(found[1].row, where[number:], slots, fixed, width, -1),
         ),
     )
 
@@ -260,18 +260,3 @@ def slot_lists(covered: Bool[np.ndarray, "B P S"]) -> Lists:
     pattern, text, slot = np.nonzero(covered.transpose(1, 0, 2))
     number = np.bincount(pattern * batch + text, minlength=covered.shape[1] * batch)
     return Lists(np.concatenate([[0], np.cumsum(number)]), text * slots + slot, number)
-
-
-def _baselines(
-    found: _Found,
-    row: Int[np.ndarray, " R"],
-    slots: Int[np.ndarray, "B S"],
-    fixed: Int[np.ndarray, " K"],
-    width: int,
-) -> Int[np.ndarray, "K slots"]:
-    batch = len(slots)
-    place = np.full(found.entries.patterns * batch * width, -1)
-    place[found.pair // batch * (batch * width) + found.flat] = row
-    flat = np.arange(batch)[:, None] * width + np.maximum(slots, 0)
-    rows = place[fixed[:, None, None] * (batch * width) + flat]
-    return np.where(slots >= 0, rows, -1).reshape(len(fixed), slots.size)

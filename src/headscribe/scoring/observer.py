@@ -1,11 +1,16 @@
-"""What reads a layer's attention while it exists."""
+"""What shows attention layer by layer, what reads it while it exists, and of which layers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from headscribe.core.errors import UsageError
+from headscribe.core.visibility import Visibility
+from headscribe.text.passages import Passage
 
 
 @runtime_checkable
@@ -41,3 +46,73 @@ class Observers:
         """Show the layer to each of them."""
         for member in self.members:
             member.observe(call)
+
+
+@runtime_checkable
+class Source(Protocol):
+    """A model or a recording: what shows the attention of texts, layer by layer."""
+
+    @property
+    def layers(self) -> int:
+        """Number of layers."""
+        ...
+
+    @property
+    def heads(self) -> int:
+        """Heads of every layer."""
+        ...
+
+    def device_of(self, layer: int) -> torch.device:
+        """Where the attention of a layer is shown."""
+        ...
+
+    def visibility(self, layer: int) -> Visibility:
+        """The keys that a query of the layer sees."""
+        ...
+
+    def run(self, batch: Sequence[Passage], observer: LayerObserver) -> None:
+        """Show the attention of every layer on a batch, layer by layer."""
+        ...
+
+
+def chosen_layers(asked: Sequence[int] | None, count: int) -> tuple[int, ...]:
+    """The layers that are asked for, in order; all `count` of them for None.
+
+    Raises:
+        UsageError: none, or one that does not exist.
+    """
+    if asked is None:
+        return tuple(range(count))
+    found = tuple(sorted(set(asked)))
+    if not found or found[0] < 0 or found[-1] >= count:
+        raise UsageError(
+            f"expected layers within 0 to {count - 1}, got {', '.join(map(str, found)) or 'none'}"
+        )
+    return found
+
+
+class Enough(Exception):  # noqa: N818  # no error: what follows is not needed
+    """Ends a forward pass after the last layer that is looked at."""
+
+
+@dataclass(frozen=True)
+class SomeLayers:
+    """Shows an observer some layers, and ends the pass once the last of them was seen.
+
+    Of the last layer of a model nothing but its attention is computed, then: a survey of all
+    layers can cost less than a whole forward pass.
+    """
+
+    observer: LayerObserver
+    layers: tuple[int, ...]
+
+    def observe(self, call: LayerAttention) -> None:
+        """Show the layer if it is one of them.
+
+        Raises:
+            Enough: no later layer is one of them.
+        """
+        if call.layer in self.layers:
+            self.observer.observe(call)
+        if call.layer == self.layers[-1]:
+            raise Enough

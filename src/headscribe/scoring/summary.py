@@ -39,26 +39,17 @@ class Summary:
 
     sums: Accumulators
     calibration: Calibration
-    patterns: Sequence[Pattern]
-    fixed: Sequence[int]
-    layer_count: int
-    heads: int
-    cross: bool
-    chosen: Sequence[int]
+    engine: Engine
 
     @classmethod
     def of(cls, engine: Engine, progress: Progress) -> "Summary":
         """What a finished engine has to say."""
-        return cls(
-            progress.sums,
-            engine.calibration(progress),
-            engine.patterns,
-            engine.fixed,
-            engine.source.layers,
-            engine.source.heads,
-            engine.cross,
-            engine.chosen,
-        )
+        return cls(progress.sums, engine.calibration(progress), engine)
+
+    @property
+    def patterns(self) -> Sequence[Pattern]:
+        """What was scored."""
+        return self.engine.patterns
 
     def scores(self) -> pa.Table:
         """One row per pattern, head, metric, view and split."""
@@ -83,7 +74,7 @@ class Summary:
             self._layer(view, metric, layer)
             for view in VIEWS
             for metric in ("jsd", "iou")
-            for layer in [*self.chosen, None]
+            for layer in [*self.engine.chosen, None]
         ]
         return pa.Table.from_pylist(lines)
 
@@ -237,7 +228,7 @@ class Summary:
         by = self.calibration.by_jsd if metric == "jsd" else self.calibration.by_overlap
         by = by[:, VIEWS.index(view)]
         choice = np.where(by[0] == UNKNOWN, by.max(axis=0), by[0])  # the folds' rarely differ
-        names = np.array([self.patterns[k].name for k in self.fixed], object)[choice]
+        names = np.array([self.patterns[k].name for k in self.engine.fixed], object)[choice]
         names = np.where(harder, "profile", names).astype(object)
         names[np.isnan(mean)] = None
         return (mean, low, high), names
@@ -247,8 +238,8 @@ class Summary:
         sign = METRICS[metric].sign
         full = self.coverage() >= FULL_COVERAGE
         full &= np.array([pattern.name != UNIFORM for pattern in self.patterns])
-        first, last = (0, self.layer_count) if layer is None else (layer, layer + 1)
-        heads = slice(first * self.heads, last * self.heads)
+        first, last = (0, self.engine.source.layers) if layer is None else (layer, layer + 1)
+        heads = slice(first * self.engine.source.heads, last * self.engine.source.heads)
         fold = np.array([fold_of(bucket, FOLDS) for bucket in range(BUCKETS)])
         total, count = np.zeros(BUCKETS), np.zeros(BUCKETS)
         for f in range(FOLDS):
@@ -270,14 +261,14 @@ class Summary:
 
     def _surveyed(self, table: pa.Table) -> pa.Table:
         """The rows of the layers that were looked at."""
-        if len(self.chosen) == self.layer_count:
+        if len(self.engine.chosen) == self.engine.source.layers:
             return table
-        wanted = pa.array(self.chosen, pa.int32())
+        wanted = pa.array(self.engine.chosen, pa.int32())
         return table.filter(pc.is_in(table["layer"], value_set=wanted))
 
     def _head_columns(self) -> tuple[np.ndarray, np.ndarray]:
-        layer = np.repeat(np.arange(self.layer_count), self.heads)
-        head = np.tile(np.arange(self.heads), self.layer_count)
+        layer = np.repeat(np.arange(self.engine.source.layers), self.engine.source.heads)
+        head = np.tile(np.arange(self.engine.source.heads), self.engine.source.layers)
         return layer.astype(np.int32), head.astype(np.int32)
 
 

@@ -162,7 +162,7 @@ def row_table(
         tuple(_blocks(entries, start[chosen], sizes, width, device)),
         every,
         sampled,
-        torch.from_numpy(_baseline_rows(row[start], where, slots, fixed, width, len(query))).to(
+        torch.from_numpy(baseline_rows(row[start], where, slots, fixed, width, len(query))).to(
             device
         ),
     )
@@ -289,7 +289,7 @@ def _block(
     )
 
 
-def _baseline_rows(
+def baseline_rows(
     row: Int[np.ndarray, " R"],
     where: Int[np.ndarray, " R"],
     slots: Int[np.ndarray, "B S"],
@@ -297,6 +297,7 @@ def _baseline_rows(
     width: int,
     nothing: int,
 ) -> Int[np.ndarray, "K slots"]:
+    """The row of each fixed baseline at each sampled slot, of a table in which `row` is `where`."""
     batch = len(slots)
     text = np.arange(batch)[:, None]
     wanted = fixed[:, None, None] * (batch * width) + text * width + np.maximum(slots, 0)
