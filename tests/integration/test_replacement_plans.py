@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from headscribe.api.plans import programs_of
 from headscribe.api.replace import replace, talk
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.core.visibility import CAUSAL
 from headscribe.replacement.apply import Substituted
 from headscribe.replacement.plan import ZERO, Plan
+from headscribe.replacement.plan_files import programs_of
 from headscribe.results.run import Run
 from headscribe.text.corpora import from_strings
 from tests.unit.replacement.tiny import PREVIOUS, SAME, STORIES, passages, tiny

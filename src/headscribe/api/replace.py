@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from headscribe.api.plans import Programs, programs_of
 from headscribe.api.progress import shown
 from headscribe.api.requests import ReplaceRequest
 from headscribe.api.runs import begin, check_resume
@@ -17,6 +16,7 @@ from headscribe.core.progress import OnProgress
 from headscribe.core.rows import RowPolicy
 from headscribe.fitting.stored import stored_formulas, stored_texts
 from headscribe.models.inputs import CorpusLike, Inputs, model_inputs
+from headscribe.replacement.plan_files import Programs, programs_of
 from headscribe.results.requests import digest_of, verb
 from headscribe.results.run import Run
 from headscribe.text.corpora import corpus

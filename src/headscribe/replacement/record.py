@@ -111,7 +111,7 @@ def continuations(
 
 
 def tuned_table(arms: Sequence[Arm]) -> pa.Table:
-    """Tuned formulas, one a row, so that an interrupted run need not tune again."""
+    """Tuned formulas, one a row."""
     rows = []
     for one in arms:
         for head, program in one.programs.items():

@@ -13,20 +13,27 @@ A plan file names one program a line, by head, in the order in which the heads a
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from headscribe.core.errors import UsageError
 from headscribe.core.files import lines_of
 from headscribe.core.heads import HeadId
 from headscribe.fitting.stored import holds_formulas, stored_formulas
-from headscribe.patterns.registry import pattern_of
-
-if TYPE_CHECKING:
-    from headscribe.models.model import Model
-    from headscribe.patterns.contract import Pattern
-    from headscribe.replacement.plan import Program
-    from headscribe.sandbox import Runner
-    from headscribe.text.passages import Passage
+from headscribe.models.model import Model
+from headscribe.patterns.contract import Pattern
+from headscribe.patterns.registry import baselines, pattern_of
+from headscribe.replacement.controls import estimate
+from headscribe.replacement.plan import ZERO, Program
+from headscribe.replacement.transcripts import Transcript
+from headscribe.sandbox import (
+    ProgramFailureError,
+    Runner,
+    Sandbox,
+    SandboxedProgram,
+    Trusted,
+    prefix_test,
+)
+from headscribe.text.passages import Passage
 
 Programs = str | Path | Mapping[Any, Any]
 """The run of a fit, a plan file, or programs (patterns, or texts as in a plan file) by head."""
@@ -39,12 +46,12 @@ _TRIAL = "Once there was a cat. The cat saw a dog, and the dog saw the cat. They
 
 def programs_of(
     given: Programs,
-    model: "Model",
-    fit: "Sequence[Passage] | None",
+    model: Model,
+    fit: Sequence[Passage] | None,
     held: ExitStack,
     *,
     trust: bool = False,
-) -> "dict[HeadId, Program]":
+) -> dict[HeadId, Program]:
     """The programs of a plan, by head, in their order.
 
     Args:
@@ -67,8 +74,6 @@ def programs_of(
     else:
         listed = [("", head, said) for head, said in given.items()]
         folder = Path()
-    from headscribe.sandbox import ProgramFailureError
-
     maker = _Maker(model, fit, folder, held, trust)
     found: dict[HeadId, Program] = {}
     for where, head, said in listed:
@@ -110,8 +115,8 @@ class _Maker:
 
     def __init__(
         self,
-        model: "Model",
-        fit: "Sequence[Passage] | None",
+        model: Model,
+        fit: Sequence[Passage] | None,
         folder: Path,
         held: ExitStack,
         trust: bool,
@@ -122,9 +127,7 @@ class _Maker:
         self._runner: Runner | None = None
         self._controls: dict[str, Mapping[HeadId, Pattern]] = {}
 
-    def program(self, head: HeadId, said: object) -> "Program":
-        from headscribe.replacement.plan import ZERO
-
+    def program(self, head: HeadId, said: object) -> Program:
         if hasattr(said, "predict") or said is ZERO:
             return cast("Program", said)
         if not isinstance(said, str):
@@ -143,10 +146,7 @@ class _Maker:
                 f"or mean, got {said[:60]!r}: {error}"
             ) from error
 
-    def _estimated(self, head: HeadId, said: str) -> "Program":
-        from headscribe.patterns.registry import baselines
-        from headscribe.replacement.controls import estimate
-
+    def _estimated(self, head: HeadId, said: str) -> Program:
         if self._fit is None:
             raise UsageError(f"expected texts to estimate its {said} on (--fit-text)")
         if not self._controls:
@@ -156,10 +156,8 @@ class _Maker:
             raise UsageError(f"the model has heads 0.0 to {max(self._controls[said])}")
         return self._controls[said][head]
 
-    def _from_file(self, head: HeadId, path: Path) -> "Program":
+    def _from_file(self, head: HeadId, path: Path) -> Program:
         """A Python program behind walls, tried on a text: does it run, does it look ahead?"""
-        from headscribe.sandbox import SandboxedProgram, prefix_test
-
         if path not in self._python:
             try:
                 code = path.read_text(encoding="utf-8")
@@ -174,17 +172,13 @@ class _Maker:
             self._python[path] = made
         return self._python[path]
 
-    def _behind_walls(self) -> "Runner":
-        from headscribe.sandbox import Sandbox, Trusted
-
+    def _behind_walls(self) -> Runner:
         if self._runner is None:
             self._runner = Trusted() if self._trust else self._held.enter_context(Sandbox())
         return self._runner
 
-    def _trial(self) -> "list[Passage]":
+    def _trial(self) -> list[Passage]:
         """Two texts to fit to, or a made-up one."""
-        from headscribe.replacement.transcripts import Transcript
-
         if self._fit:
             return list(self._fit[:2])
         ids = [int(one) for one in self._model.encode([_TRIAL])[0].ids]
