@@ -15,9 +15,9 @@ from headscribe.models.calls import AttentionCall
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from headscribe.api.plans import Programs
     from headscribe.models.loading import Source
     from headscribe.models.model import Model
+    from headscribe.replacement.plan_files import Programs
 
 _BLOCK = 64
 """Rows that are computed at once: with 32,000 keys and 32 heads a quarter of a GB."""
@@ -95,10 +95,10 @@ class Heads:
             UsageError: no such head, a program that is none or looks ahead, or the model's heads
                 cannot be replaced.
         """
-        from headscribe.api.plans import programs_of
         from headscribe.models.inputs import model_inputs
         from headscribe.replacement.apply import apply
         from headscribe.replacement.plan import Plan
+        from headscribe.replacement.plan_files import programs_of
         from headscribe.text.corpora import corpus
 
         if isinstance(programs, Mapping):
