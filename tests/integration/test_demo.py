@@ -33,7 +33,7 @@ def test_the_demonstration_fits_and_replaces(tmp_path, monkeypatch):
     assert {p["program"] for p in curve} == {
         "formula", "profile", "fixed", "shuffled", "zero", "mean"
     }  # fmt: skip
-    assert sorted({p["fraction"] for p in curve}) == [0.05, 0.1, 0.25, 0.5, 0.75, 1.0]
+    assert sorted({p["fraction"] for p in curve}) == [0.1, 0.25, 0.5, 1.0]
     assert all(math.isfinite(p["increase"]) for p in curve)
     page = found.report.read_text(encoding="utf-8")
     assert "stories-fit" in page

@@ -37,8 +37,13 @@ losses measured on those up to the third."""
 SURVEYED = 80
 """Tokens of a text that the surveys read: the report of everything stays below 5 MB."""
 
-TERMS, TOKENS = 5, 64
+TERMS, TOKENS = 5, 48
 """Small, so that the demonstration takes a minute."""
+
+COMPILING = "surveying (on a machine's first run its loops are compiled, some 10 s)"
+
+FRACTIONS = (0.1, 0.25, 0.5, 1.0)
+"""Shares of the heads that are replaced."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +119,14 @@ def demo(
         answers.append(answer.summary)
     short = PROVED.removeprefix("bundled:")
     loaded, said = opened_model(PROVED), _of(short, report)
+    said(COMPILING, 0, 1)
     surveyed = survey(loaded, texts, max_tokens=SURVEYED, out=target / short, on_progress=said)
+    said(COMPILING, 1, 1)
     runs += [target / short, *_proved(loaded, texts, target, short, said)]
+    report("writing the report", 0, 1)
     page = target / "report.html"
     write_page([Run.open(run) for run in runs], page)
+    report("writing the report", 1, 1)
     figures = _figures([surveyed], target / "figures", report)
     seconds = round(time.monotonic() - started, 1)
     return Demo(target, tuple(runs), figures, tuple(answers), page, seconds)
@@ -137,13 +146,15 @@ def _proved(
         dataclasses.replace(texts, texts=texts.texts[begin:end]) for begin, end in pairwise(ends)
     )
     programs, replaced = target / f"{short}-fit", target / f"{short}-replaced"
+    report("fitting formulas", 0, 1)
     fit(
         model, fit_on, terms=TERMS, test=select, max_tokens=TOKENS, out=programs,
         on_progress=report,
     )  # fmt: skip
+    report("fitting formulas", 1, 1)
     replace(
-        model, programs, measured, fit_on, random_orders=1, alone=("formula",), max_tokens=TOKENS,
-        out=replaced, on_progress=report,
+        model, programs, measured, fit_on, fractions=FRACTIONS, random_orders=1,
+        alone=("formula",), max_tokens=TOKENS, out=replaced, on_progress=report,
     )  # fmt: skip
     return programs, replaced
 

@@ -13,11 +13,11 @@ FIRST_LINE, NEXT_LINE = 10.0, 30.0
 
 
 @contextmanager
-def shown(on_progress: OnProgress | None) -> Iterator[OnProgress]:
+def shown(on_progress: OnProgress | None, *, stages: bool = False) -> Iterator[OnProgress]:
     """What is called with the progress: the function given, or one that shows it.
 
     Work within work (a survey of a demonstration) gives its own function on, so that there is one
-    bar a process.
+    bar a process. With `stages` every new stage has a line at once, where there are lines.
     """
     if on_progress is not None:
         yield on_progress
@@ -28,20 +28,25 @@ def shown(on_progress: OnProgress | None) -> Iterator[OnProgress]:
         with _terminal() as show:
             yield show
     else:
-        yield Lines()
+        yield Lines(stages=stages)
 
 
 class Lines:
     """A line on stderr now and then, for logs and pipes: quick work says nothing."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, *, stages: bool = False
+    ) -> None:
+        self._clock, self._stages = clock, stages
+        self._stage = ""
         self._due = clock() + FIRST_LINE
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Say where the work is, if it was silent for long."""
         now = self._clock()
-        if now >= self._due:
+        new = self._stages and stage != self._stage
+        self._stage = stage
+        if new or now >= self._due:
             self._due = now + NEXT_LINE
             print(f"headscribe: {stage} {done} of {total}", file=sys.stderr, flush=True)
 

@@ -1,6 +1,6 @@
 """A card for every head: a name of at most five words, one sentence, and the figures behind it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isnan, nan
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from headscribe.behaviours.budget import PARTS, Accounts
-from headscribe.behaviours.catalogue import Behaviour
+from headscribe.behaviours.catalogue import OF_CLASS, Behaviour
 from headscribe.behaviours.measure import Sums
 from headscribe.behaviours.naming import Excess, Named
 from headscribe.behaviours.places import PLACES, SINKS, Placed
@@ -131,7 +131,16 @@ def cards(
             behaviours[one.behaviour].name: share
             for one, share in zip(accounts.remaining[h], accounts.of_behaviours[0][h], strict=True)
         }
-        figures.sort(key=lambda one: (not one.listed, not _marked(one), -one.part))
+        left = {
+            behaviours[one.behaviour].name: one.excess
+            for one in accounts.remaining[h]
+            if one.listed
+        }
+        figures.sort(
+            key=lambda one: (
+                not one.listed, not _marked(one), _one_of_many(one.behaviour, left), -one.part
+            )
+        )  # fmt: skip
         common = bool(accounts.broadcasts[h])
         holds = [place for place, yes in zip(PLACES, placed.holds[:, h], strict=True) if yes]
         sink_share = float(placed.share[1, SINKS, h])
@@ -174,6 +183,11 @@ MARKED = ("syntax", "repetition", "word pieces")
 
 CLEAR = 0.2
 """The excess from which one of `MARKED` names a head before broader behaviours of more mass."""
+
+
+def _one_of_many(name: str, left: Mapping[str, float]) -> bool:
+    """Whether a head reads the rest of a word's class too, about as much as the word."""
+    return name in OF_CLASS and 2 * left.get(OF_CLASS[name], 0.0) > left.get(name, 0.0)
 
 
 def _marked(one: Figure) -> bool:

@@ -194,6 +194,17 @@ LISTS = {
 }
 """Members of the closed classes, for texts whose words carry no part of speech."""
 
+SINGLE = {"the": "determiners", "a": "determiners", "and": "coordinators"}
+"""Words that many heads rest on alone, whatever else is in their class."""
+
+
+def _single(word: str) -> str:
+    return f"reads the word “{word}”"
+
+
+OF_CLASS = {_single(word): f"reads {plural}" for word, plural in SINGLE.items()}
+"""Behaviours of a single word, and those of its class."""
+
 ROLES = {
     "nsubj": ("subjects", "a subject"),
     "obj": ("objects", "an object"),
@@ -241,15 +252,17 @@ def _classes(kinds: dict[str, tuple[str, str]], family: str) -> Iterable[Behavio
     """Every kind of key, on all rows and on the rows of every kind."""
     for test, (plural, one) in kinds.items():
         key = test.format(side="key")
+        whole = f"reads {plural}"
+        broader = (whole, *(word for word, of in OF_CLASS.items() if of == whole))
         yield Behaviour(
-            f"reads {plural}", f"In a text with {one}", plural,
+            whole, f"In a text with {one}", plural,
             parse(f"{key} and key.word != query.word"), family,
         )  # fmt: skip
         for other, (rows, row) in kinds.items():
             yield Behaviour(
                 f"{rows} → {plural}", f"On {row}", plural,
                 parse(f"{other.format(side='query')} and {key} and key.word != query.word"),
-                family, (f"reads {plural}",),
+                family, broader,
             )  # fmt: skip
 
 
@@ -267,6 +280,13 @@ def behaviours() -> tuple[Behaviour, ...]:
             Behaviour(name, when, reads, parse(relation), family)
             for name, when, reads, relation in entries
         ]
+    found += [
+        Behaviour(
+            _single(word), f"In a text with “{word}”", f"the word “{word}”",
+            parse(f'key.text == "{word}" and distance != 0'), "word class",
+        )
+        for word in SINGLE
+    ]  # fmt: skip
     found += _classes(_kinds(), "word class")
     found += _classes(_lexical_kinds(), "word class")
     return tuple(found)

@@ -18,7 +18,7 @@ def demo(
     from headscribe.api.demo import demo as run_demo
     from headscribe.api.progress import shown
 
-    with shown(None) as report:
+    with shown(None, stages=True) as report:
         found = run_demo(out, report)
     if as_json:
         print(

@@ -26,6 +26,14 @@ def test_lines_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
     assert said == [f"headscribe: scoring {second} of 100" for second in (10, 40, 70)]
 
 
+def test_every_stage_has_its_line_where_that_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = progress.Lines(lambda: 0.0, stages=True)
+    for stage in ("loading", "loading", "reading"):
+        lines(stage, 0, 2)
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["headscribe: loading 0 of 2", "headscribe: reading 0 of 2"]
+
+
 def test_a_bar_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -44,6 +44,21 @@ def test_planted_heads_are_named_exactly(stories, strength: float, tmp_path) -> 
         assert f"{best.confirmed['share']:.0%}".replace("%", " %") in card.sentence
 
 
+def test_a_word_is_told_from_its_class(stories, tmp_path) -> None:
+    passages, provides = stories
+    chance = np.random.default_rng(6)
+    asked = {
+        "reads the word “the”": 'key.text == "the" and key.word != query.word',
+        "reads determiners": 'key.upos == "DET" and key.word != query.word',
+    }
+    found = of(
+        passages, provides,
+        lambda passage: planted(passage, list(asked.values()), 0.5, chance), tmp_path,
+    )  # fmt: skip
+    assert [card.name for card in found.cards] == list(asked)
+    assert "the word “the”" in found.cards[0].sentence
+
+
 def test_budgets_add_up_to_one(stories, tmp_path) -> None:
     passages, provides = stories
     chance = np.random.default_rng(1)

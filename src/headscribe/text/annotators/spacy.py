@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -231,7 +232,7 @@ def load(spec: str) -> Spacy:
     if spec.startswith("bundled:"):
         if spec not in BUNDLED:
             raise unknown_name("bundled annotator", spec, list(BUNDLED))
-        return _load(asset(BUNDLED[spec]), spec, "install headscribe again")
+        return _bundled(asset(BUNDLED[spec]), spec)
     folder = Path(spec)
     if folder.is_dir():
         return _load(folder, spec, "train or download it again")
@@ -245,6 +246,12 @@ def load(spec: str) -> Spacy:
             ["plain", "conllu", *BUNDLED, *installed],
         )
     return _load(spec, spec, "install it again in a version for this spaCy")
+
+
+@lru_cache(maxsize=2)
+def _bundled(folder: Path, spec: str) -> Spacy:
+    """Loaded once a process: it takes a second, and every step of a demonstration needs it."""
+    return _load(folder, spec, "install headscribe again")
 
 
 def _load(source: str | Path, name: str, remedy: str) -> Spacy:
