@@ -6,13 +6,13 @@ A package adds patterns by an entry point of the group `headscribe.patterns` tha
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cache
-from importlib.metadata import entry_points
 from inspect import signature
-from typing import TypeAlias, cast, get_args, overload
+from typing import Any, TypeAlias, cast, get_args, overload
 
 from numpy.typing import ArrayLike
 
 from headscribe.core.errors import HeadscribeError, RunError, UsageError, unknown_name
+from headscribe.core.extensions import named_extensions
 from headscribe.patterns.contract import Family, Pattern
 from headscribe.patterns.functions import FunctionPattern
 from headscribe.patterns.relational import (
@@ -140,15 +140,12 @@ def registry() -> Registry:
     made = Registry()
     for register in FAMILIES:
         register(made)
-    for entry in entry_points(group=ENTRY_POINTS):
-        try:
-            register = entry.load()
-        except (ImportError, AttributeError) as error:
-            raise RunError(f"the patterns of {entry.value} cannot be loaded: {error}") from error
+    added: dict[str, Any] = {**named_extensions(ENTRY_POINTS, object)}
+    for name, register in added.items():
         try:
             register(made)
         except HeadscribeError as error:
-            raise RunError(f"the patterns of {entry.value}: {error}") from error
+            raise RunError(f"the patterns of {name} ({ENTRY_POINTS}): {error}") from error
     return made
 
 

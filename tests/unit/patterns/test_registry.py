@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from headscribe.core import extensions
 from headscribe.core.errors import RunError, UsageError
 from headscribe.core.visibility import CAUSAL, FULL
-from headscribe.patterns import registry as module
 from headscribe.patterns.contract import Pattern
 from headscribe.patterns.documentation import patterns_page
 from headscribe.patterns.files import load_patterns, read_relations
@@ -248,12 +248,14 @@ def test_python_needs_trust(tmp_path):
         load_patterns(path, trust=True)
 
 
-def _entry(value):
-    return lambda group: [EntryPoint("x", value, group)]
+def _install(monkeypatch, value):
+    found = {"headscribe.patterns": [EntryPoint("x", value, "headscribe.patterns")]}
+    monkeypatch.setattr(extensions, "entry_points", lambda group: found.get(group, []))
+    monkeypatch.setattr(extensions, "_loaded", extensions._loaded.__wrapped__)
 
 
 def test_entry_points_use_the_same_hook(monkeypatch):
-    monkeypatch.setattr(module, "entry_points", _entry("tests.unit.patterns.plugin:register"))
+    _install(monkeypatch, "tests.unit.patterns.plugin:register")
     assert "foreign" in registry()
 
 
@@ -262,7 +264,7 @@ def test_entry_points_use_the_same_hook(monkeypatch):
     [("no.such.module:x", "cannot be loaded"), ("tests.unit.patterns.plugin:twice", "exists")],
 )
 def test_a_broken_package_is_named(monkeypatch, value, message):
-    monkeypatch.setattr(module, "entry_points", _entry(value))
+    _install(monkeypatch, value)
     with pytest.raises(RunError, match=message):
         registry()
 
