@@ -104,9 +104,3 @@ def _python() -> str:
 def _attributes(causal: bool) -> str:
     names = [name for name, one in ATTRIBUTES.items() if not (causal and one.looks_ahead)]
     return "\n".join(f"- `{name}`: {ATTRIBUTES[name].sentence}" for name in names)
-
-
-def known_prompts() -> tuple[str, ...]:
-    """The names of all templates of the package."""
-    folder = resources.files("headscribe.discovery") / "prompts"
-    return tuple(sorted(f.name[:-3] for f in folder.iterdir() if f.name.endswith(".md")))

@@ -5,6 +5,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -112,21 +113,18 @@ class Apart:
 
 
 def _apart(code: str, passage: Passage, fields: frozenset[str]) -> Attention | Failure:
-    job, length = wire.pack_job(code, columns(passage, fields)), len(passage)
     try:
         done = subprocess.run(
             command("alone", str(Path(np.__file__).parents[1])),
             env=environment(),
-            input=job,
+            input=wire.pack_job(code, columns(passage, fields)),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd="/",
             timeout=PATIENT.passage_seconds,
             check=False,
         )
-        record = done.stdout[len(wire.READY) :]
-        header = wire.unpack_header(record[: wire.RECORD.size], length)
-        return wire.unpack_body(header, record[wire.RECORD.size :][: header.body], length)
+        return wire.read_reply(BytesIO(done.stdout[len(wire.READY) :]).read, len(passage))
     except subprocess.TimeoutExpired:
         return Failure("timeout", f"took more than {PATIENT.passage_seconds:g} s")
     except OSError as error:

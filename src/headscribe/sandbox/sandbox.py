@@ -170,7 +170,7 @@ class _Call:
             _await_walls(child)
             deadline = min(time.monotonic() + self._limits.passage_seconds, self._end)
             try:
-                found = _reply(child, len(passage), deadline)
+                found = wire.read_reply(lambda size: child.read(size, deadline), len(passage))
                 if _more(child):
                     return Failure("output", "wrote more to the reply pipe than its matrix")
             except LateError:
@@ -204,11 +204,6 @@ def _await_walls(child: Child) -> None:
         raise RunError("a sandboxed process could not raise its walls and ran nothing") from error
     if mark != wire.READY:
         raise RunError("a sandboxed process sent no mark that its walls stand")
-
-
-def _reply(child: Child, length: int, deadline: float) -> Attention | Failure:
-    header = wire.unpack_header(child.read(wire.RECORD.size, deadline), length)
-    return wire.unpack_body(header, child.read(header.body, deadline), length)
 
 
 def _more(child: Child) -> bool:

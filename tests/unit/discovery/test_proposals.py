@@ -1,4 +1,5 @@
 import json
+from importlib import resources
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,6 @@ from headscribe.discovery.evidence import evidence
 from headscribe.discovery.prompting import (
     VERSION,
     Attempt,
-    known_prompts,
     proposal_prompt,
     render,
     template,
@@ -119,8 +119,10 @@ def test_every_prompt_renders(studies):
     assert "def attention(p)" in text
     without = proposal_prompt(shown, [], python=False, rounds_left=2)
     assert "def attention(p)" not in without
-    assert VERSION in known_prompts()
-    assert all(template(name).endswith("\n") for name in known_prompts())
+    folder = resources.files("headscribe.discovery") / "prompts"
+    names = [file.name.removesuffix(".md") for file in folder.iterdir()]
+    assert VERSION in names
+    assert all(template(name).endswith("\n") for name in names)
 
 
 def test_slots_and_values_must_match():

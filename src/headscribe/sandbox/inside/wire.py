@@ -2,8 +2,7 @@
 
 import json
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -47,14 +46,6 @@ class BadReplyError(Exception):
     """The reply is not what this side of the wire writes: the program wrote it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
-    """The fixed part of a reply: `body` bytes follow."""
-
-    code: int
-    body: int
-
-
 def pack_job(source: str, passage: Mapping[str, Any]) -> bytes:
     """A program and a passage."""
     code = source.encode("utf-8", "surrogatepass")
@@ -78,20 +69,20 @@ def pack_reply(length: int, result: NDArray[np.float32] | Failure) -> bytes:
     return RECORD.pack(MARK, length, 0, 0) + result.astype("<f4").tobytes()
 
 
-def unpack_header(header: bytes, length: int) -> Header:
-    """What follows the header of a passage of `length` tokens.
+def read_reply(read: Callable[[int], bytes], length: int) -> NDArray[np.float32] | Failure:
+    """The matrix, or the failure, of a passage of `length` tokens.
+
+    Args:
+        read: gives so many bytes of the reply.
+        length: the tokens of the passage.
 
     Raises:
-        BadReplyError: it is none.
+        BadReplyError: it is no reply.
     """
-    mark, tokens, code, size = RECORD.unpack(header)
+    mark, tokens, code, size = RECORD.unpack(read(RECORD.size))
     if (mark, tokens) != (MARK, length) or code > len(KINDS) or size > MESSAGE_BYTES:
         raise BadReplyError("a reply that the sandbox did not write")
-    return Header(code, size if code else 4 * length * length)
-
-
-def unpack_body(header: Header, body: bytes, length: int) -> NDArray[np.float32] | Failure:
-    """The matrix, or the failure, of a reply."""
-    if header.code:
-        return Failure(KINDS[header.code - 1], body.decode("utf-8", "replace"))
+    if code:
+        return Failure(KINDS[code - 1], read(size).decode("utf-8", "replace"))
+    body = read(4 * length * length)
     return np.frombuffer(body, "<f4").astype(np.float32).reshape(length, length)
