@@ -97,18 +97,15 @@ class Fit(View):
             Over all heads, where two without labels agree; and over those that either half labels,
             None if there is none.
         """
-        halves: dict[str, dict[HeadId, set[str]]] = {"half 0": {}, "half 1": {}}
+        from headscribe.fitting.labels import agreement
+
+        halves: dict[str, dict[HeadId, list[str]]] = {"half 0": {}, "half 1": {}}
         for row in self.run.table("labels").to_pylist():
             if row["corpus"] in halves:
-                of_head = halves[row["corpus"]].setdefault(HeadId(row["layer"], row["head"]), set())
-                of_head.add(row["pattern"])
-        scores = []
-        for one in self.heads:
-            first, second = (half.get(one.head, set()) for half in halves.values())
-            if first | second:
-                scores.append(len(first & second) / len(first | second))
-        every = (sum(scores) + len(self.heads) - len(scores)) / len(self.heads)
-        return every, sum(scores) / len(scores) if scores else None
+                named = halves[row["corpus"]].setdefault(HeadId(row["layer"], row["head"]), [])
+                named.append(row["pattern"])
+        one, two = ([half.get(h.head, []) for h in self.heads] for half in halves.values())
+        return agreement(one, two)
 
     def to_json(self) -> dict[str, Any]:
         """The stable document of `fit --json`.

@@ -102,6 +102,11 @@ class Sample:
         return np.where(self.kinds <= CLOSING, self.kinds, ORDINARY)
 
     @cached_property
+    def start(self) -> Int[np.ndarray, " R"]:
+        """The first cell of each row."""
+        return np.cumsum(self.lengths) - self.lengths
+
+    @cached_property
     def row(self) -> Int[np.ndarray, " N"]:
         """The row of each cell."""
         return np.repeat(np.arange(len(self.lengths)), self.lengths)

@@ -37,11 +37,10 @@ HALVES = 2
 def head_distances(sample: Sample) -> Float[np.ndarray, "H H"]:
     """Mean Jensen-Shannon distance (base 2) between the rows of every two heads."""
     heads = len(sample.attention)
-    start = np.concatenate([[0], np.cumsum(sample.lengths)[:-1]])
     attention = sample.attention.astype(np.float64)
     distance = np.zeros((heads, heads))
     for h in range(heads - 1):
-        square = np.add.reduceat(divergence(attention[h], attention[h + 1 :]), start, axis=1)
+        square = np.add.reduceat(divergence(attention[h], attention[h + 1 :]), sample.start, axis=1)
         mean = np.sqrt(np.minimum(square, 1)).mean(axis=1)
         distance[h, h + 1 :] = distance[h + 1 :, h] = mean
     return distance
@@ -121,7 +120,7 @@ def together(samples: Sequence[Sample], places: Sequence[Sequence[int]]) -> Samp
     if len(samples) == 1:
         return samples[0]
     widest = max(samples, key=lambda one: len(one.key_token))
-    start = np.concatenate([[0], np.cumsum(widest.lengths)[:-1]])
+    start = widest.start
     cells = len(widest.key_token)
     attention = np.zeros((sum(map(len, places)), cells), np.float32)
     for one, mine in zip(samples, places, strict=True):

@@ -15,7 +15,7 @@ most, so that a narrow one goes before the broad one that contains it. A sink sa
 rests, not what it does: it is a label of a head that has no other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -341,19 +341,18 @@ def _kinds(sample: Sample) -> list[str]:
 
 
 def agreement(
-    one: Sequence[Sequence[Label]], two: Sequence[Sequence[Label]]
-) -> tuple[float, float]:
-    """How far the labels of two disjoint halves of a corpus agree: mean Jaccard index over heads.
+    one: Sequence[Iterable[str]], two: Sequence[Iterable[str]]
+) -> tuple[float, float | None]:
+    """How far two namings of the same heads agree: mean Jaccard index over heads.
 
     Returns:
-        Over all heads, where two without labels agree; and over the heads that either half
-        labels, NaN if there is none.
+        Over all heads, where two without labels agree; and over the heads that either labels, None
+        if there is none.
+
+    >>> agreement([["a"], [], ["a", "b"]], [["a"], [], ["b"]])
+    (0.8333333333333334, 0.75)
     """
-    scores = []
-    for a, b in zip(one, two, strict=True):
-        first, second = {label.pattern for label in a}, {label.pattern for label in b}
-        union = first | second
-        scores.append(len(first & second) / len(union) if union else np.nan)
-    known = [score for score in scores if not np.isnan(score)]
-    every = float(np.mean(np.where(np.isnan(scores), 1.0, scores)))
-    return every, float(np.mean(known)) if known else float("nan")
+    pairs = [(set(a), set(b)) for a, b in zip(one, two, strict=True)]
+    scores = [len(a & b) / len(a | b) for a, b in pairs if a | b]
+    every = (sum(scores) + len(pairs) - len(scores)) / len(pairs)
+    return every, sum(scores) / len(scores) if scores else None

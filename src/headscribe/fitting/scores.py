@@ -38,7 +38,6 @@ class Scorer:
 
     def __init__(self, sample: Sample) -> None:
         self.sample = sample
-        self._start = np.concatenate([[0], np.cumsum(sample.lengths)[:-1]])
         self._texts = len(sample.groups)
         key_sink = sample.sinks[sample.key_token] > 0
         self._content_cells: Bool[np.ndarray, " N"] = ~key_sink
@@ -49,7 +48,7 @@ class Scorer:
     ) -> Float[np.ndarray, "texts *any"]:
         """IoU by text in the raw view, for one or several predictions at once."""
         real = real.reshape(-1, *[1] * (predicted.ndim - 1))
-        shared = np.add.reduceat(np.minimum(predicted, real), self._start, axis=0)
+        shared = np.add.reduceat(np.minimum(predicted, real), self.sample.start, axis=0)
         total = _by_text(shared, self.sample.row_text, self._texts)
         rows = np.bincount(self.sample.row_text, minlength=self._texts)
         rows = rows.reshape(-1, *[1] * (predicted.ndim - 1))
@@ -66,9 +65,9 @@ class Scorer:
             p, weight = self._content(p)
             q, covered = self._content(q)
             weight = np.where(self._content_rows & (covered > _TINY), weight, 0)
-        square = np.add.reduceat(divergence(p, q), self._start)
+        square = np.add.reduceat(divergence(p, q), self.sample.start)
         distance = np.sqrt(np.minimum(square, 1))
-        overlap = np.add.reduceat(np.minimum(p, q), self._start)
+        overlap = np.add.reduceat(np.minimum(p, q), self.sample.start)
         text = self.sample.row_text
         shared = np.bincount(text, weight * overlap, self._texts)
         rows = np.bincount(text, weight, self._texts)
@@ -84,7 +83,7 @@ class Scorer:
         self, row_values: Float[np.ndarray, " N"]
     ) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " R"]]:
         kept = np.where(self._content_cells, row_values, 0)
-        mass = np.add.reduceat(kept, self._start)
+        mass = np.add.reduceat(kept, self.sample.start)
         scale = np.where(mass > _TINY, mass, 1)
         return kept / scale[self.sample.row], mass
 
@@ -119,8 +118,7 @@ def profile_rows(
 ) -> Float[np.ndarray, " N"]:
     """One head's profile on the cells of a sample, rows normalised; uniform where it is 0."""
     value = table[classes]
-    start = np.concatenate([[0], np.cumsum(sample.lengths)[:-1]])
-    total = np.add.reduceat(value, start)[sample.row]
+    total = np.add.reduceat(value, sample.start)[sample.row]
     uniform = 1 / sample.lengths[sample.row]
     rows: Float[np.ndarray, " N"] = np.where(
         total > 0, value / np.where(total > 0, total, 1), uniform
@@ -144,12 +142,11 @@ class BestPattern:
 
 def pattern_iou(sample: Sample) -> Float[np.ndarray, "P H texts"]:
     """IoU by text of every pattern with every head; rows not covered are uniform."""
-    start = np.concatenate([[0], np.cumsum(sample.lengths)[:-1]])
     texts = len(sample.groups)
     by_text = np.zeros((len(sample.lengths), texts))
     by_text[np.arange(len(sample.lengths)), sample.row_text] = 1
     flat = (1 / sample.lengths[sample.row]).astype(np.float32)
-    uniform = np.add.reduceat(np.minimum(sample.attention, flat), start, axis=1)
+    uniform = np.add.reduceat(np.minimum(sample.attention, flat), sample.start, axis=1)
     rows = by_text.sum(axis=0)
     found = []
     for p in range(len(sample.patterns)):
