@@ -1,9 +1,11 @@
 """No text can do anything but be refused or compute a matrix within its bounds."""
 
 import random
+import sys
 import time
 import tracemalloc
 import warnings
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +17,17 @@ from headscribe.relations import parse
 from tests.passages import random_passage
 
 PASSAGE = random_passage(1, 8)
+
+
+@pytest.fixture(autouse=True)
+def _room_for_the_check_of_shapes() -> Iterator[None]:
+    """It puts three calls of its own before each of ours, at most."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(4 * before)
+    yield
+    sys.setrecursionlimit(before)
+
+
 SECONDS = 0.5
 BYTES = 30e6
 
