@@ -83,6 +83,12 @@ def test_wrong_use_says_what_would_work(run: Path, recording: Path) -> None:
                 "--png", here / "nowhere" / "x.png", stdout=True)  # fmt: skip
     assert "No such file" in png
     assert "were not parsed" in wrong(here, "top", run, "--relations")
+    said = wrong(here, "survey", "bundled:stories", "--text", "bundled:storys")
+    assert "`bundled:storys` is no bundled text; did you mean `bundled:samples`?" in said
+    (here / "long.txt").write_text("the cat sat on the mat " * 100)
+    long = ["survey", "bundled:stories", "--text", "long.txt", "--patterns", "previous_token"]
+    assert headscribe(*long, "--out", "long", cwd=here).returncode == 0
+    assert "--text shows the head on a sentence of yours" in wrong(here, "show", "long", "1.2")
     assert "known: all, default" in wrong(here, "patterns", "list", "zzz")
     assert "No such option" in wrong(here, "top", run, "--nonsense")
     assert "RUN" in wrong(here, "top")

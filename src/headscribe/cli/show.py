@@ -67,7 +67,8 @@ def show(
         raise unknown_name("example text of this run", text_id, list(examples))
     if not examples or not scores:
         raise UsageError(
-            f"{run} holds no scores, or no example texts (none of more than 256 tokens is kept)"
+            f"{run} holds no scores, or no example texts (none of more than 256 tokens is kept); "
+            "--text shows the head on a sentence of yours"
         )
     names = queries.pattern_names(opened)
     if pattern is not None and pattern not in names:

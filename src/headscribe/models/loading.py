@@ -319,9 +319,11 @@ def _placed(
             "device='cpu' or a narrower dtype may help"
         ) from error
     except (RuntimeError, AssertionError) as error:
+        said = str(error).partition("\n")[0]
+        # Of a name that is none torch lists 21 that this machine mostly has not.
+        why = "" if said.startswith("Expected one of") else f": {said}"
         raise UsageError(
-            f"expected a device such as cpu, cuda or mps, got {device!r}: "
-            f"{str(error).partition(chr(10))[0]}"
+            f"expected a device such as cpu, cuda or mps, got {device!r}{why}"
         ) from error
 
 

@@ -200,8 +200,11 @@ def _touched(values: object, where: str, count: int, words: int) -> list[list[in
     lists = [
         value if isinstance(value, list) else [] if value is None else [value] for value in values
     ]
-    if not all(type(word) is int and 0 <= word < words for touched in lists for word in touched):
-        raise UsageError(f"{where}: expected word indices below {words} in `word_of_token`")
+    for word in (word for touched in lists for word in touched):
+        if type(word) is not int or not 0 <= word < words:
+            raise UsageError(
+                f"{where}: expected word indices below {words} in `word_of_token`, got {word!r:.40}"
+            )
     return lists
 
 

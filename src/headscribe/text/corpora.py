@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from headscribe.core.assets import asset
-from headscribe.core.errors import UsageError
+from headscribe.core.errors import UsageError, unknown_name
 from headscribe.text.fields import Fields
 from headscribe.text.grouping import blocks_of
 from headscribe.text.passages import WORD_FIELDS, Words
@@ -94,7 +94,11 @@ SAMPLES = "bundled:samples"
 
 
 def _file(path: str | os.PathLike[str]) -> Path:
-    return asset("samples") / "stories.jsonl" if str(path) == SAMPLES else Path(path)
+    if str(path) == SAMPLES:
+        return asset("samples") / "stories.jsonl"
+    if str(path).startswith("bundled:"):
+        raise unknown_name("bundled text", str(path), [SAMPLES])
+    return Path(path)
 
 
 @runtime_checkable
