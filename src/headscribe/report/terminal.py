@@ -226,7 +226,10 @@ def _table(title: str, scores: Sequence[Score], *more: str) -> Table:
         "gain: over the named baseline on the same rows, positive is better",
         "rows: share that the pattern speaks of", *more,
     )  # fmt: skip
-    return plain_table(title, " · ".join(caption))
+    sampled = {s.pattern: s.scored for s in scores if s.scored is not None and s.scored < 1}
+    rows = [f"{visible(name)} {percent(share)}" for name, share in sampled.items()]
+    said = [f"scored on a sample of its rows, as it points at most keys: {', '.join(rows)}"]
+    return plain_table(title, " · ".join([*caption, *(said if rows else [])]))
 
 
 def _score_columns(table: Table, scores: Sequence[Score], name: str, *more: str) -> None:

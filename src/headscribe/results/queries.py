@@ -43,6 +43,8 @@ class Score:
         gain_low, gain_high: the 95 % interval of the gain, None where it has none.
         profile_gain: the gain over the head's own profile, with its interval; None in runs of
             versions that did not measure it for this pattern.
+        scored: the share of the covered rows that were scored: of patterns that point at most keys
+            a sample in long texts.
     """
 
     pattern: str
@@ -62,6 +64,7 @@ class Score:
     profile_gain: float | None = None
     profile_gain_low: float | None = None
     profile_gain_high: float | None = None
+    scored: float | None = None
 
     @property
     def margin(self) -> Margin:

@@ -83,6 +83,16 @@ def test_only_a_gain_whose_interval_is_above_zero_has_a_star(gain, ends, starred
         assert sum("★" in line for line in on_terminal(table)) == 1 + starred
 
 
+def test_what_was_scored_on_a_sample_is_named_with_its_share():
+    dense = dataclasses.replace(score("uniform"), scored=0.32)
+    whole = dataclasses.replace(score("self", score=0.7), scored=1.0)
+    for table in (top_table([dense, whole]), head_table(HeadId(0, 1), [dense, whole])):
+        text = " ".join(" ".join(on_terminal(table)).split())
+        assert "scored on a sample of its rows, as it points at most keys: uniform 32 %" in text
+    for table in (top_table([whole]), top_table([score("self")])):
+        assert "sample" not in " ".join(on_terminal(table))
+
+
 def test_patterns_that_say_the_same_are_shown_once():
     same = [score(name, -0.5, (-0.6, -0.4), score=0.9) for name in ("last_token", "self", "next")]
     other = score("induction", 0.2, (0.1, 0.3), score=0.4)
