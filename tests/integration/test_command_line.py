@@ -39,7 +39,7 @@ def test_top_prints_stable_json(run: Path) -> None:
         sorted(
             ["pattern", "metric", "view", "split", "head", "score", "low", "high", "coverage",
              "texts", "baseline", "gain", "gain_low", "gain_high", "profile_gain",
-                 "profile_gain_low", "profile_gain_high"]
+                 "profile_gain_low", "profile_gain_high", "scored"]
         )
     ] * 2  # fmt: skip
     assert found[0]["score"] <= found[1]["score"]

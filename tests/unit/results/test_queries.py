@@ -55,7 +55,7 @@ def test_the_json_shape(run: Run) -> None:
         "pattern": "apple", "metric": "jsd", "view": "raw", "split": "all", "head": "1.1",
         "score": 0.1, "low": 0.05, "high": 0.15, "coverage": 1.0, "texts": 5,
         "baseline": "profile", "gain": 0.2, "gain_low": None, "gain_high": None,
-        "profile_gain": None, "profile_gain_low": None, "profile_gain_high": None,
+        "profile_gain": None, "profile_gain_low": None, "profile_gain_high": None, "scored": None,
     }  # fmt: skip
 
 
