@@ -8,6 +8,7 @@ import pytest
 
 import headscribe as hs
 from tests.commands import Command
+from tests.integration.browser import Reader, chromium
 
 ENTRY = {
     "head", "name", "sentence", "family", "sink_share", "budget", "budget_differs", "behaviours",
@@ -89,3 +90,19 @@ def test_too_few_texts_say_how_many_would_do(tmp_path: Path) -> None:
 def test_the_page_is_written_by_the_function_whatever_was_imported_before() -> None:
     code = "import headscribe.report.page; import headscribe as hs; assert callable(hs.report)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_heads_page_begins_with_its_card(answer: hs.Explained, tmp_path: Path) -> None:
+    page = answer.report(tmp_path / "page.html")
+    for width, scheme in ((1280, "light"), (390, "dark")):
+        with chromium() as browser:
+            reader = Reader(browser, width, scheme)
+            reader.open(page, "0/head/3.3")
+            said = reader.page.inner_text("main section:first-of-type")
+            reader.close()
+        card = answer.card("3.3")
+        assert said.startswith(card.name)
+        assert card.sentence in said
+        for figure in card.figures:
+            assert (figure.behaviour in said) == figure.listed
+        assert reader.wrong == []
