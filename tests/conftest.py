@@ -1,8 +1,8 @@
 """Fixtures of all tests, and the check of every array's shape.
 
-Every module of Headscribe is imported under jaxtyping's hook: what an annotation says of a shape, a
-dtype or a type is checked by beartype at every call. Left out are the compiled loops, which Numba
-reads as they stand, and what runs inside the sandbox, which starts without site packages.
+Every module of Headscribe is imported under a hook (`support/shape_checker.py`): what an annotation
+says of a shape, a dtype or a type is checked at every call. Left out are the compiled loops, which
+Numba reads as they stand, and what runs inside the sandbox, which starts without site packages.
 """
 
 import json
@@ -10,11 +10,10 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-import jaxtyping
 import pytest
+import shape_checker
 
 import headscribe
-from headscribe.core.assets import asset
 
 _UNCHECKED = (
     "headscribe.scoring.compiled",
@@ -23,7 +22,7 @@ _UNCHECKED = (
 
 
 def _checked() -> list[str]:
-    """The modules under the hook, each by its own name: the hook takes whole packages besides."""
+    """The modules under the hook."""
     root = Path(headscribe.__file__).parent
     names = []
     for path in sorted(root.rglob("*.py")):
@@ -34,7 +33,7 @@ def _checked() -> list[str]:
     return names
 
 
-jaxtyping.install_import_hook(_checked(), "shape_checker.checked")
+shape_checker.install(_checked())
 
 
 def pytest_configure() -> None:
@@ -68,12 +67,16 @@ def _patterns_of_the_test() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def stories() -> Path:
     """The folder of the bundled story model: small, trained, and in every clone."""
+    from headscribe.core.assets import asset
+
     return asset("stories")
 
 
 @pytest.fixture(scope="session")
 def story_lines() -> list[str]:
     """The 45 bundled stories, a line of JSON each."""
+    from headscribe.core.assets import asset
+
     return (asset("samples") / "stories.jsonl").read_text(encoding="utf-8").splitlines(True)
 
 

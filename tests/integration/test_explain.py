@@ -1,6 +1,8 @@
 """The answer from the command line and from Python, on a real small model."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from shutil import rmtree
 

@@ -161,7 +161,7 @@ def pattern_iou(sample: Sample) -> Float[np.ndarray, "P H texts"]:
         total = shared @ by_text
         with np.errstate(invalid="ignore"):
             found.append(total / (2 * rows - total))
-    return np.array(found)
+    return np.array(found).reshape(len(found), len(uniform), texts)
 
 
 def best_pattern(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -39,7 +40,7 @@ class Target:
 
     def clear(self) -> None:
         for path in self.folder.iterdir():
-            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def state(self) -> dict[str, tuple[int, int, int]]:
         return {
