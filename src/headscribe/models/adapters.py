@@ -72,15 +72,15 @@ class Adapter:
 
 
 def adapter_of(place: Place) -> Adapter | None:
-    """The adapter that lies in a place; None for what is none.
+    """The adapter that lies in a folder; None for what is none.
 
     Raises:
         UsageError: it is one, but PEFT is missing, it is not stored as safetensors, or its base
             cannot be found.
         RunError: its configuration is damaged.
     """
-    folder = _folder(place)
-    if folder is None:
+    folder = Path(place.where)
+    if not _is_adapter(folder):
         return None
     if find_spec("peft") is None:
         raise UsageError(
@@ -100,21 +100,23 @@ def adapter_of(place: Place) -> Adapter | None:
         found = place_of(str(folder / base) if (folder / base).is_dir() else base)
     except UsageError as error:
         raise UsageError(f"the base model of the adapter {place.name}: {error}") from error
-    if _folder(found) is not None:
+    if _is_adapter(Path(found.where)):
         raise UsageError(f"{base}, the base of the adapter {place.name}, is an adapter itself")
     return Adapter(folder, place.name, found)
 
 
-def _folder(place: Place) -> Path | None:
-    """Where an adapter's files are, after a download if they come from the hub."""
-    folder, revision = Path(place.where), place.revision or "main"
-    if folder.exists():
-        # A folder with a whole model in it is that model, whatever else lies there.
-        alone = (folder / _SETTINGS).is_file() and not (folder / "config.json").is_file()
-        return folder if alone else None
+def fetched(place: Place) -> Place | None:
+    """The files of an adapter on the hub, after a download; None if the repository is none."""
+    revision = place.revision or "main"
     if find_adapter_config_file(place.where, revision=revision) is None:
         return None
-    return Path(snapshot_download(place.where, revision=revision, allow_patterns=_FILES))
+    folder = snapshot_download(place.where, revision=revision, allow_patterns=_FILES)
+    return Place(folder, place.name)
+
+
+def _is_adapter(folder: Path) -> bool:
+    """Whether an adapter lies in a folder; with a whole model beside it, it is that model."""
+    return (folder / _SETTINGS).is_file() and not (folder / "config.json").is_file()
 
 
 def _resize(hf: HuggingFaceModel, weights: Path) -> None:

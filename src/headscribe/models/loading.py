@@ -26,7 +26,7 @@ from transformers import PreTrainedModel as HuggingFaceModel
 from transformers.utils import logging as hf_logging
 
 from headscribe.core.errors import RunError, UsageError, unknown_name
-from headscribe.models.adapters import adapter_of
+from headscribe.models.adapters import adapter_of, fetched
 from headscribe.models.gguf import dequantised, is_gguf
 from headscribe.models.model import Model, Origin
 from headscribe.models.placement import SPREAD, is_fixed
@@ -173,7 +173,15 @@ def _read(
     where, of = place.where, {"revision": place.revision or "main", "trust_remote_code": False}
     if is_gguf(Path(where)):
         where = str(dequantised(Path(where), dtype))
-    config = AutoConfig.from_pretrained(where, **of)
+    try:
+        config = AutoConfig.from_pretrained(where, **of)
+    except OSError as error:
+        # Asked only now: without a connection every question to the hub takes long.
+        missing = "file named config.json" in str(error) and not Path(where).exists()
+        found = fetched(place) if missing else None
+        if found is None:
+            raise
+        return _read(found, dtype, device, tokenizer)
     _without_impossible_padding(config)
     if tokenizer is None:
         tokenizer = AutoTokenizer.from_pretrained(where, **of)

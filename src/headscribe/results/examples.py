@@ -101,7 +101,14 @@ def table_of(rows: Iterable[ExampleRow]) -> pa.Table:
 
 
 def rows_of(table: pa.Table) -> list[ExampleRow]:
-    """The rows of a table."""
+    """The rows of a table.
+
+    Raises:
+        RunError: a value is missing.
+    """
+    for name in _SCHEMA.names:
+        if table[name].null_count:
+            raise RunError(f"examples: expected a value in every row of {name}, got none in some")
     return [ExampleRow(**row) for row in table.to_pylist()]
 
 

@@ -152,6 +152,20 @@ def test_an_adapter_is_merged_into_its_base(tmp_path: Path) -> None:
 
 
 @making
+def test_an_adapter_of_the_hub(tmp_path: Path) -> None:
+    folder, _ = adapter(tmp_path)
+    cache = hub(tmp_path, "me/lora", {"main": folder})
+    (tmp_path / "hub" / "models--me--lora" / ".no_exist" / f"{0:040x}").mkdir(parents=True)
+    (tmp_path / "hub" / "models--me--lora" / ".no_exist" / f"{0:040x}" / "config.json").touch()
+    done = subprocess.run(
+        [sys.executable, "-c", "import headscribe as hs; print(hs.load('me/lora').fingerprint)"],
+        capture_output=True, text=True, check=False,
+        env={"HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": "1", "PATH": "/usr/bin"},
+    )  # fmt: skip
+    assert done.stdout.strip() == load(folder).fingerprint, done.stderr
+
+
+@making
 def test_an_adapter_with_words_of_its_own(tmp_path: Path) -> None:
     base = saved(tmp_path / "base")
     hf, tokenizer = load(base).hf, word_tokenizer()
