@@ -175,10 +175,10 @@ def _read(
         where = str(dequantised(Path(where), dtype))
     try:
         config = AutoConfig.from_pretrained(where, **of)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         # Asked only now: without a connection every question to the hub takes long.
-        missing = "file named config.json" in str(error) and not Path(where).exists()
-        found = fetched(place) if missing else None
+        missing = any(said in str(error) for said in ("file named config.json", "`model_type`"))
+        found = fetched(place) if missing and not Path(where).exists() else None
         if found is None:
             raise
         return _read(found, dtype, device, tokenizer)

@@ -104,11 +104,15 @@ def rows_of(table: pa.Table) -> list[ExampleRow]:
     """The rows of a table.
 
     Raises:
-        RunError: a value is missing.
+        RunError: a value is missing, or of another type.
     """
-    for name in _SCHEMA.names:
-        if table[name].null_count:
-            raise RunError(f"examples: expected a value in every row of {name}, got none in some")
+    for known in _SCHEMA:
+        column = table[known.name]
+        if column.type != known.type or column.null_count:
+            raise RunError(
+                f"examples: expected {known.type} in every row of {known.name}, got {column.type}"
+                f"{' with gaps' if column.null_count else ''}"
+            )
     return [ExampleRow(**row) for row in table.to_pylist()]
 
 
