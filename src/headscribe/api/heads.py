@@ -217,7 +217,7 @@ class _Rows:
         head = self._head.head
         if not call.closed:
             part = call.probabilities()[0, head, rows]
-        elif len(rows) == int(rows[-1] - rows[0]) + 1:
+        elif np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
             part = call.rows(int(rows[0]), int(rows[-1]) + 1)[0, head]
         else:
             part = torch.cat([call.rows(int(row), int(row) + 1)[0, head] for row in rows])

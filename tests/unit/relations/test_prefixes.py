@@ -1,6 +1,6 @@
 """Generated relations: what is not marked as looking ahead cannot see what follows.
 
-`HEADSCRIBE_RELATIONS=10000` generates so many.
+`HEADSCRIBE_RELATIONS` says how many; ten thousand if it is not set.
 """
 
 import os
@@ -19,7 +19,7 @@ from headscribe.text.passages import Passage
 from headscribe.text.prefixes import prefix
 from tests.passages import make, random_passage, split
 
-HOW_MANY = int(os.environ.get("HEADSCRIBE_RELATIONS", "4000"))
+HOW_MANY = int(os.environ.get("HEADSCRIBE_RELATIONS", "10000"))
 MASKS = (CAUSAL, Visibility(True, 3))
 WRITTEN = (
     "Don't 'quote' me: (3) dogs' \"tails\"!",
