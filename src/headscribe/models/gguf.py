@@ -12,13 +12,16 @@ import os
 import shutil
 import sys
 from collections import Counter
-from contextlib import nullcontext, redirect_stderr
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
+from functools import cache
 from hashlib import blake2b
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
@@ -108,12 +111,13 @@ def dequantised(path: Path, dtype: torch.dtype | None) -> Path:
     folder = cache_folder() / "models" / f"{path.stem}-{_key(path, kind)}"
     if (folder / FACTS).is_file():
         return folder
-    found = header(path)
     folder.parent.mkdir(parents=True, exist_ok=True)
     # A folder cannot be written in one step either: it gets its name when all of it is there.
     unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
-        _convert(path, kind, unfinished)
+        with _read_once():
+            found = header(path)
+            _convert(path, kind, unfinished)
         facts = {"file": path.name, "architecture": found.architecture}
         facts["quantisation"] = found.quantisation
         (unfinished / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
@@ -145,6 +149,36 @@ def only_file(folder: Path) -> Path | None:
     return files[0] if len(files) == 1 and not (folder / "config.json").is_file() else None
 
 
+@contextmanager
+def _read_once() -> Iterator[None]:
+    """Within, a file's fields are read once, and the names of layers are made once.
+
+    transformers reads all fields four times, and asks for the names of all layers anew for every
+    module. The package's reader, which indexes a memory map for every word of a vocabulary, takes
+    seconds each time; on a plain array it takes a third.
+    """
+    if find_spec("gguf") is None:
+        yield  # `header` says what is missing
+        return
+    import gguf
+
+    class Reader(gguf.GGUFReader):  # type: ignore[misc]
+        @property
+        def data(self) -> np.ndarray:
+            return self._plain
+
+        @data.setter
+        def data(self, mapped: np.ndarray) -> None:
+            self._plain = np.asarray(mapped)
+
+    before = gguf.GGUFReader, gguf.get_tensor_name_map
+    gguf.GGUFReader, gguf.get_tensor_name_map = cache(Reader), cache(gguf.get_tensor_name_map)
+    try:
+        yield
+    finally:
+        gguf.GGUFReader, gguf.get_tensor_name_map = before
+
+
 def _convert(path: Path, dtype: torch.dtype, folder: Path) -> None:
     where, name = str(path.parent), path.name
     config = AutoConfig.from_pretrained(where, gguf_file=name, trust_remote_code=False)
@@ -153,7 +187,9 @@ def _convert(path: Path, dtype: torch.dtype, folder: Path) -> None:
     # transformers draws bars of its own, also where nobody watches.
     quiet = nullcontext() if sys.stderr.isatty() else redirect_stderr(io.StringIO())
     with quiet:
-        hf = automatic.from_pretrained(where, gguf_file=name, dtype=dtype, trust_remote_code=False)
+        hf = automatic.from_pretrained(
+            where, config=config, gguf_file=name, dtype=dtype, trust_remote_code=False
+        )
         tokenizer = AutoTokenizer.from_pretrained(where, gguf_file=name, trust_remote_code=False)
         # The weights are plain by now, but remember that they were not, and would not be saved.
         for holder, note in ((hf, "hf_quantizer"), (hf.config, "quantization_config")):

@@ -201,3 +201,15 @@ def test_other_files_are_no_models(tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_bytes(b"PK\x03\x04")
     with pytest.raises(UsageError, match=r"of files only \.gguf can be read"):
         load(tmp_path / "model.bin")
+
+
+def test_a_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "tiny.gguf", llama())
+    built, counted = gguf.GGUFReader._build_fields, []
+    monkeypatch.setattr(
+        gguf.GGUFReader, "_build_fields", lambda *given: counted.append(given) or built(*given)
+    )
+    kept = gguf.GGUFReader, gguf.get_tensor_name_map
+    dequantised(path, None)
+    assert len(counted) == 1
+    assert (gguf.GGUFReader, gguf.get_tensor_name_map) == kept
