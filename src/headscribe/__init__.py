@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from headscribe.api.discover import Discovery, discover
+    from headscribe.api.effects import Effects, effects
     from headscribe.api.explain import Explained, explain
     from headscribe.api.fit import Fit, fit
     from headscribe.api.heads import Heads, attend, heads
@@ -39,6 +40,7 @@ _HOME = {
     "attention": "headscribe.api.trying",
     "Matrix": "headscribe.api.trying",
     "Discovery": "headscribe.api.discover",
+    "Effects": "headscribe.api.effects",
     "Explained": "headscribe.api.explain",
     "Fit": "headscribe.api.fit",
     "HeadId": "headscribe.core.heads",
@@ -53,6 +55,7 @@ _HOME = {
     "View": "headscribe.api.views",
     "corpus": "headscribe.text.corpora",
     "discover": "headscribe.api.discover",
+    "effects": "headscribe.api.effects",
     "explain": "headscribe.api.explain",
     "fit": "headscribe.api.fit",
     "heads": "headscribe.api.heads",
@@ -71,6 +74,7 @@ _HOME = {
 
 __all__ = [
     "Discovery",
+    "Effects",
     "Explained",
     "Fit",
     "HeadId",
@@ -88,6 +92,7 @@ __all__ = [
     "attention",
     "corpus",
     "discover",
+    "effects",
     "explain",
     "fit",
     "heads",

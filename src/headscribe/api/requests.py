@@ -493,8 +493,17 @@ class ExplainRequest(HeadStudy):
     stack: Stack = None
 
 
+@dataclass(frozen=True)
+class EffectsRequest(Study):
+    """Measure what every head writes: does it copy or suppress what it reads?"""
+
+    model: Model
+    texts: Texts = None
+
+
 REQUESTS: dict[str, type] = {
     "explain": ExplainRequest,
+    "effects": EffectsRequest,
     "survey": SurveyRequest,
     "fit": FitRequest,
     "replace": ReplaceRequest,

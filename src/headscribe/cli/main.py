@@ -6,6 +6,7 @@ import typer
 
 from headscribe.api.requests import (
     DiscoverRequest,
+    EffectsRequest,
     ExplainRequest,
     FitRequest,
     HintsRequest,
@@ -13,7 +14,7 @@ from headscribe.api.requests import (
     ReplaceRequest,
     SurveyRequest,
 )
-from headscribe.cli import discover, explain, fit, hints, record, replace, survey
+from headscribe.cli import discover, effects, explain, fit, hints, record, replace, survey
 from headscribe.cli.commands import command
 from headscribe.cli.decompose import decompose
 from headscribe.cli.demo import demo
@@ -40,6 +41,7 @@ app.command()(
         head=explain.HeadOption,
     )
 )  # fmt: skip
+app.command()(command(EffectsRequest, "headscribe.api.effects:effects", effects.show))
 app.command()(top)
 app.command()(show)
 app.command()(command(FitRequest, "headscribe.api.fit:fit", fit.show))

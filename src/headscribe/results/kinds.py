@@ -75,6 +75,10 @@ BUILT_IN = (
         "explain", f"{_VIEWS}.explain:Explained", "cards", "explanation",
         (f"{_PARTS}.explanation:PARTS",), single=True,
     ),
+    Kind(
+        "effects", f"{_VIEWS}.effects:Effects", "effects", "effects",
+        (f"{_PARTS}.effects:PARTS",), single=True,
+    ),
     Kind("hints", f"{_VIEWS}.hints:Hints", "rates", "hints", (f"{_PARTS}.hints:PARTS",)),
 )  # fmt: skip
 

@@ -1,0 +1,104 @@
+"""What was measured of heads as the tables of a run directory, and the sentences above them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from headscribe.influence.writes import TARGETS, Written
+
+_NAMES = ("copies", "suppresses", "helps", "hurts")
+
+_SAID = {
+    "copies": "copy what they read",
+    "suppresses": "suppress what they read",
+    "helps": "help the true token",
+    "hurts": "hurt the true token",
+}
+
+_NAMED = 6
+"""Heads that a summary names of each kind."""
+
+
+def written_tables(written: Written) -> dict[str, pa.Table]:
+    """The tables `effects` and `promoted`."""
+    beyond = written.beyond
+    effects = [
+        {
+            "layer": head.layer,
+            "head": head.head,
+            "token": token,
+            "value": float(written.value[t, k]),
+            "expected": float(written.expected[t, k]),
+            "effect": float(beyond.mean[t, k]),
+            "low": float(beyond.low[t, k]),
+            "high": float(beyond.high[t, k]),
+            "rows": int(written.rows[t, k]),
+            "named": _name(written, t, k),
+        }
+        for k, head in enumerate(written.heads)
+        for t, token in enumerate(TARGETS)
+    ]
+    promoted = [
+        {
+            "layer": one.head.layer,
+            "head": one.head.head,
+            "reads": one.reads,
+            "rows": one.rows,
+            "promotes": [token for token, _ in one.up],
+            "promoted_by": [size for _, size in one.up],
+            "demotes": [token for token, _ in one.down],
+            "demoted_by": [size for _, size in one.down],
+        }
+        for one in written.promoted
+    ]
+    found = {"effects": pa.Table.from_pylist(effects)}
+    return found | ({"promoted": pa.Table.from_pylist(promoted)} if promoted else {})
+
+
+def _name(written: Written, target: int, head: int) -> str | None:
+    if target not in (0, written.predicted):
+        return None
+    mine = _NAMES[:2] if target == 0 else _NAMES[2:]
+    return next((name for name in written.named(head) if name in mine), None)
+
+
+def summary_of(rows: Sequence[Mapping[str, Any]], model: str, texts: int) -> str:
+    """What the heads of a model write, in a few sentences."""
+    said = []
+    heads = len({(row["layer"], row["head"]) for row in rows})
+    for name in _NAMES:
+        mine = sorted(
+            (row for row in rows if row["named"] == name), key=lambda r: -abs(r["effect"])
+        )
+        if mine:
+            best = ", ".join(
+                f"{row['layer']}.{row['head']} ({row['effect']:+.2f})" for row in mine[:_NAMED]
+            )
+            more = f" and {len(mine) - _NAMED} more" if len(mine) > _NAMED else ""
+            said.append(f"{len(mine)} {_SAID[name]}: {best}{more}")
+    if not said:
+        return (
+            f"None of the {heads} heads of {model} is known, on {texts} texts, to copy or suppress "
+            "what it reads, or to help or hurt the true token directly."
+        )
+    return (
+        f"Of {heads} heads of {model}, on {texts} texts, {'; '.join(said)}. In brackets the direct "
+        "effect on the token's logit beyond that on other tokens of the text at the same distance."
+    )
+
+
+def document(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The shape of `effects --json`: an entry for every head."""
+    found: dict[tuple[int, int], dict[str, Any]] = {}
+    fields = {"reads": "reads_token", "next": "next_token", "current": "current_token"}
+    for row in rows:
+        head = row["layer"], row["head"]
+        entry = found.setdefault(head, {"head": f"{head[0]}.{head[1]}"})
+        entry[fields[row["token"]]] = {
+            name: None if np.isnan(row[name]) else round(row[name], 4)
+            for name in ("effect", "low", "high", "expected")
+        }
+        entry["named"] = entry.get("named", []) + ([row["named"]] if row["named"] else [])
+    return list(found.values())
