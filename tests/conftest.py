@@ -16,6 +16,7 @@ import shape_checker
 import headscribe
 
 _UNCHECKED = (
+    "headscribe.behaviours.compiled",
     "headscribe.scoring.compiled",
     "headscribe.sandbox.inside",
 )

@@ -79,9 +79,46 @@ def test_the_command_line(answer: hs.Explained) -> None:
     assert answer.card("1.2").name[:20] in said or not answer.card("1.2").family
     listed = json.loads(run(answer.folder, "--json"))
     assert [set(entry) for entry in listed] == [ENTRY] * 36
-    assert answer.card("1.2").sentence[:30] in run(answer.folder, "--head", "1.2").replace(
-        "\n", " "
+    for heads in (("--head", "1.2"), ("1.2",), ("L1H2", "3.3")):
+        said = run(answer.folder, *heads).replace("\n", " ")
+        assert answer.card("1.2").sentence[:30] in said
+        assert (answer.card("3.3").sentence[:30] in said) == (len(heads) == 2 and "3.3" in heads)
+
+
+def test_a_survey_answers_in_its_own_passes(answer: hs.Explained) -> None:
+    out = answer.folder.parent / "survey"
+    try:
+        done = Command(
+            "survey", "bundled:stories", "--text", "bundled:samples", "--max-tokens", "32",
+            "--patterns", "previous_token", "--out", out, cwd=out.parent, COLUMNS="80",
+        ).wait()  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        survey = hs.open(out)
+        assert isinstance(survey, hs.Survey)
+        # The same batches are read as explain reads, so that not a digit differs.
+        assert survey.cards == answer.cards
+        assert survey.summary == answer.summary
+        assert survey.summary[:60] in done.stdout
+        assert "headscribe top RUN" in done.stdout
+        assert survey.to_json() == hs.explain(out).to_json()
+        assert survey.top("previous_token", k=1)[0][0] == hs.HeadId(1, 2)
+    finally:
+        rmtree(out)
+
+
+def test_without_cards_a_survey_says_so(tmp_path: Path) -> None:
+    texts = [f"The cat number {i} sat on the mat." for i in range(24)]
+    plain = hs.survey(
+        "bundled:stories", texts, patterns="previous_token", cards=False, out=tmp_path / "a"
     )
+    few = hs.survey("bundled:stories", texts[:4], patterns="previous_token", out=tmp_path / "b")
+    for run in (plain, few):
+        assert not run.answered
+        with pytest.raises(hs.UsageError, match="holds no cards: survey at least 20 texts"):
+            run.card("1.2")
+    assert any("heads have no names: expected at least 20 texts" in note for note in
+               few.run.manifest["notes"])  # fmt: skip
+    assert not any("no names" in note for note in plain.run.manifest["notes"])
 
 
 def test_too_few_texts_say_how_many_would_do(tmp_path: Path) -> None:

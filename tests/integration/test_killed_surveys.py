@@ -57,6 +57,6 @@ def test_a_killed_survey_resumes_to_the_same_table(tmp_path: Path, seed: int) ->
     assert killed > 0
     assert surveyed(tmp_path / "made", tmp_path / "killed", 0) == 0
     assert surveyed(tmp_path / "made", tmp_path / "whole", 0) == 0
-    for table in ("scores", "layers", "gate", "containment", "examples"):
+    for table in ("scores", "layers", "gate", "containment", "examples", "cards", "budget"):
         one, other = ((tmp_path / run / f"{table}.parquet") for run in ("killed", "whole"))
         assert one.read_bytes() == other.read_bytes(), table

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from headscribe.behaviours.catalogue import Behaviour
-from headscribe.behaviours.measure import Sums, sinks_of
+from headscribe.behaviours.measure import Sums
 from headscribe.behaviours.offsets import place_classes
+from headscribe.behaviours.texts import sinks_of
 from headscribe.core.visibility import Visibility
 from headscribe.text.passages import Passage
 
@@ -33,7 +34,8 @@ def slow_parts(
         classes = place_classes(queries, content)
         rows[half] += len(queries)
         for head, listed in enumerate(lists):
-            profiles = [sums.profile(fold, number).astype(float)[:, head] for number, _ in listed]
+            numbers = np.array([number for number, _ in listed], int)
+            profiles = sums.profiles(fold, numbers, head).astype(float)
             related = [np.asarray(one.relation.dense(passage, view), bool) for _, one in listed]
             for place, query in enumerate(queries):
                 seen = [int(key) for key in np.flatnonzero(visible[query] & content)]

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from headscribe.api.progress import shown
@@ -18,33 +19,45 @@ if TYPE_CHECKING:
     from headscribe.api.fit import Fit
     from headscribe.behaviours.card import Card
     from headscribe.fitting.heads import HeadFormula
+    from headscribe.results.run import Run
+    from headscribe.scoring.observer import Companion
 
 
 class Explained(View):
     """What every head does, read from a run directory."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether the run says what every head does."""
+        return "named" in self.run.manifest
 
     @cached_property
     def cards(self) -> "dict[HeadId, Card]":
         """A card for every head, in the order of layers and heads.
 
         Raises:
-            UsageError: the run is unfinished.
+            UsageError: the run is unfinished, or has no cards.
         """
-        from headscribe.behaviours.tables import cards_of
+        from headscribe.behaviours.tables import TABLES, cards_of
 
+        if self.run.complete and not self.answered:
+            raise UsageError(
+                f"{self.folder} holds no cards: survey at least 20 texts, without --no-cards"
+            )
         self.fact("named")  # tables of an unfinished run may lack their others
-        return cards_of({name: self.run.table(name).to_pylist() for name in self.tables})
+        held = [name for name in TABLES if name in self.tables]
+        return cards_of({name: self.run.table(name).to_pylist() for name in held})
 
     def card(self, head: HeadId | str | tuple[int, int]) -> "Card":
         """The card of one head.
 
         Raises:
-            UsageError: the model has no such head.
+            UsageError: the run has no such head, or no cards.
         """
         wanted = HeadId.of(head)
         if wanted not in self.cards:
-            last = list(self.cards)[-1]
-            raise UsageError(f"no head {wanted}: heads are 0.0 to {last}")
+            first, *_, last = self.cards
+            raise UsageError(f"no head {wanted}: heads are {first} to {last}")
         return self.cards[wanted]
 
     @property
@@ -105,7 +118,7 @@ class Explained(View):
 
     def _said(self) -> Iterable[str]:
         yield from super()._said()
-        if self.run.complete:
+        if self.answered:
             yield f"{self.run.manifest['named']} of {len(self.cards)} heads named"
 
 
@@ -123,24 +136,28 @@ def explain(request: ExplainRequest) -> Explained:
     Raises:
         UsageError: wrong input, or fewer than 20 texts.
     """
-    from headscribe.behaviours.explain import explain as ask
-    from headscribe.behaviours.tables import run_tables, summary_of
+    from headscribe.behaviours.answer import Answer
+    from headscribe.behaviours.rereading import Rereading
+    from headscribe.scoring.checkpoint import run_stored
+    from headscribe.scoring.engine import Engine
 
     model = request.model
     if isinstance(model, str | Path) and (Path(model) / "run.json").is_file():
         opened = open_run(model)
         if not isinstance(opened, Explained):
             raise UsageError(
-                f"expected a run of explain in {model}, got one of {opened.run.kind}; give the "
-                "model and --text to make one"
+                f"expected a run of survey or explain in {model}, got one of {opened.run.kind}; "
+                "give the model and --text to make one"
             )
         return opened
     check_resume(request)
     source, texts = sourced(request)
-    with shown(request.on_progress) as on_progress:
+    with shown(request.on_progress) as on_progress, TemporaryFile() as file:
         inputs = open_inputs(
-            source, texts, request.annotator, request.limit, request.max_tokens, on_progress
-        )
+            source, texts, request.annotator, request.limit, request.max_tokens, on_progress,
+            later=True,
+        )  # fmt: skip
+        answer = Answer(inputs.source, inputs.passages, inputs.provides, seed=request.seed)
         run = begin(
             request,
             "explain",
@@ -149,17 +166,34 @@ def explain(request: ExplainRequest) -> Explained:
             model=inputs.model_facts,
             corpus=inputs.corpus,
             annotator=inputs.annotator,
-            notes=list(inputs.notes),
+            notes=[*inputs.notes, *answer.notes],
         )
         if not run.complete:
-            found = ask(
-                inputs.source, inputs.passages, inputs.provides, seed=request.seed,
-                on_progress=on_progress,
+            engine = Engine(
+                Rereading(inputs.source, file), inputs.passages, (), request.seed,
+                companion=answer,
             )  # fmt: skip
-            for name, table in run_tables(found.cards).items():
-                run.write_table(name, table)
-            summary = summary_of(found.cards, run.manifest)
-            run.finish(
-                named=found.named, asked=found.asked, families=found.families(), summary=summary
+            progress = run_stored(
+                engine, lambda order: inputs.completing(order, None, on_progress), run, on_progress
             )
+            assert progress.companion is not None
+            run.finish(**write_answer(progress.companion, run))
     return Explained(run)
+
+
+def write_answer(answer: "Companion", run: "Run") -> dict[str, Any]:
+    """Write the tables of an answer; what `run.json` says of them."""
+    from headscribe.behaviours.answer import Answer
+    from headscribe.behaviours.card import UNNAMED
+    from headscribe.behaviours.tables import families_of, run_tables, summary_of
+
+    assert isinstance(answer, Answer)
+    cards = answer.cards()
+    for name, table in run_tables(cards).items():
+        run.write_table(name, table)
+    return {
+        "named": sum(card.name != UNNAMED for card in cards),
+        "asked": answer.asked,
+        "families": families_of(cards),
+        "summary": summary_of(cards, run.manifest),
+    }

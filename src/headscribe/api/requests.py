@@ -233,6 +233,9 @@ class SurveyRequest(HeadStudy):
             metavar="LAYERS",
         ),
     ] = None
+    cards: Annotated[
+        bool, Option("Say in words what every head does; --no-cards scores patterns alone.")
+    ] = True
     engine: Annotated[str, Option("local, or ray: the machines of a Ray cluster.")] = "local"
     workers: Annotated[
         int | None,

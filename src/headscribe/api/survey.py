@@ -5,11 +5,11 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from headscribe.api.choice import LIBRARY, Choice, choose_patterns, named_patterns
+from headscribe.api.explain import Explained, write_answer
 from headscribe.api.library import Programs, library_patterns
 from headscribe.api.progress import shown
 from headscribe.api.requests import SurveyRequest
 from headscribe.api.runs import begin, check_resume
-from headscribe.api.views import View
 from headscribe.core.errors import UsageError, unknown_name
 from headscribe.core.heads import HeadId
 from headscribe.core.progress import OnProgress
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from headscribe.text.passages import Passage
 
 
-class Survey(View):
-    """A survey, read from its directory."""
+class Survey(Explained):
+    """A survey, read from its directory: what every head does, and every pattern's scores."""
 
     @property
     def patterns(self) -> list[str]:
@@ -139,7 +139,8 @@ def survey(request: SurveyRequest) -> Survey:
         if not run.complete:
             progress = _scored(request, inputs, engine, run, on_progress)
             _write_tables(engine, progress, run)
-            run.finish(failures=_failures(engine, progress))
+            answer = {} if progress.companion is None else write_answer(progress.companion, run)
+            run.finish(failures=_failures(engine, progress), **answer)
     return Survey(run)
 
 
@@ -160,13 +161,22 @@ def _any_causal(source: "Model | Recording") -> bool:
 
 
 def _engine(request: SurveyRequest, inputs: Inputs, choice: Choice) -> "Engine":
+    """What runs the survey, with the question what every head does where there are enough texts."""
+    from headscribe.behaviours.answer import Answer, too_few
+    from headscribe.behaviours.catalogue import own_behaviours
     from headscribe.scoring.engine import Engine
 
     layers = layers_of(request.layers) if isinstance(request.layers, str) else request.layers
-    return Engine(
+    engine = Engine(
         inputs.source, inputs.passages, choice.patterns, request.seed, request.token_budget,
         layers=layers,
     )  # fmt: skip
+    if request.cards and too_few(inputs.passages) is None:
+        engine.companion = Answer(
+            inputs.source, inputs.passages, inputs.provides, seed=request.seed,
+            own=own_behaviours(choice.patterns), layers=engine.chosen,
+        )  # fmt: skip
+    return engine
 
 
 def _begun(request: SurveyRequest, inputs: Inputs, choice: Choice, engine: "Engine") -> Run:
@@ -183,9 +193,19 @@ def _begun(request: SurveyRequest, inputs: Inputs, choice: Choice, engine: "Engi
         annotator=inputs.annotator,
         patterns=choice.descriptions,
         skipped=choice.skipped,
-        notes=[*inputs.notes, *engine.notes],
+        notes=[*inputs.notes, *engine.notes, *_notes(request, inputs, engine)],
         cross_fitted=engine.cross and len(engine.buckets) > 1,
     )
+
+
+def _notes(request: SurveyRequest, inputs: Inputs, engine: "Engine") -> list[str]:
+    """What a reader should know of the answer, or why there is none."""
+    from headscribe.behaviours.answer import Answer, too_few
+
+    if isinstance(engine.companion, Answer):
+        return engine.companion.notes
+    reason = too_few(inputs.passages) if request.cards else None
+    return [f"heads have no names: {reason}"] if reason else []
 
 
 def _scored(

@@ -11,19 +11,21 @@ to it, the four around, and what is left. It sums to 1.
 """
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from headscribe.behaviours.catalogue import FAMILIES, Behaviour
-from headscribe.behaviours.measure import Sums, sinks_of
+from headscribe.behaviours.compiled.second import give, overlaps
+from headscribe.behaviours.measure import Sums, half_of
 from headscribe.behaviours.naming import CONFIRM, POINT, SMALLEST, Named
-from headscribe.behaviours.offsets import CLASSES, place_classes
-from headscribe.core.arrays import HeadsAttention
+from headscribe.behaviours.texts import Rows, cells_of
 from headscribe.core.visibility import Visibility
 from headscribe.relations.language import Evaluator
 from headscribe.scoring.statistics import ratio
+from headscribe.scoring.threads import share
 from headscribe.text.passages import Passage
 
 PARTS = ("sinks", "itself", "previous token", "next token", "nearby", "elsewhere")
@@ -98,10 +100,15 @@ def _only_broader(behaviours: Sequence[Behaviour], named: Named) -> Bool[np.ndar
 
 
 class Accountant:
-    """Reads the texts again, one by one; `accounts` ends it."""
+    """Adds up where the attention of all heads of one kind of layers goes; `accounts` ends it."""
 
     def __init__(
-        self, behaviours: Sequence[Behaviour], sums: Sums, named: Named, groups: dict[str, int]
+        self,
+        behaviours: Sequence[Behaviour],
+        sums: Sums,
+        named: Named,
+        clusters: dict[str, int],
+        visibility: Visibility,
     ) -> None:
         """Order every head's confirmed behaviours from narrow to broad.
 
@@ -109,7 +116,8 @@ class Accountant:
             behaviours: as they were collected.
             sums: of the first reading.
             named: what was confirmed.
-            groups: the number of each group in `sums`.
+            clusters: the cluster of each group, see `Collector`.
+            visibility: what the layers see.
         """
         heads = named.confirmed.shape[1]
         kept = named.confirmed & ~_only_broader(behaviours, named)
@@ -118,156 +126,69 @@ class Accountant:
         order = np.lexsort((named.cells, rank))
         self._of = [[int(b) for b in order if kept[b, h]] for h in range(heads)]
         self._used = sorted({b for listed in self._of for b in listed})
-        self._behaviours, self._sums, self._groups = behaviours, sums, groups
-        shape = [(len(sums.half), len(listed)) for listed in self._of]
-        self._beyond = [np.zeros(one) for one in shape]
-        self._content = [np.zeros(one) for one in shape]
-        self._parts = np.zeros((2, len(PARTS), heads))
-        self._given = [np.zeros((2, len(listed))) for listed in self._of]
-        self._profiles: dict[tuple[int, int], Float[np.ndarray, "C H"]] = {}
-        self._rows = np.zeros(2)
-        self._overlap = np.zeros((len(sums.half), 3, heads))
+        self._behaviours, self.visibility = tuple(behaviours), visibility
+        self._fold, self._clusters = sums.folds, clusters
+        # What the profiles of a head's behaviours say, by fold; the rest of the sums is not needed.
+        numbers = [np.array(listed, np.int64) for listed in self._of]
+        self._listed = [np.searchsorted(self._used, listed) for listed in numbers]
+        self._profiles: list[Float[np.ndarray, "F n C"]] = [
+            np.stack([sums.profiles(fold, listed, h) for fold in range(len(sums.met))])
+            for h, listed in enumerate(numbers)
+        ]
+        self._overall = sums.overall
+        groups, most = len(sums.half), max(map(len, self._of), default=0)
+        self.totals = {
+            "beyond": np.zeros((groups, heads, most)),
+            "content": np.zeros((groups, heads, most)),
+            "parts": np.zeros((2, heads, len(PARTS))),
+            "rows": np.zeros(2),
+            "overlap": np.zeros((groups, heads, 3)),
+        }
 
-    def add(self, passage: Passage, attention: HeadsAttention, visibility: Visibility) -> None:
-        """Read one text."""
-        sinks = sinks_of(passage, visibility)
-        content = ~sinks
-        queries = np.flatnonzero(content)
-        if len(queries) < 2:
-            return
-        group = self._groups[passage.group]
-        fold, half = self._sums.folds[group], int(self._sums.half[group])
-        visible = visibility.dense(len(passage))[queries]
-        place = place_classes(queries, content)
-        place[~visible] = -1
-        rows = attention[:, queries, :]
-        mass = rows[:, :, content].sum(-1)
-        length = len(passage)
-        at = np.nonzero(place >= 0)
-        slot = at[0] * CLASSES + place[at]
-        seen = np.bincount(slot, minlength=len(queries) * CLASSES).astype(np.float32)
-        seen = seen.reshape(len(queries), CLASSES)
-        self._common(rows, mass, place, seen, group, fold)
+    def reading(self, batch: Sequence[Passage]) -> "SecondReading":
+        """What reads some texts."""
+        return SecondReading(self, batch)
 
-        evaluator = Evaluator(passage, visibility)
-        row_of = np.full(length, -1)
-        row_of[queries] = np.arange(len(queries))
-        cells: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        for number in self._used:
-            found = evaluator.cells(self._behaviours[number].relation)
-            good = content[found.query] & content[found.key]
-            cells[number] = row_of[found.query[good]], found.key[good]
-        offset = np.arange(length)[None, :] - queries[:, None]
-        # The part of `PARTS` that a cell belongs to by its place alone.
-        part = np.select(
-            [offset == 0, offset == -1, offset == 1, np.abs(offset) <= 4], [1, 2, 3, 4], 5
-        )
-        free = content[None, :] & visible & (part > 1)
-        self._rows[half] += len(queries)
-        self._parts[half, 0] += rows[:, :, sinks].sum((1, 2))
-        own = [part == 1, *(free & (part == k) for k in range(2, len(PARTS)))]
-        flat = np.array(own, rows.dtype).reshape(len(own), -1)
-        self._parts[half, 1:] += flat @ rows.reshape(len(rows), -1).T
-        self._give(rows, mass, place, seen, cells, free, part, int(group), int(fold))
+    def blank(self) -> "Accountant":
+        """The same question with nothing read."""
+        other = copy(self)
+        other.totals = {name: np.zeros_like(total) for name, total in self.totals.items()}
+        return other
 
-    def _give(
-        self,
-        rows: Float[np.ndarray, "H R T"],
-        mass: Float[np.ndarray, "H R"],
-        place: Int[np.ndarray, "R T"],
-        seen: Float[np.ndarray, "R C"],
-        cells: dict[int, tuple[np.ndarray, np.ndarray]],
-        free: Bool[np.ndarray, "R T"],
-        part: Int[np.ndarray, "R T"],
-        group: int,
-        fold: int,
-    ) -> None:
-        """Give heads' behaviours the cells that narrower ones have left, as their parts in turn.
+    def add(self, arrays: dict[str, np.ndarray]) -> None:
+        """Add what `totals` were of another part of the same texts, or of an interrupted run."""
+        for name, total in self.totals.items():
+            total += arrays[name]
 
-        Heads whose lists begin alike are taken together: they have the same cells left.
-        """
-        half = int(self._sums.half[group])
-        for number, slot, heads, taken in self._turns(cells, free):
-            row, key = taken
-            if (fold, number) not in self._profiles:
-                self._profiles[fold, number] = self._sums.profile(fold, number)
-            profile = self._profiles[fold, number][:, heads]
-            applies, at = np.unique(row, return_inverse=True)
-            total = np.maximum(seen[applies] @ profile, 1e-30)
-            expected = mass[heads][:, row].T * profile[place[row, key]] / total[at]
-            on_keys = rows[heads][:, row, key].T
-            beyond = (on_keys - expected).sum(0, dtype=np.float64)
-            content = mass[heads][:, applies].sum(1)
-            kind = part[row, key]
-            for k, head in enumerate(heads):
-                self._beyond[head][group, slot] += beyond[k]
-                self._content[head][group, slot] += content[k]
-                self._given[head][half, slot] += beyond[k]
-            # What position expects on a behaviour's keys belongs to the places they lie in.
-            for one in np.unique(kind):
-                here = kind == one
-                self._parts[half, one, heads] += (expected[here] - on_keys[here]).sum(0)
+    def cluster_of(self, passage: Passage) -> int:
+        """The cluster of a text's group."""
+        return self._clusters[passage.group]
 
-    def _turns(
-        self, cells: dict[int, tuple[np.ndarray, np.ndarray]], free: Bool[np.ndarray, "R T"]
-    ) -> Iterator[tuple[int, int, list[int], tuple[np.ndarray, np.ndarray]]]:
-        """Every behaviour of every list: its number, its place, the heads, the cells left to it."""
-        open_ = [(list(range(len(self._of))), free, 0)]
-        while open_:
-            heads, left, slot = open_.pop()
-            following: dict[int, list[int]] = {}
-            for head in heads:
-                if slot < len(self._of[head]):
-                    following.setdefault(self._of[head][slot], []).append(head)
-            for number, same in following.items():
-                row, key = cells[number]
-                mine = left[row, key]
-                row, key = row[mine], key[mine]
-                if len(row):
-                    yield number, slot, same, (row, key)
-                if any(slot + 1 < len(self._of[head]) for head in same):
-                    after = left.copy()
-                    after[row, key] = False
-                    open_.append((same, after, slot + 1))
+    def cells(
+        self, passage: Passage, rows: Rows
+    ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " e"], Int[np.ndarray, " e"]]:
+        """The related cells of every behaviour that some head has, see `texts.cells_of`."""
+        relations = [self._behaviours[number].relation for number in self._used]
+        return cells_of(Evaluator(passage, self.visibility), rows, relations)
 
-    def _common(
-        self,
-        rows: Float[np.ndarray, "H R T"],
-        mass: Float[np.ndarray, "H R"],
-        place: Int[np.ndarray, "R T"],
-        seen: Float[np.ndarray, "R C"],
-        group: int,
-        fold: int | np.integer,
-    ) -> None:
-        """Overlap of each row with the mean of the others, and with the head's profile."""
-        allowed = place >= 0
-        wide = np.flatnonzero(allowed.sum(1) >= 4)
-        if len(wide) < 4:
-            return
-        shares = np.where(allowed, rows, 0) / np.maximum(mass, 1e-9)[:, :, None]
-        sums = shares.sum(1, keepdims=True) - shares
-        counts = np.maximum(allowed.sum(0) - allowed, 1)
-        mean = np.where(allowed, sums / counts, 0)
-        mean /= np.maximum(mean.sum(-1, keepdims=True), 1e-9)
-        profile = self._sums.overall[fold].T.astype(np.float32)
-        expected = profile[:, np.maximum(place, 0)] * allowed
-        expected /= np.maximum(expected.sum(-1, keepdims=True), 1e-9)
-        weight = mass[:, wide]
-        common = np.minimum(shares, mean)[:, wide].sum(-1) * weight
-        alone = np.minimum(shares, expected)[:, wide].sum(-1) * weight
-        self._overlap[group, 0] += common.sum(1)
-        self._overlap[group, 1] += (common - alone).sum(1)
-        self._overlap[group, 2] += weight.sum(1)
-
-    def _shares(self, half: int) -> tuple[tuple[float, ...], ...]:
-        return tuple(tuple(given[half] / max(self._rows[half], 1)) for given in self._given)
+    def of_head(
+        self, head: int, cluster: int
+    ) -> tuple[
+        Int[np.ndarray, " n"], Float[np.ndarray, "n C"], Float[np.ndarray, " C"]
+    ]:  # fmt: skip
+        """A head's behaviours, by their place among those that some head has; their profiles, and
+        the head's own."""
+        fold = self._fold[cluster]
+        return self._listed[head], self._profiles[head][fold], self._overall[fold, head]
 
     def accounts(self) -> Accounts:
         """What was read."""
-        second = self._sums.half == 1
+        of, which = self.totals, np.arange(len(self._fold)) % 2
+        second = which == 1
         remaining = []
-        for listed, beyond, content in zip(self._of, self._beyond, self._content, strict=True):
-            excess, low, high = ratio(beyond[second], content[second])
+        for head, listed in enumerate(self._of):
+            beyond, content = (of[name][second, head] for name in ("beyond", "content"))
+            excess, low, high = ratio(beyond, content)
             remaining.append(
                 tuple(
                     Remaining(
@@ -277,15 +198,70 @@ class Accountant:
                     for i, number in enumerate(listed)
                 )
             )  # fmt: skip
+        rows = np.maximum(of["rows"], 1)
+        given = [
+            tuple(
+                tuple(of["beyond"][which == half, head, : len(listed)].sum(0) / rows[half])
+                for head, listed in enumerate(self._of)
+            )
+            for half in (0, 1)
+        ]
         figures = []
         for half in (0, 1):
-            chosen = self._overlap[self._sums.half == half]
-            figures += [ratio(chosen[:, k], chosen[:, 2])[:2] for k in (0, 1)]
+            chosen = of["overlap"][which == half]
+            figures += [ratio(chosen[:, :, k], chosen[:, :, 2])[:2] for k in (0, 1)]
         common, low = (np.stack([figures[0][i], figures[2][i]]) for i in (0, 1))
         gain, gain_low = (np.stack([figures[1][i], figures[3][i]]) for i in (0, 1))
         return Accounts(
-            tuple(remaining),
-            self._parts / np.maximum(self._rows, 1)[:, None, None],
-            (self._shares(0), self._shares(1)),
-            common, low, gain, gain_low,
+            tuple(remaining), (of["parts"] / rows[:, None, None]).transpose(0, 2, 1),
+            (given[0], given[1]), common, low, gain, gain_low,
         )  # fmt: skip
+
+
+class SecondReading:
+    """Reads some texts layer by layer; until `commit` the accountant does not know of them."""
+
+    def __init__(self, accountant: Accountant, batch: Sequence[Passage]) -> None:
+        self._accountant = accountant
+        rows = [
+            (b, passage, Rows.of(passage, accountant.visibility)) for b, passage in enumerate(batch)
+        ]
+        self._texts = [
+            (b, passage, one, accountant.cells(passage, one))
+            for b, passage, one in rows
+            if len(one.queries)
+        ]
+        self._of = [
+            {name: np.zeros(total.shape[1:]) for name, total in accountant.totals.items()}
+            for _ in self._texts
+        ]
+
+    def read(self, attention: Float[np.ndarray, "B H T T"], first: int) -> None:
+        """Read heads `first`, `first + 1`, ... of the accountant's."""
+
+        def work(items: Iterator[int]) -> None:
+            for t in items:
+                b, passage, rows, (start, row, key) = self._texts[t]
+                real = np.ascontiguousarray(attention[b, :, : len(passage), : len(passage)])
+                cluster = self._accountant.cluster_of(passage)
+                taken, of = np.zeros(rows.place.shape, bool), self._of[t]
+                seen = (rows.queries, rows.sinks, rows.place, rows.bounds)
+                for h, matrix in enumerate(real, first):
+                    listed, profiles, own = self._accountant.of_head(h, cluster)
+                    give(
+                        matrix, *seen, rows.seen, listed, start, row, key, profiles, taken,
+                        of["parts"][h], of["beyond"][h], of["content"][h],
+                    )  # fmt: skip
+                    overlaps(matrix, *seen, own, of["overlap"][h])
+
+        share(len(self._texts), work)
+
+    def commit(self) -> None:
+        """Add what was read to the accountant's sums."""
+        totals = self._accountant.totals
+        for (_, passage, rows, _), of in zip(self._texts, self._of, strict=True):
+            cluster = self._accountant.cluster_of(passage)
+            for name in ("beyond", "content", "overlap"):
+                totals[name][cluster] += of[name]
+            totals["parts"][half_of(cluster)] += of["parts"]
+            totals["rows"][half_of(cluster)] += len(rows.queries)

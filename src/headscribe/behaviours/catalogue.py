@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from headscribe.core.visibility import Visibility
+from headscribe.patterns.contract import Pattern
+from headscribe.patterns.relational import RelationPattern
 from headscribe.relations.language import Relation, parse
 
 FAMILIES = ("syntax", "repetition", "word pieces", "punctuation", "word class", "your own")
@@ -303,3 +305,28 @@ def applicable(provides: frozenset[str], visibility: Visibility) -> tuple[Behavi
         if behaviour.applies_to(provides, visibility):
             by_name.setdefault(behaviour.name, behaviour)
     return tuple(by_name.values())
+
+
+LEGIBLE = 32
+"""Characters of a relation that stand for its name."""
+
+
+def own_behaviours(patterns: Iterable[Pattern]) -> tuple[Behaviour, ...]:
+    """Behaviours of the conditions that a user wrote."""
+    found = []
+    for pattern in patterns:
+        if (
+            isinstance(pattern, RelationPattern)
+            and pattern.group == "custom"
+            and pattern.relation.is_boolean
+        ):
+            source = pattern.relation.source
+            short = source if len(source) <= LEGIBLE else f"{source[: LEGIBLE - 1]}…"
+            name = short if pattern.name.startswith("own:") else pattern.name
+            found.append(
+                Behaviour(
+                    name, f"Where {source}", "the keys of that relation", pattern.relation,
+                    "your own",
+                )
+            )  # fmt: skip
+    return tuple({one.name: one for one in found}.values())

@@ -11,23 +11,29 @@ For a head and a behaviour let `G` be the rows that apply, `K_i` their keys, `S`
 (`offsets.py`), estimated on rows that apply too and on other groups of texts. So a head that looks
 three tokens back gets no credit for the determiners that happen to stand there.
 
-One pass reads the attention and keeps sums; what is expected follows from them without it.
+One pass reads the attention and keeps sums; what is expected follows from them without it. Groups
+are dealt out to at most `CLUSTERS` clusters, by which intervals go: more would not narrow them.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from math import prod
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
-from scipy.sparse import csr_matrix
+from jaxtyping import Float, Int, Integer
+from numpy.typing import DTypeLike
 
-from headscribe.behaviours.catalogue import Behaviour
-from headscribe.behaviours.offsets import CLASSES, place_classes
-from headscribe.behaviours.places import PLACES, place_shares
-from headscribe.core.arrays import HeadsAttention, TokenFlags
+from headscribe.behaviours.compiled.first import add_expected, add_rows, gate_rows, read_rows
+from headscribe.behaviours.offsets import classes_of, nearest
+from headscribe.behaviours.places import PLACES
+from headscribe.behaviours.texts import Asked, Kept, Related, Rows
+from headscribe.core.errors import RunError
 from headscribe.core.visibility import Visibility
-from headscribe.relations.language import Evaluator, Relation
+from headscribe.scoring.threads import share
 from headscribe.text.passages import Passage
+from headscribe.text.splits import BUCKETS, buckets_of
 
 HALVES = 2
 """Names are given on the first half of the groups and confirmed on the second."""
@@ -35,62 +41,68 @@ HALVES = 2
 FOLDS = 4
 """Parts of a half: a profile is estimated on the half's other parts."""
 
-TOGETHER = 256
-"""Rows of a fold whose products are formed together."""
+CLUSTERS = BUCKETS
+"""At most so many parts, by which intervals go; whole numbers of them make the halves' folds."""
 
-BLOCK = 1 << 23
-"""Numbers of attention that are turned around at a time: 32 MB."""
+
+def clusters_of(groups: Sequence[str], seed: int) -> dict[str, int]:
+    """The cluster of every group: dealt out in turn, in an order that a hash decides."""
+    bucket = buckets_of(groups, seed)
+    ordered = sorted(bucket, key=lambda group: (bucket[group], group))
+    return {group: place % CLUSTERS for place, group in enumerate(ordered)}
+
+
+def half_of(cluster: int) -> int:
+    """The half that a cluster belongs to."""
+    return cluster % HALVES
+
+
+def fold_of(cluster: int) -> int:
+    """The fold that a cluster belongs to: those of the first half come first."""
+    return cluster % HALVES * FOLDS + cluster // HALVES % FOLDS
 
 
 @dataclass(frozen=True)
 class Sums:
-    """What the shares are made of, by behaviour, group and head; `G` groups, `H` heads.
+    """What the shares are made of, by behaviour, cluster of groups and head: `B`, `G`, `H`.
 
     Attributes:
-        half: of each group, 0 or 1, shape `(G,)`.
+        half, folds: of each cluster, `(G,)`.
         on_keys: attention on the behaviours' keys, `(B, G, H)`.
         expected: what the profile puts there, `(B, G, H)`.
         content: content mass of the rows that apply, `(B, G, H)`.
         rows: rows that apply, `(B, G)`.
-        hits: rows that apply whose strongest content key is one of theirs, `(B, G, H)`.
+        hits: rows that apply whose strongest content key is one of theirs, by half, `(B, 2, H)`.
         all_content: content mass of all content rows, `(G, H)`.
         all_rows: content rows, `(G,)`.
         places: attention of the content rows in each of `PLACES`, `(G, P, H)`.
         by_place: of each fold the attention by place class on the rows that apply; `met`: the
-            content mass that met the class, `(F, B, C, H)`.
-        overall: the profile of a fold's half, its other folds, on all content rows, `(F, C, H)`.
-        folds: the fold of each group, `(G,)`.
+            content mass that met the class, `(F, B, H, C)`.
+        overall: the profile of a fold's half, its other folds, on all content rows, `(F, H, C)`.
         cells: related cells by behaviour, `(B,)`.
     """
 
     half: Int[np.ndarray, " G"]
+    folds: Int[np.ndarray, " G"]
     on_keys: Float[np.ndarray, "B G H"]
     expected: Float[np.ndarray, "B G H"]
     content: Float[np.ndarray, "B G H"]
     rows: Float[np.ndarray, "B G"]
-    hits: Float[np.ndarray, "B G H"]
+    hits: Float[np.ndarray, "B halves H"]
     all_content: Float[np.ndarray, "G H"]
     all_rows: Float[np.ndarray, " G"]
     places: Float[np.ndarray, "G P H"]
-    by_place: Float[np.ndarray, "F B C H"]
-    met: Float[np.ndarray, "F B C H"]
-    overall: Float[np.ndarray, "F C H"]
-    folds: Int[np.ndarray, " G"]
+    by_place: Float[np.ndarray, "F B H C"]
+    met: Float[np.ndarray, "F B H C"]
+    overall: Float[np.ndarray, "F H C"]
     cells: Float[np.ndarray, " B"]
 
-    def profile(self, fold: int, behaviour: int) -> Float[np.ndarray, "C H"]:
-        """The profile on the rows where a behaviour applies, of the other folds of a half."""
-        others = _others(fold)
-        by_place, met = self.by_place[others, behaviour], self.met[others, behaviour]
-        return _profile(by_place.sum(0), met.sum(0))
-
-
-def sinks_of(passage: Passage, visibility: Visibility) -> TokenFlags:
-    """The tokens that soak up attention: special ones, and the first in a causal layer."""
-    sinks = passage.is_special.copy()
-    if visibility.causal:
-        sinks[:1] = True
-    return sinks
+    def profiles(
+        self, fold: int, behaviours: Int[np.ndarray, " n"], head: int
+    ) -> Float[np.ndarray, "n C"]:
+        """A head's profiles on the rows where behaviours apply, of the other folds of a half."""
+        at = np.ix_(_others(fold), behaviours, np.array([head]))
+        return _profile(self.by_place[at].sum(0)[:, 0], self.met[at].sum(0)[:, 0])
 
 
 @dataclass(frozen=True)
@@ -98,242 +110,272 @@ class _Text:
     """What is kept of one text when its attention is gone.
 
     Attributes:
-        group: its number.
+        text_id: which; `cluster`: its cluster.
         mass: content mass of each row and head, `(R, H)`.
         seen: visible content keys of each row by place class, `(R, C)`.
-        gates: rows where each behaviour applies, `(B, R)`, as bits.
-        pair, row, place, count: how many keys of a place class each relation has on a row.
+        related: which rows the behaviours speak of.
     """
 
-    group: int
+    text_id: str
+    cluster: int
     mass: Float[np.ndarray, "R H"]
-    seen: Float[np.ndarray, "R C"]
-    gates: UInt8[np.ndarray, "B _"]
-    pair: Int[np.ndarray, " n"]
-    row: Int[np.ndarray, " n"]
-    place: Int[np.ndarray, " n"]
-    count: Float[np.ndarray, " n"]
-
-
-@dataclass
-class _Waiting:
-    """Texts of one fold whose products by place class are not formed yet."""
-
-    gates: list[Float[np.ndarray, "B R"]]
-    by_place: list[Float[np.ndarray, "R C H"]]
-    seen: list[Float[np.ndarray, "R C"]]
-    mass: list[Float[np.ndarray, "R H"]]
+    seen: Integer[np.ndarray, "R C"]
+    related: Kept
 
 
 class Collector:
-    """Reads texts with the attention of all heads, one by one; `sums` ends it.
+    """Adds up what all heads of one kind of layers do; `sums` ends it."""
 
-    Many behaviours ask the same of pairs and differ in the rows that they speak of: "nouns read
-    determiners", "verbs read determiners". What is asked of pairs is evaluated and summed by row
-    once, and behaviours add up their rows.
-    """
-
-    def __init__(self, behaviours: Sequence[Behaviour], half: dict[str, int]) -> None:
-        """Ask for these behaviours.
+    def __init__(
+        self, asked: Asked, clusters: dict[str, int], visibility: Visibility, heads: int,
+        precision: DTypeLike = np.float32,
+    ) -> None:  # fmt: skip
+        """Begin with nothing.
 
         Args:
-            behaviours: those that apply to the texts.
-            half: 0 or 1 for every group of texts.
+            asked: the behaviours that apply to the texts.
+            clusters: the cluster of every group.
+            visibility: what the layers see.
+            heads: how many heads they have together.
+            precision: of the sums.
         """
-        parted = [behaviour.relation.parted for behaviour in behaviours]
-        self._pairs = list(dict.fromkeys(pairs for pairs, _ in parted))
-        number = {pairs: i for i, pairs in enumerate(self._pairs)}
-        self._pair = np.array([number[pairs] for pairs, _ in parted], np.int64)
-        self._tests = list(dict.fromkeys(test for _, test in parted if test is not None))
-        at: dict[Relation | None, int] = {test: i for i, test in enumerate(self._tests, 1)}
-        self._test = np.array([at.get(test, 0) for _, test in parted], np.int64)
-        self._members = [np.flatnonzero(self._pair == i) for i in range(len(self._pairs))]
-        self._count = len(parted)
-        self._half = half
-        self._groups = {group: number for number, group in enumerate(half)}
-        within = {0: 0, 1: 0}
-        self._fold = {}
-        for group, which in half.items():
-            self._fold[group] = which * FOLDS + within[which] % FOLDS
-            within[which] += 1
-        self._texts: list[list[_Text]] = [[] for _ in range(HALVES * FOLDS)]
-        self._waiting = [_Waiting([], [], [], []) for _ in range(HALVES * FOLDS)]
-        self._ready = False
+        self.asked, self.clusters, self.visibility, self.heads = asked, clusters, visibility, heads
+        self._precision = precision
+        count, classes = len(asked.behaviours), classes_of(visibility)
+        groups, folds = max(clusters.values()) + 1, HALVES * FOLDS
+        self.totals: dict[str, np.ndarray] = {
+            "on_keys": np.zeros((groups, heads, count), precision),
+            "content": np.zeros((groups, heads, count), precision),
+            "hits": np.zeros((HALVES, heads, count)),
+            "rows": np.zeros((groups, count)),
+            "cells": np.zeros(count),
+            "all_content": np.zeros((groups, heads)),
+            "all_rows": np.zeros(groups),
+            "places": np.zeros((groups, heads, len(PLACES))),
+            "by_place": np.zeros((folds, count, heads, classes), precision),
+            "met": np.zeros((folds, count, heads, classes), precision),
+            "all_by_place": np.zeros((folds, heads, classes)),
+            "all_met": np.zeros((folds, heads, classes)),
+        }
+        self._texts: list[_Text] = []
 
-    def _begin(self, heads: int) -> None:
-        groups, count = len(self._groups), self._count
-        self._on_keys = np.zeros((count, groups, heads))
-        self._content = np.zeros((count, groups, heads))
-        self._hits = np.zeros((count, groups, heads))
-        self._rows = np.zeros((count, groups))
-        self._cells = np.zeros(count)
-        self._all_content = np.zeros((groups, heads))
-        self._all_rows = np.zeros(groups)
-        shape = (HALVES * FOLDS, count, CLASSES, heads)
-        self._by_place = np.zeros(shape, np.float32)
-        self._met = np.zeros(shape, np.float32)
-        self._all_by_place = np.zeros((HALVES * FOLDS, CLASSES, heads))
-        self._all_met = np.zeros((HALVES * FOLDS, CLASSES, heads))
-        self._places = np.zeros((groups, len(PLACES), heads))
-        self._ready = True
+    def reading(self, batch: Sequence[Passage]) -> "FirstReading":
+        """What reads some texts."""
+        return FirstReading(self, batch, self._precision)
 
-    def add(self, passage: Passage, attention: HeadsAttention, visibility: Visibility) -> None:
-        """Read one text."""
-        heads = len(attention)
-        if not self._ready:
-            self._begin(heads)
-        sinks = sinks_of(passage, visibility)
-        content = ~sinks
-        queries = np.flatnonzero(content)
-        if len(queries) < 2:
-            return
-        group = self._groups[passage.group]
-        fold = self._fold[passage.group]
-        place = place_classes(queries, content)
-        visible = visibility.dense(len(passage))[queries]
-        place[~visible] = -1
-        rows = attention[:, queries, :]
-        mass = rows[:, :, content].sum(-1, dtype=np.float64).T
-        narrow = mass.astype(np.float32)
-        size, length, pairs = len(queries), len(passage), len(self._pairs)
-        self._all_content[group] += mass.sum(0)
-        self._all_rows[group] += size
-        self._places[group] += place_shares(rows, queries, sinks, visible)
+    def add_text(self, text: _Text) -> None:
+        """Keep what is kept of a text."""
+        self._texts.append(text)
 
-        evaluator = Evaluator(passage, visibility)
-        pair, row, key = self._related(evaluator, queries, content)
-        cell = np.flatnonzero(place >= 0)
-        classes = np.concatenate([place.ravel()[cell], CLASSES + pair])
-        at = np.concatenate([cell, row * length + key])
-        sums = _by_row(rows, at, classes, CLASSES + pairs)
-        by_place, on_keys = sums[:, :CLASSES], sums[:, CLASSES:]
-        slot = (cell // length) * CLASSES + place.ravel()[cell]
-        seen = np.bincount(slot, minlength=size * CLASSES).reshape(size, CLASSES)
-        self._all_by_place[fold] += by_place.sum(0)
-        self._all_met[fold] += np.einsum("rc,rh->ch", seen, mass)
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that is known, by name, for storage."""
+        return self.totals | _packed(self._texts)
 
-        related = np.zeros((pairs, size, length), bool)
-        related[pair, row, key] = True
-        many = np.bincount(pair * size + row, minlength=pairs * size).reshape(pairs, size)
-        tests = np.ones((len(self._tests) + 1, size), bool)
-        for number, test in enumerate(self._tests, 1):
-            tests[number] = evaluator.rows(test)[queries]
-        applies = (many > 0)[self._pair] & tests[self._test]
-        gates = applies.astype(np.float32)
-        self._rows[:, group] += gates.sum(1)
-        self._cells += (gates * many[self._pair]).sum(1)
-        self._content[:, group] += applies.astype(np.float64) @ mass
-        rows[:, :, sinks] = -1  # a copy of the attention, read for the last time
-        strongest = rows.argmax(-1).T
-        hits = related[:, np.arange(size)[:, None], strongest].astype(np.float32)
-        for number in np.unique(pair):
-            members = self._members[number]
-            self._on_keys[members, group] += gates[members] @ on_keys[:, number]
-            self._hits[members, group] += gates[members] @ hits[number]
-
-        seen = seen.astype(np.float32)
-        waiting = self._waiting[fold]
-        waiting.gates.append(gates)
-        waiting.by_place.append(by_place)
-        waiting.seen.append(seen)
-        waiting.mass.append(narrow)
-        if sum(map(len, waiting.seen)) >= TOGETHER:
-            self._form(fold)
-        counted = (pair * size + row) * CLASSES + place.ravel()[row * length + key]
-        cells, count = np.unique(counted, return_counts=True)
-        which, kind = np.divmod(cells, CLASSES)
-        self._texts[fold].append(
-            _Text(
-                group, narrow, seen, np.packbits(applies, axis=1),
-                (which // size).astype(np.int32), (which % size).astype(np.int32),
-                kind.astype(np.int8), count.astype(np.float32),
-            )
-        )  # fmt: skip
-
-    def _related(
-        self, evaluator: Evaluator, queries: Int[np.ndarray, " R"], content: TokenFlags
-    ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-        """All pairs of content tokens that are related: by what, the row, the key."""
-        found = [evaluator.cells(pairs) for pairs in self._pairs]
-        query = np.concatenate([cells.query for cells in found])
-        key = np.concatenate([cells.key for cells in found])
-        pair = np.repeat(np.arange(len(found)), [len(cells) for cells in found])
-        good = content[query] & content[key]
-        row_of = np.full(len(content), -1)
-        row_of[queries] = np.arange(len(queries))
-        return pair[good], row_of[query[good]], key[good]
-
-    def _form(self, fold: int) -> None:
-        """Add the products of all texts of a fold that wait for it."""
-        waiting, self._waiting[fold] = self._waiting[fold], _Waiting([], [], [], [])
-        if not waiting.seen:
-            return
-        gates = np.concatenate(waiting.gates, axis=1)
-        seen, mass = np.concatenate(waiting.seen), np.concatenate(waiting.mass)
-        by_place = np.concatenate(waiting.by_place)
-        some, used = gates.any(1), seen.any(0)
-        at = np.ix_(some, used)
-        shape = (int(some.sum()), int(used.sum()), mass.shape[1])
-        flat = by_place[:, used].reshape(len(seen), -1)
-        self._by_place[fold][at] += (gates[some] @ flat).reshape(shape)
-        flat = (seen[:, used, None] * mass[:, None, :]).reshape(len(seen), -1)
-        self._met[fold][at] += (gates[some] @ flat).reshape(shape)
+    def add(self, arrays: dict[str, np.ndarray]) -> None:
+        """Add what `arrays` gave of another part of the same texts, or of an interrupted run."""
+        for name, total in self.totals.items():
+            total += arrays[name]
+        self._texts += _unpacked(arrays)
 
     def sums(self) -> Sums:
         """The sums of all texts, with what the profiles of the other parts of a half expect."""
-        expected = np.zeros_like(self._on_keys)
-        overall = np.zeros_like(self._all_by_place)
+        of, cluster = self.totals, np.arange(len(self.totals["all_rows"]))
+        expected = np.zeros((len(cluster), *of["by_place"].shape[1:3]), self._precision)
+        overall = np.zeros_like(of["all_by_place"])
+        # Sums do not depend on the order in which the texts were read.
+        texts = sorted(self._texts, key=lambda text: (text.cluster, text.text_id))
+        by_cluster = {k: list(mine) for k, mine in groupby(texts, key=lambda text: text.cluster)}
         for fold in range(HALVES * FOLDS):
-            self._form(fold)
-        used = np.asarray(self._all_met.any((0, 2)))
-        for fold, texts in enumerate(self._texts):
             others = _others(fold)
             overall[fold] = _profile(
-                self._all_by_place[others].sum(0), self._all_met[others].sum(0)
+                of["all_by_place"][others].sum(0), of["all_met"][others].sum(0)
             )
-            for part in _parts(texts):
-                self._expect(part, others, used, expected)
-        half_of = np.array([self._half[group] for group in self._groups])
+            mine = [k for k in by_cluster if fold_of(k) == fold]
+            if not mine:
+                continue
+            own = _profile(of["by_place"][others].sum(0), of["met"][others].sum(0))
+            own = np.ascontiguousarray(own.transpose(0, 2, 1))
+
+            def work(items: Iterator[int], mine: list[int] = mine, own: np.ndarray = own) -> None:
+                for item in items:
+                    for text in by_cluster[mine[item]]:
+                        self._expect(text, own, expected[mine[item]])
+
+            share(len(mine), work)
         return Sums(
-            half_of, self._on_keys, expected, self._content, self._rows, self._hits,
-            self._all_content, self._all_rows, self._places, self._by_place, self._met, overall,
-            np.array([self._fold[group] for group in self._groups]), self._cells,
+            cluster % HALVES, np.array([fold_of(int(k)) for k in cluster]),
+            of["on_keys"].transpose(2, 0, 1), expected.transpose(1, 0, 2),
+            of["content"].transpose(2, 0, 1), of["rows"].T, of["hits"].transpose(2, 0, 1),
+            of["all_content"], of["all_rows"], of["places"].transpose(0, 2, 1), of["by_place"],
+            of["met"], overall, of["cells"],
         )  # fmt: skip
 
     def _expect(
-        self,
-        texts: Sequence[_Text],
-        others: Int[np.ndarray, " _"],
-        used: Bool[np.ndarray, " C"],
-        into: Float[np.ndarray, "B G H"],
+        self, text: _Text, own: Float[np.ndarray, "B C H"], into: Float[np.ndarray, "B H"]
     ) -> None:
-        """Add what the profile of other folds expects on some texts of a fold."""
-        sizes = [len(text.mass) for text in texts]
-        start = np.cumsum([0, *sizes])
-        mass = np.concatenate([text.mass for text in texts])
-        seen = np.concatenate([text.seen for text in texts])[:, used]
-        group = np.repeat([text.group for text in texts], sizes)
-        counts = np.zeros((len(self._pairs), len(mass), len(used)), np.float32)
-        for text, begin in zip(texts, start, strict=False):
-            counts[text.pair, begin + text.row, text.place] = text.count
-        counts = counts[:, :, used]
-        gates = np.concatenate(
+        related, asked = text.related, self.asked
+        add_expected(
+            own, asked.pair, asked.test, related.tests(len(text.mass)), related.start, related.row,
+            related.entry, related.place, related.count, text.seen, text.mass, into,
+        )  # fmt: skip
+
+
+class FirstReading:
+    """Reads some texts layer by layer; until `commit` the collector does not know of them."""
+
+    def __init__(
+        self, collector: Collector, batch: Sequence[Passage], precision: DTypeLike
+    ) -> None:
+        self._collector, self._precision = collector, precision
+        view, asked = collector.visibility, collector.asked
+        rows = [(b, passage, Rows.of(passage, view)) for b, passage in enumerate(batch)]
+        self._texts = [
+            (b, passage, one, Related.of(passage, view, one, asked))
+            for b, passage, one in rows
+            if len(one.queries)
+        ]
+        sizes = [len(one.queries) for _, _, one, _ in self._texts]
+        self._start = np.cumsum([0, *sizes])
+        count, heads, total = len(asked.behaviours), collector.heads, int(self._start[-1])
+        self._by_place = np.zeros((total, heads, classes_of(view)), precision)
+        self._mass = np.zeros((total, heads), precision)
+        self._of_texts = np.zeros((3, len(self._texts), heads, count), precision)
+        self._shares = np.zeros((len(self._texts), heads, len(PLACES)))
+
+    def read(self, attention: Float[np.ndarray, "B H T T"], first: int) -> None:
+        """Read heads `first`, `first + 1`, ... of the collector's.
+
+        Raises:
+            RunError: attention is NaN or infinite; says where.
+        """
+        asked, near = self._collector.asked, nearest(self._collector.visibility)
+
+        def work(items: Iterator[int]) -> None:
+            for t in items:
+                b, passage, rows, related = self._texts[t]
+                mine = slice(self._start[t], self._start[t + 1])
+                real = np.ascontiguousarray(attention[b, :, : len(passage), : len(passage)])
+                heads, length = len(real), len(rows.queries)
+                by_place = np.empty((length, heads, rows.seen.shape[1]), self._precision)
+                mass = np.empty((length, heads), self._precision)
+                on_keys = np.empty((heads, len(related.row)), self._precision)
+                hits, shares = np.empty(on_keys.shape, np.float32), np.zeros((heads, len(PLACES)))
+                totals = np.zeros((3, heads, len(asked.pair)), self._precision)
+                read_rows(
+                    real, rows.queries, rows.sinks, rows.place, rows.bounds, near,
+                    related.start, related.row, related.entry, related.key, by_place, mass,
+                    on_keys, hits, shares,
+                )  # fmt: skip
+                add_rows(
+                    asked.pair, asked.test, related.tests, related.start, related.row, mass,
+                    on_keys, hits, *totals,
+                )  # fmt: skip
+                if not np.isfinite(mass).all():
+                    raise RunError(
+                        f"expected finite attention, got NaN or infinity in text "
+                        f"{passage.text_id!r}"
+                    )
+                mine, columns = slice(*self._start[t : t + 2]), slice(first, first + heads)
+                self._by_place[mine, columns], self._mass[mine, columns] = by_place, mass
+                self._of_texts[:, t, columns], self._shares[t, columns] = totals, shares
+
+        share(len(self._texts), work)
+
+    def commit(self) -> None:
+        """Add what was read to the collector's sums."""
+        collector, sums = self._collector, self._collector.totals
+        asked, folds = collector.asked, []
+        gates = np.zeros((len(asked.pair), int(self._start[-1])), self._precision)
+        for t, (_, passage, rows, related) in enumerate(self._texts):
+            mine = slice(self._start[t], self._start[t + 1])
+            cluster = collector.clusters[passage.group]
+            folds += [fold_of(cluster)] * len(rows.queries)
+            mass = self._mass[mine].astype(np.float64)
+            gate_rows(
+                asked.pair, asked.test, related.tests, related.start, related.row, related.entry,
+                gates[:, mine], sums["cells"],
+            )  # fmt: skip
+            sums["rows"][cluster] += gates[:, mine].sum(1)
+            on_keys, content, hits = self._of_texts[:, t]
+            sums["on_keys"][cluster] += on_keys
+            sums["content"][cluster] += content
+            sums["hits"][half_of(cluster)] += hits
+            sums["all_content"][cluster] += mass.sum(0)
+            sums["all_rows"][cluster] += len(rows.queries)
+            sums["places"][cluster] += self._shares[t]
+            collector.add_text(
+                _Text(
+                    passage.text_id, cluster, self._mass[mine].copy(), rows.seen,
+                    related.by_place(rows),
+                )
+            )  # fmt: skip
+        self._add_profiles(gates, np.array(folds, np.int64))
+
+    def _add_profiles(self, gates: Float[np.ndarray, "B R"], folds: Int[np.ndarray, " R"]) -> None:
+        """Add attention by place class, and what met the classes, on the rows that apply."""
+        sums = self._collector.totals
+        seen = np.concatenate([rows.seen for _, _, rows, _ in self._texts] or [np.zeros((0, 0))])
+        for fold in np.unique(folds):
+            mine = np.flatnonzero(folds == fold)
+            some = np.flatnonzero(gates[:, mine].any(1))
+            gate = gates[np.ix_(some, mine)]
+            by_place = self._by_place[mine]
+            met = self._mass[mine][:, :, None] * seen[mine].astype(self._precision)[:, None, :]
+            for name, values in (("by_place", by_place), ("met", met)):
+                product = gate @ values.reshape(len(mine), -1)
+                sums[name][fold, some] += product.reshape(len(some), *values.shape[1:])
+                sums[f"all_{name}"][fold] += values.sum(0, dtype=np.float64)
+
+
+def _packed(texts: Sequence[_Text]) -> dict[str, np.ndarray]:
+    """What is kept of texts, as a few arrays."""
+    fields = [
+        {"mass": text.mass, "seen": text.seen, **vars(text.related)} for text in texts
+    ]  # fmt: skip
+    found = {
+        f"texts/{name}": np.concatenate([field[name].ravel() for field in fields])
+        for name in (fields[0] if fields else ())
+    }
+    sizes = [
+        (text.cluster, len(text.mass), len(text.related.row), len(text.related.place))
+        for text in texts
+    ]
+    return found | {
+        "texts/sizes": np.array(sizes, np.int64).reshape(-1, 4),
+        "texts/of": np.array(
             [
-                np.unpackbits(one.gates, 1, size).view(bool)
-                for one, size in zip(texts, sizes, strict=True)
-            ],
-            axis=1,
-        )
-        for number in np.flatnonzero(gates.any(1)):
-            rows = np.flatnonzero(gates[number])
-            by_place = self._by_place[others, number][:, used].sum(0)
-            own = _profile(by_place, self._met[others, number][:, used].sum(0))
-            share = counts[self._pair[number], rows] @ own
-            share /= np.maximum(seen[rows] @ own, 1e-30)
-            share *= mass[rows]
-            mine = group[rows]
-            first = np.flatnonzero(np.diff(mine, prepend=-1))
-            np.add.at(into[number], mine[first], np.add.reduceat(share, first, axis=0))
+                (
+                    text.mass.shape[1],
+                    len(text.related.start) - 1,
+                    len(text.related.bits),
+                    text.seen.shape[1],
+                )
+                for text in texts[:1]
+            ]
+        ).reshape(-1),
+        "texts/ids": np.frombuffer(json.dumps([text.text_id for text in texts]).encode(), np.uint8),
+    }
+
+
+def _unpacked(arrays: dict[str, np.ndarray]) -> Iterator[_Text]:
+    """Read back what `_packed` gave."""
+    place = dict.fromkeys(arrays, 0)
+
+    def of(name: str, *shape: int) -> np.ndarray:
+        begin = place[f"texts/{name}"]
+        place[f"texts/{name}"] += prod(shape)
+        return arrays[f"texts/{name}"][begin : begin + prod(shape)].reshape(shape).copy()
+
+    ids = json.loads(arrays["texts/ids"].tobytes())
+    heads, pairs, tests, classes = arrays["texts/of"] if ids else (0, 0, 0, 0)
+    for text_id, (cluster, rows, related, cells) in zip(ids, arrays["texts/sizes"], strict=True):
+        yield _Text(
+            text_id, int(cluster), of("mass", rows, heads), of("seen", rows, classes),
+            Kept(
+                of("bits", tests, -(-rows // 8)), of("start", pairs + 1), of("row", related),
+                of("entry", related + 1), of("place", cells), of("count", cells),
+            ),
+        )  # fmt: skip
 
 
 def _others(fold: int) -> Int[np.ndarray, " _"]:
@@ -342,50 +384,13 @@ def _others(fold: int) -> Int[np.ndarray, " _"]:
     return np.delete(np.arange(begin, begin + FOLDS), fold - begin)
 
 
-def _parts(texts: Sequence[_Text]) -> list[list[_Text]]:
-    """Texts in parts of some thousand rows."""
-    parts: list[list[_Text]] = []
-    rows = 0
-    for text in texts:
-        if not parts or rows + len(text.mass) > 8 * TOGETHER:
-            parts.append([])
-            rows = 0
-        parts[-1].append(text)
-        rows += len(text.mass)
-    return parts
-
-
-def _by_row(
-    rows: Float[np.ndarray, "H R T"],
-    cell: Int[np.ndarray, " n"],
-    kind: Int[np.ndarray, " n"],
-    kinds: int,
-) -> Float[np.ndarray, "R K H"]:
-    """Attention summed by row and kind of cell: `cell` counts through rows and keys."""
-    heads, size, length = rows.shape
-    row = cell // length
-    order = np.argsort(row, kind="stable")
-    cell, kind, row = cell[order], kind[order], row[order]
-    found = np.empty((size, kinds, heads), np.float32)
-    step = max(1, BLOCK // (heads * length))
-    for begin in range(0, size, step):
-        end = min(size, begin + step)
-        mine = slice(*np.searchsorted(row, [begin, end]))
-        at = (row[mine] - begin) * kinds + kind[mine], cell[mine] - begin * length
-        shape = ((end - begin) * kinds, (end - begin) * length)
-        one = csr_matrix((np.ones(len(at[0]), np.float32), at), shape)
-        flat = np.ascontiguousarray(rows[:, begin:end].reshape(heads, -1).T)
-        found[begin:end] = (one @ flat).reshape(end - begin, kinds, heads)
-    return found
-
-
 def _profile(
-    by_place: Float[np.ndarray, "C H"], met: Float[np.ndarray, "C H"]
-) -> Float[np.ndarray, "C H"]:
+    by_place: Float[np.ndarray, "*any C"], met: Float[np.ndarray, "*any C"]
+) -> Float[np.ndarray, "*any C"]:
     """Mean attention per key of a class and unit of content mass, drawn a little to the mean.
 
     One key's worth of the behaviour's overall mean stands in each class, so that a class which
     the other texts never met expects what an ordinary key gets.
     """
-    mean = by_place.sum(0) / np.maximum(met.sum(0), 1e-9)
-    return (by_place + mean) / (met + 1)
+    mean = by_place.sum(-1) / np.maximum(met.sum(-1), 1e-9)
+    return np.asarray((by_place + mean[..., None]) / (met + 1))

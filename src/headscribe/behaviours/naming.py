@@ -78,7 +78,7 @@ def excess_of(sums: Sums, half: int) -> Excess:
         share, mean = on_keys.sum(1) / total, expected.sum(1) / total
         excess = share - mean
         mass = total / counts
-        hit = sums.hits[:, chosen].sum(1) / counts
+        hit = sums.hits[:, half] / counts
     return Excess(share, mean, excess, error, groups, counts, mass, hit)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Int
 
 from headscribe.core.arrays import TokenFlags
+from headscribe.core.visibility import Visibility
 
 NEAR = 8
 """Offsets up to this many tokens have a class of their own, farther ones doubling ranges."""
@@ -11,9 +12,20 @@ NEAR = 8
 RANGES = 8
 """Doubling ranges to either side: (8, 16], (16, 32], ..., the last one without an end."""
 
-SIDE = NEAR + RANGES
-FIRST, LAST = 2 * SIDE + 1, 2 * SIDE + 2
-CLASSES = 2 * SIDE + 3
+FIRST, SIDE = 0, NEAR + RANGES + 1
+LAST = 2 * SIDE
+CLASSES = LAST + 1
+"""The first content token, keys before, the token itself (`SIDE`), keys after, the last one."""
+
+
+def classes_of(visibility: Visibility) -> int:
+    """How many of the classes a layer can meet: in a causal one those up to the token itself."""
+    return SIDE + 1 if visibility.causal else CLASSES
+
+
+def nearest(visibility: Visibility) -> Int[np.ndarray, " n"]:
+    """The classes of the four tokens before and, where they are seen, after."""
+    return np.array([SIDE + away for away in range(-4, 1 if visibility.causal else 5) if away])
 
 
 def place_classes(queries: Int[np.ndarray, " R"], content: TokenFlags) -> Int[np.ndarray, "R T"]:

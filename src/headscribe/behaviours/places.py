@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from headscribe.core.arrays import TokenFlags
 from headscribe.scoring.statistics import ratio
 
 
@@ -42,38 +41,6 @@ PLACES = (
 """Narrowest first: of two that hold, the earlier one is the name."""
 
 OPENING, CLOSING, SINKS = 3, 4, 5
-
-
-def place_shares(
-    rows: Float[np.ndarray, "H R T"],
-    queries: Int[np.ndarray, " R"],
-    sinks: TokenFlags,
-    visible: Bool[np.ndarray, "R T"],
-) -> Float[np.ndarray, "P H"]:
-    """Attention of the content rows of one text in each place, summed over the rows."""
-    keys = np.arange(len(sinks))
-    offset = keys[None, :] - queries[:, None]
-    opening = sinks & (keys == 0)
-    content = visible & ~sinks[None, :]
-    masks = (
-        offset == -1,
-        offset == 1,
-        offset == 0,
-        np.broadcast_to(opening, offset.shape),
-        np.broadcast_to(sinks & ~opening, offset.shape),
-        np.broadcast_to(sinks, offset.shape),
-        (np.abs(offset) <= 4) & (offset != 0) & content,
-    )
-    flat = np.array(masks, rows.dtype).reshape(len(masks), -1)
-    found = list((rows.reshape(len(rows), -1) @ flat.T).T)
-    rows = rows * content
-    mass = rows.sum(-1)
-    even = mass / np.maximum(content.sum(1), 1)
-    overlap = np.minimum(rows, even[:, :, None])
-    # A row that sees a single key is even whatever the head does.
-    wide = content.sum(1) >= 4
-    found.append(overlap[:, wide].sum((-2, -1)))
-    return np.array(found, np.float64)
 
 
 @dataclass(frozen=True)

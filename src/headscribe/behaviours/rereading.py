@@ -2,14 +2,17 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import IO
 
 import numpy as np
-from jaxtyping import Float
+import torch
 
-from headscribe.fitting.sources import Source
-from headscribe.models.recorded import Recording, attention_of
+from headscribe.core.visibility import Visibility
+from headscribe.models.calls import AttentionCall
+from headscribe.models.recorded import Recording
+from headscribe.scoring.observer import LayerAttention, LayerObserver, Observers, Source
 from headscribe.text.passages import Passage
 
 KEPT = 1 << 31
@@ -17,51 +20,91 @@ KEPT = 1 << 31
 beyond them take a second forward pass."""
 
 
+@dataclass
 class Rereading:
-    """The attention of all layers on some texts, to be read as often as is needed."""
+    """A source that shows texts a second time without the model.
 
-    def __init__(self, source: Source, passages: Sequence[Passage], file: IO[bytes]) -> None:
-        """Read nothing yet; `passages` are the texts, `file` is an empty one to keep them in."""
-        self._source, self.passages = source, passages
-        self._lower = all(source.visibility(layer).causal for layer in range(source.layers))
-        self._file = file
+    Attributes:
+        source: the model; a recording is read again as it is.
+        file: an empty one to keep attention in.
+    """
+
+    source: Source
+    file: IO[bytes]
+    _kept: dict[str, dict[int, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
         free = shutil.disk_usage(tempfile.gettempdir()).free
-        self._room = 0 if isinstance(source, Recording) else min(KEPT, free // 4)
-        self._kept: list[tuple[int, ...]] = []
-        self._whole = False
+        self._room = 0 if isinstance(self.source, Recording) else min(KEPT, free // 4)
+        self._end = 0
 
-    def read(self) -> Iterator[tuple[Passage, Float[np.ndarray, "L H T T"]]]:
-        """Every text with its attention, in order."""
-        self._file.seek(0)
-        for passage, shape in zip(self.passages, self._kept, strict=False):
-            yield passage, self._restored(shape)
-        self._whole = self._whole or bool(self._kept)
-        for passage, attention in attention_of(self._source, self.passages[len(self._kept) :]):
-            if not self._whole:
-                self._keep(attention)
-            yield passage, attention
-        self._whole = True
+    @property
+    def layers(self) -> int:
+        """Number of layers."""
+        return self.source.layers
 
-    def _keep(self, attention: Float[np.ndarray, "L H T T"]) -> None:
-        size = attention.shape[-1]
-        part = attention[:, :, np.tri(size, dtype=bool)] if self._lower else attention
-        self._room -= part.nbytes
-        self._whole = self._room < 0
-        if self._whole:
+    @property
+    def heads(self) -> int:
+        """Heads of every layer."""
+        return self.source.heads
+
+    def device_of(self, layer: int) -> torch.device:
+        """Where the attention of a layer is shown."""
+        return self.source.device_of(layer)
+
+    def visibility(self, layer: int) -> Visibility:
+        """The keys that a query of the layer sees."""
+        return self.source.visibility(layer)
+
+    def run(self, batch: Sequence[Passage], observer: LayerObserver) -> None:
+        """Show the attention of every layer on a batch, layer by layer."""
+        kept = [self._kept.get(passage.text_id, {}) for passage in batch]
+        if not all(len(places) == self.layers for places in kept):
+            self.source.run(batch, Observers([_Keeper(self, batch), observer]))
+            return
+        lengths = torch.tensor([len(passage) for passage in batch])
+        width = int(lengths.max())
+        for layer in range(self.layers):
+            padded = np.zeros((len(batch), self.heads, width, width), np.float32)
+            for b, (passage, places) in enumerate(zip(batch, kept, strict=True)):
+                inside = self._inside(layer, len(passage))
+                self.file.seek(places[layer])
+                data = self.file.read(4 * self.heads * int(inside.sum()))
+                part = padded[b, :, : len(passage), : len(passage)]
+                part[:, inside] = np.frombuffer(data, np.float32).reshape(self.heads, -1)
+            weights = torch.from_numpy(padded)
+            observer.observe(AttentionCall(layer, lengths, tuple(batch), weights.float, None))
+
+    def _inside(self, layer: int, length: int) -> np.ndarray:
+        """The cells that are kept."""
+        causal = self.visibility(layer).causal
+        return np.tri(length, dtype=bool) if causal else np.ones((length, length), bool)
+
+    def keep(self, layer: int, passage: Passage, attention: np.ndarray) -> None:
+        """Keep a layer of a text, while there is room."""
+        part = attention[:, self._inside(layer, len(passage))]
+        if self._end + part.nbytes > self._room:
             return
         try:
-            self._file.write(np.ascontiguousarray(part).data)
+            self.file.seek(self._end)
+            self.file.write(np.ascontiguousarray(part).data)
         except OSError:  # the disk is full: the model is asked again
-            self._whole = True
+            self._room = 0
             return
-        self._kept.append(attention.shape)
+        self._kept.setdefault(passage.text_id, {})[layer] = self._end
+        self._end += part.nbytes
 
-    def _restored(self, shape: tuple[int, ...]) -> Float[np.ndarray, "L H T T"]:
-        layers, heads, size, _ = shape
-        inside = np.tri(size, dtype=bool) if self._lower else np.ones((size, size), bool)
-        part = np.frombuffer(
-            self._file.read(4 * layers * heads * int(inside.sum())), np.float32
-        ).reshape(layers, heads, -1)
-        found = np.zeros(shape, np.float32)
-        found[:, :, inside] = part
-        return found
+
+@dataclass(frozen=True)
+class _Keeper:
+    """Keeps what a batch shows."""
+
+    reading: Rereading
+    batch: Sequence[Passage]
+
+    def observe(self, call: LayerAttention) -> None:
+        """Keep one layer."""
+        attention = call.probabilities().float().cpu().numpy()
+        for b, passage in enumerate(self.batch):
+            size = len(passage)
+            self.reading.keep(call.layer, passage, attention[b, :, :size, :size])

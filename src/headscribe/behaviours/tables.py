@@ -14,8 +14,11 @@ from headscribe.core.heads import HeadId
 _CARD = ("name", "sentence", "family", "sink_share", "differs")
 
 
+TABLES = ("cards", "budget", "behaviours")
+
+
 def run_tables(cards: Sequence[Card]) -> dict[str, pa.Table]:
-    """The tables `cards`, `budget` and `behaviours`."""
+    """The tables of `TABLES`, those that have rows."""
     rows: dict[str, list[dict[str, Any]]] = {"cards": [], "budget": [], "behaviours": []}
     for card in cards:
         head = {"layer": card.head.layer, "head": card.head.head}
@@ -56,6 +59,11 @@ def cards_of(tables: Mapping[str, list[dict[str, Any]]]) -> dict[HeadId, Card]:
     return found
 
 
+def families_of(cards: Sequence[Card]) -> dict[str, int]:
+    """Heads by family, the largest first; those without a name are left out."""
+    return dict(Counter(card.family for card in cards if card.family).most_common())
+
+
 ALIKE = 0.03
 """Budgets of two halves whose parts differ by no more are the same."""
 
@@ -77,8 +85,7 @@ def summary_of(cards: Sequence[Card], facts: Mapping[str, Any]) -> str:
     """The model in one paragraph: its sinks, its heads by family, what is left."""
     sinks = sum(card.sink_share for card in cards) / len(cards)
     named = sum(card.name != UNNAMED for card in cards)
-    counted = Counter(card.family for card in cards if card.family)
-    kinds = ", ".join(f"{count} {FAMILIES[family]}" for family, count in counted.most_common())
+    kinds = ", ".join(f"{count} {FAMILIES[family]}" for family, count in families_of(cards).items())
     texts = facts["corpus"]["texts"]
     left = len(cards) - named
     rest = f"; {left} have no name yet" if left else ""

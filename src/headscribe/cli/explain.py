@@ -24,11 +24,25 @@ HeadOption = Annotated[
 ]
 
 
-def explain_heads(head: list[str] | None = None, **options: Any) -> "tuple[Explained, list[Card]]":  # noqa: ANN401
+HeadsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="HEAD...",
+        help="Heads such as 7.10, whose cards are printed in full.",
+        show_default=False,
+    ),
+]
+
+
+def explain_heads(
+    heads: list[str] | None = None,
+    head: list[str] | None = None,
+    **options: Any,  # noqa: ANN401
+) -> "tuple[Explained, list[Card]]":
     """The run that is asked for, and the cards that are to be printed in full."""
     from headscribe.api.explain import explain
 
-    wanted = [HeadId.parse(one) for one in head or []]
+    wanted = [HeadId.parse(one) for one in [*(heads or []), *(head or [])]]
     found = explain(**options)
     return found, [found.card(one) for one in wanted]
 
@@ -43,17 +57,24 @@ def show(result: "tuple[Explained, list[Card]]", *, as_json: bool) -> None:
     if chosen:
         print("\n\n".join(written(card, found.formula(card.head)) for card in chosen))
         return
+    print_answer(found)
+    print(f"\nrun: {found.folder}; headscribe explain RUN 7.10 prints a card in full")
+
+
+def print_answer(found: "Explained") -> None:
+    """Print the model in a paragraph, then its heads by family; notes go to stderr."""
     from textwrap import fill
 
+    from headscribe.behaviours.tables import FAMILIES
+
     print(fill(found.summary, 79))
-    for family in found.run.manifest["families"]:
-        print(f"\n{family}")
+    for family, count in found.run.manifest["families"].items():
+        print(f"\n{family}: {count} heads {FAMILIES[family]}")
         for card in found.cards.values():
             if card.family == family:
                 print(fill(f"  {card.head!s:<6}{card.name:<35.35}{_least(card)}", 79))
     for note in found.run.manifest.get("notes", []):
         print(note, file=sys.stderr)
-    print(f"\nrun: {found.folder}; --head 7.10 prints a card in full")
 
 
 def _least(card: "Card") -> str:

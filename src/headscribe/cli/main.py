@@ -38,7 +38,7 @@ app.command()(command(SurveyRequest, "headscribe.api.survey:survey", survey.show
 app.command()(
     command(
         ExplainRequest, "headscribe.cli.explain:explain_heads", explain.show, "explain",
-        head=explain.HeadOption,
+        heads=explain.HeadsArgument, head=explain.HeadOption,
     )
 )  # fmt: skip
 app.command()(command(EffectsRequest, "headscribe.api.effects:effects", effects.show))

@@ -9,27 +9,37 @@ if TYPE_CHECKING:
 
 
 def show(found: "Survey", *, as_json: bool) -> None:
-    """Print the best heads of every pattern, the layers, and what was left out."""
+    """Print what every head does, and how to look deeper; without cards the best heads."""
     manifest = found.run.manifest
-    scores = found.scores()
     if as_json:
         document = {
             "run": str(found.folder),
             "skipped": manifest["skipped"],
             "failures": manifest["failures"],
             "notes": manifest["notes"],
-            "top": [score.as_dict() for score in scores],
+            "summary": manifest.get("summary"),
+            "cards": found.to_json() if found.answered else [],
+            "top": [score.as_dict() for score in found.scores()],
         }
         print(json.dumps(document, ensure_ascii=False))
         return
-    from headscribe.report.terminal import print_layers, print_top
+    if found.answered:
+        from headscribe.cli.explain import print_answer
 
-    print_top(scores)
-    print_layers(found.run.table("layers").to_pylist())
+        print_answer(found)
+        print(
+            "\nLook deeper: headscribe explain RUN 7.10 (a card), headscribe top RUN (the closest "
+            "heads of\neach pattern), headscribe show RUN 7.10, headscribe report RUN."
+        )
+    else:
+        from headscribe.report.terminal import print_layers, print_top
+
+        print_top(found.scores())
+        print_layers(found.run.table("layers").to_pylist())
+        for note in manifest["notes"]:
+            print(note, file=sys.stderr)
     for name, reason in manifest["skipped"].items():
         print(f"skipped {name}: {reason}", file=sys.stderr)
     for name, count in manifest["failures"].items():
         print(f"{name} failed on {count} texts", file=sys.stderr)
-    for note in manifest["notes"]:
-        print(note, file=sys.stderr)
     print(f"run: {found.folder}")

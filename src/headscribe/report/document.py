@@ -10,7 +10,7 @@ from headscribe.report.parts import examples
 from headscribe.report.reading import MAX_HEADS, facts
 from headscribe.report.schema import check, writer
 from headscribe.report.theme import THEMES
-from headscribe.results.kinds import kinds
+from headscribe.results.kinds import Kind, kinds
 from headscribe.results.run import Run
 
 FORMAT = 1
@@ -26,13 +26,18 @@ def document(runs: Sequence[Run]) -> dict[str, Any]:
     subjects: list[dict[str, Any]] = []
     for run in runs:
         subject = _subject_of(run, subjects)
-        content = _content(run, subject["missing"])
         kind = kinds().get(run.kind)
+        content = _content(run, kind, subject["missing"])
         name = run.kind if kind is None else kind.subject
         if kind is not None and kind.single:
             subject[name] = content
         else:
             subject.setdefault(name, []).append(content)
+        if run.kind != "explain" and "cards" in run.manifest.get("tables", []):
+            # A survey that says what heads do; a run that does nothing else comes before it.
+            answer = kinds()["explain"]
+            if answer.subject not in subject:
+                subject[answer.subject] = _content(run, answer, subject["missing"])
         subject["runs"].append(content["run"])
     themes = {
         name: {
@@ -82,9 +87,8 @@ def _fingerprint(run: Run) -> str:
     return known if isinstance(known, str) else ""
 
 
-def _content(run: Run, missing: list[dict[str, str]]) -> dict[str, Any]:
-    """What one run holds; what it lacks is added to `missing`."""
-    kind = kinds().get(run.kind)
+def _content(run: Run, kind: Kind | None, missing: list[dict[str, str]]) -> dict[str, Any]:
+    """What one run holds as a run of a kind; what it lacks is added to `missing`."""
     folder = run.folder.name
     content: dict[str, Any] = {"run": _about(run)}
     if kind is None:

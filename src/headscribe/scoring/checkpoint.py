@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,10 @@ Completing = Callable[
 """From the texts in the order of their use to what gives passages their words."""
 
 
+COMPANION = "companion/"
+"""What the names of a companion's arrays begin with."""
+
+
 def run_stored(
     engine: Engine, completing: Completing, run: Run, on_progress: OnProgress
 ) -> Progress:
@@ -31,7 +36,11 @@ def run_stored(
     def compute(unfinished: Unfinished) -> Progress:
         kept = unfinished.read()
         heads = engine.source.layers * engine.source.heads
-        progress = engine.start() if kept is None else progress_of(kept, heads, run.folder / STAGES)
+        progress = engine.start()
+        if kept is not None:
+            found = progress_of(kept, heads, run.folder / STAGES)
+            progress = replace(found, companion=progress.companion)
+            read_back(progress, kept)
 
         def after_batch(now: Progress, done: int) -> None:
             on_progress("scoring", done, total)
@@ -55,9 +64,11 @@ def arrays_of(progress: Progress) -> dict[str, np.ndarray]:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
+    own = {} if progress.companion is None else progress.companion.arrays()
     return (
         progress.sums.arrays()
         | progress.relations.arrays()
+        | {f"{COMPANION}{name}": values for name, values in own.items()}
         | {
             "position": np.array([progress.phase, progress.batches]),
             "examples": np.frombuffer(sink.getvalue(), np.uint8),
@@ -76,3 +87,14 @@ def progress_of(arrays: dict[str, np.ndarray], heads: int, where: Path) -> Progr
         examples = rows_of(reader.read_all())
     sums = Accumulators.from_arrays(arrays, where)
     return Progress(sums, RelationSums.from_arrays(arrays, heads), examples, phase, batches)
+
+
+def read_back(progress: Progress, arrays: dict[str, np.ndarray]) -> None:
+    """Add to the companion of a progress what `arrays_of` gave of another's."""
+    if progress.companion is not None:
+        own = {
+            name.removeprefix(COMPANION): values
+            for name, values in arrays.items()
+            if name.startswith(COMPANION)
+        }
+        progress.companion.add(own)

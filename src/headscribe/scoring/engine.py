@@ -5,6 +5,9 @@ Baselines must be estimated on other texts than they are compared on. A small co
 calibrate by fold, then to score each fold against the baselines of the others. A larger one is read
 once: the `fit` texts go first, are scored and calibrate; the others are scored with gains. Where
 all texts are of one group there are no other texts, and no gain.
+
+A companion asks questions of its own in the same passes. It reads its texts twice: where the corpus
+is read once, those that it chose are read again at the end.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,6 +27,8 @@ from headscribe.scoring.batch import BatchScorer
 from headscribe.scoring.containment import containment_sums
 from headscribe.scoring.examples import ExampleCollector, choose_examples
 from headscribe.scoring.observer import (
+    BatchReading,
+    Companion,
     Enough,
     LayerObserver,
     Observers,
@@ -63,6 +68,7 @@ class Progress:
         phase: 0 or 1; `batches`: batches of the phase that are done.
         whole: false while a batch is being added, when the state must not be stored.
         relations: how often each head follows each dependency relation.
+        companion: what asks other questions, with what it has read.
     """
 
     sums: Accumulators
@@ -71,26 +77,29 @@ class Progress:
     phase: int = 0
     batches: int = 0
     whole: bool = True
+    companion: Companion | None = None
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One pass over some of the texts."""
+    """One pass over some of the texts; `reading`: which one it is for the companion, or none."""
 
     passages: tuple[Passage, ...]
     calibrate: bool
     score: bool
     first_visit: bool
+    reading: int = 0
 
 
 @dataclass(frozen=True)
 class _Part:
     """What was read of a batch, or of a piece of one, and is not added yet."""
 
-    plan: BatchPlan
-    scorer: BatchScorer
+    plan: BatchPlan | None
+    scorer: BatchScorer | None
     collector: ExampleCollector | None
     asker: RelationObserver | None
+    reading: BatchReading | None
 
 
 @dataclass
@@ -107,6 +116,7 @@ class Engine:
         complete: gives passages that lack their words these, batch by batch.
         layers: the layers to score, None for all; a pass ends after the last of them.
         buckets: the bucket of each group, which decides splits and folds; empty: by the seed.
+        companion: asks other questions in the same passes.
     """
 
     source: Source
@@ -118,6 +128,7 @@ class Engine:
     complete: Callable[[Sequence[Passage]], Sequence[Passage]] = tuple
     layers: Sequence[int] | None = None
     buckets: dict[str, int] = field(default_factory=dict)
+    companion: Companion | None = None
 
     def __post_init__(self) -> None:
         self.fixed = fixed_baselines(self.patterns).tolist()
@@ -135,16 +146,24 @@ class Engine:
         """The state before the first batch."""
         heads = self.source.layers * self.source.heads
         sums = Accumulators.zeros(len(self.patterns), heads, len(self.fixed))
-        return Progress(sums, RelationSums(heads))
+        companion = None if self.companion is None else self.companion.blank()
+        return Progress(sums, RelationSums(heads), companion=companion)
 
-    def phases(self) -> tuple[Phase, Phase]:
-        """The two passes: calibrate then score, or the `fit` texts then the others."""
+    def phases(self) -> tuple[Phase, ...]:
+        """The passes: calibrate then score, or the `fit` texts then the others, then some again."""
         everything = tuple(self.passages)
         if self.cross:
-            return Phase(everything, True, False, True), Phase(everything, False, True, False)
+            return (
+                Phase(everything, True, False, True, 1),
+                Phase(everything, False, True, False, 2),
+            )
         fit = tuple(p for p in everything if split_of(self._bucket(p)) == "fit")
         rest = tuple(p for p in everything if split_of(self._bucket(p)) != "fit")
-        return Phase(fit, True, True, True), Phase(rest, False, True, True)
+        passes = Phase(fit, True, True, True, 1), Phase(rest, False, True, True, 1)
+        if self.companion is None:
+            return passes
+        again = tuple(p for p in everything if p.text_id in self.companion.texts)
+        return *passes, Phase(again, False, False, False, 2)
 
     @property
     def notes(self) -> list[str]:
@@ -186,6 +205,10 @@ class Engine:
         """Texts to read in both phases together."""
         return sum(len(phase.passages) for phase in self.phases())
 
+    def compares(self, number: int) -> bool:
+        """Whether a pass compares with the baselines that the first one gave."""
+        return number > 0 and self.phases()[number].score and bool(self.patterns)
+
     def calibration(self, progress: Progress) -> Calibration:
         """The baselines that a finished first phase gives."""
         return calibrate(progress.sums, self.fixed, cross=self.cross)
@@ -201,7 +224,9 @@ class Engine:
         for number, phase in enumerate(self.phases()):
             if number < progress.phase:
                 continue
-            calibration = self.calibration(progress) if number == 1 else None
+            calibration = self.calibration(progress) if self.compares(number) else None
+            if progress.companion is not None and phase.reading == 2:
+                progress.companion.turn()
             before = sum(len(earlier.passages) for earlier in self.phases()[:number])
             done = 0
             for index, batch in enumerate(self.batches_of(phase)):
@@ -210,8 +235,8 @@ class Engine:
                     continue
                 self._run_batch(index, batch, phase, calibration, progress)
                 after_batch(progress, before + done)
-            if number == 0:
-                progress.phase, progress.batches = 1, 0
+            if number + 1 < len(self.phases()):
+                progress.phase, progress.batches = number + 1, 0
 
     def part(
         self, batches: Sequence[Sequence[Passage]], phase: Phase, calibration: Calibration | None
@@ -233,11 +258,14 @@ class Engine:
         parts = self._read(self.complete(batch), phase, calibration, progress)
         progress.whole = False
         for part in parts:
-            part.scorer.task.commit()
+            if part.scorer is not None:
+                part.scorer.task.commit()
+            if part.reading is not None:
+                part.reading.commit()
             if part.asker is not None:
                 part.asker.commit()
-            if phase.first_visit:
-                self._count(part.plan, part.scorer.task.buckets, progress.sums)
+            if part.plan is not None:
+                self._count(part.plan, progress.sums)
             if part.collector is not None:
                 names = [pattern.name for pattern in self.patterns]
                 progress.examples += part.collector.rows(names)
@@ -272,23 +300,31 @@ class Engine:
             return self._plan(batch, self.source.visibility(layer), self.source.device_of(layer))
 
         asked = phase.calibrate, calibration, phase.score
-        scorer = BatchScorer(Task(progress.sums, buckets, folds, self.fixed, *asked), plan_of)
         first = self.chosen[0]
-        members: list[LayerObserver] = [scorer]
-        collector, asker = None, None
-        wanted = {p.text_id for p in batch} & self.examples if phase.score else set()
+        members: list[LayerObserver] = []
+        scorer, collector, asker, reading = None, None, None, None
+        scores = phase.score and bool(self.patterns)
+        if scores or (phase.calibrate and self.patterns):
+            scorer = BatchScorer(Task(progress.sums, buckets, folds, self.fixed, *asked), plan_of)
+            members.append(scorer)
+        wanted = {p.text_id for p in batch} & self.examples if scores else set()
         if wanted:
             collector = ExampleCollector(plan_of(first), wanted)
             members.append(collector)
-        if phase.score and all(p.words.provides >= RELATION_NEEDS for p in batch):
+        if phase.reading and progress.companion is not None:
+            reading = progress.companion.reading(batch)
+            members.append(reading)
+        if scores and all(p.words.provides >= RELATION_NEEDS for p in batch):
             causal = any(self.source.visibility(i).causal for i in self.chosen)
             asker = RelationObserver(progress.relations, batch, buckets, causal=causal)
             members.append(asker)
         with torch.inference_mode(), suppress(Enough):
             self.source.run(batch, SomeLayers(Observers(members), self.chosen))
-        return _Part(plan_of(first), scorer, collector, asker)
+        plan = plan_of(first) if self.patterns and phase.first_visit else None
+        return _Part(plan, scorer, collector, asker, reading)
 
-    def _count(self, plan: BatchPlan, buckets: np.ndarray, sums: Accumulators) -> None:
+    def _count(self, plan: BatchPlan, sums: Accumulators) -> None:
+        buckets = np.array([self._bucket(passage) for passage in plan.passages])
         sums.containment += containment_sums(plan)
         sums.equivalence += plan.same
         sums.failures += plan.failed.sum(axis=1)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -46,6 +47,48 @@ class Observers:
         """Show the layer to each of them."""
         for member in self.members:
             member.observe(call)
+
+
+@runtime_checkable
+class BatchReading(LayerObserver, Protocol):
+    """Reads one batch for a companion, which does not know of it before `commit`."""
+
+    def commit(self) -> None:
+        """Add what was read to the companion's sums."""
+        ...
+
+
+@runtime_checkable
+class Companion(Protocol):
+    """Asks questions of its own in the passes of a survey; its sums are kept and added as theirs.
+
+    It reads its texts twice: what the second reading asks follows from the first.
+    """
+
+    @property
+    def texts(self) -> frozenset[str]:
+        """The texts that it reads."""
+        ...
+
+    def blank(self) -> "Companion":
+        """The same questions, as far as they are known, with nothing read."""
+        ...
+
+    def turn(self) -> None:
+        """Begin with the second reading, unless it has begun."""
+        ...
+
+    def reading(self, batch: Sequence[Passage]) -> BatchReading:
+        """What reads a batch."""
+        ...
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that was read, by name, for storage."""
+        ...
+
+    def add(self, arrays: dict[str, np.ndarray]) -> None:
+        """Add what `arrays` gave of another part, or of an interrupted run."""
+        ...
 
 
 @runtime_checkable

@@ -10,7 +10,7 @@ from headscribe.core.errors import UsageError
 from headscribe.results.kinds import kinds
 from headscribe.results.run import Run
 
-ANYWAY = {"folder", "tables", "patterns", "findings", "study"}
+ANYWAY = {"answered", "folder", "tables", "patterns", "findings", "study"}
 """What a run has from its beginning, and what is known without its tables."""
 
 

@@ -9,9 +9,10 @@ from headscribe.behaviours.budget import Accountant
 from headscribe.behaviours.catalogue import behaviours
 from headscribe.behaviours.measure import Collector
 from headscribe.behaviours.naming import name
+from headscribe.behaviours.texts import Asked
 from headscribe.core.visibility import CAUSAL, FULL, Visibility
 from tests.oracles.budget import slow_parts
-from tests.unit.behaviours.conftest import planted
+from tests.unit.behaviours.conftest import planted, read_all
 
 ASKED = ("determiner → its noun", "the same token elsewhere", "reads nouns", "word → its head")
 CONFIRMED = ((0, 1, 2, 3), (0, 2), (1,), ())
@@ -27,26 +28,24 @@ def test_budgets_equal_a_slow_computation(stories, view: Visibility) -> None:
         made = planted(passage, [asked[0].relation.source] * len(CONFIRMED), 0.4, chance)
         made *= np.asarray(view.dense(len(passage)))
         items.append((passage, (made / made.sum(-1, keepdims=True)).astype(np.float32)))
-    half = {passage.group: i % 2 for i, (passage, _) in enumerate(items)}
-    collector = Collector(asked, half)
-    for passage, attention in items:
-        collector.add(passage, attention, view)
+    groups = dict.fromkeys(passage.group for passage, _ in items)
+    clusters = {group: i for i, group in enumerate(groups)}
+    collector = Collector(Asked(asked), clusters, view, len(CONFIRMED), np.float64)
+    read_all(collector, items)
     sums = collector.sums()
     confirmed = np.zeros((len(asked), len(CONFIRMED)), bool)
     for head, listed in enumerate(CONFIRMED):
         confirmed[list(listed), head] = True
     named = replace(name(sums), confirmed=confirmed)
-    groups = {group: number for number, group in enumerate(half)}
-    accountant = Accountant(asked, sums, named, groups)
-    for passage, attention in items:
-        accountant.add(passage, attention, view)
+    accountant = Accountant(asked, sums, named, clusters, view)
+    read_all(accountant, items)
     found = accountant.accounts()
     order = [[one.behaviour for one in remaining] for remaining in found.remaining]
     assert [sorted(one) for one in order] == [list(one) for one in CONFIRMED]
     lists = [[(number, asked[number]) for number in one] for one in order]
-    parts, given = slow_parts(items, view, sums, groups, lists)
-    np.testing.assert_allclose(found.parts, parts, atol=2e-6)
+    parts, given = slow_parts(items, view, sums, clusters, lists)
+    np.testing.assert_allclose(found.parts, parts, atol=1e-9)
     for head, shares in enumerate(given):
         mine = [found.of_behaviours[which][head] for which in (0, 1)]
-        np.testing.assert_allclose(np.array(mine).reshape(shares.shape), shares, atol=2e-6)
+        np.testing.assert_allclose(np.array(mine).reshape(shares.shape), shares, atol=1e-9)
     assert max(abs(shares).max() for shares in given if shares.size) > 0.005

@@ -1,16 +1,17 @@
 """Planted heads are named for what they do, noise is not; budgets add up."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from headscribe.behaviours.explain import explain, halves_of
+from headscribe.behaviours.measure import clusters_of, fold_of, half_of
 from headscribe.behaviours.tables import cards_of, run_tables
 from headscribe.core.errors import UsageError
 from headscribe.models.recorded import Recording, write_recording
 from headscribe.text.passages import Passage
-from tests.unit.behaviours.conftest import planted
+from tests.unit.behaviours.conftest import explained, planted
 
 PLANTED = {
     "determiner → its noun": 'query.base_dep == "det" and key.word == query.head',
@@ -22,9 +23,9 @@ PLANTED = {
 
 
 def of(passages, provides, make, folder):
-    """The explanation of a recording with the attention that `make(passage)` gives."""
+    """The cards of a recording with the attention that `make(passage)` gives."""
     write_recording(folder, [(passage, make(passage)[None]) for passage in passages])
-    return explain(Recording(folder), passages, provides)
+    return explained(Recording(folder), passages, provides)
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.5, 0.3])
@@ -35,8 +36,8 @@ def test_planted_heads_are_named_exactly(stories, strength: float, tmp_path) -> 
         passages, provides,
         lambda passage: planted(passage, list(PLANTED.values()), strength, chance), tmp_path,
     )  # fmt: skip
-    assert [card.name for card in found.cards] == list(PLANTED)
-    for card in found.cards:
+    assert [card.name for card in found] == list(PLANTED)
+    for card in found:
         best = card.figures[0]
         # What was planted is what is measured, on the half that did not choose.
         assert best.confirmed["share"] >= strength - 0.03
@@ -55,8 +56,8 @@ def test_a_word_is_told_from_its_class(stories, tmp_path) -> None:
         passages, provides,
         lambda passage: planted(passage, list(asked.values()), 0.5, chance), tmp_path,
     )  # fmt: skip
-    assert [card.name for card in found.cards] == list(asked)
-    assert "the word “the”" in found.cards[0].sentence
+    assert [card.name for card in found] == list(asked)
+    assert "the word “the”" in found[0].sentence
 
 
 def test_budgets_add_up_to_one(stories, tmp_path) -> None:
@@ -66,7 +67,7 @@ def test_budgets_add_up_to_one(stories, tmp_path) -> None:
         passages, provides,
         lambda passage: planted(passage, list(PLANTED.values()), 0.4, chance), tmp_path,
     )  # fmt: skip
-    for card in found.cards:
+    for card in found:
         assert sum(share for _, share in card.budget) == pytest.approx(1, abs=1e-5)
 
 
@@ -98,7 +99,7 @@ def test_annotations_of_other_texts_name_no_link(stories, tmp_path) -> None:
         swapped, provides,
         lambda passage: planted(own[passage.text_id], links, 0.8, chance), tmp_path,
     )  # fmt: skip
-    assert not [one for card in found.cards for one in card.figures if one.family == "syntax"]
+    assert not [one for card in found for one in card.figures if one.family == "syntax"]
 
 
 def test_heads_of_noise_have_no_behaviour(stories, tmp_path) -> None:
@@ -108,7 +109,7 @@ def test_heads_of_noise_have_no_behaviour(stories, tmp_path) -> None:
         passages, provides,
         lambda passage: planted(passage, ["distance > 100000"] * 40, 0.0, chance), tmp_path,
     )  # fmt: skip
-    assert sum(len(card.figures) for card in found.cards) <= 2
+    assert sum(len(card.figures) for card in found) <= 2
 
 
 def test_tables_give_the_cards_back(stories, tmp_path) -> None:
@@ -118,8 +119,8 @@ def test_tables_give_the_cards_back(stories, tmp_path) -> None:
         passages, provides,
         lambda passage: planted(passage, list(PLANTED.values()), 0.4, chance), tmp_path,
     )  # fmt: skip
-    tables = {name: table.to_pylist() for name, table in run_tables(found.cards).items()}
-    assert cards_of(tables) == {card.head: card for card in found.cards}
+    tables = {name: table.to_pylist() for name, table in run_tables(found).items()}
+    assert cards_of(tables) == {card.head: card for card in found}
 
 
 def test_few_texts_say_how_many_would_do(stories, tmp_path) -> None:
@@ -127,12 +128,17 @@ def test_few_texts_say_how_many_would_do(stories, tmp_path) -> None:
     flat = [(p, np.full((1, 1, len(p), len(p)), 1 / len(p), np.float32)) for p in passages[:5]]
     write_recording(tmp_path, flat)
     with pytest.raises(UsageError, match=r"expected at least 20 texts .*, got 5"):
-        explain(Recording(tmp_path), passages[:5], provides)
+        explained(Recording(tmp_path), passages[:5], provides)
 
 
 def test_halves_are_even_and_do_not_depend_on_order() -> None:
     groups = [f"story {i}" for i in range(41)]
-    half = halves_of(groups, 0)
-    assert half == halves_of(groups[::-1], 0)
-    assert abs(sum(half.values()) - 20) <= 1
-    assert half != halves_of(groups, 1)
+    cluster = clusters_of(groups, 0)
+    assert cluster == clusters_of(groups[::-1], 0)
+    assert abs(sum(map(half_of, cluster.values())) - 20) <= 1
+    assert cluster != clusters_of(groups, 1)
+    many = clusters_of([str(i) for i in range(1000)], 0)
+    counted = Counter((half_of(k), fold_of(k)) for k in many.values())
+    assert set(counted) == {(half, 4 * half + part) for half in (0, 1) for part in range(4)}
+    assert min(counted.values()) >= 124
+    assert max(Counter(many.values()).values()) == 9

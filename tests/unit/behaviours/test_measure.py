@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from headscribe.behaviours.catalogue import Behaviour, behaviours
-from headscribe.behaviours.measure import FOLDS, Collector, sinks_of
+from headscribe.behaviours.measure import FOLDS, Collector, half_of
 from headscribe.behaviours.naming import excess_of
 from headscribe.behaviours.offsets import CLASSES, FIRST, LAST, NEAR, RANGES, SIDE, place_classes
+from headscribe.behaviours.texts import Asked, sinks_of
 from headscribe.core.visibility import CAUSAL, FULL, Visibility
 from headscribe.text.passages import Passage
-from tests.unit.behaviours.conftest import planted
+from tests.unit.behaviours.conftest import planted, read_all
 
 ASKED = ("determiner → its noun", "the same token elsewhere", "reads nouns", "word → its head")
 
@@ -98,20 +99,54 @@ def test_the_sums_equal_a_slow_computation(stories, view: Visibility) -> None:
         made = planted(passage, [asked[0].relation.source] * 2, 0.4, chance)
         made *= np.asarray(view.dense(len(passage)))
         attention.append((made / made.sum(-1, keepdims=True)).astype(np.float32))
-    half = {passage.group: i % 2 for i, passage in enumerate(passages)}
-    collector = Collector(asked, half)
-    for passage, heads in zip(passages, attention, strict=True):
-        collector.add(passage, heads, view)
+    groups = dict.fromkeys(passage.group for passage in passages)
+    clusters = {group: i for i, group in enumerate(groups)}
+    half = {group: half_of(cluster) for group, cluster in clusters.items()}
+    items = list(zip(passages, attention, strict=True))
+    collector = Collector(Asked(asked), clusters, view, 2, np.float64)
+    read_all(collector, items)
     sums = collector.sums()
     on_keys, expected, content = slow(passages, attention, asked, half, view)
-    np.testing.assert_allclose(sums.on_keys, on_keys, atol=2e-5)
-    np.testing.assert_allclose(sums.content, content, atol=2e-5)
-    np.testing.assert_allclose(sums.expected, expected, atol=5e-5)
+    np.testing.assert_allclose(sums.on_keys, on_keys, atol=1e-9)
+    np.testing.assert_allclose(sums.content, content, atol=1e-9)
+    np.testing.assert_allclose(sums.expected, expected, atol=1e-9)
     first = excess_of(sums, 0)
     chosen = np.array(list(half.values())) == 0
     known = content[:, chosen].sum(1) > 0
     assert known.sum() >= 6
     total = np.where(known, content[:, chosen].sum(1), 1)
     share, mean = on_keys[:, chosen].sum(1) / total, expected[:, chosen].sum(1) / total
-    np.testing.assert_allclose(first.share[known], share[known], atol=1e-5)
-    np.testing.assert_allclose(first.excess[known], (share - mean)[known], atol=2e-5)
+    np.testing.assert_allclose(first.share[known], share[known], atol=1e-9)
+    np.testing.assert_allclose(first.excess[known], (share - mean)[known], atol=1e-9)
+    quick = Collector(Asked(asked), clusters, view, 2)
+    read_all(quick, items)
+    for name, total in collector.totals.items():
+        np.testing.assert_allclose(quick.totals[name], total, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(quick.sums().expected, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("view", [FULL, CAUSAL])
+def test_parts_add_up_to_the_whole_in_any_order(stories, view: Visibility) -> None:
+    passages = stories[0][:12]
+    chance = np.random.default_rng(8)
+    items = [
+        (passage, planted(passage, ["distance == 1"] * 3, 0.4, chance)) for passage in passages
+    ]
+    asked = Asked([one for one in behaviours() if one.applies_to(stories[1], view)][:60])
+    groups = dict.fromkeys(passage.group for passage in passages)
+    clusters = {group: i for i, group in enumerate(groups)}
+
+    def collected(some: list[tuple[Passage, np.ndarray]]) -> Collector:
+        collector = Collector(asked, clusters, view, 3, np.float64)
+        read_all(collector, some)
+        return collector
+
+    whole = collected(items).sums()
+    order = chance.permutation(len(items))
+    merged = Collector(asked, clusters, view, 3, np.float64)
+    for part in (order[:5], order[5:6], order[6:6], order[6:]):
+        merged.add(collected([items[i] for i in part]).arrays())
+    again = Collector(asked, clusters, view, 3, np.float64)
+    again.add(merged.arrays())
+    for name, value in vars(whole).items():
+        np.testing.assert_allclose(vars(again.sums())[name], value, atol=1e-12, err_msg=name)

@@ -7,6 +7,7 @@ import pytest
 
 from headscribe.api.replace import opened_model
 from headscribe.behaviours import rereading
+from headscribe.models.recorded import attention_of
 
 
 @pytest.mark.parametrize(("room", "kept"), [(0, 0), (300_000, 2), (1 << 30, 4)])
@@ -20,9 +21,9 @@ def test_a_second_reading_is_the_first(stories, room: int, kept: int, monkeypatc
     )
     passages = [stories[0][number] for number in (0, 5, 9, 11)]
     with TemporaryFile() as file:
-        attention = rereading.Rereading(model, passages, file)
-        first = [(passage.text_id, seen.copy()) for passage, seen in attention.read()]
-        second = [(passage.text_id, seen.copy()) for passage, seen in attention.read()]
+        source = rereading.Rereading(model, file)
+        first = [(passage.text_id, seen.copy()) for passage, seen in attention_of(source, passages)]
+        second = [(one.text_id, seen.copy()) for one, seen in attention_of(source, passages)]
     assert [name for name, _ in second] == [passage.text_id for passage in passages]
     for (_, before), (_, after) in zip(first, second, strict=True):
         np.testing.assert_array_equal(before, after)

@@ -20,7 +20,7 @@ from headscribe.core.progress import OnProgress
 from headscribe.models.model import Model
 from headscribe.models.recorded import Recording
 from headscribe.results.run import Run
-from headscribe.scoring.checkpoint import progress_of
+from headscribe.scoring.checkpoint import progress_of, read_back
 from headscribe.scoring.engine import Engine, Progress
 from headscribe.scoring.sharding.parts import arrays_from, complete, messages
 from headscribe.scoring.sharding.worker import Job, opening_of, packed, shards_of
@@ -63,12 +63,16 @@ def run_sharded(
     finished = _counted(engine.total_texts(), on_progress)
     for phase in engine.phases():
         shards = _shards(run, progress.phase, engine.batches_of(phase), SHARDS_A_WORKER * workers)
+        if progress.companion is not None and phase.reading == 2:
+            progress.companion.turn()
         now = replace(
             job,
             calibrate=phase.calibrate,
             score=phase.score,
             first_visit=phase.first_visit,
-            calibration=engine.calibration(progress) if progress.phase else None,
+            calibration=engine.calibration(progress) if engine.compares(progress.phase) else None,
+            reading=phase.reading,
+            companion=None if progress.companion is None else progress.companion.blank(),
         )
         _finish(run, progress.phase, shards, partial(compute, now), finished)
         for shard in range(len(shards)):
@@ -92,6 +96,8 @@ def _job(engine: Engine, later: Annotator | None) -> Job:
         score=False,
         first_visit=False,
         calibration=None,
+        reading=0,
+        companion=None,
     )
 
 
@@ -165,3 +171,4 @@ def _add(progress: Progress, run: Run, phase: int, shard: int) -> None:
     progress.sums.add(found.sums)
     progress.relations.add(found.relations)
     progress.examples += found.examples
+    read_back(progress, arrays)

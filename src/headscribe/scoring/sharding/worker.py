@@ -18,6 +18,7 @@ from headscribe.patterns.contract import Pattern
 from headscribe.scoring.baselines import Calibration
 from headscribe.scoring.checkpoint import arrays_of
 from headscribe.scoring.engine import Engine, Phase
+from headscribe.scoring.observer import Companion
 from headscribe.scoring.sharding.parts import message_table, tables_of
 from headscribe.text.annotation import Annotation
 from headscribe.text.annotators import Annotator, annotator
@@ -69,6 +70,8 @@ class Job:
         examples: texts whose attention is kept.
         calibrate, score, first_visit: what this pass over the texts is for.
         calibration: the baselines, once they are known.
+        reading: which reading of the companion's it is, 0 for none.
+        companion: what asks other questions in the same pass.
     """
 
     opening: Opening
@@ -81,6 +84,8 @@ class Job:
     score: bool
     first_visit: bool
     calibration: Calibration | None
+    reading: int
+    companion: Companion | None
 
 
 class ShardScorer:
@@ -96,8 +101,9 @@ class ShardScorer:
         self._failure: HeadscribeError | None = None
         try:
             self._engine = Engine(
-                job.opening.open(), (), job.patterns, layers=job.layers, buckets=job.buckets
-            )
+                job.opening.open(), (), job.patterns, layers=job.layers, buckets=job.buckets,
+                companion=job.companion,
+            )  # fmt: skip
             self._engine.examples = set(job.examples)
             self._annotator = _annotator(job.annotator)
         except HeadscribeError as error:
@@ -123,7 +129,7 @@ class ShardScorer:
 
     def _sums(self, batches: Sequence[Sequence[Passage]]) -> dict[str, Any]:
         job = self._job
-        phase = Phase((), job.calibrate, job.score, job.first_visit)
+        phase = Phase((), job.calibrate, job.score, job.first_visit, job.reading)
         texts = [bare_text(passage) for batch in batches for passage in batch]
         if self._annotator is not None:
             annotation = Annotation(texts, self._annotator, workers=0)
