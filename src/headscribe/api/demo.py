@@ -1,25 +1,25 @@
-"""The demonstration: what the heads of a language model do; a small model put to the proof."""
+"""The demonstration: what the heads of a language model do; a small model put to the proof.
 
-import dataclasses
+Two parts have nothing to do with each other: what heads do, and what formulas in their place do.
+Where there are two cores each part is a process, `python -m headscribe.api.demo PART ...`.
+"""
+
+import os
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
 
-from headscribe.api.explain import explain
-from headscribe.api.fit import fit
-from headscribe.api.replace import opened_model, replace
-from headscribe.api.survey import Survey, survey
-from headscribe.core.assets import asset
-from headscribe.core.errors import UsageError
+from headscribe.core.errors import RunError, UsageError
+from headscribe.core.processes import Command, answering, cores
 from headscribe.core.progress import OnProgress, silent
-from headscribe.results.run import Run
-from headscribe.text.corpora import Corpus, read
 
-if TYPE_CHECKING:
-    from headscribe.models.model import Model
+SAMPLES = "bundled:samples"
 
 ANSWERED = ("bundled:smollm2", "bundled:stories")
 """Whose heads are named, in this order."""
@@ -65,21 +65,12 @@ class Demo:
     seconds: float
 
 
-def sample_texts() -> Corpus:
-    """The short stories that come with Headscribe.
-
-    Raises:
-        RunError: they are missing or damaged.
-    """
-    return read(asset("samples") / "stories.jsonl")
-
-
 def demo(
     folder: str | Path = "headscribe-demo",
     report: OnProgress = silent,
     *,
     answered: Sequence[str] = ANSWERED,
-    texts: Corpus | None = None,
+    texts: str | Path = SAMPLES,
 ) -> Demo:
     """Name the heads of the bundled models; survey, fit and replace those of one; write a page.
 
@@ -90,90 +81,179 @@ def demo(
         folder: where everything goes.
         report: hears of the progress.
         answered: the models whose heads are named.
-        texts: at least 20 texts; the sample texts by default.
+        texts: a file of at least 20 texts; the sample texts by default.
 
     Raises:
         UsageError: the folder is not empty, too few texts, or the package of bundled:smollm2 is
             not installed.
+        RunError: a process vanished, or the disk is full.
     """
     from headscribe.report.page import write_page
+    from headscribe.results.run import Run
+    from headscribe.text.corpora import read
 
     started = time.monotonic()
     target = Path(folder)
     if target.exists() and any(target.iterdir()):
         raise UsageError(f"{target} is not empty: give another --out, or remove it")
-    texts = sample_texts() if texts is None else texts
-    if len(texts) < 20:
-        raise UsageError(f"expected at least 20 texts for a demonstration, got {len(texts)}")
-    answers: list[str] = []
-    runs: list[Path] = []
-    for name in answered:
-        short = name.removeprefix("bundled:")
-        report(f"{short}: loading", 0, 1)
-        loaded = opened_model(name)
-        report(f"{short}: loading", 1, 1)
-        runs.append(target / f"{short}-answer")
-        answer = explain(
-            loaded, texts, max_tokens=READ, out=runs[-1], on_progress=_of(short, report)
-        )
-        answers.append(answer.summary)
-    short = PROVED.removeprefix("bundled:")
-    loaded, said = opened_model(PROVED), _of(short, report)
-    said(COMPILING, 0, 1)
-    surveyed = survey(loaded, texts, max_tokens=SURVEYED, out=target / short, on_progress=said)
-    said(COMPILING, 1, 1)
-    runs += [target / short, *_proved(loaded, texts, target, short, said)]
+    if (given := len(read(texts))) < 20:
+        raise UsageError(f"expected at least 20 texts for a demonstration, got {given}")
+    arguments = str(target), str(texts), *answered
+    if cores() > 1:
+        _side_by_side(arguments, report)
+    else:
+        for part in PARTS.values():
+            part(*arguments, report=report)
+    runs = [*(target / f"{_short(name)}-answer" for name in answered), *_proofs(target)]
     report("writing the report", 0, 1)
+    opened = [Run.open(run) for run in runs]
     page = target / "report.html"
-    write_page([Run.open(run) for run in runs], page)
+    write_page(opened, page)
     report("writing the report", 1, 1)
-    figures = _figures([surveyed], target / "figures", report)
-    seconds = round(time.monotonic() - started, 1)
-    return Demo(target, tuple(runs), figures, tuple(answers), page, seconds)
-
-
-def _of(short: str, report: OnProgress) -> OnProgress:
-    """Progress with the model's name before the stage."""
-    return lambda stage, done, total: report(f"{short}: {stage}", done, total)
-
-
-def _proved(
-    model: "Model", texts: Corpus, target: Path, short: str, report: OnProgress
-) -> tuple[Path, Path]:
-    """Fit a model's heads and replace them; the directories of both runs."""
-    ends = [round(share * len(texts)) for share in (0.0, *SHARES)]
-    fit_on, select, measured = (
-        dataclasses.replace(texts, texts=texts.texts[begin:end]) for begin, end in pairwise(ends)
+    return Demo(
+        folder=target,
+        runs=tuple(runs),
+        figures=tuple(sorted((target / "figures").iterdir())),
+        answers=tuple(str(run.manifest["summary"]) for run in opened[: len(answered)]),
+        report=page,
+        seconds=round(time.monotonic() - started, 1),
     )
-    programs, replaced = target / f"{short}-fit", target / f"{short}-replaced"
-    report("fitting formulas", 0, 1)
-    fit(
-        model, fit_on, terms=TERMS, test=select, max_tokens=TOKENS, out=programs,
-        on_progress=report,
-    )  # fmt: skip
-    report("fitting formulas", 1, 1)
+
+
+def _short(model: str) -> str:
+    return Path(model).name.removeprefix("bundled:")
+
+
+def _proofs(target: Path) -> tuple[Path, Path, Path]:
+    """The folders of the survey, the fit and the replacement."""
+    short = _short(PROVED)
+    return target / short, target / f"{short}-fit", target / f"{short}-replaced"
+
+
+def _name(folder: str, texts: str, *models: str, report: OnProgress) -> None:
+    """Name the heads of models, survey those of one, draw what was found."""
+    from headscribe.api.explain import explain
+    from headscribe.api.replace import opened_model
+    from headscribe.api.survey import survey
+
+    target = Path(folder)
+    for name in models:
+        said = _of(_short(name), report)
+        said("loading", 0, 1)
+        loaded = opened_model(name)
+        said("loading", 1, 1)
+        explain(
+            loaded, texts, max_tokens=READ, out=target / f"{_short(name)}-answer", on_progress=said
+        )
+    said = _of(_short(PROVED), report)
+    said(COMPILING, 0, 1)
+    surveyed = survey(PROVED, texts, max_tokens=SURVEYED, out=_proofs(target)[0], on_progress=said)
+    said(COMPILING, 1, 1)
+    _draw(surveyed, target / "figures", report)
+
+
+def _prove(folder: str, texts: str, *models: str, report: OnProgress) -> None:
+    """Fit the heads of `PROVED`, whatever models are named, and replace them."""
+    from dataclasses import replace as with_changes
+    from itertools import pairwise
+
+    from headscribe.api.fit import fit
+    from headscribe.api.replace import opened_model, replace
+    from headscribe.text.corpora import read
+
+    corpus, said = read(texts), _of(f"proof on {_short(PROVED)}", report)
+    ends = [round(share * len(corpus)) for share in (0.0, *SHARES)]
+    fit_on, select, measured = (
+        with_changes(corpus, texts=corpus.texts[begin:end]) for begin, end in pairwise(ends)
+    )
+    model = opened_model(PROVED)
+    programs, replaced = _proofs(Path(folder))[1:]
+    said("fitting formulas", 0, 1)
+    fit(model, fit_on, terms=TERMS, test=select, max_tokens=TOKENS, out=programs, on_progress=said)
+    said("fitting formulas", 1, 1)
     replace(
         model, programs, measured, fit_on, fractions=FRACTIONS, random_orders=1,
-        alone=("formula",), max_tokens=TOKENS, out=replaced, on_progress=report,
+        alone=("formula",), max_tokens=TOKENS, out=replaced, on_progress=said,
     )  # fmt: skip
-    return programs, replaced
 
 
-def _figures(surveys: list[Survey], folder: Path, report: OnProgress) -> tuple[Path, ...]:
+PARTS: dict[str, Callable[..., None]] = {"names": _name, "proof": _prove}
+
+
+def _of(whose: str, report: OnProgress) -> OnProgress:
+    """Progress with what it is about before the stage."""
+    return lambda stage, done, total: report(f"{whose}: {stage}", done, total)
+
+
+def _draw(surveyed: Any, folder: Path, report: OnProgress) -> None:  # noqa: ANN401
+    """The optimal matrices of the classic patterns, and the figures of a survey."""
     from headscribe.api.figures import optimal_figures, survey_figures
     from headscribe.report.figures import save_figure
 
-    written: list[Path] = []
+    report("figures", 0, 1)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, figure in optimal_figures().items():
-        path = folder / f"{name}.png"
-        save_figure(figure, path)
-        written.append(path)
-    for number, found in enumerate(surveys):
-        report("figures", number, len(surveys))
-        for name, figure in survey_figures(found).items():
-            path = folder / f"{found.run.folder.name}-{name}.png"
-            save_figure(figure, path)
-            written.append(path)
-    report("figures", len(surveys), len(surveys))
-    return tuple(written)
+    drawn = {
+        f"{surveyed.folder.name}-{name}": one for name, one in survey_figures(surveyed).items()
+    }
+    for name, figure in (optimal_figures() | drawn).items():
+        save_figure(figure, folder / f"{name}.png")
+    report("figures", 1, 1)
+
+
+def _side_by_side(arguments: Sequence[str], report: OnProgress) -> None:
+    """Every part in a process; the first error ends them all, as does leaving by an exception."""
+    threads = max(cores() // len(PARTS), 1)
+    heard: SimpleQueue[tuple[Command, list[Any] | Exception | None]] = SimpleQueue()
+
+    def hear(command: Command) -> None:
+        try:
+            while (said := command.answer()["progress"]) is not None:
+                heard.put((command, said))
+            heard.put((command, None))
+        except Exception as error:  # noqa: BLE001  # raised by whoever listens
+            heard.put((command, error))
+
+    with _started(arguments, threads) as commands:
+        for command in commands:
+            Thread(target=hear, args=(command,), daemon=True).start()
+        left = len(commands)
+        while left:
+            command, said = heard.get()
+            if isinstance(said, EOFError):
+                raise RunError(f"a process of the demonstration {command.end()}")
+            if isinstance(said, Exception):
+                raise said
+            if said is None:
+                left -= 1
+            else:
+                report(*said)
+
+
+@contextmanager
+def _started(arguments: Sequence[str], threads: int) -> Iterator[list[Command]]:
+    commands: list[Command] = []
+    try:
+        for part in PARTS:
+            commands.append(Command(__name__, part, *arguments, threads=threads))
+        yield commands
+    finally:
+        for command in commands:
+            command.end()
+
+
+def _part() -> None:
+    """Be a process of one part; it ends with its parent, however that ends."""
+
+    def mind() -> None:
+        sys.stdin.buffer.read()
+        os._exit(1)
+
+    with answering() as answer:
+        Thread(target=mind, daemon=True).start()
+        part, *arguments = sys.argv[1:]
+        PARTS[part](*arguments, report=lambda *said: answer({"progress": said}))
+        answer({"progress": None})
+
+
+if __name__ == "__main__":
+    _part()

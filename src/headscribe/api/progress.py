@@ -38,17 +38,18 @@ class Lines:
         self, clock: Callable[[], float] = time.monotonic, *, stages: bool = False
     ) -> None:
         self._clock, self._stages = clock, stages
-        self._stage = ""
+        self._begun: set[str] = set()
         self._due = clock() + FIRST_LINE
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Say where the work is, if it was silent for long."""
         now = self._clock()
-        new = self._stages and stage != self._stage
-        self._stage = stage
+        new = self._stages and stage not in self._begun
+        self._begun.add(stage)
         if new or now >= self._due:
             self._due = now + NEXT_LINE
-            print(f"headscribe: {stage} {done} of {total}", file=sys.stderr, flush=True)
+            counted = f" {done} of {total}" if total > 1 else ""
+            print(f"headscribe: {stage}{counted}", file=sys.stderr, flush=True)
 
 
 @contextmanager

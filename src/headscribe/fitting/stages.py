@@ -1,6 +1,5 @@
 """The stages of a fit: choose every head's terms on some rows, fit the weights, score on others."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from headscribe.core.errors import RunError
 from headscribe.core.metrics import VIEWS
+from headscribe.core.processes import cores
 from headscribe.fitting.features import Sample
 from headscribe.fitting.formula import Term
 from headscribe.fitting.growth import Compound, step_tables
@@ -71,7 +71,7 @@ def for_all_heads(
 
     `on_done` is called with the heads that are done, and all heads.
     """
-    workers = min(len(os.sched_getaffinity(0)), heads)
+    workers = min(cores(), heads)
     found = []
     with one_torch_thread(), ThreadPoolExecutor(max(workers, 1)) as executor:
         for result in executor.map(work, range(heads)):

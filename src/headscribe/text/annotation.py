@@ -1,11 +1,11 @@
 """The words of texts: from the cache, from processes that work ahead, or found when asked for."""
 
-import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 
 from headscribe.core.errors import RunError, UsageError
+from headscribe.core.processes import cores
 from headscribe.text.annotators.contract import Annotator
 from headscribe.text.cache import AnnotationCache
 from headscribe.text.corpora import Corpus, Text
@@ -33,8 +33,7 @@ def default_workers(characters: int) -> int:
 
     One core is left to the model. 0: this process annotates itself, when words are asked for.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(characters // WORTH_A_WORKER, max((cores or 1) - 1, 1), MOST_WORKERS)
+    return min(characters // WORTH_A_WORKER, max(cores() - 1, 1), MOST_WORKERS)
 
 
 class Annotation:

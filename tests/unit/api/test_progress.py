@@ -28,10 +28,13 @@ def test_lines_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_every_stage_has_its_line_where_that_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
     lines = progress.Lines(lambda: 0.0, stages=True)
-    for stage in ("loading", "loading", "reading"):
+    for stage in ("loading", "loading", "reading", "loading"):  # two processes may take turns
         lines(stage, 0, 2)
+    lines("writing", 0, 1)
     said = capsys.readouterr().err.splitlines()
-    assert said == ["headscribe: loading 0 of 2", "headscribe: reading 0 of 2"]
+    assert said == [
+        "headscribe: loading 0 of 2", "headscribe: reading 0 of 2", "headscribe: writing"
+    ]  # fmt: skip
 
 
 def test_a_bar_on_a_terminal(

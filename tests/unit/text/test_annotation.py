@@ -12,6 +12,7 @@ import pytest
 import spacy
 
 from headscribe.core.errors import RunError, UsageError
+from headscribe.core.processes import Command
 from headscribe.text import annotation as annotation_module
 from headscribe.text import workers as workers_module
 from headscribe.text.annotation import (
@@ -87,9 +88,9 @@ def test_a_vanished_process_is_replaced_and_said(
         Annotation(CORPUS.texts, chosen, cache=cache, workers=1) as annotation,
     ):
         assert same(annotation.words(last.id), expected[last])
-        annotation._workers._started[0].kill()
+        annotation._workers._commands[0].kill()
         assert same(annotation.words(middle.id), expected[middle])
-        pids = [worker.pid for worker in annotation._workers._started]
+        pids = [worker.pid for worker in annotation._workers._commands]
     assert "an annotating process was ended by signal 9; another goes on for it" in caplog.text
     assert len(pids) == 2
     assert not any(map(alive, pids)), "closing buries the processes"
@@ -97,14 +98,14 @@ def test_a_vanished_process_is_replaced_and_said(
 
 
 def test_processes_that_always_vanish_fail_the_run(pipeline: str, monkeypatch) -> None:
-    start = workers_module._Worker
+    start = workers_module._started
 
-    def doomed(name: str) -> workers_module._Worker:
+    def doomed(name: str) -> Command:
         worker = start(name)
         worker.kill()
         return worker
 
-    monkeypatch.setattr(workers_module, "_Worker", doomed)
+    monkeypatch.setattr(workers_module, "_started", doomed)
     with (
         Workers(annotator(pipeline), 1) as workers,
         pytest.raises(
@@ -133,7 +134,7 @@ def test_processes_end_with_their_parent(pipeline: str, tmp_path: Path) -> None:
         "from headscribe.text.workers import Workers\n"
         "workers = Workers(annotator(sys.argv[1]), 1)\n"
         "workers.annotate(from_strings(['one text']).texts).result()\n"
-        "print(workers._started[0].pid, flush=True)\n"
+        "print(workers._commands[0].pid, flush=True)\n"
         "time.sleep(60)\n"
     )
     with subprocess.Popen(

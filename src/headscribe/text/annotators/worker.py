@@ -5,12 +5,10 @@ texts on standard input with their words, until the input ends, also because who
 """
 
 import json
-import os
-import signal
 import sys
 from collections.abc import Sequence
 
-from headscribe.core.errors import HeadscribeError, UsageError
+from headscribe.core.processes import answering
 from headscribe.text.annotators import annotator
 from headscribe.text.cache import columns_of
 from headscribe.text.corpora import Text
@@ -22,25 +20,13 @@ def request(texts: Sequence[Text]) -> bytes:
 
 
 def main() -> None:
-    """Answer until the input ends; nothing that a library prints may come between the answers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-
-    def answer(content: object) -> None:
-        answers.write(json.dumps(content).encode() + b"\n")
-        answers.flush()
-
-    try:
+    """Answer until the input ends."""
+    with answering() as answer:
         chosen = annotator(sys.argv[1])
         answer({"fingerprint": chosen.fingerprint})
         for line in sys.stdin.buffer:
             texts = [Text(name, "", text) for name, text in json.loads(line)]
             answer({"words": [columns_of(words) for words in chosen.annotate(texts)]})
-    except HeadscribeError as error:
-        answer({"error": str(error), "usage": isinstance(error, UsageError)})
-    except BrokenPipeError:
-        os._exit(1)
 
 
 if __name__ == "__main__":
