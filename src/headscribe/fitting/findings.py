@@ -97,7 +97,7 @@ def unseen_transfer(kinds: Sequence[Served], seed: int = 0) -> Float[np.ndarray,
     limit = max(SELECTION_ROWS // folds, 1)
     shared, count = np.zeros((heads, heads)), 0
     for f in range(folds):
-        parts = [selection_rows(kind.sample.only(kind.fold == f), seed, limit) for kind in kinds]
+        parts = [selection_rows(kind.sample, seed, limit, kind.fold == f) for kind in kinds]
         predicted = []
         for kind, part in zip(kinds, parts, strict=True):
             rows = Rows.of(part.lengths, device)
@@ -251,6 +251,7 @@ def _of_halves(sample: Sample, seed: int, threshold: float) -> list[tuple[tuple[
         return [tuple(() for _ in sample.attention)] * HALVES
 
     def labels(side: int) -> tuple[tuple[Label, ...], ...]:
-        return label_heads(sample.only(half[sample.row_text] == side), seed, threshold=threshold)
+        rows = selection_rows(sample, seed, among=half[sample.row_text] == side)
+        return label_heads(rows, seed, threshold=threshold)
 
     return for_all_heads(labels, HALVES)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from headscribe.core.errors import RunError
@@ -81,13 +81,20 @@ def for_all_heads(
     return found
 
 
-def selection_rows(sample: Sample, seed: int, limit: int = SELECTION_ROWS) -> Sample:
-    """At most `limit` rows of a sample, chosen at random."""
-    count = len(sample.lengths)
-    if count <= limit:
+def selection_rows(
+    sample: Sample,
+    seed: int,
+    limit: int = SELECTION_ROWS,
+    among: Bool[np.ndarray, " R"] | None = None,
+) -> Sample:
+    """At most `limit` rows of a sample, chosen at random, among all rows or some."""
+    rows = np.arange(len(sample.lengths)) if among is None else np.flatnonzero(among)
+    if len(rows) > limit:
+        rows = rows[np.random.default_rng(seed).choice(len(rows), limit, replace=False)]
+    if len(rows) == len(sample.lengths):
         return sample
-    keep = np.zeros(count, bool)
-    keep[np.random.default_rng(seed).choice(count, limit, replace=False)] = True
+    keep = np.zeros(len(sample.lengths), bool)
+    keep[rows] = True
     return sample.only(keep)
 
 

@@ -352,8 +352,18 @@ def attention_of(
     """
     chosen = list(range(source.layers) if layers is None else layers)
     for passage in passages:
-        keeper = Keeper(chosen)
-        source.run([passage], keeper)
-        # Layers of a model that is spread over devices lie on several.
-        kept = [keeper.layers[layer][0].cpu() for layer in chosen]
-        yield passage, torch.stack(kept).numpy()
+        # Not a layer is held here while a passage is looked at or the next one is read.
+        yield passage, _stacked(source, passage, chosen)
+
+
+def _stacked(
+    source: Runs, passage: Passage, chosen: Sequence[int]
+) -> Float[np.ndarray, "L H T T"]:
+    keeper = Keeper(chosen)
+    source.run([passage], keeper)
+    # Layers of a model that is spread over devices lie on several.
+    # In NumPy's memory: Torch's aligned blocks of a text fragment the heap, by 2.5 MB a text.
+    found: Float[np.ndarray, "L H T T"] = np.stack(
+        [keeper.layers.pop(layer)[0].cpu().numpy() for layer in chosen]
+    )
+    return found
