@@ -91,9 +91,10 @@ class _Cells:
 
     def normalised(self, values: Float[np.ndarray, "*any N"]) -> Float[np.ndarray, "*any N"]:
         """Rows that sum to 1; uniform where nothing is known."""
-        total = self.sums(values)[..., self.row]
+        total = self.sums(values)
         if (total > _TINY).all():
-            return values / total
+            return values * (1 / total)[..., self.row]
+        total = total[..., self.row]
         return np.where(total > _TINY, values / np.maximum(total, _TINY), self.uniform(1))
 
     def uniform(self, heads: int) -> Float[np.ndarray, "H N"]:
@@ -114,22 +115,24 @@ class _Cells:
         return np.where(spent >= LEAST_CONTENT * len(self.start), promise, -np.inf)
 
     @cached_property
-    def _classed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The classes that occur, the place of each cell's among them, and cells in their order."""
+    def _means(self) -> tuple[Float[np.ndarray, "H k"], Int[np.ndarray, " N"]]:
+        """What every head spends on the classes of cells that occur, each half with what the other
+        one says, and the place of each cell's class among them.
+        """
         known, index = np.unique(self.classes, return_inverse=True)
-        return known, index, np.argsort(index, kind="stable")
+        order = np.argsort(index, kind="stable")
+        first = np.searchsorted(index[order], np.arange(len(known)))
+        cells, rows = self.cell[order], self.row[order]
+        mean = np.zeros((len(self.attention), 2 * CELL_CLASSES), np.float32)
+        for one, spent, into in zip(self.attention, self.spent, mean, strict=True):
+            total, count = np.add.reduceat(one[cells], first), np.add.reduceat(spent[rows], first)
+            into[known] = total / np.maximum(count, _TINY)
+        return mean[:, (known + CELL_CLASSES) % (2 * CELL_CLASSES)], index
 
     def profile(self, heads: Int[np.ndarray, " h"]) -> Float[np.ndarray, "h N"]:
         """Some heads' profiles on these rows, each half with what the other one says."""
-        known, index, order = self._classed
-        first = np.searchsorted(index[order], np.arange(len(known)))
-        real = self.attention[np.ix_(heads, self.cell[order])]
-        total = np.add.reduceat(real, first, axis=1)
-        count = np.add.reduceat(self.spent[np.ix_(heads, self.row[order])], first, axis=1)
-        mean = np.zeros((len(heads), 2 * CELL_CLASSES), np.float32)
-        mean[:, known] = total / np.maximum(count, _TINY)
-        other = (known + CELL_CLASSES) % (2 * CELL_CLASSES)
-        return self.normalised(mean[:, other][:, index])
+        mean, index = self._means
+        return self.normalised(mean[heads][:, index])
 
     def mixed(
         self, head: int, pattern: Float[np.ndarray, " N"], there: Float[np.ndarray, " N"]
@@ -141,16 +144,17 @@ class _Cells:
         for side in (0, 1):
             fitted = (self.half == side) & covered
             cells = keys[fitted[self.row[keys]]]
-            own, base = self.attention[head, self.cell[cells]].astype(np.float64), there[cells]
-            values, spent = pattern[cells], max(float(self.spent[head, fitted].sum()), _TINY)
-            share = 0.5
+            values, base = pattern[cells], np.asarray(there[cells], np.float64)
+            own = self.attention[head, self.cell[cells]] * values
+            spent, share = max(float(self.spent[head, fitted].sum()), _TINY), 0.5
             for _ in range(_STEPS):
-                part = share * values
-                part = own * part / np.maximum(part + (1 - share) * base, _TINY)
-                share = float(part.sum()) / spent
+                odds = (1 - share) / max(share, _TINY)
+                share = float(own @ (1 / (values + odds * base))) / spent
             serves[(self.half != side) & covered] = share
-        share_there = serves[self.row]
-        return share_there * pattern + (1 - share_there) * there
+        mixed = pattern - there
+        mixed *= serves[self.row]
+        mixed += there
+        return mixed
 
     def overlap(
         self, head: int, rows: Float[np.ndarray, " N"], texts: int

@@ -356,9 +356,7 @@ def attention_of(
         yield passage, _stacked(source, passage, chosen)
 
 
-def _stacked(
-    source: Runs, passage: Passage, chosen: Sequence[int]
-) -> Float[np.ndarray, "L H T T"]:
+def _stacked(source: Runs, passage: Passage, chosen: Sequence[int]) -> Float[np.ndarray, "L H T T"]:
     keeper = Keeper(chosen)
     source.run([passage], keeper)
     # Layers of a model that is spread over devices lie on several.
