@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from math import isnan, nan
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -14,12 +16,16 @@ from headscribe.behaviours.measure import Sums
 from headscribe.behaviours.naming import Excess, Named
 from headscribe.behaviours.places import PLACES, SINKS, Placed
 from headscribe.core.heads import HeadId
+from headscribe.core.visible import visible_lines
 
 STEADY = ("the previous token", "the next token")
 """Places that name a head before any behaviour: what it reads there follows from where it looks."""
 
 COMMON = "the same from everywhere"
 UNNAMED = "no name yet"
+
+_SMALL = 0.02  # parts of a budget below it are printed as one
+_PRINTED = 8  # behaviours of a printed card; the others are in its JSON
 
 
 @dataclass(frozen=True)
@@ -54,9 +60,9 @@ class Figure:
     listed: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Card:
-    """What a head does.
+    """What a head does; printed, it is a text for 80 columns.
 
     Attributes:
         head: which.
@@ -77,6 +83,35 @@ class Card:
     budget: tuple[tuple[str, float], ...]
     figures: tuple[Figure, ...]
     differs: float = nan
+
+    def __repr__(self) -> str:
+        return f"<Card of {self.head}: {visible_lines(self.name)}>"
+
+    def __str__(self) -> str:
+        lines = [f"{self.head.prose}  {self.name}", fill(self.sentence, 79), self._spent()]
+        listed = [figure for figure in self.figures if figure.listed]
+        for figure in listed[:_PRINTED]:
+            half = figure.confirmed
+            excess, low, high = (f"{100 * half[name]:+.0f}" for name in ("excess", "low", "high"))
+            lines.append(
+                f"  {figure.behaviour:<29.29} {half['share']:4.0%}, {excess} points beyond "
+                f"position ({low} to {high})"
+            )
+        if len(listed) > _PRINTED:
+            lines.append(f"  and {len(listed) - _PRINTED} smaller ones, with --json")
+        return visible_lines("\n".join(lines))
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
+
+    def _spent(self) -> str:
+        """Where all of its attention goes, the largest part first."""
+        parts = sorted(self.budget, key=lambda part: -part[1])
+        said = [f"{part} {share:.0%}" for part, share in parts if share >= _SMALL]
+        rest = sum(share for _, share in parts if share < _SMALL)
+        if rest >= 0.005:
+            said.append(f"smaller parts {rest:.0%}")
+        return fill(f"Where its attention goes: {', '.join(said)}.", 79)
 
     def to_json(self) -> dict[str, Any]:
         """The card as `headscribe explain --json` prints it."""

@@ -11,7 +11,6 @@ from headscribe.core.heads import HeadId
 if TYPE_CHECKING:
     from headscribe.api.explain import Explained
     from headscribe.behaviours.card import Card
-    from headscribe.fitting.heads import HeadFormula
 
 HeadOption = Annotated[
     list[str] | None,
@@ -55,7 +54,9 @@ def show(result: "tuple[Explained, list[Card]]", *, as_json: bool) -> None:
         print(json.dumps(found.to_json(heads), ensure_ascii=False))
         return
     if chosen:
-        print("\n\n".join(written(card, found.formula(card.head)) for card in chosen))
+        formulas = (found.formula(card.head) for card in chosen)
+        parts = zip(chosen, formulas, strict=True)
+        print("\n\n".join(f"{c}" if f is None else f"{c}\n{f}" for c, f in parts))
         return
     print_answer(found)
     print(f"\nrun: {found.folder}; headscribe explain RUN 7.10 prints a card in full")
@@ -83,23 +84,3 @@ def _least(card: "Card") -> str:
         confirmed = card.figures[0].confirmed
         return f"{confirmed['share']:.0%} ({100 * confirmed['excess']:+.0f} beyond position)"
     return f"{card.sink_share:.0%} on sinks"
-
-
-def written(card: "Card", formula: "HeadFormula | None" = None) -> str:
-    """A card in full, for a terminal of 80 columns, and its formula where a fit has one."""
-    from textwrap import fill
-
-    lines = [f"{card.head.prose}  {card.name}", fill(card.sentence, 79)]
-    bar = ", ".join(f"{part} {share:.0%}" for part, share in card.budget if share >= 0.005)
-    lines.append(fill(f"Where its attention goes: {bar}.", 79))
-    for figure in card.figures:
-        if figure.listed:
-            half = figure.confirmed
-            excess, low, high = (f"{100 * half[name]:+.0f}" for name in ("excess", "low", "high"))
-            lines.append(
-                f"  {figure.behaviour:<29.29} {half['share']:4.0%}, {excess} points beyond "
-                f"position ({low} to {high})"
-            )
-    if formula is not None:
-        lines.append(str(formula))
-    return "\n".join(lines)

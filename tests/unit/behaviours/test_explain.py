@@ -142,3 +142,20 @@ def test_halves_are_even_and_do_not_depend_on_order() -> None:
     assert set(counted) == {(half, 4 * half + part) for half in (0, 1) for part in range(4)}
     assert min(counted.values()) >= 124
     assert max(Counter(many.values()).values()) == 9
+
+
+def test_a_card_is_printed_for_a_terminal(stories, tmp_path) -> None:
+    passages, provides = stories
+    chance = np.random.default_rng(2)
+    card = of(
+        passages, provides,
+        lambda passage: planted(passage, list(PLANTED.values())[:1], 0.5, chance), tmp_path,
+    )[0]  # fmt: skip
+    lines = str(replace(card, name="a\x1b[1mb")).split("\n")
+    assert lines[0] == r"L0H0  a\x1b[1mb"
+    assert all(len(line) <= 80 for line in lines)
+    assert repr(card) == "<Card of 0.0: determiner → its noun>"
+    budget = " ".join(" ".join(lines).split("attention goes: ")[1].split())
+    first = max(card.budget, key=lambda part: part[1])
+    assert budget.startswith(f"{first[0]} {first[1]:.0%}")
+    assert card._repr_html_().startswith("<pre>L0H0  determiner → its noun")
