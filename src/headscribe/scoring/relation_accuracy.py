@@ -113,8 +113,8 @@ class RelationSums:
             }  # fmt: skip
             for name, hits in columns.items():
                 mean, low, high = (float(value) for value in ratio(hits, count))
-                if name != "gain":  # a share does not leave 0 to 1
-                    low, high = max(low, 0.0), min(high, 1.0)
+                # A share does not leave 0 to 1, a difference of shares -1 to 1.
+                low, high = max(low, -1.0 if name == "gain" else 0.0), min(high, 1.0)
                 line |= {
                     name: mean,
                     f"{name}_low": None if np.isnan(low) else low,

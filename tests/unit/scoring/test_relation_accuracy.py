@@ -54,6 +54,9 @@ def test_hits_equal_the_oracle(causal: bool) -> None:
                 hits[relation, direction, buckets[b], n] += hit
                 for k, right in by_offset.items():
                     offsets[relation, direction, buckets[b], k] += right and n == 0
+    for line in sums.table(3).to_pylist():
+        assert all(-1 <= (line[f"gain_{end}"] or 0) <= 1 for end in ("low", "high"))
+        assert all(0 <= (line[f"accuracy_{end}"] or 0) <= 1 for end in ("low", "high"))
     keys = {(relation, direction) for relation, direction, _ in count}
     assert set(sums.instances) == keys
     assert len(keys) > 3
