@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from headscribe.api.fit import Fit, fit
     from headscribe.api.heads import Heads, attend, heads
     from headscribe.api.hints import Hints, hints
+    from headscribe.api.probe import Probed, probe
     from headscribe.api.record import record
     from headscribe.api.replace import Replacement, replace, talk
     from headscribe.api.survey import Survey, survey
@@ -47,6 +48,7 @@ _HOME = {
     "Heads": "headscribe.api.heads",
     "Hints": "headscribe.api.hints",
     "HeadscribeError": "headscribe.core.errors",
+    "Probed": "headscribe.api.probe",
     "Recording": "headscribe.models.recorded",
     "Replacement": "headscribe.api.replace",
     "RunError": "headscribe.core.errors",
@@ -64,6 +66,7 @@ _HOME = {
     "load": "headscribe.models.loading",
     "open": "headscribe.api.views:open_run",
     "pattern": "headscribe.patterns.registry",
+    "probe": "headscribe.api.probe",
     "record": "headscribe.api.record",
     "replace": "headscribe.api.replace",
     "report": "headscribe.report:",
@@ -82,6 +85,7 @@ __all__ = [
     "HeadscribeError",
     "Hints",
     "Matrix",
+    "Probed",
     "Recording",
     "Replacement",
     "RunError",
@@ -102,6 +106,7 @@ __all__ = [
     "open",
     "pattern",
     "predict",
+    "probe",
     "record",
     "replace",
     "report",

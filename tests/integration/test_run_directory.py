@@ -55,7 +55,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     hs.explain(model, texts, max_tokens=24, out=here / "explanation")
     hs.hints(model, QUESTIONS, answer="likelihood", causal=False, out=here / "hints")
     hs.effects(model, few, **short, out=here / "effects")
-    names = ("survey", "fit", "replacement", "discovery", "explanation", "effects", "hints")
+    hs.probe(model, probes="duplicate", pairs=8, out=here / "probes")
+    names = (
+        "survey", "fit", "replacement", "discovery", "explanation", "effects", "probes", "hints",
+    )  # fmt: skip
     return {name: here / name for name in names}
 
 
@@ -81,7 +84,7 @@ def test_every_column_is_described(runs: dict[str, Path]) -> None:
 def test_every_kind_opens_as_its_view(runs: dict[str, Path]) -> None:
     views = [hs.open(folder) for folder in runs.values()]
     assert [type(view) for view in views] == [
-        hs.Survey, hs.Fit, hs.Replacement, hs.Discovery, hs.Explained, hs.Effects,
+        hs.Survey, hs.Fit, hs.Replacement, hs.Discovery, hs.Explained, hs.Effects, hs.Probed,
         hs.Hints,
     ]  # fmt: skip
     assert {view.run.kind for view in views} == {kind.name for kind in BUILT_IN}

@@ -42,7 +42,7 @@ def test_examples(name: str) -> None:
 GIVEN_BY = {
     "Discovery": "discover", "Explained": "explain", "Fit": "fit", "Hints": "hints",
     "Matrix": "predict", "Recording": "record", "Replacement": "replace", "Survey": "survey",
-    "Effects": "effects", "View": "open",
+    "Effects": "effects", "Probed": "probe", "View": "open",
 }  # fmt: skip
 """Results are shown by the example of the call that gives them."""
 

@@ -504,9 +504,26 @@ class EffectsRequest(Study):
     texts: Texts = None
 
 
+@dataclass(frozen=True)
+class ProbeRequest(Kept):
+    """Ask every head a battery of probes, each with a control; needs no texts."""
+
+    model: Model
+    _: KW_ONLY
+    probes: Annotated[
+        "str | Sequence[str] | None",
+        Option("Names of probes, separated by commas. Default: all.", typed=str, metavar="NAMES"),
+    ] = None
+    pairs: Annotated[
+        int, Option("Texts with a control a probe; twice as many for probes of one row.", least=8)
+    ] = 12
+    seed: Annotated[int, Option("Draws the tokens.")] = 0
+
+
 REQUESTS: dict[str, type] = {
     "explain": ExplainRequest,
     "effects": EffectsRequest,
+    "probe": ProbeRequest,
     "survey": SurveyRequest,
     "fit": FitRequest,
     "replace": ReplaceRequest,

@@ -10,11 +10,12 @@ from headscribe.api.requests import (
     ExplainRequest,
     FitRequest,
     HintsRequest,
+    ProbeRequest,
     RecordRequest,
     ReplaceRequest,
     SurveyRequest,
 )
-from headscribe.cli import discover, effects, explain, fit, hints, record, replace, survey
+from headscribe.cli import discover, effects, explain, fit, hints, probe, record, replace, survey
 from headscribe.cli.commands import command
 from headscribe.cli.decompose import decompose
 from headscribe.cli.demo import demo
@@ -42,6 +43,7 @@ app.command()(
     )
 )  # fmt: skip
 app.command()(command(EffectsRequest, "headscribe.api.effects:effects", effects.show))
+app.command()(command(ProbeRequest, "headscribe.api.probe:probe", probe.show))
 app.command()(top)
 app.command()(show)
 app.command()(command(FitRequest, "headscribe.api.fit:fit", fit.show))

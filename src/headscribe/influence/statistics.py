@@ -65,14 +65,15 @@ class Mean:
             np.where(larger, other.freedom, self.freedom),
         )
 
-    def flagged(self, smallest: float) -> Bool[np.ndarray, "*any"]:
+    def flagged(self, smallest: float | Float[np.ndarray, "..."]) -> Bool[np.ndarray, "*any"]:
         """Whose size is above `smallest`, with false-discovery control over all of them.
 
         Benjamini and Yekutieli's bound holds under any dependence: heads are alike.
         """
         tested = (self.freedom + 1 >= GROUPS) & np.isfinite(self.error) & (self.error > 0)
         value = np.ones(self.mean.shape)
-        score = (np.abs(self.mean[tested]) - smallest) / self.error[tested]
+        beyond = np.abs(self.mean) - smallest
+        score = beyond[tested] / self.error[tested]
         if len(score):
             raw = np.minimum(2 * stats.t.sf(score, self.freedom[tested]), 1)
             value[tested] = stats.false_discovery_control(raw, method="by")

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from headscribe.influence.probes import Probed
 from headscribe.influence.writes import TARGETS, Written
 
 _NAMES = ("copies", "suppresses", "helps", "hurts")
@@ -102,3 +103,44 @@ def document(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         }
         entry["named"] = entry.get("named", []) + ([row["named"]] if row["named"] else [])
     return list(found.values())
+
+
+def probed_table(probed: Probed, heads: int) -> pa.Table:
+    """The table `probes`; a model has `heads` heads a layer."""
+    difference = probed.difference
+    return pa.Table.from_pylist(
+        [
+            {
+                "probe": probe.name,
+                "layer": k // heads,
+                "head": k % heads,
+                "unit": "logits" if probe.effect else "attention",
+                "value": float(probed.value[p, k]),
+                "control": float(probed.control[p, k]),
+                "difference": float(difference.mean[p, k]),
+                "low": float(difference.low[p, k]),
+                "high": float(difference.high[p, k]),
+                "pairs": int(difference.freedom[p, k]) + 1,
+                "flagged": bool(probed.flagged[p, k]),
+            }
+            for p, probe in enumerate(probed.probes)
+            for k in range(probed.value.shape[1])
+        ]
+    )
+
+
+def probed_summary(rows: Sequence[Mapping[str, Any]], model: str) -> str:
+    """Which probes heads of a model answer, in a sentence."""
+    found: dict[str, int] = {row["probe"]: 0 for row in rows}
+    for row in rows:
+        found[row["probe"]] += row["flagged"]
+    heads = len({(row["layer"], row["head"]) for row in rows})
+    any_of = len({(row["layer"], row["head"]) for row in rows if row["flagged"]})
+    each = ", ".join(f"{name} {count}" for name, count in found.items() if count)
+    none = ", ".join(name for name, count in found.items() if not count)
+    return (
+        f"{any_of} of {heads} heads of {model} answer at least one probe"
+        + (f": {each}" if each else "")
+        + (f"; no head answers {none}" if none else "")
+        + "."
+    )

@@ -79,6 +79,10 @@ BUILT_IN = (
         "effects", f"{_VIEWS}.effects:Effects", "effects", "effects",
         (f"{_PARTS}.effects:PARTS",), single=True,
     ),
+    Kind(
+        "probe", f"{_VIEWS}.probe:Probed", "probes", "probes", (f"{_PARTS}.probes:PARTS",),
+        single=True,
+    ),
     Kind("hints", f"{_VIEWS}.hints:Hints", "rates", "hints", (f"{_PARTS}.hints:PARTS",)),
 )  # fmt: skip
 

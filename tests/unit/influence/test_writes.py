@@ -124,6 +124,8 @@ def test_a_random_model_has_no_names() -> None:
     model, passages = stories()
     torch.manual_seed(3)
     hf = type(model.hf)(model.hf.config).eval()
+    for weight in hf.parameters():  # attention that is far from even
+        weight.data.mul_(4 if weight.ndim == 2 else 1)
     found = writes(ways_of(hs.load((hf, model.tokenizer))), passages)
     assert found.flagged.any(0).mean() <= 0.05
 
