@@ -54,7 +54,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     )  # fmt: skip
     hs.explain(model, texts, max_tokens=24, out=here / "explanation")
     hs.hints(model, QUESTIONS, answer="likelihood", causal=False, out=here / "hints")
-    hs.effects(model, few, **short, out=here / "effects")
+    hs.effects(model, few, **short, matters=8, reads=8, out=here / "effects")
     hs.probe(model, probes="duplicate", pairs=8, out=here / "probes")
     names = (
         "survey", "fit", "replacement", "discovery", "explanation", "effects", "probes", "hints",

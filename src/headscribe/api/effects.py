@@ -1,7 +1,8 @@
 """What heads write and whether it matters, kept in a run directory."""
 
 from collections.abc import Iterable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from headscribe.api.progress import shown
 from headscribe.api.replace import opened_model
@@ -9,9 +10,17 @@ from headscribe.api.requests import EffectsRequest
 from headscribe.api.runs import begin, check_resume
 from headscribe.api.views import View
 from headscribe.core.errors import UsageError
+from headscribe.core.progress import OnProgress
 from headscribe.models.inputs import model_inputs
 from headscribe.results.requests import verb
 from headscribe.text.corpora import corpus
+
+if TYPE_CHECKING:
+    from headscribe.core.heads import HeadId
+    from headscribe.influence.ways import Ways
+    from headscribe.models.inputs import Inputs
+    from headscribe.relations.language import Relation
+    from headscribe.results.run import Run
 
 
 class Effects(View):
@@ -42,7 +51,8 @@ class Effects(View):
         from headscribe.influence.tables import document
 
         self.fact("summary")
-        return document(self.run.table("effects").to_pylist())
+        tables = {name: self.run.table(name).to_pylist() for name in self.tables}
+        return document(tables["effects"], tables.get("matters", []))
 
     def _said(self) -> Iterable[str]:
         yield from super()._said()
@@ -53,7 +63,7 @@ class Effects(View):
 
 @verb(EffectsRequest)
 def effects(request: EffectsRequest) -> Effects:
-    """Measure what every head writes: its direct effect on what it reads and on the true token.
+    """Measure what every head writes, and if asked whether it matters and from whom it reads.
 
     >>> import headscribe as hs
     >>> texts = hs.corpus("bundled:samples", 12)
@@ -64,7 +74,7 @@ def effects(request: EffectsRequest) -> Effects:
     Raises:
         UsageError: wrong input, or a model without a language-model head.
     """
-    from headscribe.influence.tables import summary_of, written_tables
+    from headscribe.influence.tables import also, summary_of, written_tables
     from headscribe.influence.ways import ways_of
     from headscribe.influence.writes import writes
 
@@ -93,6 +103,64 @@ def effects(request: EffectsRequest) -> Effects:
                 writes(ways, inputs.passages, on_progress=on_progress)
             ).items():
                 run.write_table(name, table)
-        rows = run.table("effects").to_pylist()
-        run.finish(summary=summary_of(rows, model.name, len(inputs.passages)))
+        _taken_out(request, ways, inputs, run, on_progress)
+        tables = {
+            name: run.table(name).to_pylist() if name in run.manifest["tables"] else []
+            for name in ("effects", "matters", "reads_from")
+        }
+        summary = summary_of(tables["effects"], model.name, len(inputs.passages))
+        run.finish(summary=summary + also(tables["matters"], tables["reads_from"]))
     return Effects(run)
+
+
+def _taken_out(
+    request: EffectsRequest, ways: "Ways", inputs: "Inputs", run: "Run", on_progress: OnProgress
+) -> None:
+    """Take heads out of the model, and out of the inputs of later ones, where that is asked."""
+    from headscribe.influence.matters import matters
+    from headscribe.influence.reads import reads_from, seen_behaviours
+    from headscribe.influence.tables import feeding_table, mattered_tables
+
+    done = run.manifest["tables"]
+    if request.matters and "suffers" not in done:
+        mattered = matters(
+            ways, inputs.passages, request.matters, seed=request.seed, stages=run,
+            on_progress=on_progress,
+        )  # fmt: skip
+        for name, table in mattered_tables(mattered).items():
+            run.write_table(name, table)
+    if request.reads and "reads_from" not in done:
+        texts = inputs.passages[: request.reads]
+        asked = (
+            seen_behaviours(ways, texts)
+            if request.explained is None
+            else _named_in(request.explained, inputs)
+        )
+        found = reads_from(ways, texts, asked, on_progress=on_progress)
+        if found:
+            run.write_table("reads_from", feeding_table(found))
+
+
+def _named_in(run: str | Path, inputs: "Inputs") -> "dict[HeadId, tuple[str, Relation]]":
+    """The behaviour that each head is named by in a run of explain.
+
+    Raises:
+        UsageError: it is none, or one of another model.
+    """
+    from headscribe.api.explain import Explained
+    from headscribe.relations.language import parse
+
+    explained = Explained.open(run)
+    theirs = explained.run.manifest["model"]
+    if theirs["fingerprint"] != inputs.source.fingerprint:
+        raise UsageError(
+            f"{run} explains {theirs['name']}, not {inputs.source.name}: give a run of the same "
+            "model"
+        )
+    found = {}
+    for head, card in explained.cards.items():
+        if card.figures and card.figures[0].listed:
+            relation = parse(card.figures[0].relation)
+            if relation.needs <= inputs.provides:
+                found[head] = card.figures[0].behaviour, relation
+    return found

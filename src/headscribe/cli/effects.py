@@ -8,6 +8,10 @@ if TYPE_CHECKING:
     from headscribe.api.effects import Effects
 
 
+_SHOWN = 20
+"""Heads of a table that are printed."""
+
+
 def show(found: "Effects", *, as_json: bool) -> None:
     """Print what the heads write in a few sentences, then every head with a name."""
     if as_json:
@@ -26,6 +30,44 @@ def show(found: "Effects", *, as_json: bool) -> None:
             f"{head:<7}{row['named']:<13}{row['effect']:+6.2f} {interval:<19}"
             f"{row['expected']:+9.2f} {row['rows']:>9,}"
         )
+    _matters(found)
+    _reads(found)
     for note in found.run.manifest.get("notes", []):
         print(note, file=sys.stderr)
     print(f"\nrun: {found.folder}")
+
+
+def _matters(found: "Effects") -> None:
+    """The heads whose absence changes the loss clearly, and the tokens that suffer most."""
+    if "matters" not in found.tables:
+        return
+    rows = [row for row in found.run.table("matters").to_pylist() if row["by"] == "mean"]
+    sure = sorted((row for row in rows if row["flagged"]), key=lambda row: -row["change"])
+    suffers = [row for row in found.run.table("suffers").to_pylist() if row["by"] == "mean"]
+    if sure:
+        print("\nhead   loss without it, nats a token   suffers most")
+    for row in sure[:_SHOWN]:
+        mine = [one for one in suffers if all(one[k] == row[k] for k in ("layer", "head"))]
+        worst = max(mine, key=lambda one: one["change"])
+        head = f"{row['layer']}.{row['head']}"
+        interval = f"({row['low']:+.3f} to {row['high']:+.3f})"
+        said = f"{worst['token']} {worst['change']:+.3f}"
+        print(f"{head:<7}{row['change']:+.3f} {interval:<24} {said}")
+    if len(sure) > _SHOWN:
+        print(f"and {len(sure) - _SHOWN} more: the table matters")
+
+
+def _reads(found: "Effects") -> None:
+    """The earlier heads that change most where heads look."""
+    if "reads_from" not in found.tables:
+        return
+    rows = [row for row in found.run.table("reads_from").to_pylist() if row["flagged"]]
+    if rows:
+        print("\nhead   looks at                  without   in its   points of attention")
+    for row in sorted(rows, key=lambda row: -abs(row["change"]))[:_SHOWN]:
+        head, source = (f"{row[f'{part}layer']}.{row[f'{part}head']}" for part in ("", "from_"))
+        points = [f"{100 * row[part]:+.0f}" for part in ("change", "low", "high")]
+        print(
+            f"{head:<7}{row['behaviour']:<26.26}{source:<10}{row['input']:<9}"
+            f"{points[0]} ({points[1]} to {points[2]}) of {100 * row['own']:.0f}"
+        )

@@ -6,7 +6,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from headscribe.influence.matters import HOWS, Mattered
 from headscribe.influence.probes import Probed
+from headscribe.influence.reads import Feeding
+from headscribe.influence.statistics import Mean
+from headscribe.influence.tokens import FLAGS
 from headscribe.influence.writes import TARGETS, Written
 
 _NAMES = ("copies", "suppresses", "helps", "hurts")
@@ -90,8 +94,14 @@ def summary_of(rows: Sequence[Mapping[str, Any]], model: str, texts: int) -> str
     )
 
 
-def document(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The shape of `effects --json`: an entry for every head."""
+def document(
+    rows: Sequence[Mapping[str, Any]], matters: Sequence[Mapping[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """The shape of `effects --json`: an entry for every head.
+
+    Args:
+        rows: of the table `effects`; `matters`: of the table of that name, where there is one.
+    """
     found: dict[tuple[int, int], dict[str, Any]] = {}
     fields = {"reads": "reads_token", "next": "next_token", "current": "current_token"}
     for row in rows:
@@ -102,6 +112,9 @@ def document(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             for name in ("effect", "low", "high", "expected")
         }
         entry["named"] = entry.get("named", []) + ([row["named"]] if row["named"] else [])
+        entry |= {f"loss_{how}": None for how in HOWS}
+    for row in matters:
+        found[row["layer"], row["head"]][f"loss_{row['by']}"] = round(row["change"], 5)
     return list(found.values())
 
 
@@ -144,3 +157,83 @@ def probed_summary(rows: Sequence[Mapping[str, Any]], model: str) -> str:
         + (f"; no head answers {none}" if none else "")
         + "."
     )
+
+
+def mattered_tables(mattered: Mattered) -> dict[str, pa.Table]:
+    """The tables `matters` and `suffers`."""
+
+    def row(place: int, how: int, mean: Mean, at: tuple[int, ...]) -> dict[str, Any]:
+        head = mattered.heads[place]
+        return {
+            "layer": head.layer, "head": head.head, "by": HOWS[how],
+            "change": float(mean.mean[at]), "low": float(mean.low[at]),
+            "high": float(mean.high[at]),
+        }  # fmt: skip
+
+    places = range(len(mattered.heads))
+    matters = [
+        row(k, how, mattered.change, (how, k))
+        | {
+            "loss": mattered.loss,
+            "tokens": mattered.tokens,
+            "flagged": bool(mattered.flagged[how, k]),
+        }
+        for k in places
+        for how in range(len(HOWS))
+    ]
+    suffers = [
+        row(k, how, mattered.of_kind, (how, f, k))
+        | {"token": FLAGS[f], "tokens": int(mattered.kind_tokens[f])}
+        for k in places
+        for how in range(len(HOWS))
+        for f in range(len(FLAGS))
+        if mattered.kind_tokens[f]
+    ]
+    return {"matters": pa.Table.from_pylist(matters), "suffers": pa.Table.from_pylist(suffers)}
+
+
+def feeding_table(found: Sequence[Feeding]) -> pa.Table:
+    """The table `reads_from`, the largest change of each head and input first."""
+    return pa.Table.from_pylist(
+        [
+            {
+                "layer": one.head.layer,
+                "head": one.head.head,
+                "behaviour": one.behaviour,
+                "input": one.input,
+                "from_layer": one.source.layer,
+                "from_head": one.source.head,
+                "own": one.own,
+                "estimated": one.estimated,
+                "change": one.change,
+                "low": one.low,
+                "high": one.high,
+                "texts": one.texts,
+                "flagged": one.flagged,
+            }
+            for one in found
+        ]
+    )
+
+
+def also(matters: Sequence[Mapping[str, Any]], reads: Sequence[Mapping[str, Any]]) -> str:
+    """What stands behind the summary where heads were taken out."""
+    said = []
+    mine = [row for row in matters if row["by"] == "mean"]
+    sure = sorted((row for row in mine if row["flagged"]), key=lambda row: -row["change"])
+    if mine:
+        best = ", ".join(
+            f"{row['layer']}.{row['head']} ({row['change']:+.3f})" for row in sure[:_NAMED]
+        )
+        said.append(
+            f" Without them, one at a time, {len(sure)} of {len(mine)} change the loss of "
+            f"{mine[0]['loss']:.2f} nats a token clearly" + (f", most {best}." if sure else ".")
+        )
+    if reads:
+        fed = {(row["layer"], row["head"]) for row in reads if row["flagged"]}
+        heads = {(row["layer"], row["head"]) for row in reads}
+        said.append(
+            f" {len(fed)} of {len(heads)} heads that were asked look elsewhere without an earlier "
+            "one in their queries or keys."
+        )
+    return "".join(said)

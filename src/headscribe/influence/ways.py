@@ -170,14 +170,19 @@ class Recording:
         """Keep one call."""
         self.calls.setdefault(id(module), []).append(_call(module, args, kwargs, output))
 
-    def call(self, modules: Sequence[nn.Module], at: int) -> Call:
-        """The call of a layer's module; one that serves several layers is called for each."""
-        before = sum(one is modules[at] for one in modules[:at])
-        return self.calls[id(modules[at])][before]
+    def call(self, modules: Sequence[nn.Module], at: int, passes: int = 0) -> Call:
+        """The call of a layer's module; one that serves several layers is called for each.
 
-    def outputs(self, layer: int) -> Float[Tensor, "B T H D"]:
+        Args:
+            modules: of all layers; `at`: the layer.
+            passes: of several that were recorded, those before the one that is meant.
+        """
+        same = [one is modules[at] for one in modules]
+        return self.calls[id(modules[at])][passes * sum(same) + sum(same[:at])]
+
+    def outputs(self, layer: int, passes: int = 0) -> Float[Tensor, "B T H D"]:
         """What the heads of a layer give, before the output matrix."""
-        given = self.call(self.ways.projections, layer).given.float()
+        given = self.call(self.ways.projections, layer, passes).given.float()
         return given.reshape(*given.shape[:2], self.ways.model.heads, -1)
 
     def norms(self, groups: tuple[tuple[nn.Module, ...], ...], layer: int) -> list[Call]:

@@ -96,7 +96,7 @@ class Controls:
         mean: its mean attention.
     """
 
-    profile: Mapping[HeadId, Pattern]
+    profile: Mapping[HeadId, Profile]
     fixed: Mapping[HeadId, Pattern]
     mean: Mapping[HeadId, Pattern]
 
