@@ -3,6 +3,7 @@
 import { card } from './answer.js';
 import { bar, dots } from './charts.js';
 import { choice, clear, code, column, h, own } from './dom.js';
+import { effects } from './effects.js';
 import { examples } from './examples.js';
 import { change, interval, known, metricName, number, percent, plural, prose, signed } from './format.js';
 import { figure, headLink, lacking, note, patternLink, provenance, read, section, table, withRange } from './parts.js';
@@ -146,13 +147,15 @@ export async function headView(subject, head) {
   const found = subject.formulas?.[head];
   const top = await summary(subject, head);
   const answered = card(subject, head);
-  const alone = answered && !subject.survey && !subject.fit;
+  const written = effects(subject, head);
+  const alone = (answered || written) && !subject.survey && !subject.fit;
   const step = (to, title, css) => (to ? h('a', { ...link(route(subject.index, 'head', to)), class: css, 'aria-label': `${title}, ${prose(to)}` }, to) : null);
   return [
     h('div', { class: 'title' },
       h('h1', null, prose(head), h('small', null, ` layer ${head.split('.')[0]}, head ${head.split('.')[1]} of `, own(subject.name))),
       h('nav', { 'aria-label': 'Neighbouring heads', class: 'steps' }, step(names[at - 1], 'Previous head', 'before'), step(names[at + 1], 'Next head', 'after'))),
     answered,
+    written,
     alone ? note('A survey or a fit of this model, given to headscribe report as well, would show example texts, patterns and a formula here.') : null,
     ...(alone ? [] : [top.node,
     section('On example texts', read('Point at a word, or move to it with the arrow keys: the words that it reads are shaded. In the pictures rows are queries, columns keys, and every row sums to 1; a prediction is right where the first two pictures agree and the third is empty.'),

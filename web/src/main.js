@@ -6,6 +6,7 @@ import { compareView } from './compare.js';
 import { onSystemTheme, theme } from './colors.js';
 import { data, subjects } from './data.js';
 import { discoveryView } from './discovery.js';
+import { effectsView } from './effects.js';
 import { append, clear, h, own, select } from './dom.js';
 import { prose } from './format.js';
 import { glossary } from './glossary.js';
@@ -19,18 +20,20 @@ import { searchBox } from './search.js';
 
 const VIEWS = {
   answer: ['Answer', answerView, (subject) => subject.explanation?.cards],
-  heads: ['Heads', overview, (subject) => subject.survey || subject.fit || !(proof(subject) || subject.explanation)],
+  heads: ['Heads', overview, (subject) => subject.survey || subject.fit || !(proof(subject) || subject.explanation || written(subject))],
   head: [null, headView],
   patterns: ['Patterns', patternsView, (subject) => subject.patterns.length],
   pattern: [null, patternView],
   discovery: ['Discovery', discoveryView, (subject) => subject.discovery],
   replacement: ['Replacement', replacementView, (subject) => subject.replacement],
+  effects: ['Effects', effectsView, (subject) => written(subject)],
   hints: ['Hints', hintsView, (subject) => subject.hints],
   compare: ['Compare', compareView, () => subjects.length > 1],
   about: ['About', aboutView],
 };
 // Whether a subject has anything beside grids of heads to show.
 const proof = (subject) => ['replacement', 'discovery', 'hints'].find((name) => subject[name]?.some((one) => Object.keys(one).length > 1));
+const written = (subject) => subject.effects?.effects || subject.probes?.probes;
 const PARENT = { head: 'heads', pattern: 'patterns' };
 
 let at = { subject: 0, view: 'heads', rest: [] };
@@ -44,7 +47,7 @@ const top = h('header', { class: 'top' });
 // Where a reader begins: the grid of heads, or what there is instead of it.
 function home(subject) {
   const grid = Object.keys(subject.blocks).length || subject.formulas;
-  return subject.explanation?.cards ? 'answer' : grid ? 'heads' : proof(subject) ?? (subject.runs.length ? 'about' : 'heads');
+  return subject.explanation?.cards ? 'answer' : grid ? 'heads' : proof(subject) ?? (written(subject) ? 'effects' : subject.runs.length ? 'about' : 'heads');
 }
 
 function bar() {

@@ -1,6 +1,7 @@
 """What heads write and whether it matters, kept in a run directory."""
 
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,10 +38,32 @@ class Effects(View):
         Raises:
             UsageError: the run is unfinished.
         """
-        self.fact("summary")
-        rows = [row for row in self.run.table("effects").to_pylist() if row["named"] == name]
+        rows = [row for row in self._rows["effects"] if row["named"] == name]
         rows.sort(key=lambda row: -abs(row["effect"]))
         return [f"{row['layer']}.{row['head']}" for row in rows]
+
+    @cached_property
+    def _rows(self) -> "dict[str, list[dict[str, Any]]]":
+        self.fact("summary")
+        return {name: self.run.table(name).to_pylist() for name in self.tables}
+
+    def line(self, head: "HeadId | str | tuple[int, int]") -> str:
+        """What a head writes, and what the loss is without it, in a line.
+
+        Raises:
+            UsageError: the run is unfinished, or the model has no such head.
+        """
+        from headscribe.core.heads import HeadId
+        from headscribe.influence.tables import line_of
+
+        wanted = HeadId.of(head)
+        found = {
+            name: [row for row in rows if (row["layer"], row["head"]) == wanted]
+            for name, rows in self._rows.items()
+        }
+        if not found["effects"]:
+            raise UsageError(f"no head {wanted} in {self.folder}")
+        return line_of(found["effects"], found.get("matters", []))
 
     def to_json(self) -> list[dict[str, Any]]:
         """The stable document of `effects --json`: an entry for every head.
@@ -50,9 +73,7 @@ class Effects(View):
         """
         from headscribe.influence.tables import document
 
-        self.fact("summary")
-        tables = {name: self.run.table(name).to_pylist() for name in self.tables}
-        return document(tables["effects"], tables.get("matters", []))
+        return document(self._rows["effects"], self._rows.get("matters", []))
 
     def _said(self) -> Iterable[str]:
         yield from super()._said()

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from headscribe.api.progress import shown
 from headscribe.api.requests import ExplainRequest
 from headscribe.api.runs import begin, check_resume
-from headscribe.api.views import View, open_run
+from headscribe.api.views import V, View, open_run
 from headscribe.core.errors import HeadscribeError, UsageError
 from headscribe.core.heads import HeadId
 from headscribe.models.inputs import open_inputs, sourced
 from headscribe.results.requests import verb
 
 if TYPE_CHECKING:
+    from headscribe.api.effects import Effects
     from headscribe.api.fit import Fit
     from headscribe.behaviours.card import Card
     from headscribe.fitting.heads import HeadFormula
@@ -74,18 +75,36 @@ class Explained(View):
         """
         from headscribe.api.fit import Fit
 
+        return self._beside(Fit)
+
+    @cached_property
+    def effects(self) -> "Effects | None":
+        """The newest finished run of `effects` of the same model beside this one, if there is one.
+
+        Raises:
+            UsageError: the run is unfinished.
+        """
+        from headscribe.api.effects import Effects
+
+        return self._beside(Effects)
+
+    def _beside(self, kind: type[V]) -> V | None:
         self.fact("named")
         mine = self.run.manifest["model"].get("fingerprint")
-        found: list[Fit] = []
+        found: list[V] = []
         for path in sorted(self.folder.resolve().parent.glob("*/run.json")):
             try:
                 view = open_run(path.parent)
             except HeadscribeError:
                 continue  # not ours to judge
             theirs = view.run.manifest.get("model", {}).get("fingerprint")
-            if isinstance(view, Fit) and view.run.complete and mine and theirs == mine:
+            if isinstance(view, kind) and view.run.complete and mine and theirs == mine:
                 found.append(view)
         return max(found, key=lambda one: str(one.run.manifest.get("finished")), default=None)
+
+    def writes(self, head: HeadId) -> str | None:
+        """What a head writes and whether it matters, in a line; None without a run of it."""
+        return None if self.effects is None else self.effects.line(head)
 
     def formula(self, head: HeadId) -> "HeadFormula | None":
         """The formula of a head in `fit`; None where there is none."""
@@ -112,6 +131,7 @@ class Explained(View):
                     "iou": iou,
                     "profile_iou": profile_iou,
                     "gain": gain,
+                    "writes": self.writes(head),
                 }
             )
         return entries

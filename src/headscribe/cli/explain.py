@@ -54,9 +54,8 @@ def show(result: "tuple[Explained, list[Card]]", *, as_json: bool) -> None:
         print(json.dumps(found.to_json(heads), ensure_ascii=False))
         return
     if chosen:
-        formulas = (found.formula(card.head) for card in chosen)
-        parts = zip(chosen, formulas, strict=True)
-        print("\n\n".join(f"{c}" if f is None else f"{c}\n{f}" for c, f in parts))
+        said = [(c, found.writes(c.head), found.formula(c.head)) for c in chosen]
+        print("\n\n".join("\n".join(str(p) for p in parts if p is not None) for parts in said))
         return
     print_answer(found)
     print(f"\nrun: {found.folder}; headscribe explain RUN 7.10 prints a card in full")

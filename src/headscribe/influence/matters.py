@@ -309,7 +309,8 @@ def _instead(
         by_mean[b, content] = mean.to(own.device)
         every = np.ones((1, size), bool)
         cells = profile_cells(np.array([size]), every, sinks[None], visibility, own.device)
-        rows = predicted_rows(table.to(own.device), cells, torch.zeros(size, dtype=torch.long))
+        fold = torch.zeros(size, dtype=torch.long, device=own.device)
+        rows = predicted_rows(table.to(own.device), cells, fold)
         read = rows.to(value.dtype) @ value[b, :, :size]
         by_profile[b, content] = read.transpose(0, 1)[content]
     return [by_mean, by_profile]

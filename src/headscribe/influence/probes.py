@@ -123,6 +123,16 @@ def _repeated(supply: Supply, shift: int) -> Pair:
     return Side(twice, cells), Side(once, cells)
 
 
+def _copying(supply: Supply) -> Pair:
+    """From the second copy: the effect on the token that follows, and on another of the text."""
+    twice, _ = _twice(supply)
+    rows = np.arange(HALF, 2 * HALF - 1)
+    other = np.random.default_rng(int(twice[0])).integers(2, HALF - 1)
+    wanted = (twice[(rows + shift) % HALF] for shift in (1, int(other)))
+    pair = (Side(twice, _cells(rows, rows), _cells(rows, tokens)) for tokens in wanted)
+    return next(pair), next(pair)
+
+
 def _previous(supply: Supply) -> Pair:
     twice, _ = _twice(supply)
     # A chance of its own, so that the next text is the other probes' too.
@@ -303,6 +313,8 @@ PROBES = (
           "the second half is other tokens", lambda supply: _repeated(supply, 1)),
     Probe("duplicate", "on random tokens given twice: attention on the token's first occurrence",
           "the second half is other tokens", lambda supply: _repeated(supply, 0)),
+    Probe("copying", "on random tokens given twice: direct effect on the token that follows",
+          "on another token of the text", _copying, effect=True),
     Probe("previous", "on random tokens: attention on the previous token",
           "an earlier token by chance", _previous),
     Probe("successor", "after a day, month, number or letter: direct effect on the one that "

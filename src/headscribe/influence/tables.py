@@ -94,6 +94,28 @@ def summary_of(rows: Sequence[Mapping[str, Any]], model: str, texts: int) -> str
     )
 
 
+def line_of(effects: Sequence[Mapping[str, Any]], matters: Sequence[Mapping[str, Any]]) -> str:
+    """One head's rows of `effects` and `matters` as a line.
+
+    >>> rows = [{"token": "reads", "named": "copies", "effect": 0.89}]
+    >>> line_of(rows, [{"by": "mean", "change": 0.02, "low": 0.01, "high": 0.03, "flagged": True}])
+    'Writes: copies what it reads (+0.89 logits); without it the loss is +0.020 nats a token.'
+    """
+    whose = {"reads": "what it reads", "next": "the true next token", "current": "its own token"}
+    said = [
+        f"{row['named']} {whose[row['token']]} ({row['effect']:+.2f} logits)"
+        for row in effects
+        if row["named"]
+    ] or ["nothing clear on what it reads or on the true token"]
+    loss = "".join(
+        f"; without it the loss is {row['change']:+.3f} nats a token"
+        + ("" if row["flagged"] else f" ({row['low']:+.3f} to {row['high']:+.3f}, not clear)")
+        for row in matters
+        if row["by"] == "mean"
+    )
+    return f"Writes: {', '.join(said)}{loss}."
+
+
 def document(
     rows: Sequence[Mapping[str, Any]], matters: Sequence[Mapping[str, Any]] = ()
 ) -> list[dict[str, Any]]:
@@ -226,7 +248,7 @@ def also(matters: Sequence[Mapping[str, Any]], reads: Sequence[Mapping[str, Any]
             f"{row['layer']}.{row['head']} ({row['change']:+.3f})" for row in sure[:_NAMED]
         )
         said.append(
-            f" Without them, one at a time, {len(sure)} of {len(mine)} change the loss of "
+            f" Taken out one at a time, {len(sure)} of {len(mine)} change the loss of "
             f"{mine[0]['loss']:.2f} nats a token clearly" + (f", most {best}." if sure else ".")
         )
     if reads:

@@ -23,10 +23,11 @@ def best(found, name: str, count: int, heads: int = 6) -> list[str]:
 
 
 def test_known_heads_answer(model: Model) -> None:
-    found = probe(model, chosen(["induction", "duplicate", "previous"]), pairs=8)
+    found = probe(model, chosen(["induction", "duplicate", "copying", "previous"]), pairs=8)
     assert {"3.3", "3.4", "3.5"} <= set(best(found, "induction", 4))
     assert best(found, "previous", 2) == ["1.2", "1.3"]
     assert best(found, "duplicate", 1) == []
+    assert {"3.3", "3.5"} <= set(best(found, "copying", 4))
 
 
 def test_the_numbers_are_those_of_plain_attention(model: Model) -> None:
