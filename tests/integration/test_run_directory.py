@@ -102,6 +102,17 @@ def test_every_kind_opens_as_its_view(runs: dict[str, Path]) -> None:
         hs.Fit.open(runs["survey"])
 
 
+def test_a_card_says_what_the_head_writes(runs: dict[str, Path]) -> None:
+    answer = hs.Explained.open(runs["explanation"])
+    assert answer.effects is not None
+    assert answer.writes(hs.HeadId(3, 5)) == hs.Effects.open(runs["effects"]).line("3.5")
+    (entry,) = answer.to_json([hs.HeadId(3, 5)])
+    assert entry["writes"].startswith("Writes: ")
+    assert "without it the loss is" in entry["writes"]
+    with pytest.raises(hs.UsageError, match=r"no head 9\.0"):
+        answer.effects.line("9.0")
+
+
 def test_one_page_of_all(runs: dict[str, Path], tmp_path: Path) -> None:
     page = hs.report([hs.open(runs["survey"]), runs["fit"]], tmp_path / "all.html")
     assert "<!doctype html>" in page.read_text("utf-8")[:100].lower()

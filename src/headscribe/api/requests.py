@@ -539,7 +539,7 @@ class ProbeRequest(Kept):
         Option("Names of probes, separated by commas. Default: all.", typed=str, metavar="NAMES"),
     ] = None
     pairs: Annotated[
-        int, Option("Texts with a control a probe; twice as many for probes of one row.", least=8)
+        int, Option("Texts with a control a probe; more for probes of one row a text.", least=8)
     ] = 12
     seed: Annotated[int, Option("Draws the tokens.")] = 0
 

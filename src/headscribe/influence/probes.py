@@ -320,11 +320,11 @@ PROBES = (
     Probe("successor", "after a day, month, number or letter: direct effect on the one that "
           "follows it", "ones that follow others of the series", _successor, effect=True),
     Probe("name mover", "at the end of 'A and B went ..., B gave a ball to': attention on A",
-          "attention on the first B", _mover, 2),
+          "attention on the first B", _mover, 4),
     Probe("repeated name", "at the end of 'A and B went ..., B gave a ball to': attention on the "
-          "second B", "a third name stands there", _inhibition, 2),
+          "second B", "a third name stands there", _inhibition, 4),
     Probe("closing mark", "on a closing bracket or quotation mark: attention on the opening one",
-          "a word stands there", _closing, 2),
+          "a word stands there", _closing, 4),
     Probe("line breaks", "on a line break, with and without indentation: attention on earlier "
           "ones", "words stand there", _lines, 2),
     Probe("retrieval", "where a fact is asked for, 40 words after it: attention on its value",
