@@ -22,13 +22,14 @@ from pathlib import Path
 
 import numpy as np
 from replacement_tuning import Tuning, save, stored, write
+from scipy.stats import spearmanr
 
 from headscribe.core.heads import HeadId
 from headscribe.fitting.formula import Formula, Term
 from headscribe.fitting.selection import Breadth
 from headscribe.models.loading import load
 from headscribe.models.model import Model
-from headscribe.replacement.agreement import agreement
+from headscribe.replacement.agreement import agreements
 from headscribe.replacement.controls import Profile
 from headscribe.replacement.curves import Arm, Curves, count_of, curves
 from headscribe.replacement.effect import fitted_to_effect
@@ -94,20 +95,34 @@ def table(result: Curves) -> Iterator[str]:
         )
 
 
+def alone(result: Curves, program: str) -> dict[HeadId, float]:
+    """The increase that replacing each head by itself brings."""
+    return {
+        point.heads[0]: result.readings.estimate(result.row[index]).increase
+        for index, point in enumerate(result.points)
+        if point.order == "alone" and point.program == program and not point.tuned
+    }
+
+
+def spearman(one: dict[HeadId, float], other: dict[HeadId, float]) -> float:
+    """Of what is known of the same heads: below 0 where a score tells which may be replaced."""
+    heads = [head for head in one if head in other]
+    return float(spearmanr([one[h] for h in heads], [other[h] for h in heads]).statistic)
+
+
 def correlations(
     result: Curves, iou: dict[HeadId, float], profile: dict[HeadId, float]
 ) -> Iterator[str]:
     gain = {head: iou[head] - profile[head] for head in iou}
     for program in ("formula", "profile", "mean", "zero"):
-        effects = result.alone(program)
+        effects = alone(result, program)
         yield f"{program}: a single head costs {100 * mean(effects):+.2f} % on average"
-    found = result.rank_correlation(result.alone("zero"), "formula")
-    yield f"Spearman of formula's effect of single heads with zero's: {found or 0:+.2f}"
+    found = spearman(alone(result, "formula"), alone(result, "zero"))
+    yield f"Spearman of formula's effect of single heads with zero's: {found:+.2f}"
     for program in ("formula", "zero", "mean"):
         for name, score in (("IoU", iou), ("gain", gain)):
-            found = result.rank_correlation(score, program)
-            shown = "none" if found is None else f"{found:+.2f}"
-            yield f"Spearman of {program}'s effect of single heads with {name}: {shown}"
+            found = spearman(alone(result, program), score)
+            yield f"Spearman of {program}'s effect of single heads with {name}: {found:+.2f}"
 
 
 def arguments() -> argparse.Namespace:
@@ -153,11 +168,11 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     terms = candidates_of(model, fit, given)
     formulas = formulas_of(model, terms, fit, given)
-    iou = agreement(model, formulas, select)
+    iou = agreements(model, [formulas], select)[0]
     order = sorted(iou, key=lambda head: -iou[head])
     arms = untuned(model, formulas, fit[:60], random_orders=2)
     profiles = {h: p for h, p in arms[1].programs.items() if isinstance(p, Profile)}
-    profile_iou = agreement(model, profiles, select)
+    profile_iou = agreements(model, [profiles], select)[0]
     size = np.mean([[len(one.terms), one.atoms] for one in formulas.values()], axis=0)
     print(f"mean IoU on select: {mean(iou):.3f}, profile {mean(profile_iou):.3f}; "
           f"{size[0]:.1f} terms and {size[1]:.1f} atoms a head", flush=True)  # fmt: skip
@@ -185,7 +200,7 @@ def main() -> None:
         measure(f"tuned{'-controls' * controls}{tuning.suffix}", better, test)
         for one in better:
             before, after = (
-                agreement(model, {head: held[head] for head in heads}, select)
+                agreements(model, [{head: held[head] for head in heads}], select)[0]
                 for held in (starts[one.program], one.programs)
             )
             print(

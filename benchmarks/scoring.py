@@ -50,8 +50,8 @@ from headscribe.patterns.contract import Family, Pattern
 from headscribe.patterns.registry import baselines
 from headscribe.scoring.accumulators import FOLDS
 from headscribe.scoring.baselines import Calibration
-from headscribe.scoring.batch import BatchScorer
 from headscribe.scoring.engine import Engine
+from headscribe.scoring.loops import BatchScorer
 from headscribe.scoring.observer import Enough, SomeLayers
 from headscribe.scoring.plan import make_plan
 from headscribe.scoring.task import Task
@@ -170,11 +170,11 @@ def scorer_of(model: Model, batch: Sequence[Passage], number: int) -> tuple[Batc
     heads = model.layers * model.heads
     sums = engine.start().sums
     started = time.perf_counter()
-    plan = make_plan(patterns, batch, model.visibility(0), torch.device("cpu"))
+    plan = make_plan(patterns, batch, model.visibility(0))
     plan.layout  # noqa: B018
     seconds = time.perf_counter() - started
     rng = np.random.default_rng(0)
-    profile = torch.from_numpy(rng.random((FOLDS, heads, sums.profile_sum.shape[2])))
+    profile = rng.random((FOLDS, heads, sums.profile_sum.shape[2]))
     choice = rng.integers(0, len(baselines()), (FOLDS, 2, number, heads))
     index = np.arange(len(batch))
     calibration = Calibration(profile, choice, choice)

@@ -76,7 +76,6 @@ def test_accelerate_places_a_model(tmp_path: Path) -> None:
     plain = load(tmp_path / "model", device="cpu")
     spread = load(tmp_path / "model", device="auto")
     assert spread.fingerprint == plain.fingerprint
-    assert spread.device_of(0) == spread.device
 
 
 @pytest.mark.parametrize("where", ["memory", "disk"])
@@ -91,7 +90,7 @@ def test_weights_that_are_kept_elsewhere(where: str, tmp_path: Path) -> None:
         accelerate.disk_offload(hf, tmp_path / "offloaded", execution_device=cpu)
     assert hf.device.type == "meta"
     model = load((hf, word_tokenizer()))
-    assert (model.device, model.device_of(1)) == (cpu, cpu)
+    assert model.device == cpu
     assert model.fingerprint == plain.fingerprint
     found = surveyed(model, tmp_path / "elsewhere")
     assert numbers(found) == numbers(surveyed(plain, tmp_path / "here"))

@@ -9,7 +9,7 @@ from headscribe.core.errors import UsageError
 from headscribe.fitting.formula import Formula
 from headscribe.fitting.stored import stored_formulas
 from headscribe.replacement import standins
-from headscribe.replacement.agreement import agreement
+from headscribe.replacement.agreement import agreements
 from headscribe.replacement.standins import effect_formulas
 from headscribe.results.run import Run
 from headscribe.text.corpora import from_strings
@@ -64,9 +64,9 @@ def test_best_explained_first_and_better_than_uniform() -> None:
     texts = passages(model, FIT)
     found = effect_formulas(model, texts, terms=3)
     ordering = [p for p in texts if split_of(bucket_of(p.group, 0)) == "select"]
-    iou = agreement(model, found, ordering)
+    iou = agreements(model, [found], ordering)[0]
     assert [iou[head] for head in found] == sorted(iou.values(), reverse=True)
-    uniform = agreement(model, {head: Formula("uniform", ()) for head in found}, ordering)
+    uniform = agreements(model, [{head: Formula("uniform", ()) for head in found}], ordering)[0]
     assert sum(iou.values()) > sum(uniform.values())
     assert max(len(formula.terms) for formula in found.values()) == 3
 

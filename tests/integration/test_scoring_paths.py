@@ -1,4 +1,4 @@
-"""Every way of scoring a layer against loops in float64: matrix, cells, blocks, tensors."""
+"""Every way of scoring a layer against loops in float64: matrix, cells, blocks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +14,7 @@ from headscribe.models.calls import AttentionCall
 from headscribe.models.forward import forward_arguments
 from headscribe.models.support import examine
 from headscribe.models.tap import tap
-from headscribe.scoring import batch as batch_module
-from headscribe.scoring import loops, predictions, relation_accuracy, sparse, tensors
+from headscribe.scoring import loops, predictions, relation_accuracy, sparse
 from headscribe.scoring.accumulators import Accumulators, score_channels
 from headscribe.scoring.engine import Engine
 from headscribe.scoring.examples import choose_examples
@@ -71,9 +70,6 @@ class Tapping:
     def visibility(self, layer: int) -> Visibility:
         return self.stack.visibility[layer]
 
-    def device_of(self, layer: int) -> torch.device:
-        return self.device
-
     def run(self, batch: Sequence[Passage], observer: LayerObserver) -> None:
         lengths = torch.tensor([len(text) for text in batch])
         real = torch.arange(int(lengths.max()))[None, :] < lengths[:, None]
@@ -90,8 +86,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small texts are long, and few of their rows are sampled."""
     monkeypatch.setattr(predictions, "SAMPLED_ROWS", 9)
     monkeypatch.setattr(sparse, "BLOCK_CELLS", 4 * 41 * 7)
-    for module in (loops, tensors):
-        monkeypatch.setattr(module, "LONG_TEXT", 20)
+    monkeypatch.setattr(loops, "LONG_TEXT", 20)
 
 
 def surveyed(
@@ -105,20 +100,19 @@ def surveyed(
     with monkeypatch.context() as patch:
         patch.setattr(sparse.CellPlaces, "pays", lambda *_: path == "cells")
         patch.setattr(loops, "WHOLE_TOKENS", 1 if path == "blocks" else 10**9)
-        patch.setattr(batch_module, "runs_loops", lambda _: path != "tensors")
         source = Tapping(family)
         engine = Engine(source, texts, patterns, token_budget=token_budget, example_texts=0)
         progress = engine.start()
         engine.run(progress, lambda progress, texts: None)
         assert source.seen is not None
-        assert source.seen.whole is (path in ("whole", "tensors")), "another path was taken"
+        assert source.seen.whole is (path == "whole"), "another path was taken"
         assert source.seen.normalised is (path == "cells")
     return progress.sums
 
 
 @pytest.mark.parametrize(
     ("family", "path"),
-    [(f, p) for f in FUSED for p in ("whole", "cells", "blocks", "tensors")]
+    [(f, p) for f in FUSED for p in ("whole", "cells", "blocks")]
     + [(f, p) for f in OWN for p in ("whole", "blocks")],
 )
 def test_equals_the_oracle(family: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +202,7 @@ def checked_mean(sums: Accumulators, name: str, view: str, p: int, texts: np.nda
 
 
 @pytest.mark.parametrize("family", FUSED)
-@pytest.mark.parametrize("path", ["cells", "blocks", "tensors"])
+@pytest.mark.parametrize("path", ["cells", "blocks"])
 def test_all_sums_equal_those_of_the_whole_matrix(
     family: str, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -163,7 +163,7 @@ def discover(request: DiscoverRequest) -> Discovery:
                 config=inputs.fingerprints,
                 about=_about(request, inputs, notes),
                 join=file,
-                progress=on_progress,
+                on_progress=on_progress,
             )
     assert found.run is not None
     view = Discovery(found.run)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,10 +46,12 @@ class Hints(View):
     @property
     def heads(self) -> "tuple[Finding, ...]":
         """All heads, best first; none where heads are not ranked."""
-        from headscribe.hinting.tables import findings_of
+        from headscribe.hinting.comparison import Finding
+        from headscribe.results.records import records_of
 
         self.fact("hints")
-        return findings_of(self.run.table("ranking")) if "ranking" in self.tables else ()
+        ranked = "ranking" in self.tables
+        return records_of(Finding, self.run.table("ranking")) if ranked else ()
 
     @property
     def ranking(self) -> "Ranking":
@@ -65,11 +66,9 @@ class Hints(View):
     def rates(self) -> "tuple[Rate, ...]":
         """Accuracy, change rates and what else is counted."""
         from headscribe.hinting.outcomes import Rate
+        from headscribe.results.records import records_of
 
-        rows: list[dict[str, Any]] = self.run.table("rates").to_pylist()
-        for row in rows:
-            row |= {name: nan for name, value in row.items() if value is None}
-        return tuple(Rate(**row) for row in rows)
+        return records_of(Rate, self.run.table("rates"))
 
     @property
     def messages(self) -> list[str]:

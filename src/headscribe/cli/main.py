@@ -26,6 +26,7 @@ from headscribe.cli.report import report
 from headscribe.cli.show import show
 from headscribe.cli.top import top
 from headscribe.core.errors import HeadscribeError, UsageError
+from headscribe.core.visible import visible
 
 app = typer.Typer(
     name="headscribe",
@@ -105,4 +106,4 @@ def main() -> None:
 
 def _one_line(message: str) -> str:
     """The message without line breaks and control characters, which untrusted text may carry."""
-    return "".join(c if c.isprintable() else " " for c in " ".join(message.split()))
+    return visible(" ".join(message.split()))

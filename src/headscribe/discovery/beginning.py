@@ -1,6 +1,6 @@
 """How a run begins, or goes on: its settings, its directory, its heads, its texts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import Any
 
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
+from headscribe.core.progress import OnProgress
 from headscribe.discovery.evidence import TOKENS
 from headscribe.discovery.library import Library
 from headscribe.discovery.material import Items, Material, gather
@@ -17,9 +18,6 @@ from headscribe.fitting.selection import Budget
 from headscribe.results.run import Run
 from headscribe.sandbox import Runner
 from headscribe.text.splits import SPLITS
-
-Progress = Callable[[str, int, int], None]
-"""Told what is being done, how much is done, how much there is."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +122,7 @@ def chosen(
     pool: Sequence[str] | None,
     budget: Budget,
     run: Run,
-    told: Progress,
+    on_progress: OnProgress,
 ) -> list[HeadId]:
     """The heads to examine; worked out once and kept in `run.json`."""
     if "examined" in run.manifest:
@@ -135,7 +133,7 @@ def chosen(
             raise UsageError("expected at least one head to examine, got none")
         run.manifest["examined"] = [str(head) for head in worst]
     else:
-        told("all formulas", 0, 1)
+        on_progress("all formulas", 0, 1)
         material = gather(
             items,
             all_heads,
@@ -148,7 +146,7 @@ def chosen(
         )
         studies = study_heads(material, budget)
         run.manifest["examined"] = [str(head) for head in least_explained(studies, worst)]
-        told("all formulas", 1, 1)
+        on_progress("all formulas", 1, 1)
     run.save()
     return [HeadId.parse(head) for head in run.manifest["examined"]]
 

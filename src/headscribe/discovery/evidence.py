@@ -10,6 +10,7 @@ from headscribe.core.errors import UsageError
 from headscribe.discovery.neutral import count_tokens, neutral, to_json
 from headscribe.discovery.study import Study
 from headscribe.discovery.summaries import residuals, summaries
+from headscribe.scoring.predictions import sinks_of
 from headscribe.text.passages import Passage
 
 TOP_SHARE = 0.1
@@ -105,17 +106,10 @@ def _base(study: Study) -> dict[str, object]:
 def activity(study: Study, text: int) -> float:
     """How much a head does on a text: the mean over content rows of its strongest content key."""
     passage, matrix = study.material.passages[text], study.material.real(study.place, text)
-    content = ~_sinks(study, passage)
+    content = ~sinks_of(passage, study.material.visibility)
     if not content.any():
         return 0.0
     return float(matrix[np.ix_(content, content)].max(axis=1).mean())
-
-
-def _sinks(study: Study, passage: Passage) -> np.ndarray:
-    sinks = passage.is_special.copy()
-    if study.material.visibility.causal:
-        sinks[:1] = True
-    return sinks
 
 
 def sampled_texts(study: Study, each: int = _EACH) -> list[tuple[str, int]]:
@@ -182,7 +176,7 @@ def top_pairs(
     """The strongest `share` of a text's visible pairs, strongest first; sinks are left to the
     summaries."""
     passage = study.material.passages[text]
-    content = ~_sinks(study, passage)
+    content = ~sinks_of(passage, study.material.visibility)
     seen = study.material.visibility.dense(len(passage)) & np.outer(content, content)
     query, key = np.nonzero(seen)
     wanted = max(1, round(share * len(query))) if len(query) else 0

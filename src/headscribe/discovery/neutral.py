@@ -3,29 +3,19 @@
 import json
 import math
 import re
-import unicodedata
 
-_UNSEEN = frozenset(["Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"])
+from headscribe.core.visible import shortened, visible
+
 _MARKUP = re.compile(r"<(?=[|/!?<A-Za-z])")
 
 
 def neutral(text: str, limit: int = 40) -> str:
-    """One visible line: characters that cannot be seen are written as `\\u{200b}`; cut at `limit`.
+    """One visible line of at most `limit` characters, see `core.visible`.
 
     Control and format characters (line breaks, direction marks, tag characters) can hide words
     from the person who reads along.
     """
-    shown = "".join(
-        f"\\u{{{ord(character):x}}}" if _unseen(character) else character
-        for character in text[: 4 * limit]
-    )
-    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
-
-
-def _unseen(character: str) -> bool:
-    """Whether nobody sees it, or takes it for an ordinary blank that it is not."""
-    kind = unicodedata.category(character)
-    return kind in _UNSEEN or (kind == "Zs" and character not in " \xa0")
+    return shortened(visible(text[: 4 * limit]), limit)
 
 
 def to_json(document: object) -> str:

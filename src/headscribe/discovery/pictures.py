@@ -1,7 +1,6 @@
 """Pictures as data: a text of `test` with a head's attention and what programs predict of it."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from headscribe.discovery.outcomes import Outcome
 from headscribe.discovery.study import Study
 from headscribe.results.examples import ExampleRow
 from headscribe.sandbox import ProgramFailureError, Runner
-from headscribe.scoring.examples import LEGIBLE, labels_of
+from headscribe.scoring.examples import LEGIBLE, facts_of
 from headscribe.text.passages import Passage
 
 
@@ -45,7 +44,7 @@ def picture(study: Study, outcome: Outcome, runner: Runner | None) -> list[Examp
     passage, head = material.passages[text], str(study.head)
     name = passage.text_id
     rows = [
-        ExampleRow.of_text(name, len(passage), _facts(passage)),
+        ExampleRow.of_text(name, len(passage), facts_of(passage)),
         ExampleRow.of_matrix(name, "head", head, material.real(study.place, text)),
         ExampleRow.of_matrix(name, "pattern", f"{head}:formula", study.matrix(text)),
     ]
@@ -70,18 +69,3 @@ def predicted_matrix(
     except ProgramFailureError:
         return None
     return rows.filled("uniform", material.visibility).to_dense()
-
-
-def _facts(passage: Passage) -> dict[str, Any]:
-    words = passage.words
-    known: dict[str, Any] = {"form": words.form, "upos": words.upos, "dep": words.dep}
-    known["head"] = None if words.head is None else words.head.tolist()
-    return {
-        "text": passage.text,
-        "group": passage.group,
-        "tokens": passage.tokens,
-        "labels": labels_of(passage),
-        "special": passage.is_special.tolist(),
-        "word_of_token": passage.word.tolist(),
-        "words": {name: column for name, column in known.items() if column is not None},
-    }

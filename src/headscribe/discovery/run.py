@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from headscribe.core.heads import HeadId
-from headscribe.discovery.beginning import Progress, Settings, chosen, opened, same_texts
+from headscribe.core.progress import OnProgress, silent
+from headscribe.discovery.beginning import Settings, chosen, opened, same_texts
 from headscribe.discovery.clients import Client
 from headscribe.discovery.ledger import Ledger, Spending, Spent
 from headscribe.discovery.library import Library, library_scores
@@ -43,7 +44,7 @@ def discover(
     config: Mapping[str, Any] | None = None,
     about: Mapping[str, Any] | None = None,
     join: Path | None = None,
-    progress: Progress | None = None,
+    on_progress: OnProgress = silent,
 ) -> Discovery:
     """Look for programs of heads that beat their formulas, the catalogue and the library.
 
@@ -71,7 +72,7 @@ def discover(
         config: further facts that a resumed run must share (corpus, annotator).
         about: facts for the record, noted when the run begins.
         join: a library file which accepted programs join at the end.
-        progress: told of every head.
+        on_progress: called with the stage, the steps done and the steps in all.
 
     Raises:
         UsageError: unknown heads, too few texts, a budget in money without prices, or a folder with
@@ -79,7 +80,6 @@ def discover(
         RunError: the sandbox or a file failed.
     """
     started = time.monotonic()
-    told = progress or (lambda task, done, total: None)
     budget = Budget(terms=settings.terms)
     who = client.name if client is not None else Offline.name
     given = library or Library()
@@ -94,7 +94,7 @@ def discover(
     material = gather(
         items,
         all_heads,
-        chosen(items, all_heads, heads, model, settings, pool, budget, run, told),
+        chosen(items, all_heads, heads, model, settings, pool, budget, run, on_progress),
         model=model,
         look_ahead=settings.look_ahead,
         patterns=patterns,
@@ -105,12 +105,12 @@ def discover(
     if run.complete:
         return Discovery.open(run.folder)
     scores, left_out = library_scores(known, material, runner)
-    told("formulas", 0, 1)
+    on_progress("formulas", 0, 1)
     studies = study_heads(material, budget, scores)
-    told("formulas", 1, 1)
+    on_progress("formulas", 1, 1)
     write_evidence(run, studies, settings.evidence_tokens)
     stop = ledger.stop if ledger is not None else _nothing
-    outcomes = _all_heads(run, studies, proposer, runner, settings, told, stop)
+    outcomes = _all_heads(run, studies, proposer, runner, settings, on_progress, stop)
     tally = Tally.of(outcomes, ledger.spent if ledger is not None else Spent())
     grown = join_library(known, outcomes, material, proposer.name, runner)
     found = Discovery(outcomes, tally, grown, left_out, run)
@@ -133,7 +133,7 @@ def _all_heads(
     proposer: Proposer,
     runner: Runner | None,
     settings: Settings,
-    told: Progress,
+    on_progress: OnProgress,
     stop: Callable[[], None],
 ) -> tuple[Outcome, ...]:
     lock, done = threading.Lock(), 0
@@ -148,7 +148,7 @@ def _all_heads(
                 keep_outcome(path, outcome)
         with lock:
             done += 1
-            told("heads", done, len(studies))
+            on_progress("heads", done, len(studies))
         return outcome
 
     with one_torch_thread():

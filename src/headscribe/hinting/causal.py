@@ -169,7 +169,7 @@ class Check:
         draw: which random set, from 0; -1 for the mean over them and for everything else.
         how: what was done to the heads.
         heads: the heads; empty for means.
-        n, back: questions, and answers that changed back (-1 where that is a mean).
+        n, back: questions, and answers that changed back (None where that is a mean).
         share, low, high: the share, or difference of shares, with its 95 % interval.
     """
 
@@ -178,16 +178,19 @@ class Check:
     how: How
     heads: tuple[HeadId, ...]
     n: int
-    back: int
+    back: int | None
     share: float
     low: float
     high: float
 
 
 def check(
-    causal: Causal, top: Sequence[HeadId], seed: int, told: Callable[[int, int], None]
+    causal: Causal, top: Sequence[HeadId], seed: int, on_step: Callable[[int, int], None]
 ) -> list[Check]:
-    """Alter the top heads, and random heads of the same layers, in both ways."""
+    """Alter the top heads, and random heads of the same layers, in both ways.
+
+    `on_step` is called with the steps done and the steps in all.
+    """
     drawn = random_sets(causal.model, top, seed)
     found: list[Check] = []
     done, total = 0, len(HOWS) * (1 + len(drawn))
@@ -195,18 +198,18 @@ def check(
     for how in HOWS:
         first = causal.restored(top, how)
         found.append(_line("top", -1, first))
-        told(done := done + 1, total)
+        on_step(done := done + 1, total)
         others = []
         for draw, heads in enumerate(drawn):
             one = causal.restored(heads, how)
             found.append(_line("random", draw, one))
             others.append(one.each)
-            told(done := done + 1, total)
+            on_step(done := done + 1, total)
         if others:
             mean = np.mean(others, axis=0)
             for name, values in (("random", mean), ("difference", first.each - mean)):
                 ends = [float(one) for one in mean_interval(values, group)]
-                found.append(Check(name, -1, how, (), len(values), -1, ends[0], ends[1], ends[2]))
+                found.append(Check(name, -1, how, (), len(values), None, ends[0], ends[1], ends[2]))
     return found
 
 

@@ -3,19 +3,26 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from headscribe.core.errors import UsageError
-from headscribe.hinting.rows import Broken, rows_of
 from headscribe.text.corpora import DatasetLike, unique_names
+from headscribe.text.readers import Broken, Rows, csv_rows, json_lines, parquet_rows, reader_of
 from headscribe.text.records import Source, is_text
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+READERS: dict[str, Callable[[Source], Rows]] = {
+    ".jsonl": json_lines,
+    ".csv": lambda source: csv_rows(source, _asks, strict=True),
+    ".parquet": parquet_rows,
+}
+"""What reads a file of questions, by its extension; a row that cannot be read does not end it."""
 
 Status = Literal[
     "ok", "malformed", "empty_question", "no_choices", "duplicate_choices", "too_many_choices",
@@ -128,7 +135,8 @@ def questions_of(source: QuestionsLike, limit: int | None = None) -> Questions:
         return source if limit is None else Questions(source.name, source.rows[:limit])
     if isinstance(source, str | os.PathLike):
         file = Source(Path(source))
-        name, where, rows = file.stem, str(source), rows_of(file)
+        read = reader_of(file, READERS, "format of questions")
+        name, where, rows = file.stem, str(source), read(file)
     elif isinstance(source, Mapping):
         raise UsageError(
             f"expected one split of a data set, got several: {', '.join(map(str, source))}"
@@ -140,6 +148,11 @@ def questions_of(source: QuestionsLike, limit: int | None = None) -> Questions:
     return _collected(name, where, rows, limit)
 
 
+def _asks(header: Sequence[str]) -> None:
+    if "question" not in header:
+        raise UsageError(f"expected a column `question`, got: {', '.join(header)}")
+
+
 def _collected(
     name: str, where: str, rows: Iterable[tuple[int, object]], limit: int | None
 ) -> Questions:
@@ -149,11 +162,7 @@ def _collected(
             break
         found.append(_question(fields, number, f"{name}:{number}"))
     ids = unique_names([one.id for one in found])
-    rows_read = tuple(
-        Question(one.number, id, one.group, one.question, one.choices, one.answer, one.status,
-                 one.detail)
-        for one, id in zip(found, ids, strict=True)
-    )  # fmt: skip
+    rows_read = tuple(replace(one, id=id) for one, id in zip(found, ids, strict=True))
     read = Questions(name, rows_read)
     if not read.usable:
         reasons = ", ".join(f"{n} {status}" for status, n in read.counts.items() if status != "ok")

@@ -23,9 +23,7 @@ from jaxtyping import Bool, Float, Int
 from scipy import stats
 
 from headscribe.fitting import statistics as of_texts
-
-Interval = tuple[float, float, float]
-"""Mean and the ends of its 95 % interval; NaN for none."""
+from headscribe.results.records import Interval
 
 CONFIDENCE = 0.95
 RATE = 0.05

@@ -81,10 +81,6 @@ class Model:
         """Where the model runs."""
         return device_of(self.hf)
 
-    def device_of(self, layer: int) -> torch.device:
-        """Where a layer's attention is computed."""
-        return device_of(self.stack.modules[layer]) if self.stack.modules else self.device
-
     def visibility(self, layer: int) -> Visibility:
         """What the queries of a layer can see."""
         return self.stack.visibility[layer]

@@ -86,10 +86,6 @@ class Recording:
                 digest.update(path.read_bytes())
         return digest.hexdigest()
 
-    def device_of(self, layer: int) -> torch.device:
-        """The CPU, where recordings are read."""
-        return torch.device("cpu")
-
     def visibility(self, layer: int) -> Visibility:
         """What the recorded model's layer sees; all keys, or those up to the query, if unknown."""
         return self._visibility[layer if len(self._visibility) > 1 else 0]

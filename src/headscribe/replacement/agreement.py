@@ -15,22 +15,6 @@ from headscribe.replacement.rows import dense_rows
 from headscribe.text.passages import Passage
 
 
-def agreement(
-    model: Model,
-    programs: Mapping[HeadId, Program],
-    passages: Sequence[Passage],
-    token_budget: int = 4096,
-) -> dict[HeadId, float]:
-    """The IoU of every program with its head in the untouched model, mean over texts, all rows.
-
-    Rows that a program does not cover share nothing with the head's.
-
-    Raises:
-        UsageError: there is no text, or a program fails on one.
-    """
-    return agreements(model, [programs], passages, token_budget=token_budget)[0]
-
-
 def agreements(
     model: Model,
     several: Sequence[Mapping[HeadId, Program]],
@@ -39,7 +23,14 @@ def agreements(
     token_budget: int = 4096,
     on_progress: OnProgress = silent,
 ) -> list[dict[HeadId, float]]:
-    """`agreement` for several sets of programs, in one pass over the texts."""
+    """The IoU of programs with their heads in the untouched model, mean over texts, all rows.
+
+    Of several sets of programs, in one pass over the texts. Rows that a program does not cover
+    share nothing with the head's.
+
+    Raises:
+        UsageError: there is no text, or a program fails on one.
+    """
     if not passages:
         raise UsageError("expected at least one text to compare on, got none")
     sums = _Sums(model, several)

@@ -9,10 +9,7 @@ from headscribe.core.visibility import Visibility
 from headscribe.replacement.plan import Program, Zero
 from headscribe.replacement.rows import DenseRows, dense_rows
 from headscribe.text.passages import Passage
-from headscribe.text.prefixes import prefix
-
-PREFIX_TOLERANCE = 1e-4
-"""How far a row of a prefix may be from the same row of the whole, in any weight."""
+from headscribe.text.prefixes import changed_row, prefix
 
 
 def cut_of(passage: Passage) -> int:
@@ -51,9 +48,9 @@ def check_causal(
         return
     cut = cut_of(passage)
     part = dense_rows(program, policy, head, prefix(passage, cut), visibility)
-    apart = (made.weight[:cut, :cut] - part.weight).abs().amax(dim=1) > PREFIX_TOLERANCE
-    if bool(apart.any()):
+    changed = changed_row(made.weight.numpy(), part.weight.numpy())
+    if changed is not None:
         raise UsageError(
             f"head {head}, text {passage.text_id}: {program.name} sees the future: row "
-            f"{int(apart.nonzero()[0])} changes with what follows token {cut - 1}"
+            f"{changed} changes with what follows token {cut - 1}"
         )

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from headscribe.core.errors import UsageError
@@ -21,7 +21,7 @@ from headscribe.patterns.contract import Family, Pattern
 from headscribe.replacement.plan import Program
 from headscribe.scoring import profile
 from headscribe.scoring.predictions import sinks_of
-from headscribe.scoring.profile import CELL_CLASSES, class_sums, predicted_rows, profile_cells
+from headscribe.scoring.profile import CELL_CLASSES, HIDDEN, profile_cells
 from headscribe.text.passages import Passage
 
 
@@ -45,16 +45,22 @@ class Profile:
 
     def predict(self, passage: Passage, visibility: Visibility) -> Rows:
         """The profile's rows; uniform over the visible keys where it knows nothing."""
-        cells = profile_cells(
-            np.array([len(passage)]),
-            np.ones((1, len(passage)), bool),
-            sinks_of(passage, visibility)[None],
-            visibility,
-            torch.device("cpu"),
-        )
-        table = torch.from_numpy(self.table)[None, None]
-        rows = predicted_rows(table, cells, torch.zeros(len(passage), dtype=torch.long))
-        return Rows.from_dense(rows[0].numpy())
+        cells = _classes(passage, visibility)
+        rows = torch.from_numpy(np.append(self.table, 0.0)).float()[cells]
+        total = rows.sum(-1, keepdim=True)
+        known = total > 0
+        rows /= torch.where(known, total, 1.0)
+        visible = (cells != HIDDEN).float()
+        even = visible / visible.sum(-1, keepdim=True)
+        return Rows.from_dense(torch.where(known, rows, even).numpy())
+
+
+def _classes(passage: Passage, visibility: Visibility) -> Int[Tensor, "T T"]:
+    """The class of every cell of a text; `HIDDEN` for keys that are not visible."""
+    length = len(passage)
+    sinks = sinks_of(passage, visibility)[None]
+    cells = profile_cells(np.array([length]), np.ones((1, length), bool), sinks, visibility)
+    return torch.from_numpy(cells.cell.astype(np.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,17 +174,12 @@ class _Sums:
             length = len(passage)
             real = attention[b, :, :length, :length]
             self._sum[layer, :, :length, :length] += real
-            cells = profile_cells(
-                np.array([length]),
-                np.ones((1, length), bool),
-                sinks_of(passage, seen)[None],
-                seen,
-                real.device,
-            )
-            fold = torch.zeros(length, dtype=torch.long)
-            total, count = class_sums(real, cells, fold, 1)
-            self._attention[layer] += total[0]
-            self._cells[layer] += count[0]
+            cells = _classes(passage, seen).reshape(-1)
+            total = torch.zeros((len(real), CELL_CLASSES + 1), dtype=torch.float64)
+            total.index_add_(1, cells, real.reshape(len(real), -1).double())
+            count = torch.bincount(cells, minlength=CELL_CLASSES + 1).double()
+            self._attention[layer] += total[:, :CELL_CLASSES]
+            self._cells[layer] += count[:CELL_CLASSES]
             for k, pattern in enumerate(self._fixed[layer]):
                 rows = pattern.predict(passage, seen)
                 found = real[:, torch.from_numpy(rows.query), torch.from_numpy(rows.key)]

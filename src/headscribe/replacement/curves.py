@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from scipy.stats import spearmanr
 
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
@@ -158,36 +157,6 @@ class Curves:
         ]
         unaltered = self.readings.estimate(self.row[0], name).unaltered
         return {"metric": name, "unaltered": unaltered, "curve": curve}
-
-    def alone(self, program: str = "formula", metric: Metric | None = None) -> dict[HeadId, float]:
-        """The increase that replacing each head by itself brings.
-
-        Raises:
-            UsageError: single heads were not measured for this program.
-        """
-        found = {
-            point.heads[0]: self.readings.estimate(self.row[index], metric).increase
-            for index, point in enumerate(self.points)
-            if point.order == "alone" and point.program == program and not point.tuned
-        }
-        if not found:
-            raise UsageError(f"the effect of single heads was not measured for {program}")
-        return found
-
-    def rank_correlation(
-        self, scores: Mapping[HeadId, float], program: str = "formula"
-    ) -> float | None:
-        """Spearman's correlation of the single heads' effects with a score such as IoU or gain.
-
-        A score that tells which heads may be replaced correlates negatively with a perplexity,
-        positively with a cosine. None where either does not vary.
-        """
-        effects = self.alone(program)
-        heads = [head for head in effects if head in scores]
-        one, other = ([values[head] for head in heads] for values in (effects, scores))
-        if len(set(one)) < 2 or len(set(other)) < 2:
-            return None
-        return float(spearmanr(one, other).statistic)
 
     def table(self) -> pa.Table:
         """Every plan and metric as a row, random orders and single heads apart."""

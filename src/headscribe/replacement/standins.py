@@ -3,8 +3,7 @@
 The formulas of a `fit` are made to be read and to agree with a head's attention. These are made to
 do what the head does, within the same bounds. `candidate_terms` reads the attention of all heads
 and takes in more terms than a formula may have, from the wide pool and graded sets;
-`replacement/effect.py` keeps the best of them head by head in the untouched model,
-`replacement/narrowing.py` all at once in the altered one.
+`replacement/effect.py` keeps the best of them head by head in the untouched model.
 """
 
 from collections.abc import Sequence

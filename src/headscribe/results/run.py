@@ -164,6 +164,10 @@ class Run:
         """
         if self.kind != kind:
             raise UsageError(f"expected a run of {kind} in {self.folder}, got one of {self.kind}")
+        if "fingerprints" not in self.manifest:
+            raise UsageError(
+                f"cannot resume {self.folder}: an older version began it; give another --out"
+            )
         changed = []
         for part, wanted in (("config", config), ("fingerprints", fingerprints)):
             known = self.manifest.get(part, {})

@@ -15,10 +15,7 @@ from headscribe.sandbox.runner import PATIENT, Apart, Runner, Trusted
 from headscribe.sandbox.sandbox import Sandbox
 from headscribe.sandbox.static import check, needed_fields, sentence_of
 from headscribe.text.passages import Passage
-from headscribe.text.prefixes import prefix
-
-TOLERANCE = 1e-5
-"""Normalised weights of a prefix and of the whole that differ by more are not the same."""
+from headscribe.text.prefixes import changed_row, prefix
 
 
 class ProgramFailureError(RunError):
@@ -158,9 +155,9 @@ def prefix_test(
             return PrefixTest(True, f"it failed on text {passage.text_id}: {failure}", len(cut))
         a = Rows.from_dense(full).visible(CAUSAL).prefix(n).to_dense()
         b = Rows.from_dense(part).visible(CAUSAL).to_dense()
-        changed = np.flatnonzero(np.abs(a - b).max(axis=1) > TOLERANCE)
-        if len(changed):
-            said = f"row {changed[0]} of text {passage.text_id} changes with tokens from {n} on"
+        changed = changed_row(a, b)
+        if changed is not None:
+            said = f"row {changed} of text {passage.text_id} changes with tokens from {n} on"
             return PrefixTest(True, said, len(cut))
     if not cut:
         return PrefixTest(True, "no text has a prefix to compare", 0)

@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
 
 from headscribe.scoring.accumulators import CALIBRATION_CHANNELS, FOLDS, Accumulators
 from headscribe.scoring.profile import Profile
@@ -32,7 +30,7 @@ class Calibration:
         by_overlap: the same by overlap and IoU.
     """
 
-    profile: Float[Tensor, "F N cells"]
+    profile: Float[np.ndarray, "F N cells"]
     by_jsd: Int[np.ndarray, "F V P N"]
     by_overlap: Int[np.ndarray, "F V P N"]
 
@@ -63,7 +61,7 @@ def calibrate(sums: Accumulators, fixed: list[int], *, cross: bool) -> Calibrati
     fits = ((texts > 0) & ~barred).any(axis=2) & estimated
     by_jsd, by_overlap = jsd.argmin(axis=2), overlap.argmax(axis=2)
     return Calibration(
-        torch.from_numpy(profile),
+        profile,
         np.where(fits, by_jsd, UNKNOWN),
         np.where(fits, by_overlap, UNKNOWN),
     )

@@ -23,9 +23,9 @@ from headscribe.patterns.contract import Pattern
 from headscribe.results.examples import ExampleRow
 from headscribe.scoring.accumulators import FOLDS, Accumulators
 from headscribe.scoring.baselines import Calibration, calibrate
-from headscribe.scoring.batch import BatchScorer
 from headscribe.scoring.containment import containment_sums
 from headscribe.scoring.examples import ExampleCollector, choose_examples
+from headscribe.scoring.loops import BatchScorer
 from headscribe.scoring.observer import (
     BatchReading,
     Companion,
@@ -55,7 +55,7 @@ KEPT_ENTRIES = 1 << 22
 """Plans are kept for the second pass while they predict no more than so many cells together, each
 of which takes some 100 bytes."""
 
-_PlanKey = tuple[tuple[str, ...], Visibility, torch.device]
+_PlanKey = tuple[tuple[str, ...], Visibility]
 
 
 @dataclass
@@ -297,7 +297,7 @@ class Engine:
         folds = np.array([fold_of(int(bucket), FOLDS) for bucket in buckets])
 
         def plan_of(layer: int) -> BatchPlan:
-            return self._plan(batch, self.source.visibility(layer), self.source.device_of(layer))
+            return self._plan(batch, self.source.visibility(layer))
 
         asked = phase.calibrate, calibration, phase.score
         first = self.chosen[0]
@@ -333,17 +333,15 @@ class Engine:
         counts = np.stack([np.ones_like(plan.lengths), plan.lengths, plan.lengths], axis=1)
         np.add.at(sums.seen, buckets, counts)
 
-    def _plan(
-        self, batch: Sequence[Passage], visibility: Visibility, device: torch.device
-    ) -> BatchPlan:
+    def _plan(self, batch: Sequence[Passage], visibility: Visibility) -> BatchPlan:
         """The plan of a batch; kept for the second pass where the texts are read twice."""
         texts = tuple(passage.text_id for passage in batch)
         if texts != self._texts:
             self._texts, self._plans = texts, {}
-        key = (texts, visibility, device)
+        key = (texts, visibility)
         if key not in self._plans:
             known = self._kept.get(key)
-            self._plans[key] = known or make_plan(self.patterns, batch, visibility, device)
+            self._plans[key] = known or make_plan(self.patterns, batch, visibility)
             held = sum(plan.size for plan in self._kept.values())
             if self.cross and held + self._plans[key].size <= KEPT_ENTRIES:
                 self._kept[key] = self._plans[key]

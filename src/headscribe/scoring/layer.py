@@ -20,6 +20,7 @@ from headscribe.scoring.accumulators import (
 )
 from headscribe.scoring.compiled import profiles, reading, rows, sums, texts
 from headscribe.scoring.layout import Layout, Lists
+from headscribe.scoring.profile import ProfileCells
 from headscribe.scoring.threads import share
 
 
@@ -60,32 +61,14 @@ class HeadValues(Protocol):
 
 
 @dataclass(frozen=True)
-class SampledRows:
-    """The sampled rows of a batch, `R` of them, and the classes of their cells.
-
-    Attributes:
-        query: flat index `b * T + query` of each row.
-        text: its text; `slot`: its slot, `b * S + s`.
-        cell: the class of each of its cells, `(R, T)`.
-        slots: number of slots, `B * S`; `slot_query`: the query of each, 0 for none.
-        lists: the slots that each (pattern, text) covers, by view.
-    """
-
-    query: Int[np.ndarray, " R"]
-    text: Int[np.ndarray, " R"]
-    slot: Int[np.ndarray, " R"]
-    cell: Integer[np.ndarray, "R T"]
-    slot_query: Int[np.ndarray, " slots"]
-    lists: tuple[Lists, Lists]
-
-
-@dataclass(frozen=True)
 class Batch:
     """What the loops need to know of a batch.
 
     Attributes:
         layout: the rows to score.
-        sampled: the sampled rows.
+        sampled: the sampled rows, and the classes of their cells.
+        slot_query: the flat query of each slot `b * S + s`, 0 for none.
+        lists: the slots that each (pattern, text) covers, by view.
         lengths: real tokens of each text; `is_long`: whether hits are counted on its sampled rows.
         fold: the fold of each text.
         content: 1 where a token counts in the content view, else 0, `(B, T)`.
@@ -94,7 +77,9 @@ class Batch:
     """
 
     layout: Layout
-    sampled: SampledRows
+    sampled: ProfileCells
+    slot_query: Int[np.ndarray, " slots"]
+    lists: tuple[Lists, Lists]
     lengths: Int[np.ndarray, " B"]
     is_long: Bool[np.ndarray, " B"]
     fold: Int[np.ndarray, " B"]
@@ -199,7 +184,7 @@ class _Room:
     @classmethod
     def of(cls, batch: Batch) -> "_Room":
         pairs, tokens = batch.patterns * len(batch.lengths), batch.content.size
-        slots = len(batch.sampled.slot_query)
+        slots = len(batch.slot_query)
         return cls(
             np.zeros((reading.READINGS, tokens), np.float32),
             np.zeros((len(batch.layout.query), rows.COLUMNS), np.float32),
@@ -259,11 +244,11 @@ def _sum_view(
 ) -> None:
     layout = batch.layout
     if compared is not None or found.calibration is not None:
-        slots = batch.sampled.lists[view]
+        slots = batch.lists[view]
         nothing = room.profile[:0]
         sums.sum_baselines(
             view, layout.baselines[view], room.rows, nothing if compared is None else room.profile,
-            slots.offset, slots.item, batch.sampled.slot_query, room.real[reading.CONTENT],
+            slots.offset, slots.item, batch.slot_query, room.real[reading.CONTENT],
             room.at_slots, room.weight, room.baselines,
         )  # fmt: skip
     if found.calibration is not None:

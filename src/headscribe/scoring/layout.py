@@ -11,10 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer, UInt64
 
-from headscribe.scoring.tables import Entries, baseline_rows, row_hashes
-
-RAW, BOTH, CONTENT = 0, 1, 2
-"""Which view a row is for."""
+from headscribe.scoring.compiled.rows import BOTH, CONTENT, RAW
+from headscribe.scoring.entries import Entries, EntryRows
 
 SIZES = np.array([1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64])
 """What rows are padded to; longer ones are taken one at a time."""
@@ -69,36 +67,6 @@ class Layout:
     baselines: tuple[Int[np.ndarray, "K slots"], Int[np.ndarray, "K slots"]]
 
 
-@dataclass(frozen=True)
-class _Found:
-    """The rows of one view as they come, pattern by pattern.
-
-    `row`, `flat`, `start`, `size` and `pair` of each row are `pattern * B * T` and its query, its
-    query, its first entry, its number of entries, and `pattern * B + text`.
-    """
-
-    entries: Entries
-    row: Int[np.ndarray, " R"]
-    flat: Int[np.ndarray, " R"]
-    start: Int[np.ndarray, " R"]
-    size: Int[np.ndarray, " R"]
-    pair: Int[np.ndarray, " R"]
-
-    @property
-    def qlogq(self) -> Float[np.ndarray, " R"]:
-        """Sum of `q log2 q` of each row."""
-        weight = self.entries.weight
-        return np.add.reduceat(weight * np.log2(weight), self.start) if len(weight) else weight
-
-    @classmethod
-    def of(cls, entries: Entries, batch: int, width: int) -> "_Found":
-        flat = entries.flat(width)
-        row = entries.pattern.astype(np.int64) * (batch * width) + flat
-        start = np.flatnonzero(np.diff(row, prepend=-1))
-        size = np.diff(start, append=len(row))
-        return cls(entries, row[start], flat[start], start, size, row[start] // width)
-
-
 def lay_out(
     entries: tuple[Entries, Entries],
     admissible: tuple[Int[np.ndarray, "B T"], Int[np.ndarray, "B T"]],
@@ -116,7 +84,7 @@ def lay_out(
         fixed: which patterns are the fixed baselines.
     """
     batch, width = content.shape
-    found = [_Found.of(part, batch, width) for part in entries]
+    found = [EntryRows.of(part, batch, width) for part in entries]
     number, pairs = len(found[0].flat), entries[0].patterns * batch
     hashes, mode = _modes(found)
     flat, size, pair = (
@@ -162,21 +130,21 @@ def lay_out(
         lists,
         np.stack(counts),
         (
-            baseline_rows(found[0].row, where[:number], slots, fixed, width, -1),
-            baseline_rows(found[1].row, where[number:], slots, fixed, width, -1),
+            found[0].at_slots(where[:number], slots, fixed, width),
+            found[1].at_slots(where[number:], slots, fixed, width),
         ),
     )
 
 
 def _modes(
-    found: Sequence[_Found],
+    found: Sequence[EntryRows],
 ) -> tuple[UInt64[np.ndarray, " R"], Int[np.ndarray, " R"]]:
     """What tells rows apart, and the views that each is for.
 
     A row that a pattern predicts in both views is `BOTH` in both; where its views differ, one row
     is `RAW` and one `CONTENT`.
     """
-    raw, content = (row_hashes(part.entries, part.flat, part.start) for part in found)
+    raw, content = (part.hashes for part in found)
     place = np.searchsorted(found[0].row, found[1].row)
     place = np.minimum(place, max(len(raw) - 1, 0))
     same = np.zeros(len(content), bool)

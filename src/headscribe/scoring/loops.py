@@ -1,10 +1,9 @@
-"""A layer's attention scored with compiled loops, on the CPU."""
+"""A batch scored layer by layer with compiled loops: on the CPU, wherever the model computes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int, Integer
 
 from headscribe.models.calls import AttentionCall
@@ -15,7 +14,6 @@ from headscribe.scoring.layer import (
     Compared,
     HeadValues,
     LayerSums,
-    SampledRows,
     score_layer,
 )
 from headscribe.scoring.observer import LayerAttention
@@ -31,22 +29,30 @@ WHOLE_TOKENS = 1024
 """Texts of more tokens are computed a block of rows at a time, if not by cells."""
 
 
-class LoopScorer:
-    """Scores one batch, layer by layer."""
+@dataclass
+class BatchScorer:
+    """Scores one batch, layer by layer, into the accumulators.
 
-    def __init__(self, task: Task) -> None:
-        self._task = task
+    Attributes:
+        task: what is asked of the batch.
+        plan_of: the batch's plan for a layer (layers may see different keys).
+    """
+
+    task: Task
+    plan_of: Callable[[int], BatchPlan]
+
+    def __post_init__(self) -> None:
         self._batches: dict[int, Batch] = {}
         self._dense: dict[int, DensePlaces] = {}
         self._cells: dict[int, CellPlaces] = {}
 
-    def observe(self, call: LayerAttention, plan: BatchPlan) -> None:
+    def observe(self, call: LayerAttention) -> None:
         """Score one layer.
 
         Raises:
             RunError: a real row holds NaN or infinity; names text, layer and head.
         """
-        task = self._task
+        task, plan = self.task, self.plan_of(call.layer)
         batch = self._batch(plan)
         values = self._values(call, plan, batch)
         first = call.layer * values.heads
@@ -54,12 +60,12 @@ class LoopScorer:
             batch, values, CELLS, calibrate=task.calibrate, score=task.score,
             compared=self._compared(first, values.heads),
         )  # fmt: skip
-        check_rows(torch.from_numpy(found.total), plan, call.layer)
+        check_rows(found.total, plan, call.layer)
         self._keep(found, first, batch)
 
     def _batch(self, plan: BatchPlan) -> Batch:
         if id(plan) not in self._batches:
-            self._batches[id(plan)] = batch_of(plan, self._task.folds, score=self._task.score)
+            self._batches[id(plan)] = batch_of(plan, self.task.folds, score=self.task.score)
         return self._batches[id(plan)]
 
     def _values(self, call: LayerAttention, plan: BatchPlan, batch: Batch) -> HeadValues:
@@ -73,18 +79,18 @@ class LoopScorer:
                 return CellValues.of(call, normaliser, batch, places)
             if plan.width > WHOLE_TOKENS:
                 return BlockValues.of(call, batch, places, segments_of(plan))
-        attention = call.probabilities().contiguous().numpy()
+        attention = call.probabilities().contiguous().cpu().numpy()
         if id(plan) not in self._dense:
             self._dense[id(plan)] = DensePlaces.of(batch, plan, attention.shape[1])
         return DenseValues(attention, self._dense[id(plan)])
 
     def _compared(self, first: int, heads: int) -> Compared | None:
-        calibration = self._task.calibration
-        if calibration is None or not self._task.score:
+        calibration = self.task.calibration
+        if calibration is None or not self.task.score:
             return None
         some = slice(first, first + heads)
-        profile = calibration.profile[:, some].to(torch.float32)
-        padded = torch.nn.functional.pad(profile, (0, 1)).transpose(0, 1).contiguous().numpy()
+        profile = calibration.profile[:, some].astype(np.float32).swapaxes(0, 1)
+        padded = np.pad(profile, ((0, 0), (0, 0), (0, 1)))
         by_jsd, by_overlap = (
             np.ascontiguousarray(np.moveaxis(choice[..., some], -1, 0))
             for choice in (calibration.by_jsd, calibration.by_overlap)
@@ -93,20 +99,20 @@ class LoopScorer:
 
     def _keep(self, found: LayerSums, first: int, batch: Batch) -> None:
         """Add the layer to the sums, at the end."""
-        sums = self._task.sums
+        sums = self.task.sums
         for target, values in ((sums.scores, found.scores), (sums.gate, found.gate)):
             if values is not None:
-                self._task.add_by(_Addition(target, first, self._task.buckets, values))
+                self.task.add_by(_Addition(target, first, self.task.buckets, values))
         some = slice(first, first + len(found.total))
         every = np.arange(sums.profile_sum.shape[0])
         if found.calibration is not None:
             by_fold = np.moveaxis(found.calibration, 0, -1)
-            self._task.add(sums.calibration[..., some], every, by_fold)
+            self.task.add(sums.calibration[..., some], every, by_fold)
         if found.classes is not None:
             total = found.classes[..., :CELL_CLASSES].swapaxes(0, 1)
             count = _cell_counts(batch, len(every))[:, None]
-            self._task.add(sums.profile_sum[:, some], every, total)
-            self._task.add(sums.profile_count[:, some], every, np.broadcast_to(count, total.shape))
+            self.task.add(sums.profile_sum[:, some], every, total)
+            self.task.add(sums.profile_count[:, some], every, np.broadcast_to(count, total.shape))
 
 
 @dataclass(frozen=True)
@@ -187,19 +193,14 @@ class DenseValues:
 def batch_of(plan: BatchPlan, folds: Int[np.ndarray, " B"], *, score: bool) -> Batch:
     """What the loops need to know of a batch; without `score` only the baselines' rows."""
     layout = plan.layout if score else plan.baseline_layout
-    cells = profile_cells(
-        plan.lengths, plan.sampled, plan.sinks, plan.visibility, torch.device("cpu")
-    )
+    sampled = profile_cells(plan.lengths, plan.sampled, plan.sinks, plan.visibility)
     slots = plan.views["raw"].slots
     query = np.maximum(slots, 0) + np.arange(len(slots))[:, None] * plan.width
-    sampled = SampledRows(
-        cells.row.numpy(), cells.text.numpy(), cells.slot.numpy(),
-        cells.cell.numpy().astype(np.uint16), query.ravel(), plan.slot_lists,
-    )  # fmt: skip
     content = plan.views["content"].counts.astype(np.float32)
     return Batch(
-        layout, sampled, plan.lengths, plan.lengths > LONG_TEXT, folds, content, len(plan.failed)
-    )
+        layout, sampled, query.ravel(), plan.slot_lists, plan.lengths,
+        plan.lengths > LONG_TEXT, folds, content, len(plan.failed),
+    )  # fmt: skip
 
 
 def segments_of(plan: BatchPlan) -> tuple[Int[np.ndarray, " texts_1"], Int[np.ndarray, "n 3"]]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -103,10 +102,6 @@ class Source(Protocol):
     @property
     def heads(self) -> int:
         """Heads of every layer."""
-        ...
-
-    def device_of(self, layer: int) -> torch.device:
-        """Where the attention of a layer is shown."""
         ...
 
     def visibility(self, layer: int) -> Visibility:

@@ -8,18 +8,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from jaxtyping import Bool, Int
 
 from headscribe.core.memory import give_back
 from headscribe.core.metrics import View
 from headscribe.core.rows import Rows
 from headscribe.core.visibility import Visibility
 from headscribe.patterns.contract import Pattern
+from headscribe.scoring.entries import Entries, same_rows
 from headscribe.scoring.layout import Layout, Lists, lay_out, slot_lists
 from headscribe.scoring.predictions import fixed_baselines, predict, sampled_rows, sinks_of
-from headscribe.scoring.tables import Entries, RowTable, row_table, same_rows
 from headscribe.text.passages import Passage
 
 LONG_TEXT = 256
@@ -40,7 +38,6 @@ class ViewPlan:
         slots: the sampled queries of each text, `(B, S)`; -1 for none.
         fixed: which patterns are the fixed baselines.
         admissible: keys that count and that each query sees, `(B, T)`.
-        device: where the tables are used.
         read: gives the entries.
     """
 
@@ -50,7 +47,6 @@ class ViewPlan:
     slots: Int[np.ndarray, "B S"]
     fixed: Int[np.ndarray, " K"]
     admissible: Int[np.ndarray, "B T"]
-    device: torch.device
     read: Callable[[], Entries]
 
     @cached_property
@@ -61,18 +57,6 @@ class ViewPlan:
     def forget_entries(self) -> None:
         """Make room: long texts have millions, which are read anew if they are asked for again."""
         self.__dict__.pop("entries", None)
-
-    @cached_property
-    def table(self) -> RowTable:
-        """The rows of all patterns."""
-        return row_table(self.entries, self.counts.shape[1], self.slots, self.fixed, self.device)
-
-    @cached_property
-    def baseline_table(self) -> RowTable:
-        """The sampled rows of the fixed baselines alone."""
-        return row_table(
-            self.baseline_entries, self.counts.shape[1], self.slots, self.fixed, self.device
-        )
 
     @property
     def baseline_entries(self) -> Entries:
@@ -85,43 +69,11 @@ class ViewPlan:
         return entries.where(keep)
 
     @cached_property
-    def covered_slots(self) -> Float[Tensor, "B P S"]:
-        """1 where a pattern covers a sampled row, else 0."""
-        flags = self.slots_covered.astype(np.float32)
-        return torch.from_numpy(flags).to(self.device)
-
-    @cached_property
     def slots_covered(self) -> Bool[np.ndarray, "B P S"]:
         """Whether a pattern covers a sampled row."""
         text = np.arange(len(self.slots))[:, None]
         flags = self.covered[:, text, self.slots] & (self.slots >= 0)
         return flags.transpose(1, 0, 2)
-
-    @cached_property
-    def covered_rows(self) -> Float[Tensor, "B P T"]:
-        """1 where a pattern covers a row, else 0."""
-        flags = self.covered.transpose(1, 0, 2).astype(np.float32)
-        return torch.from_numpy(flags).to(self.device)
-
-    @cached_property
-    def chance(self) -> Float[Tensor, "B P T"]:
-        """Mass on the support under uniform attention, `|S| / admissible keys`."""
-        entries, shape = self.entries, self.covered.shape
-        row = np.ravel_multi_index((entries.pattern, entries.text, entries.query), shape)
-        size = np.bincount(row, minlength=self.covered.size).reshape(shape)
-        chance = (size / self.admissible).transpose(1, 0, 2).astype(np.float32)
-        return torch.from_numpy(chance).to(self.device)
-
-    @cached_property
-    def slot_counts(self) -> Float[Tensor, " slots"]:
-        """1 where a sampled row counts, else 0."""
-        flags = np.take_along_axis(self.counts, self.slots, 1) & (self.slots >= 0)
-        return torch.from_numpy(flags.ravel().astype(np.float32)).to(self.device)
-
-    @cached_property
-    def key_counts(self) -> Bool[Tensor, "B T"]:
-        """`counts` on the device."""
-        return torch.from_numpy(self.counts).to(self.device)
 
 
 @dataclass(frozen=True)
@@ -185,21 +137,13 @@ class BatchPlan:
         raw, content = self.views["raw"], self.views["content"]
         return slot_lists(raw.slots_covered), slot_lists(content.slots_covered)
 
-    @cached_property
-    def covered_content(self) -> Float[Tensor, "B P T"]:
-        """1 where a pattern covers a row that is not a sink, else 0."""
-        content = self.views["content"]
-        flags = (self.views["raw"].covered & content.counts).transpose(1, 0, 2)
-        return torch.from_numpy(flags.astype(np.float32)).to(content.device)
-
 
 def make_plan(
     patterns: Sequence[Pattern],
     passages: Sequence[Passage],
     visibility: Visibility,
-    device: torch.device,
 ) -> BatchPlan:
-    """Predict with every pattern and lay the predictions out for the kernels."""
+    """Predict with every pattern and lay the predictions out."""
     predictions, failed, said = predict(patterns, passages, visibility)
     lengths = np.array([len(passage) for passage in passages])
     width = int(lengths.max())
@@ -212,10 +156,8 @@ def make_plan(
     slots = _slots(sampled)
     fixed = fixed_baselines(patterns)
     views: dict[View, ViewPlan] = {
-        "raw": _view_plan("raw", predictions, real, slots, fixed, visibility, device),
-        "content": _view_plan(
-            "content", predictions, real & ~sinks, slots, fixed, visibility, device
-        ),
+        "raw": _view_plan("raw", predictions, real, slots, fixed, visibility),
+        "content": _view_plan("content", predictions, real & ~sinks, slots, fixed, visibility),
     }
     same = same_rows(views["content"].entries, sampled, fixed)
     return BatchPlan(
@@ -260,7 +202,6 @@ def _view_plan(
     slots: Int[np.ndarray, "B S"],
     fixed: Int[np.ndarray, " K"],
     visibility: Visibility,
-    device: torch.device,
 ) -> ViewPlan:
     def read() -> Entries:
         return _view_entries(_flatten(predictions), counts, fixed)
@@ -269,7 +210,7 @@ def _view_plan(
     covered = np.zeros((len(predictions), *counts.shape), bool)
     covered[entries.pattern, entries.text, entries.query] = True
     admissible = np.maximum(_admissible(counts, visibility), 1)
-    plan = ViewPlan(view, counts, covered, slots, fixed, admissible, device, read)
+    plan = ViewPlan(view, counts, covered, slots, fixed, admissible, read)
     plan.__dict__["entries"] = entries  # known already
     return plan
 

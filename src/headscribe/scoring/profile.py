@@ -14,18 +14,12 @@ Its sufficient statistics are sums, so that it can be estimated without a fold b
 merged over batches in any order.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from jaxtyping import Bool, Float, Int, UInt16
 
-from headscribe.core.metrics import VIEWS, View
 from headscribe.core.visibility import Visibility
-from headscribe.scoring.kernels import Readings, score_whole_rows
-from headscribe.scoring.plan import BatchPlan
 
 EXACT_OFFSETS = 8
 _RANGES = 12  # doubling ranges beyond: up to 8 * 2**12 tokens away, then one class
@@ -34,9 +28,8 @@ END_CLASSES = 2 * EXACT_OFFSETS + 2
 KEY_CLASSES = OFFSET_CLASSES + 2 + 2 * END_CLASSES
 QUERY_KINDS = 3
 CELL_CLASSES = QUERY_KINDS * KEY_CLASSES
-_HIDDEN = CELL_CLASSES
-_PIECE_CELLS = 8192
-"""Cells that are compared at a time, so that temporaries stay in the processor's cache."""
+HIDDEN = CELL_CLASSES
+"""The class of keys that a query does not see."""
 
 ORDINARY, OPENING, CLOSING, FIRST, LAST = range(5)
 """Kinds of token: ordinary; a sink that opens the text, another sink; the first and the last token
@@ -111,23 +104,16 @@ class ProfileCells:
     """The classes of the cells of the sampled rows of a batch.
 
     Attributes:
-        row: flat index `b * T + query` of each row, shape `(R,)`.
+        query: flat index `b * T + query` of each row, shape `(R,)`.
         text: the text of each row, `(R,)`.
         slot: `b * S + s` of each row, the `s`-th sampled one of its text, `(R,)`.
         cell: class of each cell, `(R, T)`; `CELL_CLASSES` for keys that are not visible.
     """
 
-    row: Int[Tensor, " R"]
-    text: Int[Tensor, " R"]
-    slot: Int[Tensor, " R"]
-    cell: Int[Tensor, "R T"]
-
-    def pieces(self) -> Iterator["ProfileCells"]:
-        """The rows in pieces that a cache holds."""
-        rows = max(1, _PIECE_CELLS // self.cell.shape[1])
-        for start in range(0, len(self.row), rows):
-            part = slice(start, start + rows)
-            yield ProfileCells(self.row[part], self.text[part], self.slot[part], self.cell[part])
+    query: Int[np.ndarray, " R"]
+    text: Int[np.ndarray, " R"]
+    slot: Int[np.ndarray, " R"]
+    cell: UInt16[np.ndarray, "R T"]
 
 
 def profile_cells(
@@ -135,7 +121,6 @@ def profile_cells(
     sampled: Bool[np.ndarray, "B T"],
     sinks: Bool[np.ndarray, "B T"],
     visibility: Visibility,
-    device: torch.device,
 ) -> ProfileCells:
     """Classify the cells of every sampled row of a batch."""
     width = sampled.shape[1]
@@ -154,108 +139,7 @@ def profile_cells(
         seen &= index[None, :] < length
         rows.append(b * width + query)
         texts.append(np.full(len(query), b))
-        cells.append(np.where(seen, cell, _HIDDEN))
+        cells.append(np.where(seen, cell, HIDDEN).astype(np.uint16))
     most = int(sampled.sum(axis=1).max())
     slots = [b * most + np.arange(len(row)) for b, row in enumerate(rows)]
-    return ProfileCells(
-        torch.from_numpy(np.concatenate(rows)).to(device),
-        torch.from_numpy(np.concatenate(texts)).to(device),
-        torch.from_numpy(np.concatenate(slots)).to(device),
-        torch.from_numpy(np.concatenate(cells)).to(device),
-    )
-
-
-def class_sums(
-    attention: Float[Tensor, "H R T"], cells: ProfileCells, fold: Int[Tensor, " R"], folds: int
-) -> tuple[Float[Tensor, "F H C"], Float[Tensor, "F C"]]:
-    """Attention summed, and cells counted, by fold and cell class."""
-    heads = attention.shape[0]
-    index = (cells.cell + (fold * (CELL_CLASSES + 1))[:, None]).reshape(-1)
-    size = folds * (CELL_CLASSES + 1)
-    total = torch.zeros((heads, size), dtype=torch.float64, device=attention.device)
-    total.index_add_(1, index, attention.reshape(heads, -1).to(torch.float64))
-    count = torch.bincount(index, minlength=size).to(torch.float64)
-    total = total.reshape(heads, folds, -1)[:, :, :CELL_CLASSES].transpose(0, 1)
-    return total, count.reshape(folds, -1)[:, :CELL_CLASSES]
-
-
-def predicted_rows(
-    table: Float[Tensor, "F H C"], cells: ProfileCells, fold: Int[Tensor, " R"]
-) -> Float[Tensor, "H R T"]:
-    """The profile's rows, normalised; uniform over the visible keys where it knows nothing."""
-    heads = table.shape[1]
-    padded = (
-        torch.nn.functional.pad(table.to(torch.float32), (0, 1)).transpose(0, 1).reshape(heads, -1)
-    )
-    index = cells.cell + (fold * (CELL_CLASSES + 1))[:, None]
-    rows = padded.index_select(1, index.reshape(-1)).reshape(heads, *index.shape)
-    total = rows.sum(-1, keepdim=True)
-    known = total > 0
-    rows /= torch.where(known, total, 1.0)
-    if bool(known.all()):
-        return rows
-    visible = (cells.cell != _HIDDEN).to(rows.dtype)
-    uniform = visible / visible.sum(-1, keepdim=True)
-    return torch.where(known, rows, uniform)
-
-
-def whole_rows(attention: Float[Tensor, "B H T T"], cells: ProfileCells) -> Float[Tensor, "H R T"]:
-    """The real rows of the cells, for every head."""
-    _, heads, width, _ = attention.shape
-    head = torch.arange(heads, device=attention.device)[:, None] * width
-    index = head + cells.row + cells.text * ((heads - 1) * width)
-    lines = attention.reshape(-1, width).index_select(0, index.reshape(-1))
-    return lines.reshape(heads, -1, width)
-
-
-@dataclass(frozen=True)
-class ProfileScores:
-    """Overlap and distance of the profile at the sampled rows, by view; `(H, B * S)`."""
-
-    overlap: dict[View, Float[Tensor, "H slots"]]
-    jsd: dict[View, Float[Tensor, "H slots"]]
-
-
-def score_profile(
-    attention: Float[Tensor, "B H T T"],
-    table: Float[Tensor, "F H C"],
-    cells: ProfileCells,
-    fold: Int[Tensor, " B"],
-    plan: BatchPlan,
-    readings: Readings,
-) -> ProfileScores:
-    """Score the profile on the sampled rows.
-
-    Args:
-        attention: the layer's attention.
-        table: mean attention by cell class, by fold.
-        cells: the classes of the cells of the sampled rows.
-        fold: the fold of each text.
-        plan: says which keys count.
-        readings: mass of the real rows.
-    """
-    content = plan.views["content"]
-    keys = content.key_counts.to(torch.float32)
-    scale = readings.content.scale
-    assert scale is not None
-    slots = content.slots.size
-    overlap, jsd = (
-        {view: attention.new_zeros((attention.shape[1], slots)) for view in VIEWS} for _ in range(2)
-    )
-    for piece in cells.pieces():
-        predicted = predicted_rows(table, piece, fold[piece.text])
-        real = whole_rows(attention, piece)
-        for view in VIEWS:
-            if view == "content":
-                keep = keys[piece.text]
-                predicted = predicted * keep
-                predicted /= _divisor(predicted.sum(-1, keepdim=True))
-                real = real * keep
-                real *= scale.index_select(1, piece.row).unsqueeze(-1)
-            found = score_whole_rows(real, predicted)
-            overlap[view][:, piece.slot], jsd[view][:, piece.slot] = found
-    return ProfileScores(overlap, jsd)
-
-
-def _divisor(total: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-    return torch.where(total > 0, total, 1.0)
+    return ProfileCells(*map(np.concatenate, (rows, texts, slots, cells)))

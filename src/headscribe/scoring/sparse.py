@@ -208,7 +208,7 @@ class BlockValues:
         real = np.zeros((heads, READINGS, texts * width), np.float32)
         step = max(1, BLOCK_CELLS // (texts * heads * width))
         for begin in range(0, width, step):
-            block = call.rows(begin, min(begin + step, width)).float().contiguous().numpy()
+            block = call.rows(begin, min(begin + step, width)).float().contiguous().cpu().numpy()
 
             def work(mine: Iterator[int], begin: int = begin, block: np.ndarray = block) -> None:
                 for head in mine:

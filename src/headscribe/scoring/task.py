@@ -4,9 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from headscribe.core.errors import RunError
 from headscribe.scoring.accumulators import Accumulators
@@ -41,13 +39,12 @@ class Task:
         self,
         target: Float[np.ndarray, "N *any"],
         index: Int[np.ndarray, " n"],
-        values: Float[np.ndarray, "n *any"] | Float[Tensor, "n *any"],
+        values: Float[np.ndarray, "n *any"],
     ) -> None:
-        """Add `values[i]` to `target[index[i]]` at the end; tensors stay in place till then."""
+        """Add `values[i]` to `target[index[i]]` at the end."""
 
         def run() -> None:
-            rows = values.cpu().numpy() if isinstance(values, Tensor) else values
-            for place, value in zip(index, rows, strict=True):
+            for place, value in zip(index, values, strict=True):
                 target[place] += value
 
         self.add_by(run)
@@ -63,20 +60,19 @@ class Task:
         self._waiting.clear()
 
 
-def check_rows(mass: Float[Tensor, "H tokens"], plan: BatchPlan, layer: int) -> None:
+def check_rows(mass: Float[np.ndarray, "H tokens"], plan: BatchPlan, layer: int) -> None:
     """See to it that every real row is finite.
 
     Raises:
         RunError: a row holds NaN or infinity; names text, layer and head.
     """
-    if bool(mass.sum().isfinite()):
+    if np.isfinite(mass.sum()):
         return
     batch, width = plan.sampled.shape
-    finite = mass.isfinite().reshape(-1, batch, width).transpose(0, 1)
-    real = torch.from_numpy(plan.views["raw"].counts).to(mass.device)
-    broken = ~finite & real[:, None, :]
-    if bool(broken.any()):
-        text, head, row = (int(i) for i in broken.nonzero()[0])
+    finite = np.isfinite(mass).reshape(-1, batch, width).swapaxes(0, 1)
+    broken = np.argwhere(~finite & plan.views["raw"].counts[:, None, :])
+    if len(broken):
+        text, head, row = broken[0].tolist()
         raise RunError(
             f"expected finite attention, got NaN or infinity in head {layer}.{head}, row "
             f"{row} of text {plan.passages[text].text_id!r}"

@@ -2,11 +2,15 @@
 
 import numpy as np
 
+from headscribe.core.arrays import Matrix
 from headscribe.core.errors import UsageError
 from headscribe.text.annotators.plain import Plain
 from headscribe.text.control import joined, readable
 from headscribe.text.corpora import Text
 from headscribe.text.passages import Encoding, Passage
+
+TOLERANCE = 1e-5
+"""How far a row of a beginning may be from the same row of the whole, in any weight."""
 
 
 def prefix(passage: Passage, length: int) -> Passage:
@@ -27,3 +31,11 @@ def prefix(passage: Passage, length: int) -> Passage:
     cut = Encoding(full.tokens[:length], full.ids[:length], spans, full.is_special[:length])
     (words,) = Plain().annotate([readable(source, cut)])
     return joined(source, cut, words)
+
+
+def changed_row(whole: Matrix, beginning: Matrix) -> int | None:
+    """The first row of a beginning that is another in the whole: what follows changes it."""
+    length = len(beginning)
+    apart = np.abs(whole[:length, :length] - beginning).max(axis=1, initial=0.0)
+    changed = np.flatnonzero(apart > TOLERANCE)
+    return int(changed[0]) if len(changed) else None

@@ -2,7 +2,8 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from headscribe.core.errors import UsageError, unknown_name
@@ -11,6 +12,87 @@ from headscribe.text.records import Record, Source
 from headscribe.text.treebanks import read_conllu
 
 T = TypeVar("T")
+
+Rows = Iterator[tuple[int, object]]
+"""Rows of a file with their lines or numbers, from 1; `Broken` where one cannot be read."""
+
+
+class Broken(str):
+    """A row that could not be read, and why."""
+
+    __slots__ = ()
+
+
+def json_lines(source: Source) -> Rows:
+    """The JSON documents of a file that has one a line."""
+    for number, line in source.lines():
+        if not line.strip():
+            continue
+        try:
+            item = json.loads(line)
+        except json.JSONDecodeError as error:
+            item = Broken(f"broken JSON ({error.msg} at character {error.pos + 1})")
+        except (ValueError, RecursionError) as error:
+            item = Broken(f"JSON that cannot be read ({error})")
+        yield number, item
+
+
+def csv_rows(
+    source: Source,
+    check: Callable[[Sequence[str]], None],
+    mistake: str = "a comma need quotation marks",
+    cell: Callable[[str], str] = str,
+    **options: Any,  # noqa: ANN401
+) -> Rows:
+    """The rows of a table with a header line, by the names of their columns.
+
+    Args:
+        source: the file.
+        check: raises UsageError where the header will not do.
+        mistake: what cells that hold a separator have done wrong.
+        cell: what each cell is read as.
+        options: of `csv.reader`.
+
+    Raises:
+        UsageError: what `check` raises, with its place; the file is broken as a whole.
+    """
+    rows = csv.reader((line + "\n" for _, line in source.lines()), **options)
+    try:
+        header = [cell(name).strip() for name in next(rows, [])]
+        if not header:
+            return
+        _at(source, 1, lambda: check(header))
+        number = rows.line_num + 1
+        for row in rows:
+            if row and len(row) != len(header):
+                wrong = f"expected {len(header)} cells as in the header, got {len(row)}"
+                yield number, Broken(f"{wrong}; cells that hold {mistake}")
+            elif row:
+                yield number, dict(zip(header, map(cell, row), strict=True))
+            number = rows.line_num + 1
+    except csv.Error as error:
+        raise source.error(
+            rows.line_num, f"broken CSV ({error}); .jsonl has no such limits"
+        ) from error
+
+
+def parquet_rows(source: Source) -> Rows:
+    """The rows of a Parquet file, read in batches.
+
+    Raises:
+        UsageError: the file is broken as a whole.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with source.opened() as file:
+            table = pq.ParquetFile(pa.BufferReader(file.read()) if source.compressed else file)
+            batches = table.iter_batches(batch_size=1024)
+            yield from enumerate((row for batch in batches for row in batch.to_pylist()), 1)
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise source.error(None, f"expected a Parquet file, got a broken one ({reason})") from error
 
 
 def read_txt(source: Source, fields: Fields) -> Iterator[Record]:
@@ -47,10 +129,7 @@ def _has_blocks(source: Source) -> bool:
 
 def read_jsonl(source: Source, fields: Fields) -> Iterator[Record]:
     """One JSON document a line: a row with a text and perhaps `id` and `group`, or a string."""
-    for number, line in source.lines():
-        if not line.strip():
-            continue
-        yield _placed(source, fields, _parsed(source, line, number), number)
+    return _placed(source, fields, json_lines(source))
 
 
 def read_json(source: Source, fields: Fields) -> Iterator[Record]:
@@ -69,8 +148,7 @@ def read_json(source: Source, fields: Fields) -> Iterator[Record]:
             yield from read_jsonl(source, fields)
             return
         raise source.error(None, f"broken JSON ({error})") from error
-    for number, item in enumerate(_rows(content), 1):
-        yield _placed(source, fields, item, number)
+    yield from _placed(source, fields, enumerate(_rows(content), 1))
 
 
 def _rows(content: object) -> Iterator[object]:
@@ -100,21 +178,9 @@ def _rows(content: object) -> Iterator[object]:
         yield content
 
 
-def _parsed(source: Source, line: str, number: int) -> object:
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError as error:
-        raise source.error(
-            number, f"broken JSON ({error.msg} at character {error.pos + 1})"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise source.error(number, f"JSON that cannot be read ({error})") from error
-
-
 def read_csv(source: Source, fields: Fields) -> Iterator[Record]:
     """A header line and comma-separated rows with a text, perhaps `id` and `group`."""
-    rows = csv.reader((line + "\n" for _, line in source.lines()), strict=True)
-    yield from _table(source, fields, rows, "a comma need quotation marks")
+    return _placed(source, fields, csv_rows(source, _headed(fields), strict=True))
 
 
 def read_tsv(source: Source, fields: Fields) -> Iterator[Record]:
@@ -122,10 +188,15 @@ def read_tsv(source: Source, fields: Fields) -> Iterator[Record]:
 
     Such files are written both with quotation marks and without, and a text may begin with one.
     """
-    rows = csv.reader(
-        (line + "\n" for _, line in source.lines()), delimiter="\t", quoting=csv.QUOTE_NONE
-    )
-    yield from _table(source, fields, rows, "a tab do not go into .tsv", _unquoted)
+    rows = csv_rows(
+        source, _headed(fields), "a tab do not go into .tsv", _unquoted,
+        delimiter="\t", quoting=csv.QUOTE_NONE,
+    )  # fmt: skip
+    return _placed(source, fields, rows)
+
+
+def _headed(fields: Fields) -> Callable[[Sequence[str]], None]:
+    return lambda header: fields.check(header) if len(header) > 1 else None
 
 
 def _unquoted(cell: str) -> str:
@@ -134,58 +205,16 @@ def _unquoted(cell: str) -> str:
     return inner.replace('""', '"') if whole else cell
 
 
-def _table(
-    source: Source,
-    fields: Fields,
-    rows: Any,  # noqa: ANN401 - csv names no type for its reader
-    mistake: str,
-    cell: Callable[[str], str] = str,
-) -> Iterator[Record]:
-    try:
-        header = next(rows, None)
-        if header is None:
-            return
-        header = [cell(name).strip() for name in header]
-        _at(source, 1, lambda: fields.check(header) if len(header) > 1 else None)
-        number = rows.line_num + 1
-        for row in rows:
-            if row and len(row) != len(header):
-                raise source.error(
-                    number,
-                    f"expected {len(header)} cells as in the header, got {len(row)}; cells that "
-                    f"hold {mistake}",
-                )
-            if row:
-                values = dict(zip(header, map(cell, row), strict=True))
-                yield _placed(source, fields, values, number)
-            number = rows.line_num + 1
-    except csv.Error as error:
-        raise source.error(
-            rows.line_num, f"broken CSV ({error}); .jsonl has no such limits"
-        ) from error
-
-
 def read_parquet(source: Source, fields: Fields) -> Iterator[Record]:
-    """A table with a text, perhaps `id` and `group`; read in batches of rows."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with source.opened() as file:
-            content = pa.BufferReader(file.read()) if source.compressed else file
-            table = pq.ParquetFile(content)
-            number = 0
-            for batch in table.iter_batches(batch_size=1024):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield _placed(source, fields, row, number)
-    except (pa.ArrowException, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise source.error(None, f"expected a Parquet file, got a broken one ({reason})") from error
+    """A table with a text, perhaps `id` and `group`."""
+    return _placed(source, fields, parquet_rows(source))
 
 
-def _placed(source: Source, fields: Fields, item: object, number: int) -> Record:
-    return _at(source, number, lambda: fields.of(item, number))
+def _placed(source: Source, fields: Fields, rows: Iterable[tuple[int, object]]) -> Iterator[Record]:
+    for number, item in rows:
+        if isinstance(item, Broken):
+            raise source.error(number, item)
+        yield _at(source, number, partial(fields.of, item, number))
 
 
 def _at(source: Source, number: int, read: Callable[[], T]) -> T:
@@ -230,6 +259,15 @@ def records(source: Source, fields: Fields) -> Iterator[Record]:
     Raises:
         UsageError: no such file, an unknown extension, or broken content; says where.
     """
+    return reader_of(source, READERS, "file format")(source, fields)
+
+
+def reader_of(source: Source, readers: Mapping[str, T], what: str) -> T:
+    """The reader of a file among some by extension.
+
+    Raises:
+        UsageError: no such file, or an extension that has none.
+    """
     try:
         exists, folder = source.path.is_file(), source.path.is_dir()
     except OSError as error:
@@ -238,7 +276,7 @@ def records(source: Source, fields: Fields) -> Iterator[Record]:
         raise source.error(None, "expected a file, got a folder; name the files in it")
     if not exists:
         raise source.error(None, "no such file")
-    if source.extension not in READERS:
-        what = unknown_name("file format", source.extension or "(no extension)", list(READERS))
-        raise source.error(None, f"{what}, each also with .gz")
-    return READERS[source.extension](source, fields)
+    if source.extension not in readers:
+        unknown = unknown_name(what, source.extension or "(no extension)", list(readers))
+        raise source.error(None, f"{unknown}, each also with .gz")
+    return readers[source.extension]

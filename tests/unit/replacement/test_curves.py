@@ -14,7 +14,6 @@ from headscribe.replacement.curves import Arm, count_of, curves, points_of
 from headscribe.replacement.measure import measure
 from headscribe.replacement.plan import ZERO
 from headscribe.results.run import Run
-from tests.oracles import replacement as oracle
 from tests.unit.replacement.tiny import SAME, UNIFORM, Handmade, every_head, passages, tiny
 
 
@@ -83,18 +82,6 @@ def test_the_document_and_the_table(model):
     assert set(table.column("metric").to_pylist()) == {
         "perplexity", "word_perplexity", "loss", "kl"
     }  # fmt: skip
-
-
-def test_single_heads_and_rank_correlation(model):
-    result = curves(model, _arms(model), every_head(model), passages(model), fractions=(1,))
-    effects = result.alone("formula")
-    assert set(effects) == set(every_head(model))
-    scores = {head: float(np.sin(3 * k)) for k, head in enumerate(effects)}
-    expected = oracle.spearman([effects[h] for h in effects], [scores[h] for h in effects])
-    assert result.rank_correlation(scores) == pytest.approx(expected)
-    assert result.rank_correlation(dict.fromkeys(effects, 0.5)) is None
-    with pytest.raises(UsageError, match="not measured for profile"):
-        result.alone("profile")
 
 
 def test_an_interrupted_run_goes_on(model, tmp_path, monkeypatch):

@@ -1,5 +1,8 @@
 """Terms chosen in the altered model: gradients by text, costs of dropping, what stays."""
 
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,10 +13,15 @@ from headscribe.fitting.formula import Formula, Term
 from headscribe.models.tap import tap
 from headscribe.replacement.features import FeatureCache, Tunable
 from headscribe.replacement.measure import collect, measure
-from headscribe.replacement.narrowing import _RIDGE, Narrowing, drop_costs, narrowed
 from headscribe.replacement.plan import Plan
 from headscribe.replacement.tuning import Schedule, descend, tune
 from tests.unit.replacement.tiny import every_head, passages, tiny
+
+_SPEC = spec_from_file_location(
+    "narrowing", Path(__file__).parents[3] / "benchmarks" / "narrowing.py"
+)
+narrowing = module_from_spec(_SPEC)
+_SPEC.loader.exec_module(narrowing)
 
 MANY = (
     *("distance == 0", "distance == -1", "key.id == query.id", "key.index == 0", "abs(distance)"),
@@ -87,8 +95,8 @@ def test_what_dropping_costs_against_solving_for_the_others():
     slopes = rng.normal(size=(30, 5)) @ rng.normal(size=(5, 5))
     weights = rng.normal(size=5)
     fisher = slopes.T @ slopes / 30
-    fisher += _RIDGE * np.diag(np.diag(fisher))
-    found = drop_costs(torch.from_numpy(weights), torch.from_numpy(slopes))
+    fisher += narrowing._RIDGE * np.diag(np.diag(fisher))
+    found = narrowing.drop_costs(torch.from_numpy(weights), torch.from_numpy(slopes))
     for k in range(5):
         rest = [i for i in range(5) if i != k]
         moved = np.zeros(5)
@@ -102,10 +110,10 @@ def test_few_terms_stay_and_the_loss_is_lower_than_of_the_first_few(family):
     model = tiny(family)
     texts = passages(model)
     told = []
-    narrowing = Narrowing(terms=3, first=12, on_the_way=(6,), steps=8, watched=6)
+    how = narrowing.Narrowing(terms=3, first=12, on_the_way=(6,), steps=8, watched=6)
     schedule = Schedule(steps=20, texts=3, rate=0.1)
     given = candidates(model)
-    chosen = narrowed(model, given, texts, narrowing, schedule, lambda *step: told.append(step))
+    chosen = narrowing.narrowed(model, given, texts, how, schedule, lambda *step: told.append(step))
     assert len(told) == 12 + 8
     assert chosen.keys() == given.keys()
     for formula in chosen.values():
@@ -122,9 +130,9 @@ def test_refusals():
     model = tiny("llama")
     texts = passages(model)
     with pytest.raises(UsageError, match="expected candidate terms and fit texts, got 0 texts"):
-        narrowed(model, candidates(model), [])
+        narrowing.narrowed(model, candidates(model), [])
     with pytest.raises(UsageError, match="and 0 terms"):
-        narrowed(model, {HeadId(0, 0): []}, texts)
+        narrowing.narrowed(model, {HeadId(0, 0): []}, texts)
     ahead = {HeadId(0, 0): [Term("key.index", 0.0)] * 5 + [Term("key.id == query.next.id", 0.0)]}
     with pytest.raises(UsageError, match="ahead"):
-        narrowed(model, ahead, texts)
+        narrowing.narrowed(model, ahead, texts)

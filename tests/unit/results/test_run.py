@@ -115,6 +115,8 @@ def test_a_run_of_the_first_version_opens(tmp_path: Path) -> None:
         assert run.manifest["config"]["model"] == "gpt2"
         assert run.manifest["model"]["fingerprint"] == "03cd14f6c7e9eee7"
         assert run.manifest["config"].get("annotator") in ("plain", None)
+        with pytest.raises(UsageError, match="an older version began it; give another --out"):
+            run.check_resumable(kind, {}, {})
 
 
 def test_a_folder_with_something_in_it_is_not_written_over(run: Run) -> None:

@@ -106,9 +106,6 @@ class Made:
     seen: Visibility = FULL
     row_sum: float = 1.0
 
-    def device_of(self, layer: int) -> torch.device:
-        return torch.device("cpu")
-
     def visibility(self, layer: int) -> Visibility:
         return self.seen
 

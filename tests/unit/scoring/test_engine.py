@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.compute as pc
 import pytest
-import torch
 
 from headscribe.core import metrics
 from headscribe.core.errors import UsageError
@@ -14,7 +13,6 @@ from headscribe.core.metrics import VIEWS
 from headscribe.core.rows import Rows
 from headscribe.core.visibility import CAUSAL, FULL, Visibility
 from headscribe.models.model import OutOfMemoryError
-from headscribe.scoring import batch as batch_module
 from headscribe.scoring import containment as containment_module
 from headscribe.scoring import engine as engine_module
 from headscribe.scoring.accumulators import (
@@ -221,7 +219,7 @@ def test_plans_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without room for any plan the second pass makes them anew: the same sums."""
     kept_engine, kept = surveyed(Made())
     assert kept_engine._kept.keys() == {
-        (tuple(p.text_id for p in batch), FULL, torch.device("cpu"))
+        (tuple(p.text_id for p in batch), FULL)
         for batch in kept_engine.batches_of(kept_engine.phases()[0])
     }
     monkeypatch.setattr(engine_module, "KEPT_ENTRIES", 0)
@@ -455,12 +453,8 @@ def test_a_uniform_head_is_not_explained_however_long_the_texts(length: int) -> 
     assert line["score"] == pytest.approx(row_metrics(q, p)["jsd"], abs=1e-5)
 
 
-@pytest.mark.parametrize("by_loops", [True, False])
-def test_a_registered_metric_is_one_formula(
-    monkeypatch: pytest.MonkeyPatch, by_loops: bool
-) -> None:
-    """Both engines score it, and it stands in the table of scores with its interval."""
-    monkeypatch.setattr(batch_module, "runs_loops", lambda device: by_loops)
+def test_a_registered_metric_is_one_formula(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is scored, and stands in the table of scores with its interval."""
     monkeypatch.setitem(metrics.METRICS, "outside", metrics.metric("mass"))  # gone afterwards
 
     @metrics.register_metric("outside", "attention off the predicted keys", higher_is_better=False)

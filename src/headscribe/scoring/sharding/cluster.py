@@ -76,10 +76,18 @@ def _cluster(ray: Any) -> Iterator[tuple[int, dict[str, Any]]]:  # noqa: ANN401
                 f"expected a Ray cluster with at least 2 cores, one of them for Ray's own tasks, "
                 f"got {cores}"
             )
-        yield room, {"num_cpus": 1, "num_gpus": 1 if cards else 0}
+        yield room, {"num_cpus": _cores(ray, room) if cards else 1, "num_gpus": 1 if cards else 0}
     finally:
         if own:
             ray.shutdown()
+
+
+def _cores(ray: Any, room: int) -> int:  # noqa: ANN401
+    """Cores that a worker with a GPU takes to score with, so that every machine's fit beside it."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    shares = [int(one["CPU"] // one["GPU"]) for one in nodes if one.get("GPU") and one.get("CPU")]
+    left = int(ray.cluster_resources()["CPU"]) - 1  # of Ray's own tasks
+    return max(1, min([*shares, left // room]))
 
 
 def _computer(ray: Any, workers: int, options: dict[str, Any]) -> Computer:  # noqa: ANN401
