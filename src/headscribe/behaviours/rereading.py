@@ -48,10 +48,6 @@ class Rereading:
         """Heads of every layer."""
         return self.source.heads
 
-    def device_of(self, layer: int) -> torch.device:
-        """Where the attention of a layer is shown."""
-        return self.source.device_of(layer)
-
     def visibility(self, layer: int) -> Visibility:
         """The keys that a query of the layer sees."""
         return self.source.visibility(layer)
