@@ -25,13 +25,13 @@ from headscribe.hinting.reading import ALTERED
 from headscribe.hinting.statistics import (
     RATE,
     Following,
-    Interval,
     Slopes,
     interval_at,
     mean_interval,
     needed,
     slopes,
 )
+from headscribe.results.records import Interval
 
 BLOCK = 1024
 """Columns of measures whose intervals are computed together."""

@@ -25,12 +25,13 @@ from headscribe.hinting.conditions import Condition
 from headscribe.hinting.measures import MEASURES, TINY, jsd
 from headscribe.hinting.outcomes import Outcomes
 from headscribe.hinting.reading import ALTERED, Unit
-from headscribe.hinting.statistics import Interval, interval_at, mean_interval
+from headscribe.hinting.statistics import interval_at, mean_interval
 from headscribe.models.calls import AttentionCall
 from headscribe.models.model import Model
 from headscribe.replacement.plan import Program
 from headscribe.replacement.rows import dense_rows
 from headscribe.replacement.transcripts import Transcript
+from headscribe.results.records import Interval
 from headscribe.text.passages import Passage
 
 OWN = "own"

@@ -44,8 +44,8 @@ def table_of(kind: type[R], records: Iterable[R], **more: tuple[Any, Iterable[An
     for one in fields(kind):  # type: ignore[arg-type]  # a dataclass
         values = [getattr(record, one.name) for record in listed]
         columns |= _columns(one.name, hints[one.name], values)
-    for name, (hint, values) in more.items():
-        columns |= _columns(name, hint, list(values))
+    for name, (hint, given) in more.items():
+        columns |= _columns(name, hint, list(given))
     return pa.table(columns)
 
 
