@@ -77,8 +77,8 @@ def test_the_search_end_to_end(here: Path, offline: dict) -> None:
     "asked, said",
     [
         ({}, "--resume to go on"),
-        ({"resume": True, "seed": 3}, "differs in seed"),
-        ({"resume": True, "terms": 3}, "differs in terms"),
+        ({"resume": True, "seed": 3}, "seed differ"),
+        ({"resume": True, "terms": 3}, "terms differ"),
         ({"resume": True, "out": "absent"}, "found none"),
     ],
 )

@@ -5,6 +5,7 @@ See `headscribe.results.requests` for what follows from a field. A new option is
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 
 Strings: TypeAlias = list[str] | None
 Paths: TypeAlias = list[Path] | None
+
+Named = partial(Option, resume="fingerprint", typed=str | None)
+"""An option that names something, by a string on the command line: the same thing on resuming."""
+Free = partial(Option, resume="free")
+"""An option that no number depends on."""
 
 # Types and options that are said in several places.
 
@@ -56,17 +62,9 @@ Model: TypeAlias = Annotated[
 ]
 Library: TypeAlias = Annotated[
     str | Path | None,
-    Option(
-        "The program library. Default: one in your own data folder.",
-        resume="fingerprint",
-        typed=str | None,
-        metavar="FILE",
-    ),
+    Named("The program library. Default: one in your own data folder.", metavar="FILE"),
 ]
-Trust: TypeAlias = Annotated[
-    bool,
-    Option("Run Python that you wrote yourself without the sandbox.", resume="free"),
-]
+Trust: TypeAlias = Annotated[bool, Free("Run Python that you wrote yourself without the sandbox.")]
 Terms: TypeAlias = Annotated[int, Option("Terms a formula.", least=1)]
 Stack: TypeAlias = Annotated[
     str | None,
@@ -83,8 +81,7 @@ class Working:
     """A model at work."""
 
     device: Annotated[
-        str | None,
-        Option("cpu, cuda, mps; auto: spread over all. Default: the best.", resume="free"),
+        str | None, Free("cpu, cuda, mps; auto: spread over all. Default: the best.")
     ] = None
     dtype: Annotated[
         str | None,
@@ -94,10 +91,9 @@ class Working:
     ] = None
     on_progress: Annotated[
         OnProgress | None,
-        Option(
+        Free(
             "Called with the stage, the steps done and the steps in all. Default: a bar on a "
             "terminal and in a notebook, elsewhere a line on stderr now and then.",
-            resume="free",
             python_only=True,
         ),
     ] = None
@@ -109,16 +105,11 @@ class Kept(Working):
 
     out: Annotated[
         str | Path | None,
-        Option(
-            "Directory of the run. Default: a new one under runs/.",
-            resume="free",
-            typed=str | None,
-            metavar="RUN",
+        Free(
+            "Directory of the run. Default: a new one under runs/.", typed=str | None, metavar="RUN"
         ),
     ] = None
-    resume: Annotated[bool, Option("Go on with the unfinished run in --out.", resume="free")] = (
-        False
-    )
+    resume: Annotated[bool, Free("Go on with the unfinished run in --out.")] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,10 +132,8 @@ class Reading(Working):
     ] = None
     annotator: Annotated[
         "str | AnnotatorObject | None",
-        Option(
+        Named(
             "plain, conllu, bundled:en or a spaCy pipeline. Default: gold words or bundled:en.",
-            resume="fingerprint",
-            typed=str | None,
             metavar="NAME",
         ),
     ] = None
@@ -163,12 +152,10 @@ class HeadStudy(Study):
 
     model: Annotated[
         "LoadedModel | Recording | Source | None",
-        Option(
+        Named(
             "A hub id, a folder, a .gguf file, bundled:stories, bundled:smollm2 or bundled:minilm; "
             "none with --recorded. In Python also what headscribe.load gives, or (model, "
             "tokenizer).",
-            resume="fingerprint",
-            typed=str | None,
             metavar="MODEL",
             argument=True,
         ),
@@ -177,12 +164,7 @@ class HeadStudy(Study):
     _: KW_ONLY
     recorded: Annotated[
         str | Path | None,
-        Option(
-            "Recorded attention, in place of MODEL and --text.",
-            resume="fingerprint",
-            typed=str | None,
-            metavar="FOLDER",
-        ),
+        Named("Recorded attention, in place of MODEL and --text.", metavar="FOLDER"),
     ] = None
 
 
@@ -192,11 +174,9 @@ class SurveyRequest(HeadStudy):
 
     patterns: Annotated[
         "str | Sequence[str | Pattern] | None",
-        Option(
+        Named(
             "Names of the catalogue, separated by commas; library for what discover found. "
             "Default: the default set. In Python also a list of names, relations and patterns.",
-            resume="fingerprint",
-            typed=str | None,
             metavar="NAMES",
         ),
     ] = None
@@ -211,10 +191,8 @@ class SurveyRequest(HeadStudy):
     ] = None
     pattern_file: Annotated[
         str | Path | None,
-        Option(
+        Named(
             "A file of relations or formulas, or with --trust of Python, beside the others.",
-            resume="fingerprint",
-            typed=str | None,
             metavar="FILE",
         ),
     ] = None
@@ -226,12 +204,7 @@ class SurveyRequest(HeadStudy):
     stack: Stack = None
     layers: Annotated[
         str | Sequence[int] | None,
-        Option(
-            "Some layers only: 0,5,11 or 0-3,11. Default: all.",
-            resume="fingerprint",
-            typed=str | None,
-            metavar="LAYERS",
-        ),
+        Named("Some layers only: 0,5,11 or 0-3,11. Default: all.", metavar="LAYERS"),
     ] = None
     cards: Annotated[
         bool, Option("Say in words what every head does; --no-cards scores patterns alone.")
@@ -239,10 +212,9 @@ class SurveyRequest(HeadStudy):
     engine: Annotated[str, Option("local, or ray: the machines of a Ray cluster.")] = "local"
     workers: Annotated[
         int | None,
-        Option(
+        Free(
             "Processes that annotate beside the model; with ray, its workers. Default: as many as "
             "the work is worth, with ray as the cluster holds.",
-            resume="free",
             least=0,
         ),
     ] = None
@@ -265,35 +237,26 @@ class FitRequest(HeadStudy):
     ] = None
     patterns: Annotated[
         "str | Sequence[str | Pattern] | None",
-        Option(
+        Named(
             "What labels and mixtures are made of: names, separated by commas. Default: "
             "the whole catalogue. In Python also a list of names, relations and patterns.",
-            resume="fingerprint",
-            typed=str | None,
             metavar="NAMES",
         ),
     ] = None
     formulas: Annotated[
         "Fit | str | Path | None",
-        Option(
-            "Score the formulas of this fit, or of a file, instead of fitting any.",
-            resume="fingerprint",
-            typed=str | None,
-            metavar="RUN",
+        Named(
+            "Score the formulas of this fit, or of a file, instead of fitting any.", metavar="RUN"
         ),
     ] = None
     terms: Terms = 12
     threshold: Annotated[float, Option("What a label has to gain, in IoU and JSD.", least=0)] = 0.05
     look_ahead: Annotated[
-        bool | None,
-        Option("May relations read later tokens? Default: not in causal models."),
+        bool | None, Option("May relations read later tokens? Default: not in causal models.")
     ] = None
     device: Annotated[
         str | None,
-        Option(
-            "cpu or cuda, for the model and for the weights of the formulas. Default: the best.",
-            resume="free",
-        ),
+        Free("cpu or cuda, for the model and for the weights of the formulas. Default: the best."),
     ] = None
 
 
@@ -342,8 +305,7 @@ class ReplaceRequest(Study):
     ] = "exclude"
     trust: Trust = False
     tune: Annotated[
-        bool,
-        Option("Also tune the weights, and controls likewise, on the altered model's loss."),
+        bool, Option("Also tune the weights, and controls likewise, on the altered model's loss.")
     ] = False
     random_orders: Annotated[
         int, Option("Also measure the programs in so many random orders of heads.", least=0)
@@ -381,33 +343,26 @@ class DiscoverRequest(HeadStudy):
     rounds: Annotated[int, Option("Proposals a head.", least=1)] = 3
     budget_usd: Annotated[
         float | None,
-        Option(
-            "What the language model may cost, in US dollars; checked before each call.",
-            resume="free",
-            least=0.0,
+        Free(
+            "What the language model may cost, in US dollars; checked before each call.", least=0.0
         ),
     ] = None
     budget_tokens: Annotated[
-        int | None,
-        Option("The same in tokens, prompts and answers together.", resume="free", least=1),
+        int | None, Free("The same in tokens, prompts and answers together.", least=1)
     ] = None
     terms: Terms = 12
-    workers: Annotated[
-        int, Option("Heads at a time, where answers take long.", resume="free", least=1)
-    ] = 1
+    workers: Annotated[int, Free("Heads at a time, where answers take long.", least=1)] = 1
     evidence_tokens: Annotated[int, Option("What a head's evidence may take.", least=1000)] = 12_000
     library: Library = None
     trust: Trust = False
     look_ahead: Annotated[
-        bool | None,
-        Option("May programs read later tokens? Default: not in causal models."),
+        bool | None, Option("May programs read later tokens? Default: not in causal models.")
     ] = None
     tell: Annotated[
         "Callable[[str], None] | None",
-        Option(
+        Free(
             "Called with notes: what cannot be done here, which file waits for an answer. "
             "Default: they go to stderr.",
-            resume="free",
             python_only=True,
         ),
     ] = None
@@ -431,13 +386,7 @@ class HintsRequest(Kept):
     ]
     _: KW_ONLY
     template: Annotated[
-        "Template | str | Path | None",
-        Option(
-            "The words around a question, TOML.",
-            resume="fingerprint",
-            typed=str | None,
-            metavar="FILE",
-        ),
+        "Template | str | Path | None", Named("The words around a question, TOML.", metavar="FILE")
     ] = None
     position: Annotated[str, Option("The hint stands before or after the question.")] = "before"
     answer: Annotated[
@@ -455,11 +404,9 @@ class HintsRequest(Kept):
     causal: Annotated[bool, Option("Whether to alter heads at all.")] = True
     programs: Annotated[
         "str | Path | Mapping[HeadId, Program] | None",
-        Option(
+        Named(
             "The run of a fit of this model: its formulas predict for a second score. In Python "
             "also programs by head.",
-            resume="fingerprint",
-            typed=str | None,
             metavar="RUN",
         ),
     ] = None
@@ -477,13 +424,7 @@ class RecordRequest(Reading):
     texts: Texts
     folder: Annotated[
         str | Path,
-        Option(
-            "A new folder for the recording.",
-            resume="free",
-            typed=str,
-            name="--out",
-            metavar="FOLDER",
-        ),
+        Free("A new folder for the recording.", typed=str, name="--out", metavar="FOLDER"),
     ]
     _: KW_ONLY
     stack: Stack = None

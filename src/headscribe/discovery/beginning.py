@@ -78,13 +78,7 @@ def opened(
         library.write(run.folder / "known.jsonl")
     else:
         run = Run.open(folder)
-        before = run.manifest.get("fingerprints", {})
-        differing = sorted(name for name in wanted | before if wanted.get(name) != before.get(name))
-        if run.manifest["kind"] != "discover" or differing:
-            raise UsageError(
-                f"{folder} holds another run (differs in {', '.join(differing) or 'kind'}): give "
-                "another --out"
-            )
+        run.check_resumable("discover", {}, wanted)
         stored = run.folder / "known.jsonl"
         known = (
             Library.read(stored) if stored.is_file() else library

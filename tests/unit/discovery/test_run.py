@@ -66,7 +66,7 @@ def test_finished_heads_are_not_examined_again(offline, tmp_path):
     folder, result = offline
     again = found(folder)
     assert again.outcomes == result.outcomes
-    with pytest.raises(UsageError, match="differs in terms"):
+    with pytest.raises(UsageError, match="terms differ from the unfinished run"):
         found(folder, settings=Settings(rounds=2, terms=4))
     path = folder / "heads" / "0.0.json"
     kept = path.read_text()
