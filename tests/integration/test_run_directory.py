@@ -10,8 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 
 import headscribe as hs
+from headscribe.core.heads import HeadId
+from headscribe.fitting.formula import Formula
 from headscribe.fitting.heads import ALL_METRICS
+from headscribe.hinting.causal import Check
+from headscribe.hinting.tables import ranking
+from headscribe.replacement.curves import Arm
+from headscribe.replacement.record import tuned_table
 from headscribe.results.kinds import BUILT_IN
+from headscribe.results.records import table_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "run-directory.md").read_text("utf-8")
 QUESTIONS = [
@@ -79,6 +86,14 @@ def test_every_column_is_described(runs: dict[str, Path]) -> None:
                 columns = {column for column in columns if not score.fullmatch(column)}
                 known[name] = known[name] - {"WHAT_VIEW_METRIC_mean", "..._low", "..._high"}
             assert columns == known[name], (kind, name)
+
+
+def test_every_column_of_rare_tables_is_described() -> None:
+    page = described()
+    tuned = tuned_table([Arm("formula", {HeadId(0, 1): Formula("L0H1", ())}, tuned=True)])
+    assert set(tuned.column_names) == page["replacement"]["tuned"]
+    assert set(ranking([], []).column_names) == page["hints"]["ranking"]
+    assert set(table_of(Check, []).column_names) == page["hints"]["causal"]
 
 
 def test_every_kind_opens_as_its_view(runs: dict[str, Path]) -> None:

@@ -1,5 +1,6 @@
 """The tables of a run of hints, as `docs/decisions/hints.md` describes them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,18 +36,23 @@ def run_tables(study: Study) -> dict[str, pa.Table]:
         "profile": _profile(study),
     }
     if comparison.findings:
-        by_head = {one.head: one for one in scores}
-        found = [by_head.get(finding.head) for finding in comparison.findings]
-        tables["ranking"] = table_of(
-            Finding,
-            comparison.findings,
-            slides=(float, [None if one is None else one.score[0] for one in found]),
-            slides_beyond=(float, [None if one is None else one.beyond[0] for one in found]),
-            slides_n=(int, [0 if one is None else one.n for one in found]),
-        )
+        tables["ranking"] = ranking(comparison.findings, scores)
     if study.checks:
         tables["causal"] = table_of(Check, study.checks)
     return tables
+
+
+def ranking(findings: Sequence[Finding], scores: Sequence[SlidesScore]) -> pa.Table:
+    """The table of heads in their order, beside their scores of the slides."""
+    by_head = {one.head: one for one in scores}
+    found = [by_head.get(finding.head) for finding in findings]
+    return table_of(
+        Finding,
+        findings,
+        slides=(float, [None if one is None else one.score[0] for one in found]),
+        slides_beyond=(float, [None if one is None else one.beyond[0] for one in found]),
+        slides_n=(int, [0 if one is None else one.n for one in found]),
+    )
 
 
 def _answers(study: Study) -> pa.Table:
