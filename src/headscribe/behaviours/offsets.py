@@ -5,8 +5,9 @@ from jaxtyping import Int
 
 from headscribe.core.arrays import TokenFlags
 from headscribe.core.visibility import Visibility
+from headscribe.scoring.profile import EXACT_OFFSETS, offset_steps
 
-NEAR = 8
+NEAR = EXACT_OFFSETS
 """Offsets up to this many tokens have a class of their own, farther ones doubling ranges."""
 
 RANGES = 8
@@ -41,14 +42,10 @@ def place_classes(queries: Int[np.ndarray, " R"], content: TokenFlags) -> Int[np
     """
     keys = np.arange(len(content))
     offset = keys[None, :] - queries[:, None]
-    size = np.abs(offset)
-    # Exact integers: 9 to 16 give 1, 17 to 32 give 2, ...
-    far = np.ceil(np.log2(np.maximum(size, 1) / NEAR)).astype(np.int64)
-    step = np.where(size <= NEAR, size, NEAR + np.clip(far, 1, RANGES))
-    place = np.sign(offset) * step + SIDE
+    place = offset_steps(offset, RANGES) + SIDE
     inner = np.flatnonzero(content)
     if len(inner):
-        distant = size > NEAR
+        distant = np.abs(offset) > NEAR
         for end, name in ((inner[0], FIRST), (inner[-1], LAST)):
             place[distant[:, end], end] = name
     place[:, ~content] = -1

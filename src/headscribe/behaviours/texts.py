@@ -12,15 +12,8 @@ from headscribe.behaviours.offsets import classes_of, place_classes
 from headscribe.core.arrays import TokenFlags
 from headscribe.core.visibility import Visibility
 from headscribe.relations.language import Evaluator, Relation
+from headscribe.scoring.predictions import sinks_of
 from headscribe.text.passages import Passage
-
-
-def sinks_of(passage: Passage, visibility: Visibility) -> TokenFlags:
-    """The tokens that soak up attention: special ones, and the first in a causal layer."""
-    sinks = passage.is_special.copy()
-    if visibility.causal:
-        sinks[:1] = True
-    return sinks
 
 
 @dataclass(frozen=True)

@@ -36,12 +36,21 @@ ORDINARY, OPENING, CLOSING, FIRST, LAST = range(5)
 that is no sink."""
 
 
-def offset_class(offset: Int[np.ndarray, "..."]) -> Int[np.ndarray, "..."]:
-    """Number the offsets: exact up to 8, then (8, 16], (16, 32], ...; 0 stands in the middle."""
+def offset_steps(offset: Int[np.ndarray, "..."], ranges: int) -> Int[np.ndarray, "..."]:
+    """Offsets by steps to either side: exact up to 8, then so many ranges (8, 16], (16, 32], ...
+
+    >>> offset_steps(np.array([-70, -9, -8, 0, 3, 16, 17]), 3)
+    array([-11,  -9,  -8,   0,   3,   9,  10])
+    """
     size = np.abs(offset)
-    far = np.ceil(np.log2(np.maximum(size, EXACT_OFFSETS) / EXACT_OFFSETS)).astype(int)
-    step = np.where(size <= EXACT_OFFSETS, size, EXACT_OFFSETS + np.minimum(far, _RANGES))
-    return np.sign(offset) * step + EXACT_OFFSETS + _RANGES
+    far = np.ceil(np.log2(np.maximum(size, EXACT_OFFSETS) / EXACT_OFFSETS)).astype(np.int64)
+    step = np.where(size <= EXACT_OFFSETS, size, EXACT_OFFSETS + np.minimum(far, ranges))
+    return np.sign(offset) * step
+
+
+def offset_class(offset: Int[np.ndarray, "..."]) -> Int[np.ndarray, "..."]:
+    """The steps numbered from 0."""
+    return offset_steps(offset, _RANGES) + EXACT_OFFSETS + _RANGES
 
 
 def token_kinds(sinks: Bool[np.ndarray, " T"], *, causal: bool) -> Int[np.ndarray, " T"]:
