@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from headscribe.hinting.comparison import Finding, Ranking
     from headscribe.hinting.outcomes import Rate
     from headscribe.hinting.questions import Questions
-    from headscribe.hinting.run import Settings, Study
+    from headscribe.hinting.run import HintStudy, Settings
     from headscribe.models.model import Model
     from headscribe.results.run import Run
 
@@ -77,13 +77,13 @@ class Hints(View):
         return told
 
     @property
-    def study(self) -> "Study":
+    def study(self) -> "HintStudy":
         """The model, the questions and all readings, in the process that made the run.
 
         Raises:
             UsageError: the run was opened from its directory, which holds tables alone.
         """
-        found: Study | None = self.__dict__.get("_study")
+        found: HintStudy | None = self.__dict__.get("_study")
         if found is None:
             raise UsageError(
                 f"{self.folder} was opened without its model: ask again with headscribe.hints"
@@ -230,7 +230,7 @@ def _begun(
     )
 
 
-def _facts(found: "Study") -> dict[str, Any]:
+def _facts(found: "HintStudy") -> dict[str, Any]:
     """What `run.json` says beside the tables."""
     from headscribe.hinting.messages import messages
 
@@ -248,7 +248,7 @@ def _facts(found: "Study") -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _document(found: "Study", told: list[str]) -> dict[str, Any]:
+def _document(found: "HintStudy", told: list[str]) -> dict[str, Any]:
     from headscribe.hinting.tables import run_tables
 
     tables = run_tables(found)

@@ -13,7 +13,7 @@ from headscribe.discovery.evidence import TOKENS
 from headscribe.discovery.library import Library
 from headscribe.discovery.material import Items, Material, gather
 from headscribe.discovery.prompting import VERSION
-from headscribe.discovery.study import Study, study_heads
+from headscribe.discovery.study import HeadTask, study_heads
 from headscribe.fitting.selection import Budget
 from headscribe.results.run import Run
 from headscribe.sandbox import Runner
@@ -159,7 +159,7 @@ def parse_heads(asked: str) -> list[HeadId] | int:
     return int(number)
 
 
-def least_explained(studies: Sequence[Study], number: int) -> list[HeadId]:
+def least_explained(studies: Sequence[HeadTask], number: int) -> list[HeadId]:
     """The heads whose formulas have the lowest mean IoU on `fit`, worst first."""
     order = sorted(studies, key=lambda one: (one.mean(one.rivals["formula"], "fit"), one.head))
     return [one.head for one in order[:number]]

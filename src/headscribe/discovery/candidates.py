@@ -12,13 +12,13 @@ from headscribe.discovery.code import Candidate, FailedError, InvalidError
 from headscribe.discovery.library import PREFIX_TEXTS
 from headscribe.discovery.proposals import Code
 from headscribe.discovery.refit import refitted
-from headscribe.discovery.study import Study
+from headscribe.discovery.study import HeadTask
 from headscribe.sandbox import Failure, Runner, check, prefix_test
 from headscribe.sandbox.static import needed_fields
 from headscribe.text.splits import Split
 
 
-def candidate(study: Study, code: Code, runner: Runner | None) -> Candidate:
+def candidate(study: HeadTask, code: Code, runner: Runner | None) -> Candidate:
     """Check a proposal's code and make it ready.
 
     Raises:
@@ -43,7 +43,7 @@ class ProposedProgram:
         failed: on how many texts it failed while that was so.
     """
 
-    study: Study
+    study: HeadTask
     code: str
     runner: Runner
     looks_ahead: bool
@@ -94,7 +94,7 @@ class ProposedProgram:
             self._own[text] = rows.to_dense()
 
 
-def _program(study: Study, code: str, runner: Runner | None) -> ProposedProgram:
+def _program(study: HeadTask, code: str, runner: Runner | None) -> ProposedProgram:
     refused = check(code)
     if refused is not None:
         raise FailedError("(none was run)", refused)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from headscribe.core.errors import UsageError
 from headscribe.discovery.neutral import count_tokens, neutral, to_json
-from headscribe.discovery.study import Study
+from headscribe.discovery.study import HeadTask
 from headscribe.discovery.summaries import residuals, summaries
 from headscribe.scoring.predictions import sinks_of
 from headscribe.text.passages import Passage
@@ -45,7 +45,7 @@ class Evidence:
     texts: tuple[str, ...]
 
 
-def evidence(study: Study, limit: int = TOKENS) -> Evidence:
+def evidence(study: HeadTask, limit: int = TOKENS) -> Evidence:
     """Collect the evidence of a head.
 
     Summaries and residuals come first, then texts by turns (typical, strongest, weakest, where the
@@ -84,7 +84,7 @@ def evidence(study: Study, limit: int = TOKENS) -> Evidence:
     return Evidence(document, written, count_tokens(written), tuple(ids))
 
 
-def _base(study: Study) -> dict[str, object]:
+def _base(study: HeadTask) -> dict[str, object]:
     material = study.material
     fit = material.texts("fit")
     formula = [
@@ -103,7 +103,7 @@ def _base(study: Study) -> dict[str, object]:
     }
 
 
-def activity(study: Study, text: int) -> float:
+def activity(study: HeadTask, text: int) -> float:
     """How much a head does on a text: the mean over content rows of its strongest content key."""
     passage, matrix = study.material.passages[text], study.material.real(study.place, text)
     content = ~sinks_of(passage, study.material.visibility)
@@ -112,7 +112,7 @@ def activity(study: Study, text: int) -> float:
     return float(matrix[np.ix_(content, content)].max(axis=1).mean())
 
 
-def sampled_texts(study: Study, each: int = _EACH) -> list[tuple[str, int]]:
+def sampled_texts(study: HeadTask, each: int = _EACH) -> list[tuple[str, int]]:
     """Texts of `fit` over the range of the head's behaviour, one of each kind by turns.
 
     Typical texts are those nearest the median of `activity`.
@@ -139,7 +139,7 @@ def sampled_texts(study: Study, each: int = _EACH) -> list[tuple[str, int]]:
     return chosen
 
 
-def describe(study: Study, text: int, kind: str, share: float = TOP_SHARE) -> dict[str, object]:
+def describe(study: HeadTask, text: int, kind: str, share: float = TOP_SHARE) -> dict[str, object]:
     """One text: its tokens with tags, its strongest pairs, and where the formula is wrong."""
     passage = study.material.passages[text]
     real, predicted = study.material.real(study.place, text), study.matrix(text)
@@ -171,7 +171,7 @@ def token_entry(passage: Passage, i: int) -> list[object]:
 
 
 def top_pairs(
-    study: Study, text: int, real: Float[np.ndarray, "T T"], share: float
+    study: HeadTask, text: int, real: Float[np.ndarray, "T T"], share: float
 ) -> list[dict[str, object]]:
     """The strongest `share` of a text's visible pairs, strongest first; sinks are left to the
     summaries."""

@@ -8,14 +8,14 @@ from headscribe.discovery.code import Candidate
 from headscribe.discovery.evidence import worst_pairs
 from headscribe.discovery.neutral import neutral, to_json
 from headscribe.discovery.proposals import ExampleMatrix
-from headscribe.discovery.study import Study
+from headscribe.discovery.study import HeadTask
 from headscribe.scoring.examples import labels_of
 
 _EACH = 3
 
 
 def scored_feedback(
-    study: Study, code: Candidate, iou: Float[np.ndarray, " n"], agreement: float | None
+    study: HeadTask, code: Candidate, iou: Float[np.ndarray, " n"], agreement: float | None
 ) -> str:
     """Scores on `fit`, with the three texts that gained most and the three that lost most."""
     texts = study.material.texts("fit")
@@ -38,7 +38,9 @@ def scored_feedback(
     return "\n".join(lines)
 
 
-def _text(study: Study, code: Candidate, text: int, iou: float, before: float) -> dict[str, object]:
+def _text(
+    study: HeadTask, code: Candidate, text: int, iou: float, before: float
+) -> dict[str, object]:
     passage = study.material.passages[text]
     real = study.material.real(study.place, text)
     return {
@@ -50,7 +52,7 @@ def _text(study: Study, code: Candidate, text: int, iou: float, before: float) -
     }
 
 
-def example_agreement(study: Study, code: Candidate, example: ExampleMatrix) -> float | None:
+def example_agreement(study: HeadTask, code: Candidate, example: ExampleMatrix) -> float | None:
     """The mean overlap of the stated rows with those that the code gives, in [0, 1].
 
     None where the text is none of `fit`, or an index lies outside it.

@@ -15,7 +15,7 @@ from headscribe.discovery.outcomes import Attempt, Outcome, Status
 from headscribe.discovery.prompting import Attempt as Said
 from headscribe.discovery.proposals import ParseFailure
 from headscribe.discovery.proposers import Answer, Proposer
-from headscribe.discovery.study import Study
+from headscribe.discovery.study import HeadTask
 from headscribe.fitting.statistics import mean_interval, one_sided
 from headscribe.sandbox import Runner
 from headscribe.text.splits import SPLITS, Split
@@ -32,7 +32,7 @@ class _Round:
     attempts: list[Attempt] = field(default_factory=list)
 
 
-def examine(study: Study, proposer: Proposer, runner: Runner | None, rounds: int) -> Outcome:
+def examine(study: HeadTask, proposer: Proposer, runner: Runner | None, rounds: int) -> Outcome:
     """Ask for programs of one head until one is accepted or the rounds are over.
 
     A proposal that is better on `fit` is tested once on `select`: it has to beat the formula, the
@@ -104,7 +104,7 @@ def rejection(attempts: Sequence[Attempt], level: float) -> str:
 
 
 def _try(
-    study: Study,
+    study: HeadTask,
     answer: Answer,
     runner: Runner | None,
     number: int,
@@ -142,7 +142,7 @@ def _try(
 
 
 def _judged(
-    study: Study,
+    study: HeadTask,
     made: Candidate,
     iou: Float[np.ndarray, " n"],
     attempt: Attempt,
@@ -175,7 +175,7 @@ def _judged(
     return None
 
 
-def _tested(study: Study, made: Candidate, attempt: Attempt, level: float) -> Attempt:
+def _tested(study: HeadTask, made: Candidate, attempt: Attempt, level: float) -> Attempt:
     try:
         p = select_p(study, made)
     except FailedError as error:
@@ -188,7 +188,7 @@ def _tested(study: Study, made: Candidate, attempt: Attempt, level: float) -> At
     return replace(attempt, fate="rejected", kind="select", message=said, select_p=p)
 
 
-def select_p(study: Study, made: Candidate) -> float:
+def select_p(study: HeadTask, made: Candidate) -> float:
     """The largest p-value of "not better than this rival" on `select`.
 
     All must be beaten, so that the largest decides without a correction (an intersection-union
@@ -203,14 +203,14 @@ def select_p(study: Study, made: Candidate) -> float:
     return max(float(one_sided(own - rival[texts], group, 0.0)) for rival in study.rivals.values())
 
 
-def _scores(study: Study) -> dict[str, dict[str, float]]:
+def _scores(study: HeadTask) -> dict[str, dict[str, float]]:
     return {
         split: {name: study.mean(iou, split) for name, iou in study.rivals.items()}
         for split in SPLITS
     }
 
 
-def _reported(study: Study, made: Candidate, outcome: Outcome) -> Outcome:
+def _reported(study: HeadTask, made: Candidate, outcome: Outcome) -> Outcome:
     """Score an accepted program on `test`; texts on which it fails count as uniform."""
     if isinstance(made, ProposedProgram):
         made.forgiving = True

@@ -17,7 +17,7 @@ from headscribe.discovery.neutral import neutral
 from headscribe.discovery.prompting import Attempt
 from headscribe.discovery.proposals import Code, ExampleMatrix, Hypothesis, Proposal
 from headscribe.discovery.proposers import Answer
-from headscribe.discovery.study import Study
+from headscribe.discovery.study import HeadTask
 from headscribe.fitting.formula import MAX_TERM_ATOMS
 from headscribe.fitting.pool import token_classes
 from headscribe.relations import Evaluator, Relation, parse
@@ -47,7 +47,7 @@ class Offline:
     name = "offline"
 
     def propose(
-        self, study: Study, attempts: Sequence[Attempt], *, python: bool, rounds_left: int
+        self, study: HeadTask, attempts: Sequence[Attempt], *, python: bool, rounds_left: int
     ) -> Answer | None:
         """Propose the best relations that were not proposed before."""
         before = {line for attempt in attempts for line in lines_of(attempt.answer)}
@@ -59,7 +59,7 @@ class Offline:
         return Answer(said, proposal, "offline:pairs-1")
 
 
-def search(study: Study) -> list[_Found]:
+def search(study: HeadTask) -> list[_Found]:
     """Score single relations and pairs on `fit`, best first."""
     material = study.material
     rows = material.rows("fit")
@@ -107,7 +107,7 @@ class _Score:
         return float((self._residual @ column / self._rows) ** 2 / (2 * spread))
 
 
-def _singles(study: Study, keep: np.ndarray, score: _Score) -> list[_Found]:
+def _singles(study: HeadTask, keep: np.ndarray, score: _Score) -> list[_Found]:
     """The best relations of the formula's pool, the formula's own among them."""
     sample = study.material.sample
     known = {term.relation for term in study.formula.terms}
@@ -122,7 +122,7 @@ def _singles(study: Study, keep: np.ndarray, score: _Score) -> list[_Found]:
     return own + best[:BEAM]
 
 
-def _gates(study: Study, keep: np.ndarray) -> list[tuple[Relation, Float[np.ndarray, " n"]]]:
+def _gates(study: HeadTask, keep: np.ndarray) -> list[tuple[Relation, Float[np.ndarray, " n"]]]:
     """Conditions on the query alone, which say nothing by themselves."""
     material = study.material
     sources = [*token_classes("query", wide=True).values(), "query.is_special"]
@@ -163,7 +163,7 @@ def _cosine(one: Float[np.ndarray, " n"], other: Float[np.ndarray, " n"]) -> flo
     return float(one @ other) / size if size else 0.0
 
 
-def _proposal(study: Study, chosen: Sequence[_Found]) -> Proposal:
+def _proposal(study: HeadTask, chosen: Sequence[_Found]) -> Proposal:
     """The search's result in the shape of any proposal."""
     hypotheses = tuple(
         Hypothesis(
@@ -181,7 +181,7 @@ def _proposal(study: Study, chosen: Sequence[_Found]) -> Proposal:
     )
 
 
-def _example(study: Study, relations: Sequence[Relation]) -> ExampleMatrix:
+def _example(study: HeadTask, relations: Sequence[Relation]) -> ExampleMatrix:
     """The related pairs of the first `fit` text that has any."""
     material = study.material
     texts = material.texts("fit")

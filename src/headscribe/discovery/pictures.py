@@ -7,7 +7,7 @@ import numpy as np
 from headscribe.discovery.library import Entry
 from headscribe.discovery.material import Material
 from headscribe.discovery.outcomes import Outcome
-from headscribe.discovery.study import Study
+from headscribe.discovery.study import HeadTask
 from headscribe.results.examples import ExampleRow
 from headscribe.sandbox import ProgramFailureError, Runner
 from headscribe.scoring.examples import LEGIBLE, facts_of
@@ -15,7 +15,7 @@ from headscribe.text.passages import Passage
 
 
 def pictures(
-    studies: Sequence[Study], outcomes: Sequence[Outcome], runner: Runner | None
+    studies: Sequence[HeadTask], outcomes: Sequence[Outcome], runner: Runner | None
 ) -> list[ExampleRow]:
     """The pictures of all heads, every row once: heads may share a text."""
     rows = [
@@ -26,7 +26,7 @@ def pictures(
     return list({(row.text_id, row.kind, row.name): row for row in rows}.values())
 
 
-def picture_text(study: Study) -> int:
+def picture_text(study: HeadTask) -> int:
     """A text of `test` that can be read and on which the formula does as well as usual."""
     texts = study.material.texts("test")
     legible = [i for i in texts if len(study.material.passages[i]) in LEGIBLE] or list(texts)
@@ -34,7 +34,7 @@ def picture_text(study: Study) -> int:
     return legible[int(np.argmin(np.abs(iou - np.median(iou))))]
 
 
-def picture(study: Study, outcome: Outcome, runner: Runner | None) -> list[ExampleRow]:
+def picture(study: HeadTask, outcome: Outcome, runner: Runner | None) -> list[ExampleRow]:
     """A `test` text with the head's attention, its formula's and, if any, the program's.
 
     The predictions are called `7.10:formula` and `7.10:program`.

@@ -11,7 +11,7 @@ from headscribe.discovery.ledger import Ledger
 from headscribe.discovery.neutral import neutral
 from headscribe.discovery.prompting import VERSION, Attempt, proposal_prompt
 from headscribe.discovery.proposals import ParseFailure, Proposal, parse_proposal
-from headscribe.discovery.study import Study
+from headscribe.discovery.study import HeadTask
 
 LONGEST_QUOTE = 6000
 """Characters of an earlier reply that a prompt repeats."""
@@ -44,7 +44,7 @@ class Proposer(Protocol):
     def name(self) -> str: ...  # noqa: D102
 
     def propose(
-        self, study: Study, attempts: Sequence[Attempt], *, python: bool, rounds_left: int
+        self, study: HeadTask, attempts: Sequence[Attempt], *, python: bool, rounds_left: int
     ) -> Answer | None:
         """Propose code, given what came of earlier answers; None: there is no more to propose.
 
@@ -68,7 +68,7 @@ class LanguageModel:
         self._ledger, self.name, self._tokens = ledger, name, tokens
 
     def propose(
-        self, study: Study, attempts: Sequence[Attempt], *, python: bool, rounds_left: int
+        self, study: HeadTask, attempts: Sequence[Attempt], *, python: bool, rounds_left: int
     ) -> Answer | None:
         """Show the evidence and what was tried; read the answer."""
         prompt = proposal_prompt(

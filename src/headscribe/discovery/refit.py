@@ -12,7 +12,7 @@ from headscribe.core.errors import UsageError
 from headscribe.core.rows import Rows as PredictedRows
 from headscribe.discovery.code import InvalidError
 from headscribe.discovery.neutral import neutral
-from headscribe.discovery.study import DEVICE, RIDGE, STEPS, Study
+from headscribe.discovery.study import DEVICE, RIDGE, STEPS, HeadTask
 from headscribe.fitting.formula import MAX_FORMULA_ATOMS, MAX_TERM_ATOMS, Formula, Term
 from headscribe.fitting.solver import Rows, fit_weights, removals
 from headscribe.fitting.stages import features_of
@@ -35,7 +35,7 @@ class RefittedFormula:
         predicted: its rows on the sample's cells.
     """
 
-    study: Study
+    study: HeadTask
     formula: Formula
     proposed: tuple[Relation, ...]
     new: tuple[Relation, ...]
@@ -74,7 +74,7 @@ class RefittedFormula:
         }
 
 
-def refitted(study: Study, sources: Sequence[str]) -> RefittedFormula:
+def refitted(study: HeadTask, sources: Sequence[str]) -> RefittedFormula:
     """Refit the head's formula with new relations; the least useful terms make room.
 
     Relations that cannot be used are left out and noted.
@@ -115,7 +115,7 @@ def refitted(study: Study, sources: Sequence[str]) -> RefittedFormula:
     return RefittedFormula(study, formula, tuple(new), stayed, predicted, tuple(notes))
 
 
-def _usable(study: Study, sources: Sequence[str]) -> tuple[list[Relation], list[str]]:
+def _usable(study: HeadTask, sources: Sequence[str]) -> tuple[list[Relation], list[str]]:
     """The relations that can join the formula, and why others cannot.
 
     Raises:
@@ -156,7 +156,7 @@ def _varies(row: np.ndarray, column: Float[np.ndarray, " N"]) -> bool:
 
 
 def _fitted(
-    study: Study, features: Float[np.ndarray, "n k"], relations: Sequence[Relation]
+    study: HeadTask, features: Float[np.ndarray, "n k"], relations: Sequence[Relation]
 ) -> tuple[list[int], Float[np.ndarray, " kept"]]:
     """Fit the weights on `fit`, dropping the least useful term while there are too many."""
     fit = study.material.fit

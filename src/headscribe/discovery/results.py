@@ -18,7 +18,7 @@ from headscribe.discovery.material import Items, Material
 from headscribe.discovery.neutral import neutral
 from headscribe.discovery.outcomes import Outcome, Tally, read_outcome
 from headscribe.discovery.pictures import pictures, predicted_matrix
-from headscribe.discovery.study import Study
+from headscribe.discovery.study import HeadTask
 from headscribe.results.examples import table_of
 from headscribe.results.run import Run
 from headscribe.sandbox import Runner
@@ -138,7 +138,7 @@ def join_library(
 def write_results(
     run: Run,
     found: Discovery,
-    studies: Sequence[Study],
+    studies: Sequence[HeadTask],
     items: Items,
     all_heads: Sequence[HeadId],
     runner: Runner | None,
@@ -159,7 +159,7 @@ def write_results(
         run.finish(tally=tally, left_out=list(found.left_out))
 
 
-def write_evidence(run: Run, studies: Sequence[Study], tokens: int) -> None:
+def write_evidence(run: Run, studies: Sequence[HeadTask], tokens: int) -> None:
     """What there is to see of each head, `evidence/7.1.json`, as prompts show it."""
     folder = run.folder / "evidence"
     folder.mkdir(exist_ok=True)

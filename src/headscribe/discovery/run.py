@@ -19,7 +19,7 @@ from headscribe.discovery.offline import Offline
 from headscribe.discovery.outcomes import Outcome, Tally, keep_outcome, read_outcome
 from headscribe.discovery.proposers import LanguageModel, Proposer
 from headscribe.discovery.results import Discovery, join_library, write_evidence, write_results
-from headscribe.discovery.study import Study, study_heads
+from headscribe.discovery.study import HeadTask, study_heads
 from headscribe.fitting.selection import Budget
 from headscribe.fitting.stages import one_torch_thread
 from headscribe.patterns.contract import Pattern
@@ -129,7 +129,7 @@ def _nothing() -> None:
 
 def _all_heads(
     run: Run,
-    studies: Sequence[Study],
+    studies: Sequence[HeadTask],
     proposer: Proposer,
     runner: Runner | None,
     settings: Settings,
@@ -138,7 +138,7 @@ def _all_heads(
 ) -> tuple[Outcome, ...]:
     lock, done = threading.Lock(), 0
 
-    def work(study: Study) -> Outcome:
+    def work(study: HeadTask) -> Outcome:
         nonlocal done
         path = run.folder / "heads" / f"{study.head}.json"
         outcome = read_outcome(path)

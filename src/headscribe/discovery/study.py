@@ -27,7 +27,7 @@ STEPS = 40
 
 
 @dataclass(frozen=True)
-class Study:
+class HeadTask:
     """One head with its formula and its rivals.
 
     Attributes:
@@ -90,7 +90,7 @@ def study_heads(
     material: Material,
     budget: Budget,
     library: Mapping[str, Float[np.ndarray, "H texts"]] | None = None,
-) -> tuple[Study, ...]:
+) -> tuple[HeadTask, ...]:
     """Fit every examined head's formula on `fit` and find its rivals there.
 
     Args:
@@ -105,7 +105,7 @@ def study_heads(
     fit = list(material.texts("fit"))
     studies = []
     for place, one in enumerate(fitted):
-        bare = Study(material, place, one, {})
+        bare = HeadTask(material, place, one, {})
         rivals, chosen = {"formula": bare.iou(bare.predicted)}, {}
         if names:
             best = int(np.argmax(catalogue[:, place, fit].mean(axis=1)))
@@ -113,7 +113,7 @@ def study_heads(
         if library:
             name = max(library, key=lambda name: float(library[name][place, fit].mean()))
             rivals["library"], chosen["library"] = library[name][place], name
-        studies.append(Study(material, place, one, rivals, chosen))
+        studies.append(HeadTask(material, place, one, rivals, chosen))
     return tuple(studies)
 
 

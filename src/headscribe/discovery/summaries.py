@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from headscribe.discovery.neutral import neutral
-from headscribe.discovery.study import Study
+from headscribe.discovery.study import HeadTask
 from headscribe.text.passages import Passage
 
 REACH = 8
@@ -35,7 +35,7 @@ class Cells:
     distance: Int[np.ndarray, " n"]
 
     @classmethod
-    def of(cls, study: Study) -> "Cells":
+    def of(cls, study: HeadTask) -> "Cells":
         """Lay out the `fit` rows of a study."""
         sample = study.material.sample
         keep = study.material.rows("fit")[sample.row]
@@ -51,7 +51,7 @@ class Cells:
         )
 
 
-def fields_by_token(study: Study) -> dict[str, Shaped[np.ndarray, " tokens"]]:
+def fields_by_token(study: HeadTask) -> dict[str, Shaped[np.ndarray, " tokens"]]:
     """`lower`, and what the annotator knows (`upos`, `dep`, `head`, `word`), by token.
 
     `word` and `head` are numbered through all texts; -1 for none.
@@ -86,7 +86,7 @@ def _field(passage: Passage, name: str) -> list[str]:
     return ["" if w < 0 else values[w] for w in passage.word.tolist()]
 
 
-def summaries(study: Study) -> dict[str, object]:
+def summaries(study: HeadTask) -> dict[str, object]:
     """Where a head's attention goes: sinks, offsets, tag pairs, relations; each beside chance.
 
     Masses are shares of a row's attention, averaged over the rows that the table is about.
@@ -106,7 +106,7 @@ def summaries(study: Study) -> dict[str, object]:
     return found
 
 
-def residuals(study: Study) -> dict[str, Table]:
+def residuals(study: HeadTask) -> dict[str, Table]:
     """The pairs of words, and of tags at a distance, that the formula gets wrong most.
 
     `missing` is the attention summed over all `fit` rows that the formula does not predict;

@@ -5,10 +5,10 @@ from math import isfinite, isnan
 
 from headscribe.hinting.answering import State
 from headscribe.hinting.outcomes import Outcomes, Rate
-from headscribe.hinting.run import Study
+from headscribe.hinting.run import HintStudy
 
 
-def messages(study: Study) -> list[str]:
+def messages(study: HintStudy) -> list[str]:
     """The sentences, most important first."""
     return [
         *_heads(study), *_follows(study.outcomes), *_accuracy(study.outcomes), *_answers(study),
@@ -30,7 +30,7 @@ def _share(rate: Rate) -> str:
     return f"{rate.share:.0%}, {rate.low:.0%} to {rate.high:.0%}"
 
 
-def _heads(study: Study) -> Iterator[str]:
+def _heads(study: HintStudy) -> Iterator[str]:
     ranking = study.comparison.ranking
     if ranking.refused is not None:
         yield ranking.refused
@@ -59,7 +59,7 @@ def _accuracy(outcomes: Outcomes) -> Iterator[str]:
         )
 
 
-def _answers(study: Study) -> Iterator[str]:
+def _answers(study: HintStudy) -> Iterator[str]:
     if study.settings.answer == "likelihood":
         return
     total = len(study.outcomes) * len(study.outcomes.answers[0])
@@ -75,7 +75,7 @@ def _answers(study: Study) -> Iterator[str]:
         yield "most texts have no answer: to score letters (`--answer likelihood`) needs no format"
 
 
-def _intervals(study: Study) -> Iterator[str]:
+def _intervals(study: HintStudy) -> Iterator[str]:
     count = len(study.outcomes)
     if len(set(study.outcomes.group.tolist())) == 1:
         which = (
@@ -92,7 +92,7 @@ def _intervals(study: Study) -> Iterator[str]:
         )
 
 
-def _left_out(study: Study) -> Iterator[str]:
+def _left_out(study: HintStudy) -> Iterator[str]:
     counts = study.questions.counts
     left = {status: n for status, n in counts.items() if status != "ok" and n}
     if left:

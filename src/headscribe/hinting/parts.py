@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from headscribe.hinting.answering import Answer
-from headscribe.hinting.reading import Reading
+from headscribe.hinting.reading import QuestionReading
 
 
 def pack_answers(answers: Sequence[Answer]) -> list[Any]:
@@ -21,7 +21,7 @@ def unpack_answers(rows: Sequence[Any]) -> list[Answer]:
     ]
 
 
-def pack_readings(readings: Sequence[Reading]) -> dict[str, np.ndarray]:
+def pack_readings(readings: Sequence[QuestionReading]) -> dict[str, np.ndarray]:
     """Readings of a batch, as arrays; scores are padded with NaN."""
     arrays = {
         "values": np.stack([one.values for one in readings]),
@@ -37,10 +37,10 @@ def pack_readings(readings: Sequence[Reading]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def unpack_readings(arrays: Mapping[str, np.ndarray]) -> list[Reading]:
+def unpack_readings(arrays: Mapping[str, np.ndarray]) -> list[QuestionReading]:
     """The readings again."""
     scores: list[Any] = [None] * len(arrays["values"])
     if "scores" in arrays:
         padded = zip(arrays["scores"], arrays["counts"], strict=True)
         scores = [table[:, :count] for table, count in padded]
-    return list(map(Reading, arrays["values"], arrays["rows"], scores))
+    return list(map(QuestionReading, arrays["values"], arrays["rows"], scores))

@@ -22,7 +22,7 @@ Part = Literal["shared", "insertion", "aside"]
 
 
 @dataclass(frozen=True, eq=False)
-class Profile:
+class ColumnProfile:
     """One head's profile of one text: the share of each token in what its rows read.
 
     Attributes:
@@ -41,7 +41,7 @@ class Profile:
     weight: Float[np.ndarray, " T"]
 
 
-def profiles(model: Model, unit: Unit, heads: Sequence[HeadId]) -> list[Profile]:
+def profiles(model: Model, unit: Unit, heads: Sequence[HeadId]) -> list[ColumnProfile]:
     """The profiles of some heads on one question, from one pass over three of its conditions."""
     observer = _Profiler(unit, heads)
     model.logits([unit.text(condition) for condition in SHOWN], observer=observer, last=True)
@@ -50,7 +50,7 @@ def profiles(model: Model, unit: Unit, heads: Sequence[HeadId]) -> list[Profile]
         for at, condition in enumerate(SHOWN):
             tokens, shared, part = _described(model, unit, condition)
             weight = observer.found[head][at][: len(tokens)]
-            made.append(Profile(head, condition, tokens, shared, part, weight))
+            made.append(ColumnProfile(head, condition, tokens, shared, part, weight))
     return made
 
 

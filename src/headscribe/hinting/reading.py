@@ -64,7 +64,7 @@ class Unit:
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class QuestionReading:
     """What was read of one question.
 
     Attributes:
@@ -79,7 +79,7 @@ class Reading:
     scores: Float[np.ndarray, "4 k"] | None
 
 
-def read(model: Model, units: Sequence[Unit], letters: Letters | None) -> list[Reading]:
+def read(model: Model, units: Sequence[Unit], letters: Letters | None) -> list[QuestionReading]:
     """Read the questions of a batch under every condition, in one pass; halved if it must be.
 
     Raises:
@@ -88,7 +88,7 @@ def read(model: Model, units: Sequence[Unit], letters: Letters | None) -> list[R
     return in_halves(units, lambda some: _read(model, some, letters))
 
 
-def _read(model: Model, units: Sequence[Unit], letters: Letters | None) -> list[Reading]:
+def _read(model: Model, units: Sequence[Unit], letters: Letters | None) -> list[QuestionReading]:
     texts = [unit.text(condition) for unit in units for condition in CONDITIONS]
     observer = PairObserver(model, pair_index(units, model.device))
     logits = model.logits(texts, observer=observer, last=True)
@@ -99,7 +99,7 @@ def _read(model: Model, units: Sequence[Unit], letters: Letters | None) -> list[
         found = letters.scores(texts, logits, lambda longer: model.logits(longer, last=True))
         scores = found.reshape(len(units), len(CONDITIONS), -1)
     return [
-        Reading(
+        QuestionReading(
             values[at],
             rows.reshape(len(units), -1)[at],
             None if scores is None else scores[at][:, : len(unit.asked.question.choices)],

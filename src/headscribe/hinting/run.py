@@ -32,10 +32,10 @@ from headscribe.hinting.parts import (
     unpack_answers,
     unpack_readings,
 )
-from headscribe.hinting.profiles import Profile, profiles
+from headscribe.hinting.profiles import ColumnProfile, profiles
 from headscribe.hinting.prompts import Asked, Prompter
 from headscribe.hinting.questions import MODEL_STATUSES, Question, Questions
-from headscribe.hinting.reading import ALTERED, Reading, Unit, read
+from headscribe.hinting.reading import ALTERED, QuestionReading, Unit, read
 from headscribe.hinting.slides import OWN, SlidesScore, own_scores, program_scores
 from headscribe.models.batching import batches
 from headscribe.models.model import Model
@@ -77,7 +77,7 @@ class Settings:
 
 
 @dataclass(eq=False)
-class Study:
+class HintStudy:
     """Everything that was found.
 
     Attributes:
@@ -111,7 +111,7 @@ class Study:
     prediction: str
     checks: list[Check] = field(default_factory=list)
     example: int = 0
-    profiles: list[Profile] = field(default_factory=list)
+    profiles: list[ColumnProfile] = field(default_factory=list)
     passes: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -132,7 +132,7 @@ def study(
     on_progress: OnProgress,
     programs: Mapping[HeadId, Program] | None = None,
     prediction: str = OWN,
-) -> Study:
+) -> HintStudy:
     """Ask a model all questions under every condition and compare its heads.
 
     Args:
@@ -167,7 +167,7 @@ def study(
     if traceable(model):
         effects = partial(_effects, model, units, outcomes, letters, settings, run, on_progress)
     comparison = compare_heads(outcomes, values, effects)
-    found = Study(
+    found = HintStudy(
         model, settings, questions, outcomes, units, values,
         np.stack([one.rows for one in readings]), letters, comparison, slides, prediction,
     )  # fmt: skip
@@ -283,7 +283,7 @@ def _readings(
     settings: Settings,
     run: Stages,
     on_progress: OnProgress,
-) -> list[Reading]:
+) -> list[QuestionReading]:
     """One observed pass a condition and question."""
     return _in_batches(
         units, lambda unit: len(unit) * len(CONDITIONS), settings.token_budget,
@@ -329,14 +329,14 @@ def _traced_passes(outcomes: Outcomes) -> int:
     return STEPS * int((outcomes.eligible("wrong") & outcomes.changed("wrong")).sum())
 
 
-def _scored(reading: Reading) -> dict[Condition, Answer]:
+def _scored(reading: QuestionReading) -> dict[Condition, Answer]:
     assert reading.scores is not None
     return {
         condition: scored(row) for condition, row in zip(CONDITIONS, reading.scores, strict=True)
     }
 
 
-def _describe(found: Study) -> None:
+def _describe(found: HintStudy) -> None:
     """Keep the profiles of one question, if possible one that follows the wrong hint.
 
     Of the first heads; where heads are not ranked of those that read the hint most, in the order

@@ -13,14 +13,14 @@ from headscribe.hinting.measures import MEASURES
 from headscribe.hinting.outcomes import Rate
 from headscribe.hinting.questions import Question
 from headscribe.hinting.reading import ALTERED
-from headscribe.hinting.run import Study
+from headscribe.hinting.run import HintStudy
 from headscribe.hinting.slides import SlidesScore
 from headscribe.results.records import table_of
 
 _TEXT, _WHOLE, _REAL, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 
 
-def run_tables(study: Study) -> dict[str, pa.Table]:
+def run_tables(study: HintStudy) -> dict[str, pa.Table]:
     """Every table of a finished study, by name."""
     comparison, scores = study.comparison, study.slides
     said = (study.prediction for _ in scores)
@@ -55,7 +55,7 @@ def ranking(findings: Sequence[Finding], scores: Sequence[SlidesScore]) -> pa.Ta
     )
 
 
-def _answers(study: Study) -> pa.Table:
+def _answers(study: HintStudy) -> pa.Table:
     schema = {"id": _TEXT, "group": _TEXT, "condition": _TEXT, "target": _WHOLE, "answer": _WHOLE,
               "state": _TEXT, "correct": _FLAG, "changed": _FLAG, "to_hinted": _FLAG,
               "excess": _REAL, "scores": pa.list_(_REAL), "text": _TEXT, "insertion": _TEXT,
@@ -85,7 +85,7 @@ def _answers(study: Study) -> pa.Table:
     return _table(schema, rows)
 
 
-def _readings(study: Study) -> pa.Table:
+def _readings(study: HintStudy) -> pa.Table:
     ids = [asked.question.id for asked in study.outcomes.asked]
     count, conditions, measures, layers, heads = study.values.shape
     flat = pa.array(np.ascontiguousarray(study.values, np.float32).reshape(-1))
@@ -102,7 +102,7 @@ def _readings(study: Study) -> pa.Table:
     )
 
 
-def _profile(study: Study) -> pa.Table:
+def _profile(study: HintStudy) -> pa.Table:
     schema = {"id": _TEXT, "head": _TEXT, "condition": _TEXT, "position": _WHOLE, "token": _TEXT,
               "shared": _WHOLE, "part": _TEXT, "weight": _REAL}  # fmt: skip
     id = study.outcomes.asked[study.example].question.id

@@ -13,7 +13,7 @@ from headscribe.core.progress import OnProgress, silent
 from headscribe.core.rows import RowPolicy
 from headscribe.models.model import Model
 from headscribe.replacement.measure import METRICS, Metric, Readings, collect, measure
-from headscribe.replacement.passes import Reading
+from headscribe.replacement.passes import TextReading
 from headscribe.replacement.plan import Plan, Program
 from headscribe.replacement.store import identity, packed, unpacked
 from headscribe.results.run import NOT_KEPT, Run, Stages, Unfinished
@@ -229,7 +229,7 @@ def curves(
     plans, row = _distinct(arms, points, policy)
     key = b"" if run is None else identity(model, plans, passages, positions)
 
-    def compute(unfinished: Unfinished) -> dict[int, Reading]:
+    def compute(unfinished: Unfinished) -> dict[int, TextReading]:
         found = unpacked(unfinished.read(), key)
         try:
             for index, one in measure(

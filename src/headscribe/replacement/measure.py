@@ -13,7 +13,7 @@ from headscribe.models.batching import batches
 from headscribe.models.model import Model
 from headscribe.replacement.apply import Substituted
 from headscribe.replacement.cache import RowCache
-from headscribe.replacement.passes import Reading, copies, readings_of
+from headscribe.replacement.passes import TextReading, copies, readings_of
 from headscribe.replacement.plan import Plan
 from headscribe.scoring.statistics import ratio
 from headscribe.text.passages import Passage
@@ -153,9 +153,9 @@ def measure(
     *,
     token_budget: int = 2048,
     positions: int | None = None,
-    done: Mapping[int, Reading] | None = None,
+    done: Mapping[int, TextReading] | None = None,
     on_progress: OnProgress = silent,
-) -> Iterator[tuple[int, Reading]]:
+) -> Iterator[tuple[int, TextReading]]:
     """Read the model, unaltered and under every plan, one batch of texts after the other.
 
     All plans are read on a batch before the next, so that each program predicts each text once.
@@ -197,7 +197,7 @@ def measure(
 
 
 def collect(
-    model: Model, passages: Sequence[Passage], found: Mapping[int, Reading], plans: int
+    model: Model, passages: Sequence[Passage], found: Mapping[int, TextReading], plans: int
 ) -> Readings:
     """Put the readings of all texts together.
 

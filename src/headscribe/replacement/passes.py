@@ -25,7 +25,7 @@ Passed = Callable[[int], None]
 
 
 @dataclass(frozen=True)
-class Reading:
+class TextReading:
     """Sums over the scored tokens of one text: see `Readings`."""
 
     tokens: float
@@ -42,7 +42,7 @@ def readings_of(
     token_budget: int,
     positions: int | None,
     passed: Passed,
-) -> list[Reading]:
+) -> list[TextReading]:
     """Read every text of a batch, unaltered and under each plan."""
     if model.kind == "causal":
         return _causal(model, passages, plans, passed)
@@ -58,7 +58,7 @@ def copies(model: Model, passage: Passage, positions: int | None) -> int:
 
 def _causal(
     model: Model, passages: Sequence[Passage], plans: Sequence[Substituted], passed: Passed
-) -> list[Reading]:
+) -> list[TextReading]:
     """Every token but the first, and none that the tokenizer added, given those before it."""
     text, query, target = [], [], []
     for b, passage in enumerate(passages):
@@ -76,7 +76,7 @@ def _causal(
 
     tokens, unaltered, losses, shifts = _compare(predictions, ids, where[0], len(passages), plans)
     return [
-        Reading(
+        TextReading(
             tokens[b],
             _words(passage, query[b] + 1),
             unaltered[b],
@@ -94,14 +94,14 @@ def _masked(
     token_budget: int,
     positions: int | None,
     passed: Passed,
-) -> Reading:
+) -> TextReading:
     """Each token that the tokenizer did not add, or some of them, masked and predicted."""
     mask = model.tokenizer.mask_token_id
     if mask is None:
         raise UsageError(f"{model.name}: expected a tokenizer with a mask token, it has none")
     scored = masked_positions(passage, positions)
     copies = [masked(passage, int(at), mask, str(model.tokenizer.mask_token)) for at in scored]
-    total = Reading(
+    total = TextReading(
         float(len(scored)), _words(passage, scored), 0.0, (0.0,) * len(plans), (0.0,) * len(plans)
     )
     for batch in batches(copies, token_budget):
@@ -132,7 +132,7 @@ def _masked(
 
 def _encoder(
     model: Model, passages: Sequence[Passage], plans: Sequence[Substituted], passed: Passed
-) -> list[Reading]:
+) -> list[TextReading]:
     """The cosine of each token's last hidden states."""
 
     def states(plan: Substituted | None) -> Tensor:
@@ -148,7 +148,7 @@ def _encoder(
     before = states(None)
     cosines = [torch.cosine_similarity(before.double(), states(p).double(), dim=-1) for p in plans]
     return [
-        Reading(
+        TextReading(
             float(len(passage)),
             _words(passage, np.arange(len(passage))),
             0.0,

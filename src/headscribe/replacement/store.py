@@ -7,14 +7,14 @@ import numpy as np
 
 from headscribe.core.errors import UsageError
 from headscribe.models.model import Model
-from headscribe.replacement.passes import Reading
+from headscribe.replacement.passes import TextReading
 from headscribe.replacement.plan import Plan
 from headscribe.replacement.rows import dense_rows
 from headscribe.scoring.predictions import content_digest
 from headscribe.text.passages import Passage
 
 
-def packed(found: Mapping[int, Reading], key: bytes) -> dict[str, np.ndarray]:
+def packed(found: Mapping[int, TextReading], key: bytes) -> dict[str, np.ndarray]:
     """Readings by text, and the identity of what was measured, as arrays."""
     ones = list(found.values())
     return {
@@ -26,7 +26,7 @@ def packed(found: Mapping[int, Reading], key: bytes) -> dict[str, np.ndarray]:
     }
 
 
-def unpacked(kept: Mapping[str, np.ndarray] | None, key: bytes) -> dict[int, Reading]:
+def unpacked(kept: Mapping[str, np.ndarray] | None, key: bytes) -> dict[int, TextReading]:
     """The readings again; none of nothing.
 
     Raises:
@@ -41,7 +41,7 @@ def unpacked(kept: Mapping[str, np.ndarray] | None, key: bytes) -> dict[int, Rea
         )
     columns = (kept[name].tolist() for name in ("index", "single", "loss", "shift"))
     return {
-        index: Reading(tokens, words, unaltered, tuple(loss), tuple(shift))
+        index: TextReading(tokens, words, unaltered, tuple(loss), tuple(shift))
         for index, (tokens, words, unaltered), loss, shift in zip(*columns, strict=True)
     }
 

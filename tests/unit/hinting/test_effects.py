@@ -5,7 +5,7 @@ import pytest
 
 from headscribe.hinting.effects import pairs, traced
 from headscribe.hinting.questions import Question, questions_of
-from headscribe.hinting.run import Settings, Study, study
+from headscribe.hinting.run import HintStudy, Settings, study
 from headscribe.models.loading import load
 from headscribe.results.run import NOT_KEPT
 from tests.oracles.planted_hints import FOLDER, Oracle
@@ -20,14 +20,14 @@ ROWS = [
 
 
 @pytest.fixture(scope="module")
-def found() -> Study:
+def found() -> HintStudy:
     model = load(FOLDER / "copier", dtype="float64")
     return study(model, questions_of(ROWS), Settings(causal=False), NOT_KEPT, lambda *_: None)
 
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_effects_are_derivatives_of_partial_blocking(
-    found: Study, frozen: bool, monkeypatch: pytest.MonkeyPatch
+    found: HintStudy, frozen: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # the oracle has no rows that read too little but the hint to be renormalised
     monkeypatch.setattr("headscribe.hinting.intervention.TINY", 1e-300)
@@ -60,7 +60,7 @@ def test_effects_are_derivatives_of_partial_blocking(
             assert row[head] == pytest.approx(-np.mean(slopes), rel=1e-4, abs=1e-5)
 
 
-def test_effects_sum_to_what_blocking_all_heads_does(found: Study) -> None:
+def test_effects_sum_to_what_blocking_all_heads_does(found: HintStudy) -> None:
     oracle = Oracle(FOLDER / "copier")
     named = pairs(found.model.tokenizer, found.units, found.outcomes, found.letters)
     chosen = [(unit, pair) for unit, pair in zip(found.units, named, strict=True) if pair]
