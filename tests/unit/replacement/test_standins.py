@@ -5,7 +5,7 @@ import pytest
 from headscribe.core.errors import UsageError
 from headscribe.fitting.selection import Breadth
 from headscribe.relations import parse
-from headscribe.replacement.agreement import agreement
+from headscribe.replacement.agreement import agreements
 from headscribe.replacement.effect import fitted_to_effect
 from headscribe.replacement.plan import Plan
 from headscribe.replacement.standins import candidate_terms
@@ -24,8 +24,8 @@ def test_every_head_gets_terms_that_it_may_have_and_that_fit(family):
     formulas = fitted_to_effect(model, terms, texts, terms=2, draws=1)
     Plan(formulas).check(model)
     assert all(len(one.terms) == 2 for one in formulas.values())
-    mine = agreement(model, formulas, texts)
-    even = agreement(model, dict.fromkeys(every_head(model), UNIFORM), texts)
+    mine = agreements(model, [formulas], texts)[0]
+    even = agreements(model, [dict.fromkeys(every_head(model), UNIFORM)], texts)[0]
     assert sum(mine.values()) > sum(even.values())
     assert candidate_terms(model, texts, Breadth(terms=4, at_once=2), rows_per_text=40) == terms
 

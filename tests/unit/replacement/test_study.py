@@ -5,7 +5,7 @@ import pytest
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.fitting.formula import Formula, Term
-from headscribe.replacement.agreement import agreement
+from headscribe.replacement.agreement import agreements
 from headscribe.replacement.curves import Arm, curves
 from headscribe.replacement.measure import collect, measure
 from headscribe.replacement.plan import ZERO, Plan
@@ -67,7 +67,7 @@ def test_controls_stand_in_their_own_best_first_order(family, formulas):
     found = {one.program: one for one in untuned(model, formulas, texts)}
     assert found["formula"].own_order is None
     for name in ("profile", "fixed", "shuffled", "mean"):
-        iou = agreement(model, found[name].programs, texts)
+        iou = agreements(model, [found[name].programs], texts)[0]
         assert list(found[name].own_order) == sorted(HEADS, key=lambda head: (-iou[head], head))
     plans = [Plan({head: ZERO}) for head in sorted(HEADS)]
     readings = collect(model, texts, dict(measure(model, plans, texts, positions=4)), 3)

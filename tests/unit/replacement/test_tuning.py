@@ -8,7 +8,7 @@ from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.fitting.formula import Formula, Term
 from headscribe.models.tap import tap
-from headscribe.replacement.agreement import agreement
+from headscribe.replacement.agreement import agreements
 from headscribe.replacement.apply import Substituted
 from headscribe.replacement.features import FeatureCache, Tunable
 from headscribe.replacement.measure import collect, measure
@@ -191,7 +191,7 @@ def test_agreement_by_hand():
 
     for text in texts:
         model.run([text], Recorded())
-    found = agreement(model, {HeadId(2, 1): ITSELF, HeadId(0, 0): PREVIOUS}, texts)
+    found = agreements(model, [{HeadId(2, 1): ITSELF, HeadId(0, 0): PREVIOUS}], texts)[0]
     expected = []
     for real in seen:
         shared = sum(min(real[i, i], 1.0) for i in range(len(real)))
@@ -199,4 +199,4 @@ def test_agreement_by_hand():
     assert found[HeadId(2, 1)] == pytest.approx(np.mean(expected), abs=1e-6)
     assert 0 <= found[HeadId(0, 0)] < 1
     with pytest.raises(UsageError, match="at least one text"):
-        agreement(model, {}, [])
+        agreements(model, [{}], [])
