@@ -20,8 +20,8 @@ from pathlib import Path
 
 import spacy
 
-from headscribe.api.demo import sample_texts
 from headscribe.results.run import Run
+from headscribe.text.corpora import corpus
 
 PROGRAM = """
 import os, signal, sys, threading, time
@@ -97,7 +97,7 @@ def prepare(folder: Path, texts: int) -> None:
     nlp = spacy.blank("en")
     nlp.add_pipe("sentencizer")
     nlp.to_disk(folder / "pipeline")
-    lines = [" ".join(text.text.split()) for text in sample_texts()][:texts]
+    lines = [" ".join(text.text.split()) for text in corpus("bundled:samples")][:texts]
     (folder / "texts.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 import headscribe as hs
-from headscribe.api.demo import sample_texts
 from headscribe.core.errors import UsageError
 from headscribe.discovery.results import Discovery
 from headscribe.models.model import Model
 from headscribe.results.examples import read_examples
 from headscribe.results.run import Run
+from headscribe.text.corpora import corpus
 from tests.commands import Command, headscribe, wrong
 from tests.unit.discovery.answers import answer
 
@@ -28,7 +28,7 @@ OPTIONS = [
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("discover")
-    lines = [json.dumps({"id": t.id, "text": t.text}) for t in sample_texts().limit(18)]
+    lines = [json.dumps({"id": t.id, "text": t.text}) for t in corpus("bundled:samples").limit(18)]
     (folder / "texts.jsonl").write_text("\n".join(lines))
     return folder
 
@@ -179,7 +179,7 @@ def test_wrong_use_says_what_would_work(
     monkeypatch.chdir(tmp_path)
     options = {"annotator": "plain", "max_tokens": 20, "out": "run", "library": "x.jsonl"} | asked
     with pytest.raises(UsageError) as caught:
-        hs.discover(model, sample_texts().limit(24), **options)
+        hs.discover(model, corpus("bundled:samples").limit(24), **options)
     assert said in str(caught.value)
     assert "secret" not in str(caught.value)
     assert list(tmp_path.iterdir()) == [], "nothing was begun"

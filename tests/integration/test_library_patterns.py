@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 import headscribe as hs
-from headscribe.api.demo import sample_texts
 from headscribe.core.errors import RunError, UsageError
 from headscribe.discovery.library import Entry, Library
 from headscribe.fitting.formula import Formula, Term
@@ -14,6 +13,7 @@ from headscribe.models.model import Model
 from headscribe.patterns.relational import own_pattern
 from headscribe.results import queries
 from headscribe.sandbox import Sandbox, status
+from headscribe.text.corpora import corpus
 from tests.commands import headscribe
 
 ESCAPE = """
@@ -57,7 +57,7 @@ def model() -> Model:
 
 def surveyed(model: Model, folder: Path, **changes: object) -> hs.Survey:
     options = {"patterns": ["library"], "annotator": "plain", "max_tokens": 12, "out": folder}
-    return hs.survey(model, sample_texts().limit(10), **options | changes)
+    return hs.survey(model, corpus("bundled:samples").limit(10), **options | changes)
 
 
 @needs_walls

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from headscribe.api.demo import sample_texts
 from headscribe.core.heads import HeadId
 from headscribe.discovery.clients import client_of
 from headscribe.discovery.run import Settings, discover
@@ -14,6 +13,7 @@ from headscribe.models.loading import load
 from headscribe.patterns.registry import registry
 from headscribe.results.run import Run
 from headscribe.sandbox import Sandbox, status
+from headscribe.text.corpora import corpus
 from tests.unit.discovery.answers import answer
 from tests.unit.discovery.mock import Queued
 
@@ -35,7 +35,9 @@ def attention(p):
 @pytest.fixture(scope="module")
 def stories():
     model = load("bundled:stories")
-    inputs = model_inputs(model, sample_texts().limit(24), annotator_name="plain", max_tokens=16)
+    inputs = model_inputs(
+        model, corpus("bundled:samples").limit(24), annotator_name="plain", max_tokens=16
+    )
     return lambda: attention_items(model, inputs.passages), head_ids(model)
 
 
