@@ -26,11 +26,10 @@ from headscribe.models.batching import batches
 from headscribe.models.calls import AttentionCall
 from headscribe.models.model import Model
 from headscribe.patterns.registry import baselines
-from headscribe.replacement.controls import estimate
+from headscribe.replacement.controls import estimate, profile_rows
 from headscribe.replacement.passes import masked_positions
 from headscribe.results.run import NOT_KEPT, Stages, Unfinished
 from headscribe.scoring.predictions import sinks_of
-from headscribe.scoring.profile import predicted_rows, profile_cells
 from headscribe.text.passages import Encoding, Passage
 
 HOWS = ("mean", "profile")
@@ -296,7 +295,7 @@ def _instead(
     some: Sequence[_Scored],
     layer: int,
     mean: Float[Tensor, "H D"],
-    table: Float[Tensor, "1 H C"],
+    table: Float[Tensor, "H C"],
 ) -> list[Float[Tensor, "B T H D"]]:
     """What stands in the place of each head of a layer, by `HOWS`; sinks keep their own rows."""
     value, visibility = kept.values[layer].float(), ways.model.visibility(layer)
@@ -307,10 +306,7 @@ def _instead(
         size, sinks = len(one.text), sinks_of(one.text, visibility)
         content = torch.from_numpy(np.flatnonzero(~sinks)).to(own.device)
         by_mean[b, content] = mean.to(own.device)
-        every = np.ones((1, size), bool)
-        cells = profile_cells(np.array([size]), every, sinks[None], visibility, own.device)
-        fold = torch.zeros(size, dtype=torch.long, device=own.device)
-        rows = predicted_rows(table.to(own.device), cells, fold)
+        rows = profile_rows(table.to(own.device), one.text, visibility)
         read = rows.to(value.dtype) @ value[b, :, :size]
         by_profile[b, content] = read.transpose(0, 1)[content]
     return [by_mean, by_profile]
@@ -335,7 +331,7 @@ def _kinds(one: _Scored) -> Float[np.ndarray, "F R"]:
 
 def _means(
     ways: Ways, others: Sequence[Passage]
-) -> tuple[Float[Tensor, "L H D"], list[Float[Tensor, "1 H C"]]]:
+) -> tuple[Float[Tensor, "L H D"], list[Float[Tensor, "H C"]]]:
     """Every head's mean output on content, and its profile, by layer."""
     model = ways.model
     total = [torch.zeros(0)] * model.layers
@@ -352,7 +348,7 @@ def _means(
             total[layer] = summed if not place else total[layer] + summed
     heads = range(model.heads)
     tables = [
-        torch.from_numpy(np.stack([controls.profile[HeadId(layer, h)].table for h in heads]))[None]
+        torch.from_numpy(np.stack([controls.profile[HeadId(layer, h)].table for h in heads]))
         for layer in range(model.layers)
     ]
     return torch.stack(total) / max(count, 1), tables

@@ -45,14 +45,21 @@ class Profile:
 
     def predict(self, passage: Passage, visibility: Visibility) -> Rows:
         """The profile's rows; uniform over the visible keys where it knows nothing."""
-        cells = _classes(passage, visibility)
-        rows = torch.from_numpy(np.append(self.table, 0.0)).float()[cells]
-        total = rows.sum(-1, keepdim=True)
-        known = total > 0
-        rows /= torch.where(known, total, 1.0)
-        visible = (cells != HIDDEN).float()
-        even = visible / visible.sum(-1, keepdim=True)
-        return Rows.from_dense(torch.where(known, rows, even).numpy())
+        rows = profile_rows(torch.from_numpy(self.table)[None], passage, visibility)
+        return Rows.from_dense(rows[0].numpy())
+
+
+def profile_rows(
+    tables: Float[Tensor, "H C"], passage: Passage, visibility: Visibility
+) -> Float[Tensor, "H T T"]:
+    """The rows of several heads' profiles; uniform over the visible keys where one is 0."""
+    cells = _classes(passage, visibility).to(tables.device)
+    rows = torch.nn.functional.pad(tables.float(), (0, 1))[:, cells]
+    total = rows.sum(-1, keepdim=True)
+    known = total > 0
+    rows /= torch.where(known, total, 1.0)
+    visible = (cells != HIDDEN).float()
+    return torch.where(known, rows, visible / visible.sum(-1, keepdim=True))
 
 
 def _classes(passage: Passage, visibility: Visibility) -> Int[Tensor, "T T"]:
