@@ -87,9 +87,68 @@ _CHANGES: tuple[dict[str, Any], ...] = (
     {"qk_head_dim": 16, "head_dim": 8, "num_key_value_heads": HEADS},
     {"num_hidden_layers": None, "num_attention_heads": None, "num_key_value_heads": None},
     {"hidden_size": None, "intermediate_size": None, "head_dim": None},
+    {"num_experts_per_tok": 2, "num_key_value_heads": HEADS},
+    {"n_group": 1, "topk_group": 1, "num_experts_per_tok": 2},
+    {"num_key_value_heads": HEADS, "qk_nope_head_dim": 8, "qk_rope_head_dim": 8},
+    {"linear_head_dim": 8, "linear_num_heads": HEADS, "num_key_value_heads": HEADS},
+    {"attention_types": [[["global", "local"], 2]], "num_layers": 4},
+    {"mamba_d_ssm": 64, "mamba_n_heads": 4, "mamba_d_head": 16},
+    {"entity_vocab_size": 8, "entity_emb_size": 8},
+    {"qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "head_dim": 16, "num_key_value_heads": HEADS},
+    {"layer_types": ["linear_attention", "full_attention"] * 2},
+    {
+        "layer_types": ["linear_attention", "full_attention"] * 2,
+        "num_key_value_heads": HEADS,
+        "n_group": 1,
+        "topk_group": 1,
+        "linear_head_dim": 8,
+        "linear_num_heads": HEADS,
+    },
+    {
+        "layer_types": ["linear_attention", "full_attention"] * 2,
+        "num_key_value_heads": HEADS,
+        "n_group": 1,
+        "topk_group": 1,
+        "qk_nope_head_dim": 8,
+        "qk_rope_head_dim": 8,
+    },
+    {"layer_types": ["conv", "full_attention"] * 2},
+    {
+        "vocab_size_per_layer_input": VOCABULARY,
+        "hidden_size_per_layer_input": 8,
+        "global_head_dim": 8,
+    },
+    {
+        "vocab_size_per_layer_input": VOCABULARY,
+        "hidden_size_per_layer_input": 8,
+        "layer_types": ["full_attention"] * 4,
+        "num_kv_shared_layers": 0,
+        "activation_sparsity_pattern": [0.0] * 4,
+    },
+    {"moe_intermediate_size": [16, 16]},
+    {"num_experts_per_tok": 1},
+    {"num_heads": 8, "head_dim": 8, "expand": 2},
+    {"is_decoder": True},
+    {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4}},
+    {
+        "rope_parameters": {
+            "full_attention": {"rope_type": "default", "rope_theta": 1e4},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
+        }
+    },
+    {"qk_rope_head_dim": 0, "num_key_value_heads": HEADS},
+    {
+        "expert_ffn_hidden_size": 16,
+        "zero_expert_num": 2,
+        "n_routed_experts": 4,
+        "ffn_hidden_size": 48,
+        "num_key_value_heads": HEADS,
+    },
+    {"coordinate_size": 4, "shape_size": 8},
+    {"channel_shrink_ratio": 4, "hidden_size": 96},
 )
 """What is tried where the small sizes do not fit each other."""
-_ALWAYS = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
+_ALWAYS = ("vocab_size", "pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
 
 
 @dataclass(frozen=True)
@@ -167,10 +226,16 @@ def _built(kind: type, config: hf.PretrainedConfig) -> hf.PreTrainedModel:
 def _runs(model: hf.PreTrainedModel) -> bool:
     try:
         with torch.inference_mode():
-            model.base_model(input_ids=torch.arange(3, 11)[None])
+            model.base_model(**_few(model))
     except Exception:  # noqa: BLE001 as above
         return False
     return True
+
+
+def _few(model: hf.PreTrainedModel) -> dict[str, torch.Tensor]:
+    ids = torch.arange(3, 11)[None]
+    both = getattr(model.config, "is_encoder_decoder", False)
+    return {"input_ids": ids} | ({"decoder_input_ids": ids} if both else {})
 
 
 def _class_of(config: hf.PretrainedConfig) -> type:
@@ -219,6 +284,8 @@ def differences(model: Model, own: hf.PreTrainedModel) -> tuple[float, float]:
         The largest difference where texts are shown one by one, and where they share a batch.
     """
     encoded = model.encode(texts())
+    if len(encoded[1]) < min(LENGTHS):
+        raise AssertionError(f"texts are cut at {len(encoded[1])} tokens")
     together = _Seen()
     model.run(encoded, together)
     apart, mixed = 0.0, 0.0
@@ -228,6 +295,8 @@ def differences(model: Model, own: hf.PreTrainedModel) -> tuple[float, float]:
         if len(expected) != len(alone.layers):
             raise AssertionError(f"{len(alone.layers)} layers shown, {len(expected)} returned")
         for layer, right in enumerate(expected):
+            if bool((right < 0).any()) or float(right.sum(-1).max()) > 1 + TOLERANCE:
+                raise AssertionError(f"layer {layer} returns no attention")
             hidden = ~torch.from_numpy(model.visibility(layer).dense(length))
             if bool(right[:, hidden].any()):
                 raise AssertionError(f"layer {layer} sees more than it is said to see")
@@ -242,7 +311,7 @@ def eager_twin(model: hf.PreTrainedModel) -> hf.PreTrainedModel:
     twin: hf.PreTrainedModel = type(model)._from_config(model.config, attn_implementation="eager")
     twin.load_state_dict(model.state_dict())
     with torch.inference_mode():  # BigBird puts other modules in place when it meets a short text
-        twin.eval().base_model(input_ids=torch.arange(3, 11)[None])
+        twin.eval().base_model(**_few(twin))
     return twin
 
 

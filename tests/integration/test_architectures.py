@@ -23,14 +23,17 @@ SURVEYED = {
     "dpr": (4, True),
     "falcon": (4, False),  # bypasses the interface
     "gemma3_text": (4, True),
+    "gpt_neo": (4, True),
     "lfm2": (4, True),
     "llama4_text": (4, True),
     "minimax": (2, True),  # a hybrid
     "modernbert": (4, True),
+    "t5": (4, True),  # its encoder
     "xglm": (4, False),
 }
 REFUSED = {
     "longformer": "no attention of every token over every token",
+    "squeezebert": "no attention of every token over every token",  # but scores
     "vit": "no vocabulary",
     "wav2vec2": "token ids alone",
     "rwkv": "nothing of it reaches the attention interface",

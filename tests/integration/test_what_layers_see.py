@@ -263,10 +263,12 @@ def test_attention_layers_of_hybrids_are_surveyed_and_the_others_named(tmp_path)
         (lambda: hf.CanineModel(hf.CanineConfig(hidden_size=32, num_hidden_layers=1,
          num_attention_heads=2, intermediate_size=32)), "has no vocabulary"),
         (lambda: hf.NystromformerForMaskedLM(hf.NystromformerConfig(**SIZE, num_landmarks=8,
-         segment_means_seq_len=64)), "its own code breaks on 11 tokens"),
+         segment_means_seq_len=64)), "its own code breaks on 11 token ids"),
         (lambda: hf.MambaForCausalLM(hf.MambaConfig(vocab_size=61, hidden_size=32, state_size=8,
          num_hidden_layers=2)), "nothing of it reaches the attention interface"),
-        (lambda: hf.BrosModel(hf.BrosConfig(**SIZE)), "cannot be run on token ids alone"),
+        (lambda: hf.SqueezeBertModel(hf.SqueezeBertConfig(**SIZE, embedding_size=32)),
+         "returns no attention of every token"),  # but scores before the softmax
+        (lambda: hf.BrosModel(hf.BrosConfig(**SIZE)), "ids alone .You have to specify bbox"),
     ],
 )  # fmt: skip
 def test_refused_in_one_line(model, message):

@@ -270,7 +270,7 @@ def _check(
     """Refuse what cannot be replaced before a run is begun.
 
     Raises:
-        UsageError: what `Plan.check` and `check_causal` raise; programs without weights to tune.
+        UsageError: what `Plan.check` and `causal_rows` raise; programs without weights to tune.
     """
     from headscribe.fitting.formula import Formula
     from headscribe.replacement.cache import RowCache

@@ -55,7 +55,7 @@ def eager_attentions(stack: Stack, inputs: Mapping[str, Any]) -> tuple[dict[int,
         result = stack.body(**inputs, output_attentions=True)
     field = "decoder_attentions" if stack.name == "decoder" else "attentions"
     returned = getattr(result, field, None) or ()
-    length = result[0].shape[1]
+    length = inputs["decoder_input_ids" if stack.name == "decoder" else "input_ids"].shape[1]
     found = {place: item for place, item in enumerate(returned) if _is_attention(item, length)}
     return found, result[0]
 

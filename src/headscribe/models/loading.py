@@ -88,7 +88,8 @@ def load(
     source = _joined(_paired(source, tokenizer), revision, gguf_file)
     name, support, found = _examined(source, tokenizer, options)
     if found is None:
-        raise UsageError(f"{name} ({support.architecture}): {'; '.join(support.notes)}")
+        kind = "" if name == support.architecture else f" ({support.architecture})"
+        raise UsageError(f"{name}{kind}: {'; '.join(support.notes)}")
     return found
 
 

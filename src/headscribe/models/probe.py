@@ -109,15 +109,13 @@ def probe(hf: HuggingFaceModel, name: StackName | None) -> Probe:
         returned, output = eager_attentions(bare, inputs)
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise RunError(f"{type(hf).__name__} does not fit into memory: {_line(error)}") from error
-    except RuntimeError as error:
-        raise UsageError(
-            f"{type(hf).__name__} cannot be surveyed: its own code breaks on {LENGTH} tokens "
-            f"({_line(error)})"
-        ) from error
     except _CONFUSED as error:
         raise UsageError(
-            f"{type(hf).__name__} cannot be run on token ids alone: {_line(error)}"
+            f"{type(hf).__name__} cannot be surveyed: its own code breaks on {LENGTH} token ids "
+            f"alone ({_line(error)})"
         ) from error
+    # SqueezeBERT returns the scores before the softmax.
+    returned = {place: item for place, item in returned.items() if _is_distribution(item)}
     if tapped is None:
         return Probe(bare, (), returned, False)
     layers = [layer for layer in layers if layer.weights.shape[2] == output.shape[1]]
@@ -317,6 +315,10 @@ def _has_closed_form(invocation: Invocation) -> bool:
     output, weights = trial.eager()
     ours = trial.weights()
     return _near(ours, weights) and _near(trial.output(ours), output)
+
+
+def _is_distribution(weights: Tensor) -> bool:
+    return not bool((weights < 0).any() or (weights.float().sum(dim=-1) > 1 + MIXED).any())
 
 
 def _near(one: Tensor, other: Tensor) -> bool:

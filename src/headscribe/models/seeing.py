@@ -23,6 +23,10 @@ FAR = 1 << 17
 """How far a rule is followed where the model states no limit."""
 
 
+SHORTEST = 3
+"""No layer sees chunks of fewer tokens than this."""
+
+
 @dataclass(frozen=True)
 class Seen:
     """What a layer sees.
@@ -71,6 +75,9 @@ def _seen(row: Callable[[int], Bool[np.ndarray, " T"]], length: int) -> Seen:
             low = middle_length
         else:
             high = middle_length
+    if low < SHORTEST:  # no chunks: weights that are too small to be told from 0
+        later = any(np.flatnonzero(row(query)).max(initial=0) > query for query in range(length))
+        return Seen(Visibility(not later))
     return Seen(plain, low)
 
 

@@ -151,8 +151,7 @@ def _refusal(shown: Probe) -> str | None:
     if not shown.weights:
         return (
             f"{_bypass(shown)}, and it returns no attention of every token over every token; there "
-            "is nothing to survey (where the architecture has an eager form, load it with "
-            'attn_implementation="eager")'
+            "is nothing to survey"
         )
     if len({weights.shape[1] for weights in shown.weights}) > 1:
         return "has layers with different numbers of heads"

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from headscribe.core.errors import UsageError
 from headscribe.core.rows import Rows
 from headscribe.core.visibility import Visibility
+from headscribe.core.visible import visible_line
 from headscribe.patterns.contract import Family
 from headscribe.patterns.relational import check_name
 from headscribe.text.passages import Passage
@@ -29,7 +30,8 @@ class FunctionPattern:
         family: what it reads.
         function: the definition, asked once for every passage.
         needs: the word fields that it reads.
-        looks_ahead: row `i` may depend on tokens after `i`; nobody can tell that from outside.
+        looks_ahead: row `i` may depend on tokens after `i`; nobody can tell that from outside, but
+            that it may where it reads what annotators say, who read whole sentences.
         mirror: the pattern that says the same of the other direction.
     """
 
@@ -46,6 +48,7 @@ class FunctionPattern:
 
     def __post_init__(self) -> None:
         check_name(self.name)
+        object.__setattr__(self, "looks_ahead", self.looks_ahead or bool(self.needs))
 
     def predict(self, passage: Passage, visibility: Visibility) -> Rows:
         """Ask the function and keep what is visible.
@@ -54,7 +57,13 @@ class FunctionPattern:
             UsageError: it gives no table `(T, T)` of finite weights of at least 0.
         """
         wanted = f"text {passage.text_id}: pattern {self.name} expected"
-        given = self.function(passage)
+        try:
+            given = self.function(passage)
+        except Exception as error:
+            said = visible_line(f"{type(error).__name__}: {error}", 200)
+            raise UsageError(
+                f"text {passage.text_id}: pattern {self.name} fails: {said}"
+            ) from error
         try:
             matrix = np.asarray(given, np.float64)
         except (TypeError, ValueError) as error:

@@ -5,9 +5,9 @@ from collections import OrderedDict
 from headscribe.core.heads import HeadId
 from headscribe.core.rows import RowPolicy
 from headscribe.core.visibility import Visibility
-from headscribe.replacement.causality import check_causal
+from headscribe.replacement.causality import causal_rows
 from headscribe.replacement.plan import Program
-from headscribe.replacement.rows import DenseRows, dense_rows
+from headscribe.replacement.rows import DenseRows
 from headscribe.text.passages import Passage
 
 
@@ -32,13 +32,12 @@ class RowCache:
         passage: Passage,
         visibility: Visibility,
     ) -> DenseRows:
-        """What `dense_rows` gives and `check_causal` passes, computed only where it is not kept."""
+        """What `causal_rows` gives, computed only where it is not kept."""
         key = (id(program), policy, id(passage), visibility)
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key][0]
-        made = dense_rows(program, policy, head, passage, visibility)
-        check_causal(made, program, policy, head, passage, visibility)
+        made = causal_rows(program, policy, head, passage, visibility)
         self._kept[key] = (made, program, passage)
         self._size += made.bytes
         while self._size > self._budget and len(self._kept) > 1:

@@ -23,34 +23,27 @@ def cut_of(passage: Passage) -> int:
     return 1 + int.from_bytes(digest, "big") % (len(passage) - 1)
 
 
-def check_causal(
-    made: DenseRows,
-    program: Program,
-    policy: RowPolicy,
-    head: HeadId,
-    passage: Passage,
-    visibility: Visibility,
-) -> None:
-    """See that rows of a causal layer do not change with what follows: at one cut of the text.
+def causal_rows(
+    program: Program, policy: RowPolicy, head: HeadId, passage: Passage, visibility: Visibility
+) -> DenseRows:
+    """What `dense_rows` gives, of which no row of a causal layer changes with what follows a cut.
 
-    Args:
-        made: the program's rows on the whole text.
-        program: asked again, for the text up to the cut.
-        policy: what becomes of the rows that it does not cover.
-        head: named in the error.
-        passage: the text.
-        visibility: what the layer sees; where that is not causal, nothing is checked.
+    The beginning is asked for before the whole, so that a program with a memory (a function in this
+    process may have one) has not seen what follows.
 
     Raises:
-        UsageError: a row before the cut changes with what follows it; head and text are named.
+        UsageError: what `dense_rows` raises; or a row before the cut changes with what follows it;
+            head and text are named.
     """
     if not visibility.causal or isinstance(program, Zero) or len(passage) < 2:
-        return
+        return dense_rows(program, policy, head, passage, visibility)
     cut = cut_of(passage)
     part = dense_rows(program, policy, head, prefix(passage, cut), visibility)
+    made = dense_rows(program, policy, head, passage, visibility)
     changed = changed_row(made.weight.numpy(), part.weight.numpy())
     if changed is not None:
         raise UsageError(
             f"head {head}, text {passage.text_id}: {program.name} sees the future: row "
             f"{changed} changes with what follows token {cut - 1}"
         )
+    return made

@@ -75,7 +75,7 @@ def rows(run: Run, name: str, columns: Sequence[str]) -> list[dict[str, Any]]:
         UsageError: the run has no such table.
         RunError: it is damaged, too large, or of a version that had other columns.
     """
-    schema = run.table(name).schema
+    schema = run.schema(name)
     numbered = [column for column in columns if column in schema.names and column.endswith("head")
                 and pa.types.is_integer(schema.field(column).type)]  # fmt: skip
     split = {head: f"{head.removesuffix('head')}layer" for head in numbered}

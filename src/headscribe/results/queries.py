@@ -192,7 +192,7 @@ def scores(
     for column, value in (("metric", metric), ("view", view), ("split", split)):
         chosen = chosen & (pc.field(column) == value)
     try:
-        known = pq.read_schema(path).names
+        known = run.schema("scores").names
         columns = ["layer", *(name for name in Score.__dataclass_fields__ if name in known)]
         table = pq.read_table(
             path, columns=columns, filters=chosen if wanted is None else chosen & wanted

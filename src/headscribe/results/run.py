@@ -218,6 +218,7 @@ class Run:
         )
         if name not in self.manifest["tables"]:
             self.manifest["tables"].append(name)
+        self.manifest.setdefault("columns", {})[name] = _types(table.schema)
         self.save()
 
     def write_text(self, name: str, text: str) -> None:
@@ -229,13 +230,31 @@ class Run:
 
         Raises:
             UsageError: the run has no such table: it is unfinished, or of another kind.
-            RunError: the file is damaged.
+            RunError: the file is damaged, or not what this run wrote.
         """
         path = self.path_of(name)
+        self.schema(name)
         try:
             return pq.read_table(path)
         except (pa.ArrowInvalid, OSError) as error:
             raise RunError(f"{path}: expected a Parquet table, got a damaged file") from error
+
+    def schema(self, name: str) -> pa.Schema:
+        """The columns of a table, of the types that the run wrote; raises what `table` raises."""
+        path = self.path_of(name)
+        try:
+            found = pq.read_schema(path)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise RunError(f"{path}: expected a Parquet table, got a damaged file") from error
+        known = self.manifest.get("columns")  # runs of older versions have none
+        types = known.get(name) if isinstance(known, dict) else None
+        for column, kind in _types(found).items() if isinstance(types, dict) else ():
+            if types.get(column) != kind:
+                raise RunError(
+                    f"{path}: expected {types.get(column, 'no')} values in the column {column}, "
+                    f"got {kind}; make the run anew"
+                )
+        return found
 
     def path_of(self, name: str) -> Path:
         """The file of a table that the run has.
@@ -393,6 +412,11 @@ def new_folder(*names: str) -> Path:
     while folder.exists():
         folder, number = RUNS / f"{name}-{number}", number + 1
     return folder
+
+
+def _types(schema: pa.Schema) -> dict[str, str]:
+    # Parquet calls the items of a list its elements.
+    return {one.name: str(one.type).replace("<element:", "<item:") for one in schema}
 
 
 def _now() -> str:

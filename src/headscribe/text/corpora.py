@@ -15,7 +15,7 @@ from headscribe.core.errors import UsageError, unknown_name
 from headscribe.text.fields import Fields
 from headscribe.text.grouping import blocks_of
 from headscribe.text.passages import WORD_FIELDS, Words
-from headscribe.text.readers import records
+from headscribe.text.readers import READERS, records
 from headscribe.text.records import Record, Source, is_text
 
 
@@ -227,9 +227,9 @@ def corpus(
     """Texts from whatever people have at hand.
 
     Args:
-        source: a path, or several, to .txt, .jsonl, .ndjson, .json, .csv, .tsv, .parquet or .conllu
-            (also .gz); a list, a generator, an array or a series of strings, of rows or of chats;
-            a data set, a frame of pandas or polars, or an Arrow table; or a corpus.
+        source: a path, or a list of paths, to .txt, .jsonl, .ndjson, .json, .csv, .tsv, .parquet or
+            .conllu (also .gz); a list, a generator, an array or a series of strings, of rows or of
+            chats; a data set, a frame of pandas or polars, or an Arrow table; or a corpus.
         limit: at most so many texts.
         column: of tables the column with the text; None: `text`, or a guess that is noted.
 
@@ -244,7 +244,7 @@ def corpus(
     if isinstance(source, str | os.PathLike):
         return read(source, limit, column)
     if isinstance(source, list | tuple) and source:
-        if all(isinstance(item, os.PathLike) for item in source):
+        if all(map(_names_a_file, source)):
             return read(source, limit, column)
         return from_strings(source, limit, column=column)
     if hasattr(source, "column_names") or hasattr(source, "columns") or isinstance(source, Mapping):
@@ -257,6 +257,15 @@ def corpus(
     raise UsageError(
         f"expected a path, strings, a data set or a frame of texts, got {type(source).__name__}"
     )
+
+
+def _names_a_file(item: object) -> bool:
+    """Whether an item of a list is a path, or a word that could be no text but names a file."""
+    if not isinstance(item, str):
+        return isinstance(item, os.PathLike)
+    if item == SAMPLES or Source(Path(item)).extension not in READERS:
+        return item == SAMPLES
+    return not any(map(str.isspace, item)) or Path(item).is_file()
 
 
 def _at(place: str, fields: Fields, item: object, number: int) -> Record:

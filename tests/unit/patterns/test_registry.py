@@ -141,7 +141,7 @@ def test_a_function_of_the_passage_is_a_pattern():
     assert isinstance(same_length, Pattern)
     assert registry().get("same_length") is same_length
     assert (same_length.needs, same_length.looks_ahead) == (frozenset(), True)
-    assert (nouns.needs, nouns.looks_ahead, nouns.source) == ({"upos"}, False, "here")
+    assert (nouns.needs, nouns.looks_ahead, nouns.source) == ({"upos"}, True, "here")
     passage = random_passage(1, 8)
     length = np.diff(passage.spans, axis=1)
     wanted = np.tril(length == length.T).astype(float)
@@ -149,6 +149,18 @@ def test_a_function_of_the_passage_is_a_pattern():
     np.testing.assert_allclose(same_length.predict(passage, CAUSAL).to_dense(), wanted, atol=1e-6)
     covered = nouns.predict(passage, FULL).covered
     assert covered.all() == ("NOUN" in passage.words.upos)
+
+
+def test_a_function_that_breaks_names_itself_and_the_text():
+    @pattern
+    def broken(passage):
+        """Somewhere."""
+        return passage.nothing
+
+    said = "text .*: pattern broken fails: AttributeError: 'Passage' object has no attribute"
+    with pytest.raises(UsageError, match=said) as caught:
+        broken.predict(random_passage(1, 8), FULL)
+    assert isinstance(caught.value.__cause__, AttributeError)
 
 
 @pytest.mark.parametrize(

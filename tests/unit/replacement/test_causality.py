@@ -105,4 +105,23 @@ def test_rows_are_asked_for_once_a_text_and_once_for_its_beginning():
     text = passages(model, (" ".join(WORDS),))[0]
     for head in every_head(model):
         cache.rows(watched, "exclude", head, text, model.visibility(head.layer))
-    assert asked == [len(text), cut_of(text)]
+    assert asked == [cut_of(text), len(text)]
+
+
+def test_a_program_with_a_memory_is_asked_for_the_beginning_first():
+    """It keeps to the text that it has seen, so that every beginning of it would agree."""
+    seen = []
+
+    def remembers(passage, visibility):
+        ids = list(map(int, passage.ids))
+        whole = next((known for known in seen if known[: len(ids)] == ids), ids)
+        seen.append(ids)
+        later = np.array([*whole, -1])[1 : len(ids) + 1]
+        return (np.eye(len(ids)) + (passage.ids[None, :] == later[:, None])) * visibility.dense(
+            len(ids)
+        )
+
+    model = tiny("llama")
+    texts = passages(model, ("w5 w6 w5 w7 w5 w6 w7 w5",))
+    with pytest.raises(UsageError, match="sees the future"):
+        list(measure(model, [Plan({HeadId(0, 1): Handmade(remembers, "remembers")})], texts))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from headscribe.core.errors import RunError, UsageError
@@ -158,6 +159,18 @@ def test_missing_and_damaged_tables(run: Run) -> None:
     (run.folder / "scores.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(RunError, match="damaged"):
         run.table("scores")
+
+
+def test_a_column_of_another_type_is_named(run: Run) -> None:
+    run.write_table("scores", pa.table({"x": [1, 2], "names": [["a"], []]}))
+    assert Run.open(run.folder).table("scores").to_pylist()[0] == {"x": 1, "names": ["a"]}
+    changed = pa.table({"x": ["1", "2"], "names": [["a"], []]})
+    pq.write_table(changed, run.folder / "scores.parquet")
+    for read in (run.table, run.schema):
+        with pytest.raises(RunError, match="expected int64 values in the column x, got string"):
+            read("scores")
+    del run.manifest["columns"]  # as in runs of older versions
+    assert run.table("scores").equals(changed)
 
 
 def test_a_write_that_fails_leaves_the_old_file(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

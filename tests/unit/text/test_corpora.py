@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headscribe.core.errors import UsageError
-from headscribe.text.corpora import Corpus, Text, from_dataset, from_strings, read
+from headscribe.text.corpora import Corpus, Text, corpus, from_dataset, from_strings, read
 from headscribe.text.passages import Words
 
 
@@ -117,6 +117,22 @@ def test_several_files_and_ids_that_occur_again(tmp_path):
     assert ids(corpus) == ["a:1", "a:2", "a#2:1", "q", "q#2"]
     assert corpus.name == "a+a+b"
     assert corpus.texts[3].group == corpus.texts[4].group == "q"
+
+
+@pytest.mark.parametrize("made", [str, Path], ids=["strings", "paths"])
+def test_a_list_of_file_names_is_no_list_of_texts(tmp_path, made):
+    names = [
+        made(write(tmp_path / name, content))
+        for name, content in (("a b.txt", "one\ntwo"), ("c.jsonl", '{"text": "three"}'))
+    ]
+    assert [text.text for text in corpus(names)] == ["one", "two", "three"]
+    assert [text.text for text in corpus(names[:1])] == ["one", "two"]
+    with pytest.raises(UsageError, match=r"gone\.csv: no such file"):
+        corpus([*names, made("gone.csv")])
+    assert len(corpus(["bundled:samples"])) > 20
+    texts = ["It stands in notes.txt", "or in data.csv, on the disk of a .json"]
+    assert [text.text for text in corpus(texts)] == texts
+    assert [text.text for text in corpus(["plain", "words"])] == ["plain", "words"]
 
 
 def test_groups_do_not_depend_on_order_and_hold_identical_texts():

@@ -28,7 +28,7 @@ def ranking(run: Run) -> Table | None:
     """
     if "ranking" not in run.manifest.get("tables", []):
         return None
-    known = run.table("ranking").column_names
+    known = run.schema("ranking").names
     columns = (*_RANKING, *(name for name in _EFFECT if name in known))
     return tabled(columns, rows(run, "ranking", columns))
 

@@ -37,14 +37,19 @@ def single(run: Run) -> Table:
 
 def continuations(run: Run) -> list[Facts] | None:
     """Texts that the altered model wrote, beside the original's; None where none was asked for."""
-    found = run.manifest.get("continuations")
-    return found[:MAX_TEXTS] if isinstance(found, list) else None
+    return _listed(run, "continuations")
 
 
 def agreement(run: Run) -> list[Facts] | None:
     """Mean IoU of each program with the untouched heads; None where it was not measured."""
-    found = run.manifest.get("agreement")
-    return found if isinstance(found, list) else None
+    return _listed(run, "agreement")
+
+
+def _listed(run: Run, name: str) -> list[Facts] | None:
+    found = run.manifest.get(name)
+    if not isinstance(found, list):
+        return None
+    return [one for one in found[:MAX_TEXTS] if isinstance(one, dict)]
 
 
 PARTS = {

@@ -63,7 +63,7 @@ def scores(run: Run) -> Facts:
     """
     names = [one["name"] for one in patterns(run)["patterns"]]
     layers, heads = shape(run)
-    known = run.table("scores").column_names
+    known = run.schema("scores").names
     more = [f"profile_{name}" for name in _GAIN if f"profile_{name}" in known]
     found = table(run, "scores", [*_KEYS, *_VALUES, *more])
     found = found.filter(pc.is_valid(found["score"]))
