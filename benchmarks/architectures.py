@@ -58,8 +58,9 @@ _SIZES_OF = {
     HEADS: """num_attention_heads n_head n_heads num_heads encoder_attention_heads
         decoder_attention_heads mamba_n_heads num_hidden_layers n_layer n_layers num_layers
         num_experts num_local_experts n_routed_experts num_landmarks rotary_dim""",
-    2: """num_key_value_heads num_kv_heads num_experts_per_tok linear_num_key_heads
-        linear_num_value_heads type_vocab_size mamba_expand encoder_layers decoder_layers
+    2: """num_key_value_heads num_kv_heads num_experts_per_tok num_experts_per_token
+        linear_num_key_heads linear_num_value_heads type_vocab_size mamba_expand
+        encoder_layers decoder_layers
         num_decoder_layers num_encoder_layers top_k_experts moe_topk eos_token_id""",
     8: """head_dim d_kv d_head qk_rope_head_dim qk_nope_head_dim v_head_dim state_size
         mamba_d_state ssm_state_size linear_key_head_dim linear_value_head_dim local_attention
@@ -68,7 +69,8 @@ _SIZES_OF = {
         mamba_d_head""",
     128: "max_position_embeddings n_positions max_seq_len n_ctx",
     WINDOW: "sliding_window attention_window window_size",
-    1: """n_group topk_group n_groups mamba_n_groups first_k_dense_replace bos_token_id
+    1: """n_group num_expert_group topk_group n_groups mamba_n_groups first_k_dense_replace
+        bos_token_id
         decoder_start_token_id""",
     0: "pad_token_id",
     VOCABULARY: "vocab_size",
@@ -96,22 +98,7 @@ _CHANGES: tuple[dict[str, Any], ...] = (
     {"entity_vocab_size": 8, "entity_emb_size": 8},
     {"qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "head_dim": 16, "num_key_value_heads": HEADS},
     {"layer_types": ["linear_attention", "full_attention"] * 2},
-    {
-        "layer_types": ["linear_attention", "full_attention"] * 2,
-        "num_key_value_heads": HEADS,
-        "n_group": 1,
-        "topk_group": 1,
-        "linear_head_dim": 8,
-        "linear_num_heads": HEADS,
-    },
-    {
-        "layer_types": ["linear_attention", "full_attention"] * 2,
-        "num_key_value_heads": HEADS,
-        "n_group": 1,
-        "topk_group": 1,
-        "qk_nope_head_dim": 8,
-        "qk_rope_head_dim": 8,
-    },
+    {"layer_types": ["linear_attention", "full_attention"] * 2, "num_key_value_heads": HEADS},
     {"layer_types": ["conv", "full_attention"] * 2},
     {
         "vocab_size_per_layer_input": VOCABULARY,

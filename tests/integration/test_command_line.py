@@ -74,7 +74,7 @@ def test_wrong_use_says_what_would_work(run: Path, recording: Path) -> None:
     assert "did you mean `jsd`" in wrong(here, "top", run, "--metric", "jds")
     assert "run.json" in wrong(here, "top", here / "nowhere")
     assert "expected a folder" in wrong(here, "survey", "--recorded", here / "nowhere")
-    assert "MODEL and --text" in wrong(here, "survey")
+    assert "a model and texts" in wrong(here, "survey")
     assert "got both" in wrong(here, "survey", "m", "--text", "t", "--recorded", recording)
     assert "not empty" in wrong(here, "survey", "--recorded", recording, "--out", run)
     needs = wrong(here, "survey", "--recorded", recording, "--patterns", "dependency")

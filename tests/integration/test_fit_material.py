@@ -138,6 +138,31 @@ def test_layers_with_windows_are_fitted_by_themselves(tmp_path) -> None:
     assert all(len(one.formulas) == 8 for one in read_examples(whole.run).values())
 
 
+@pytest.mark.parametrize(
+    "own",
+    [
+        lambda: hf.GPTNeoForCausalLM(hf.GPTNeoConfig(
+            vocab_size=24, hidden_size=32, intermediate_size=48, num_layers=2, num_heads=4,
+            attention_types=[[["global", "local"], 1]], window_size=256)),
+        lambda: hf.GptOssForCausalLM(hf.GptOssConfig(
+            **SIZE, head_dim=8, num_local_experts=2, num_experts_per_tok=1, sliding_window=128,
+            layer_types=["sliding_attention", "full_attention"])),
+        lambda: hf.ModernBertForMaskedLM(hf.ModernBertConfig(
+            vocab_size=24, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+            num_attention_heads=4, local_attention=128, pad_token_id=0)),
+    ],
+    ids=["GPT-Neo", "gpt-oss", "ModernBERT"],
+)  # fmt: skip
+def test_every_family_with_mixed_windows_is_fitted_and_recorded(own, tmp_path) -> None:
+    torch.manual_seed(0)
+    model = hs.load((own().eval(), tokenizer()))
+    found = hs.fit(model, TEXTS[:6], annotator="plain", terms=1, patterns=["previous_token"])
+    assert len(found.heads) == 8
+    assert np.isfinite(list(means(found).values())).all()
+    hs.record(model, TEXTS[:3], tmp_path / "recorded", annotator="plain")
+    assert len(hs.Recording(tmp_path / "recorded").passages) == 3
+
+
 class _OneLayer:
     """A model that seems to have one of its layers."""
 

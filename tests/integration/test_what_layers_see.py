@@ -264,6 +264,13 @@ def test_attention_layers_of_hybrids_are_surveyed_and_the_others_named(tmp_path)
          num_attention_heads=2, intermediate_size=32)), "has no vocabulary"),
         (lambda: hf.NystromformerForMaskedLM(hf.NystromformerConfig(**SIZE, num_landmarks=8,
          segment_means_seq_len=64)), "its own code breaks on 11 token ids"),
+        (lambda: hf.DeepseekV3ForCausalLM(hf.DeepseekV3Config(**SIZE | {"num_key_value_heads": 2},
+         q_lora_rank=16, kv_lora_rank=16, qk_rope_head_dim=8, qk_nope_head_dim=8, v_head_dim=8,
+         n_routed_experts=4, num_experts_per_tok=2, n_group=1, topk_group=1,
+         moe_intermediate_size=16, first_k_dense_replace=1)), "breaks on 11 token ids"),
+        (lambda: hf.LiltModel(hf.LiltConfig(**SIZE)), "breaks on 11 token ids"),
+        (lambda: hf.CLIPVisionModel(hf.CLIPVisionConfig(hidden_size=32, num_hidden_layers=1,
+         num_attention_heads=2, image_size=28, patch_size=14)), "has no vocabulary"),
         (lambda: hf.MambaForCausalLM(hf.MambaConfig(vocab_size=61, hidden_size=32, state_size=8,
          num_hidden_layers=2)), "nothing of it reaches the attention interface"),
         (lambda: hf.SqueezeBertModel(hf.SqueezeBertConfig(**SIZE, embedding_size=32)),
@@ -299,7 +306,12 @@ def test_configurations_that_return_tuples(family):
         assert model.logits(model.encode(TEXTS)).ndim == 3
 
 
-def test_a_decoder_alone_with_fewer_layers_than_its_encoder():
-    config = build("bart").config
-    model = load(made("BartForCausalLM", config, 1.0), word_tokenizer())
+@pytest.mark.parametrize("family", ["Bart", "MBart", "Pegasus", "BlenderbotSmall", "Marian"])
+def test_a_decoder_alone_with_fewer_layers_than_its_encoder(family):
+    config = getattr(hf, f"{family}Config")(
+        vocab_size=61, d_model=32, encoder_layers=2, decoder_layers=3, encoder_attention_heads=4,
+        decoder_attention_heads=4, encoder_ffn_dim=48, decoder_ffn_dim=48, pad_token_id=0,
+        max_position_embeddings=64, eos_token_id=2, decoder_start_token_id=0, forced_eos_token_id=2,
+    )  # fmt: skip
+    model = load(made(f"{family}ForCausalLM", config, 1.0), word_tokenizer())
     assert (model.layers, model.kind) == (3, "causal")

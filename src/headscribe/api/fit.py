@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +59,14 @@ class Fit(View):
         """
         from headscribe.api.trying import predict
 
-        return partial(predict, self[head], model=model)
+        formula = self[head]
+
+        def predicted(text: str) -> "Matrix":
+            return predict(formula, text, model)
+
+        predicted.__name__ = predicted.__qualname__ = formula.formula.name
+        predicted.__doc__ = f"The attention that this formula predicts on a text.\n\n{formula}"
+        return predicted
 
     def mean(self, what: str, view: str = "raw", metric: str = "iou") -> "Estimate":
         """The mean over heads of `formula`, `profile` or `gain`, with an interval over texts."""

@@ -39,8 +39,8 @@ Free = partial(Option, resume="free")
 Texts: TypeAlias = Annotated[
     "Corpus | str | Path | Sequence[str] | DatasetLike | None",
     Option(
-        "Texts: .txt, .jsonl, .json, .csv, .tsv, .parquet or .conllu, also .gz; may be given "
-        "again. In Python "
+        "Texts: .txt, .jsonl, .json, .csv, .tsv, .parquet or .conllu, also .gz, or - for plain "
+        "text that is piped in; may be given again. In Python "
         "also what headscribe.corpus takes.",
         resume="fingerprint",
         typed=Paths,

@@ -38,8 +38,11 @@ def show(found: "Survey", *, as_json: bool) -> None:
         print_layers(found.run.table("layers").to_pylist())
         for note in manifest["notes"]:
             print(note, file=sys.stderr)
+    skipped: dict[str, list[str]] = {}
     for name, reason in manifest["skipped"].items():
-        print(f"skipped {name}: {reason}", file=sys.stderr)
+        skipped.setdefault(reason, []).append(name)
+    for reason, names in skipped.items():
+        print(f"skipped {', '.join(names)}: {reason}", file=sys.stderr)
     for name, count in manifest["failures"].items():
         print(f"{name} failed on {count} texts", file=sys.stderr)
     print(f"run: {found.folder}")

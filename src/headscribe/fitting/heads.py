@@ -81,6 +81,8 @@ class HeadFormula:
         )
         return "\n".join(lines)
 
+    __repr__ = __str__
+
 
 @dataclass(frozen=True)
 class Atlas:

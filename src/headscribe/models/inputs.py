@@ -43,8 +43,8 @@ def sourced(request: Any) -> "tuple[Model | Recording, Corpus | None]":  # noqa:
             raise UsageError("expected either MODEL with --text or --recorded FOLDER, got both")
         return (model if isinstance(model, Recording) else Recording(request.recorded)), None
     if model is None or texts is None:
-        missing = "MODEL and --text PATH" if model is None else "--text PATH"
-        raise UsageError(f"expected {missing}, or --recorded FOLDER")
+        missing = "a model and texts (--text PATH)" if model is None else "texts (--text PATH)"
+        raise UsageError(f"expected {missing}, or a recording (--recorded FOLDER)")
     read_texts = corpus(texts, request.limit, request.column)
     if isinstance(model, Model):
         return model, read_texts

@@ -97,6 +97,16 @@ class Score:
         """The fields by name."""
         return asdict(self)
 
+    def __repr__(self) -> str:
+        said = f"{self.head} {self.pattern}: {self.metric} {self.score:.3f}"
+        if self.low is not None:
+            said += f" ({self.low:.3f} to {self.high:.3f})"
+        gain, low, high, over = self.margin
+        if gain is not None:
+            ends = "" if low is None else f" ({low:+.3f} to {high:+.3f})"
+            said += f", gain {gain:+.3f}{ends} over {over}"
+        return f"<{said}; {self.coverage:.0%} of the rows>"
+
 
 def top(
     run: Run,

@@ -9,6 +9,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
+from difflib import get_close_matches
 from functools import wraps
 from hashlib import blake2b
 from pathlib import Path
@@ -152,7 +153,10 @@ def verb(request: Callable[P, Q]) -> Callable[[Callable[[Q], R]], Callable[P, R]
     def made(run: Callable[[Q], R]) -> Callable[P, R]:
         @wraps(run)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            signature.bind(*args, **kwargs)  # an error that names the function, not the class
+            try:
+                signature.bind(*args, **kwargs)
+            except TypeError as error:  # names the function, not the class
+                raise TypeError(f"{run.__name__}() {_slip(error, kwargs, signature)}") from None
             asked = request(*args, **kwargs)
             check(asked)
             return run(asked)
@@ -173,6 +177,13 @@ def verb(request: Callable[P, Q]) -> Callable[[Callable[[Q], R]], Callable[P, R]
         return call
 
     return made
+
+
+def _slip(error: TypeError, given: Mapping[str, Any], known: inspect.Signature) -> str:
+    """What was wrong with the arguments, and what they may have been meant to be."""
+    wrong = [name for name in given if name not in known.parameters]
+    near = get_close_matches(wrong[0], known.parameters, 1) if wrong else []
+    return f"{error}{f'; did you mean `{near[0]}`?' if near else ''}"
 
 
 def _documented(docstring: str, options: list[Field]) -> str:

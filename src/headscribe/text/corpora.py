@@ -78,6 +78,10 @@ class Corpus:
     def __iter__(self) -> Iterator[Text]:
         return iter(self.texts)
 
+    def __repr__(self) -> str:
+        groups = len({text.group for text in self.texts})
+        return f"<Corpus {self.name}: {len(self)} texts of {groups} groups>"
+
     def limit(self, n: int) -> "Corpus":
         """The first `n` texts.
 
@@ -185,6 +189,10 @@ def from_dataset(table: Any, limit: int | None = None, column: str | None = None
         UsageError: several splits instead of one, no column with a text, a value of a wrong type,
             or no text at all.
     """
+    if isinstance(table, Mapping) and all(isinstance(column, list) for column in table.values()):
+        rows = zip(*table.values(), strict=False)
+        table = [dict(zip(table, row, strict=True)) for row in rows]
+        return from_strings(table, limit, column=column)
     if isinstance(table, Mapping):
         splits = ", ".join(map(str, table))
         raise UsageError(f"expected one split of a data set, got several; choose one of: {splits}")
@@ -228,8 +236,9 @@ def corpus(
 
     Args:
         source: a path, or a list of paths, to .txt, .jsonl, .ndjson, .json, .csv, .tsv, .parquet or
-            .conllu (also .gz); a list, a generator, an array or a series of strings, of rows or of
-            chats; a data set, a frame of pandas or polars, or an Arrow table; or a corpus.
+            .conllu (also .gz), or `-` for plain text that is piped in; a list, a generator, an
+            array or a series of strings, of rows or of chats; a data set, a frame of pandas or
+            polars, a dictionary of columns, or an Arrow table; or a corpus.
         limit: at most so many texts.
         column: of tables the column with the text; None: `text`, or a guess that is noted.
 
@@ -252,7 +261,7 @@ def corpus(
     for listed in ("to_list", "tolist"):  # a series of polars or pandas; an array
         if hasattr(source, listed):
             return from_strings(getattr(source, listed)(), limit, column=column)
-    if isinstance(source, Iterable):
+    if isinstance(source, Iterable) and not isinstance(source, bytes | bytearray):
         return from_strings(source, limit, column=column)
     raise UsageError(
         f"expected a path, strings, a data set or a frame of texts, got {type(source).__name__}"

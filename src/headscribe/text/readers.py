@@ -274,8 +274,9 @@ def reader_of(source: Source, readers: Mapping[str, T], what: str) -> T:
         raise source.error(None, f"cannot be read ({error.strerror or error})") from error
     if folder:
         raise source.error(None, "expected a file, got a folder; name the files in it")
-    if not exists:
-        raise source.error(None, "no such file")
+    if not exists and not source.piped:
+        said = readers is READERS and source.extension not in readers
+        raise source.error(None, f"no such file{'; texts themselves go in a list' * said}")
     if source.extension not in readers:
         unknown = unknown_name(what, source.extension or "(no extension)", list(readers))
         raise source.error(None, f"{unknown}, each also with .gz")

@@ -1,10 +1,13 @@
 """Reading files line by line, and the record that every format becomes before it is a text."""
 
 import gzip
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,6 +36,15 @@ class Record:
     withheld: bool = False
 
 
+PIPED = ("-", "/dev/stdin")
+"""Names of the text that another program hands on."""
+
+
+@cache
+def _standard_input() -> bytes:
+    return sys.stdin.buffer.read()
+
+
 @dataclass(frozen=True)
 class Source:
     """A file of texts, perhaps compressed with gzip."""
@@ -42,7 +54,14 @@ class Source:
     @property
     def extension(self) -> str:
         """`.txt` of `stories.txt` and of `stories.txt.gz`, in lower case."""
+        if self.piped:
+            return ".txt"
         return Path(self.path.stem if self.compressed else self.path.name).suffix.lower()
+
+    @property
+    def piped(self) -> bool:
+        """Whether this is what the process is given to read, as plain text."""
+        return str(self.path) in PIPED
 
     @property
     def compressed(self) -> bool:
@@ -65,6 +84,9 @@ class Source:
         Raises:
             UsageError: the file cannot be read, or its compressed data are damaged.
         """
+        if self.piped:
+            yield BytesIO(_standard_input())
+            return
         try:
             with gzip.open(self.path) if self.compressed else self.path.open("rb") as file:
                 yield file  # type: ignore[misc]  # GzipFile is a BinaryIO in all but name

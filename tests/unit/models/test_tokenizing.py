@@ -86,9 +86,11 @@ def test_the_tokenizers_limit():
     assert model.max_tokens == 17
 
 
-def test_the_beginning_is_kept_whatever_side_the_tokenizer_cuts():
+@pytest.mark.parametrize("padding_side", ["left", "right"])
+@pytest.mark.parametrize("truncation_side", ["left", "right"])
+def test_the_beginning_is_kept_whatever_side_the_tokenizer_cuts(truncation_side, padding_side):
     tokenizer = word_tokenizer()
-    tokenizer.truncation_side = "left"
+    tokenizer.truncation_side, tokenizer.padding_side = truncation_side, padding_side
     (cut,) = encode(tokenizer, ["the cat sat."], 4)
     assert cut.tokens == ("[CLS]", "the", "cat", "[SEP]")
-    assert tokenizer.truncation_side == "left"
+    assert (tokenizer.truncation_side, tokenizer.padding_side) == (truncation_side, padding_side)

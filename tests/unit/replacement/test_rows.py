@@ -82,9 +82,9 @@ def test_the_cache_asks_once_and_forgets_what_does_not_fit(passage):
     cache = RowCache(budget=100)
     first = cache.rows(program, "exclude", HEAD, passage, CAUSAL)
     assert cache.rows(program, "exclude", HeadId(0, 0), passage, CAUSAL) is first
-    assert asked == [3, cut_of(passage)]
+    assert asked == [cut_of(passage), 3]
     for other in range(4):
         cache.rows(Handmade(UNIFORM.matrix, str(other)), "exclude", HEAD, passage, CAUSAL)
     again = cache.rows(program, "exclude", HEAD, passage, CAUSAL)
-    assert asked == [3, cut_of(passage)] * 2
+    assert asked == [cut_of(passage), 3] * 2
     assert torch.equal(again.weight, first.weight)

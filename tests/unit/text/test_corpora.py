@@ -4,6 +4,8 @@ import csv
 import gzip
 import json
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +119,18 @@ def test_several_files_and_ids_that_occur_again(tmp_path):
     assert ids(corpus) == ["a:1", "a:2", "a#2:1", "q", "q#2"]
     assert corpus.name == "a+a+b"
     assert corpus.texts[3].group == corpus.texts[4].group == "q"
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdin"])
+def test_texts_that_are_piped_in(name):
+    said = f"import headscribe as hs; print([text.text for text in hs.corpus({name!r})])"
+    done = subprocess.run(
+        [sys.executable, "-c", said],
+        input="one\ntwo\n\nthree, café".encode(),
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.decode().strip() == "['one\\ntwo', 'three, café']"
 
 
 @pytest.mark.parametrize("made", [str, Path], ids=["strings", "paths"])

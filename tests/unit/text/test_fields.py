@@ -132,6 +132,15 @@ def test_what_a_notebook_has_at_hand() -> None:
         corpus(5)
 
 
+def test_a_dictionary_of_columns():
+    table = {"text": ["one", "two"], "id": ["a", "b"]}
+    assert [(text.id, text.text) for text in corpus(table)] == [("a", "one"), ("b", "two")]
+    with pytest.raises(UsageError, match="choose one of: train, test"):
+        corpus({"train": corpus(["one"]), "test": corpus(["two"])})
+    with pytest.raises(UsageError, match="a frame of texts, got bytes"):
+        corpus(b"one")
+
+
 def test_polars_frames_and_series() -> None:
     polars = pytest.importorskip("polars", reason="polars is not installed")
     assert texts(corpus(polars.Series(TWO))) == TWO
