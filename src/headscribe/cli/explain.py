@@ -67,10 +67,11 @@ def print_answer(found: "Explained") -> None:
 
     from headscribe.behaviours.tables import FAMILIES
 
+    cards = found.cards.values()  # says first where there are none
     print(fill(found.summary, 79))
     for family, count in found.run.manifest["families"].items():
         print(f"\n{family}: {count} heads {FAMILIES[family]}")
-        for card in found.cards.values():
+        for card in cards:
             if card.family == family:
                 print(fill(f"  {card.head!s:<6}{card.name:<35.35}{_least(card)}", 79))
     for note in found.run.manifest.get("notes", []):
