@@ -1,28 +1,37 @@
 """How every command begins its run: one rule for `out` and `resume`."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headscribe.core.errors import UsageError
+from headscribe.core.files import is_partial
 from headscribe.results.requests import config_of, equal_on_resume
 
 if TYPE_CHECKING:
     from headscribe.results.run import Run
 
+_LOG = logging.getLogger("headscribe")
+
 
 def check_resume(request: Any) -> None:  # noqa: ANN401
-    """Whether there is a run to resume, before anything is read.
+    """Whether a run can be resumed, before anything is read.
+
+    A command that is interrupted while it loads has no run to go on with: then it begins one.
 
     Raises:
-        UsageError: `resume` without a directory, or with one that holds no run.
+        UsageError: `resume` without a directory, or with one that holds other things.
     """
     if not request.resume:
         return
     if request.out is None:
         raise UsageError("expected the directory of the run to resume (--out RUN)")
-    if not (Path(request.out) / "run.json").is_file():
-        raise UsageError(f"expected a run to resume in {request.out}, found none")
+    folder = Path(request.out)
+    if (folder / "run.json").is_file():
+        return
+    if folder.exists() and (folder.is_file() or not all(map(is_partial, folder.iterdir()))):
+        raise UsageError(f"expected a run to resume in {folder}, found other files")
 
 
 def begin(
@@ -48,7 +57,9 @@ def begin(
 
     check_resume(request)
     config = config_of(request)
-    if request.resume:
+    if request.resume and not (Path(request.out) / "run.json").is_file():
+        _LOG.warning("there is no run in %s yet: it begins now", request.out)
+    elif request.resume:
         run = Run.open(request.out)
         equal = {name: config[name] for name in equal_on_resume(request)}
         run.check_resumable(kind, equal, fingerprints)

@@ -13,9 +13,19 @@ from headscribe.text.alignment import align
 from headscribe.text.corpora import Text
 from headscribe.text.passages import Encoding, Passage, Words
 
+BEHIND = 10_000
+"""Characters that are read behind the last token of a text that is cut."""
+
 
 def readable(text: Text, encoding: Encoding) -> Text:
-    """The text as an annotator should read it: without its control tokens."""
+    """The text as an annotator should read it: without control tokens, and not all of a book.
+
+    Of a text that is cut, it ends so far behind the last token that what is said of the words
+    before it is what an annotator of the whole would say.
+    """
+    end = int(encoding.spans[:, 1].max(initial=0)) + BEHIND
+    if len(text.text) > end:
+        text = replace(text, text=text.text[:end])
     place = _places(text.text, encoding)
     if place is None:
         return text

@@ -93,12 +93,18 @@ def test_one_line_is_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     }  # fmt: skip
 
 
-def test_resume_insists_on_what_numbers_depend_on(tmp_path: Path) -> None:
+def test_resume_insists_on_what_numbers_depend_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(UsageError, match=r"the run to resume \(--out RUN\)"):
         count(["a b"], resume=True)
-    with pytest.raises(UsageError, match="expected a run to resume"):
-        count(["a b"], out=tmp_path / "run", resume=True)
-    count(["a b"], out=tmp_path / "run", longest=4)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"a run to resume in .*, found other files"):
+        count(["a b"], out=tmp_path / "other", resume=True)
+    # Interrupted before there was a run: the same command begins it.
+    count(["a b"], out=tmp_path / "run", longest=4, resume=True)
+    assert f"no run in {tmp_path / 'run'} yet: it begins now" in caplog.text
     count(["a b"], out=tmp_path / "run", longest=4, resume=True)
     with pytest.raises(UsageError, match="longest differ from the unfinished run"):
         count(["a b"], out=tmp_path / "run", longest=5, resume=True)

@@ -92,6 +92,21 @@ def test_no_word_touches_a_control_token(pieces):
     assert (passage.word[np.asarray(encoding.is_special)] == -1).all()
 
 
+def test_of_a_book_that_is_cut_no_more_is_read_than_matters():
+    book = Text("t", "g", "the cat sat. a dog </s> bird " * 20_000)
+    (encoding,) = encode(tokenizer(), [book.text], 12)
+    assert len(readable(book, encoding).text) < 11_000
+    read = next(Plain().annotate([readable(book, encoding)]))
+    passage = joined(book, encoding, read)
+    (cut,) = encode(tokenizer(), [book.text[:100]], 12)
+    short = joined(
+        book, cut, next(Plain().annotate([Text("t", "g", book.text[:100].replace("</s>", " "))]))
+    )
+    assert passage.tokens == short.tokens
+    touched = [[p.words.form[w] if w >= 0 else None for w in p.word] for p in (passage, short)]
+    assert touched[0] == touched[1]
+
+
 @pytest.mark.parametrize("text", ["the cat", ""])
 def test_texts_without_control_tokens_stay_the_same_object(text):
     whole = Text("t", "g", text)
