@@ -95,6 +95,10 @@ def choose_patterns(
 def _resolved(item: "str | Pattern", programs: Programs) -> list[tuple[Pattern, bool]]:
     """The patterns that an item names, and whether it names each itself (not by a set)."""
     if not isinstance(item, str):
+        if not hasattr(item, "predict"):
+            raise UsageError(
+                f"expected patterns, their names or relations, got {type(item).__name__}"
+            )
         return [(item, True)]
     if item == LIBRARY:
         return [(pattern, False) for pattern in programs.patterns]

@@ -127,7 +127,10 @@ def replace(request: ReplaceRequest) -> Replacement:
 
     shares, policy, seed = shares_of(request.fractions), policy_of(request.policy), request.seed
     if request.texts is None or request.fit_texts is None:
-        raise UsageError("expected --text PATH to measure on and --fit-text PATH for the controls")
+        raise UsageError(
+            "expected texts to measure on (--text PATH) and others for the controls (--fit-text "
+            "PATH; fit_texts in Python)"
+        )
     check_resume(request)
     used = _texts_of(request.programs)
     given = (

@@ -159,6 +159,11 @@ def predict(
     """
     asked: Any = pattern_of(pattern) if isinstance(pattern, str) else pattern
     chosen: Pattern = getattr(asked, "formula", asked)
+    if not hasattr(chosen, "predict"):
+        raise UsageError(
+            "expected a pattern, the name of one, a relation or a head's formula, got "
+            f"{type(asked).__name__}"
+        )
     sight = CAUSAL if causal else FULL
     if model is None:
         passage, name = words_passage(text, annotator, frame=not causal), ""

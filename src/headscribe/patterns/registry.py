@@ -254,7 +254,10 @@ def _defined(
     sentence = " ".join((function.__doc__ or "").split())
     if not sentence:
         raise UsageError(f"pattern {name}: expected a docstring that says where the attention goes")
-    parameters = signature(function).parameters.values()
+    try:
+        parameters = signature(function).parameters.values()
+    except ValueError as error:  # a class of C, such as int
+        raise UsageError(f"pattern {name}: expected a function, got {function!r}") from error
     required = [
         one.name
         for one in parameters

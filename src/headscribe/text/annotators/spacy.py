@@ -238,8 +238,8 @@ def load(spec: str) -> Spacy:
         return _load(folder, spec, "train or download it again")
     import spacy
 
-    if not spacy.util.is_package(spec):
-        installed = sorted(spacy.util.get_installed_models())
+    installed = sorted(spacy.util.get_installed_models())
+    if spec not in installed:
         raise unknown_name(
             "annotator or folder of a spaCy pipeline",
             spec,

@@ -1,4 +1,4 @@
-"""What a cell of a notebook shows of a result is a line that reads well, not raw fields."""
+"""What a cell of a notebook shows reads well, results and slips alike."""
 
 import pytest
 
@@ -46,6 +46,16 @@ def test_a_slip_in_an_argument_names_the_function_and_what_was_meant() -> None:
         hs.survey("bundled:stories", ["one"], limits=3)
     with pytest.raises(TypeError, match=r"fit\(\) .*'foo'$"):
         hs.fit("bundled:stories", ["one"], foo=3)
+
+
+def test_what_is_no_pattern_is_said_in_one_line() -> None:
+    with pytest.raises(hs.UsageError, match="a head's formula, got int"):
+        hs.predict(3, "The cat sat.")
+    with pytest.raises(hs.UsageError, match="pattern int: expected a function, got <class 'int'>"):
+        hs.pattern(int)
+    for package in ("spacy", "numpy"):
+        with pytest.raises(hs.UsageError, match=f"`{package}` is no annotator or folder of a"):
+            hs.survey("bundled:stories", ["The cat sat."], annotator=package)
 
 
 def test_a_text_in_place_of_a_path_says_where_texts_go() -> None:
