@@ -50,6 +50,9 @@ class FunctionPattern:
         check_name(self.name)
         object.__setattr__(self, "looks_ahead", self.looks_ahead or bool(self.needs))
 
+    def __repr__(self) -> str:
+        return f"<pattern {self.name}: {self.sentence}>"
+
     def predict(self, passage: Passage, visibility: Visibility) -> Rows:
         """Ask the function and keep what is visible.
 

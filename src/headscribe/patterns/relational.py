@@ -80,6 +80,9 @@ class RelationPattern:
         """Its fall-backs aside it points only at keys after the query."""
         return self.relation.needs_later_keys
 
+    def __repr__(self) -> str:
+        return f"<pattern {self.name}: {self.sentence}>"
+
     def predict(self, passage: Passage, visibility: Visibility) -> Rows:
         """Predict the attention of every row.
 

@@ -6,6 +6,7 @@ import headscribe as hs
 from headscribe.core.heads import HeadId
 from headscribe.fitting.formula import Formula, Term
 from headscribe.fitting.heads import Estimate, HeadFormula
+from headscribe.patterns.registry import registry
 from headscribe.results.queries import Score
 
 SCORE = {
@@ -28,6 +29,16 @@ def test_a_corpus_is_not_its_texts() -> None:
     assert repr(hs.corpus(["one text"] * 2 + ["another"])) == (
         "<Corpus strings: 3 texts of 2 groups>"
     )
+
+
+def test_a_pattern_says_its_sentence() -> None:
+    assert repr(registry().get("induction")).startswith("<pattern induction: ")
+
+    @hs.pattern
+    def mine(passage):
+        """Every token attends to itself."""
+
+    assert repr(mine) == "<pattern mine: Every token attends to itself.>"
 
 
 def test_a_formula_of_a_head() -> None:
