@@ -248,7 +248,9 @@ class Run:
             raise RunError(f"{path}: expected a Parquet table, got a damaged file") from error
         known = self.manifest.get("columns")  # runs of older versions have none
         types = known.get(name) if isinstance(known, dict) else None
-        for column, kind in _types(found).items() if isinstance(types, dict) else ():
+        if not isinstance(types, dict):
+            return found
+        for column, kind in _types(found).items():
             if types.get(column) != kind:
                 raise RunError(
                     f"{path}: expected {types.get(column, 'no')} values in the column {column}, "
