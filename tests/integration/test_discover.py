@@ -79,7 +79,6 @@ def test_the_search_end_to_end(here: Path, offline: dict) -> None:
         ({}, "--resume to go on"),
         ({"resume": True, "seed": 3}, "seed differ"),
         ({"resume": True, "terms": 3}, "terms differ"),
-        ({"resume": True, "out": "absent"}, "found none"),
     ],
 )
 def test_a_run_is_never_overwritten_by_accident(
