@@ -83,7 +83,10 @@ def header(path: Path) -> Header:
     # What the reader raises for bytes that mean nothing is not its own kind of error: a size that
     # does not fit, a type that is no type, a name that is no text.
     except (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
-        raise RunError(f"{path.name} is damaged or cut off: {_first_line(error)}") from error
+        raise RunError(
+            f"{path.name} is damaged or cut off ({path.stat().st_size:,} bytes are here): get it "
+            f"again (its reader says: {_first_line(error)})"
+        ) from error
     if not architecture or not sizes:
         raise RunError(f"{path.name} is damaged: it names no architecture or holds no weights")
     if architecture not in GGUF_SUPPORTED_ARCHITECTURES:

@@ -101,7 +101,16 @@ def _on_the_hub(source: str) -> Place:
     whole, _, revision = source.partition("@")
     owner, _, rest = whole.partition("/")
     name, _, file = rest.partition("/")
+    here = Path(whole).expanduser()
+    if revision and here.exists():
+        raise UsageError(
+            f"{whole} is on this machine, revisions are of the hub: leave out @{revision}"
+        )
     local = source.startswith((".", "/", "~")) or "\\" in source
+    if whole.endswith(".gguf") and (local or (not file and here.parent.is_dir())):
+        others = ", ".join(sorted(one.name for one in here.parent.glob("*.gguf"))[:5])
+        there = f"; in {here.parent} there is {others}" if others else ""
+        raise UsageError(f"no file {source}{there}; expected a model folder or a hub id")
     if local or (file and not file.endswith(".gguf")):
         raise UsageError(f"no folder {source}; expected a model folder or a hub id")
     if not file:

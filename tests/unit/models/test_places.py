@@ -73,6 +73,11 @@ def test_a_revision_is_of_a_name() -> None:
         load((build("llama"), word_tokenizer()), revision="main")
 
 
+def test_a_folder_here_has_no_revision(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is on this machine, revisions are of the hub"):
+        load(saved(tmp_path), revision="main")
+
+
 @pytest.mark.parametrize(
     "source", ["./me/tiny@v1", "me/tiny/weights.bin", "me/tiny/model.safetensors@v1", "a\\b"]
 )
@@ -108,6 +113,10 @@ def test_one_of_several_gguf_files(tmp_path: Path) -> None:
         load(tmp_path)
     with pytest.raises(RunError, match=r"b\.gguf is damaged"):
         load(tmp_path, gguf_file="b.gguf")
+    with pytest.raises(UsageError, match=r"no file .*c\.gguf; in .* there is a\.gguf, b\.gguf"):
+        load(tmp_path, gguf_file="c.gguf")
+    with pytest.raises(UsageError, match=r"no file nothing\.gguf; expected a model folder"):
+        place_of("nothing.gguf")
 
 
 def test_pickled_weights_are_not_read(tmp_path: Path) -> None:
