@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headscribe.core.errors import RunError, UsageError
 from headscribe.core.processes import Command, answering, cores
 from headscribe.core.progress import OnProgress, silent
+
+if TYPE_CHECKING:
+    from headscribe.models.model import Model
 
 SAMPLES = "bundled:samples"
 
@@ -25,14 +28,15 @@ ANSWERED = ("bundled:smollm2", "bundled:stories")
 """Whose heads are named, in this order."""
 
 PROVED = "bundled:stories"
-"""Whose heads are surveyed, fitted and replaced: the sample texts are of its world."""
+"""Whose heads are surveyed, fitted and replaced."""
 
 READ = 32
 """Tokens of a text that heads are named on: enough for names, few enough for a minute."""
 
-SHARES = (0.45, 0.65, 0.85)
-"""Formulas are fitted on the texts up to the first share, heads ordered by those up to the second,
-losses measured on those up to the third."""
+WRITTEN, BEGINNING, TEMPERATURE = (30, 10, 24), "Once upon a time", 0.8
+"""Formulas are fitted on so many stories, heads ordered by so many others, losses measured on the
+rest. The model writes them itself: a handful of other texts says little of what it loses, and those
+that it finds strange say nothing."""
 
 SURVEYED = 80
 """Tokens of a text that the surveys read: the report of everything stays below 5 MB."""
@@ -42,7 +46,7 @@ TERMS, TOKENS = 5, 48
 
 COMPILING = "surveying (on a machine's first run its loops are compiled, some 10 s)"
 
-FRACTIONS = (0.1, 0.25, 0.5, 1.0)
+FRACTIONS = (0.25, 0.5, 1.0)
 """Shares of the heads that are replaced."""
 
 
@@ -74,8 +78,8 @@ def demo(
 ) -> Demo:
     """Name the heads of the bundled models; survey, fit and replace those of one; write a page.
 
-    Formulas are fitted on the first part of the texts, heads ordered by the agreement on the
-    second, and the altered model is measured on the third.
+    Heads are named and surveyed on the texts; formulas are fitted, and the altered model measured,
+    on stories that the model itself writes.
 
     Args:
         folder: where everything goes.
@@ -154,19 +158,21 @@ def _name(folder: str, texts: str, *models: str, report: OnProgress) -> None:
 
 def _prove(folder: str, texts: str, *models: str, report: OnProgress) -> None:
     """Fit the heads of `PROVED`, whatever models are named, and replace them."""
-    from dataclasses import replace as with_changes
-    from itertools import pairwise
+    from itertools import accumulate, pairwise
 
     from headscribe.api.fit import fit
     from headscribe.api.replace import opened_model, replace
-    from headscribe.text.corpora import read
+    from headscribe.text.corpora import from_strings
 
-    corpus, said = read(texts), _of(f"proof on {_short(PROVED)}", report)
-    ends = [round(share * len(corpus)) for share in (0.0, *SHARES)]
-    fit_on, select, measured = (
-        with_changes(corpus, texts=corpus.texts[begin:end]) for begin, end in pairwise(ends)
-    )
+    said = _of(f"proof on {_short(PROVED)}", report)
+    said("letting it write stories", 0, 1)
     model = opened_model(PROVED)
+    stories, name = _stories(model, sum(WRITTEN)), f"stories by {_short(PROVED)}"
+    fit_on, select, measured = (
+        from_strings(stories[begin:end], name=name)
+        for begin, end in pairwise(accumulate(WRITTEN, initial=0))
+    )
+    said("letting it write stories", 1, 1)
     programs, replaced = _proofs(Path(folder))[1:]
     said("fitting formulas", 0, 1)
     fit(model, fit_on, terms=TERMS, test=select, max_tokens=TOKENS, out=programs, on_progress=said)
@@ -175,6 +181,24 @@ def _prove(folder: str, texts: str, *models: str, report: OnProgress) -> None:
         model, programs, measured, fit_on, fractions=FRACTIONS, random_orders=1,
         alone=("formula",), max_tokens=TOKENS, out=replaced, on_progress=said,
     )  # fmt: skip
+
+
+def _stories(model: "Model", number: int) -> list[str]:
+    """What the model writes at random, always the same."""
+    import torch
+
+    from headscribe.models.stated import padding_id
+
+    (given,) = model.encode([BEGINNING])
+    ids = torch.from_numpy(given.ids).to(model.hf.device).repeat(number, 1)
+    with torch.random.fork_rng(), torch.inference_mode():
+        torch.manual_seed(0)
+        ids = model.hf.generate(
+            ids, attention_mask=torch.ones_like(ids), do_sample=True, temperature=TEMPERATURE,
+            top_k=0, max_new_tokens=TOKENS - len(given), pad_token_id=padding_id(model.hf),
+        )  # fmt: skip
+    found: list[str] = model.tokenizer.batch_decode(ids, skip_special_tokens=True)
+    return found
 
 
 PARTS: dict[str, Callable[..., None]] = {"names": _name, "proof": _prove}
