@@ -92,6 +92,7 @@ def test_wrong_use_says_what_would_work(run: Path, recording: Path) -> None:
     assert "known: all, default" in wrong(here, "patterns", "list", "zzz")
     assert "No such option" in wrong(here, "top", run, "--nonsense")
     assert "RUN" in wrong(here, "top")
+    assert "'-k': expected a valid integer" in wrong(here, "top", run, "-k", "many")
     column = wrong(here, "patterns", "try", "query.hed == 1", "--text", "a b")
     assert "did you mean `query.head`" in column
 

@@ -93,7 +93,8 @@ def main() -> None:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(message)
             return
-        print(f"headscribe: {_one_line(message)}", file=sys.stderr)
+        message = _one_line(message).replace("Input should be", "expected")
+        print(f"headscribe: {message}", file=sys.stderr)
         sys.exit(UsageError.exit_status)
     except BrokenPipeError:
         sys.stderr.close()

@@ -57,7 +57,7 @@ class Recording:
             UsageError: no such folder, a missing file, or a broken line, named by its number.
             RunError: a text without an array, or arrays of different models.
         """
-        self.folder = Path(folder)
+        self.folder = Path(folder).expanduser()
         if not self.folder.is_dir():
             raise UsageError(f"expected a folder of recorded attention, got {str(folder)!r}")
         self.name = self.folder.resolve().name

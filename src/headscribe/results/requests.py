@@ -7,6 +7,7 @@ the option of the command line, the argument of the Python function, the entry i
 
 import inspect
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
@@ -157,7 +158,8 @@ def verb(request: Callable[P, Q]) -> Callable[[Callable[[Q], R]], Callable[P, R]
                 signature.bind(*args, **kwargs)
             except TypeError as error:  # names the function, not the class
                 raise TypeError(f"{run.__name__}() {_slip(error, kwargs, signature)}") from None
-            asked = request(*args, **kwargs)
+            given = {name: _at_home(value) for name, value in kwargs.items()}
+            asked = request(*map(_at_home, args), **given)
             check(asked)
             return run(asked)
 
@@ -177,6 +179,13 @@ def verb(request: Callable[P, Q]) -> Callable[[Callable[[Q], R]], Callable[P, R]
         return call
 
     return made
+
+
+def _at_home(value: Any) -> Any:  # noqa: ANN401
+    """The value; a path that begins with `~`, which a shell would have read, in full."""
+    if isinstance(value, str | Path) and str(value).startswith("~/"):
+        return type(value)(os.path.expanduser(value))
+    return value
 
 
 def _slip(error: TypeError, given: Mapping[str, Any], known: inspect.Signature) -> str:

@@ -132,7 +132,7 @@ class Run:
             UsageError: there is no run in the folder, or a newer version wrote it.
             RunError: its `run.json` is damaged.
         """
-        path = Path(folder)
+        path = Path(folder).expanduser()
         file = path / "run.json"
         if not file.is_file():
             raise UsageError(f"expected a run directory with a run.json, got {str(path)!r}")

@@ -102,7 +102,7 @@ def _file(path: str | os.PathLike[str]) -> Path:
         return asset("samples") / "stories.jsonl"
     if str(path).startswith("bundled:"):
         raise unknown_name("bundled text", str(path), [SAMPLES])
-    return Path(path)
+    return Path(path).expanduser()
 
 
 @runtime_checkable

@@ -9,6 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import headscribe as hs
 from headscribe.api import requests
 from headscribe.api.runs import begin
 from headscribe.cli.commands import command
@@ -118,6 +119,19 @@ def test_a_run_is_kept_without_out(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "made--words",
         "made--words-2",
     ]
+
+
+def test_home_is_found_without_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "texts.txt").write_text("one\ntwo")
+    assert len(hs.corpus("~/texts.txt")) == 2
+    for out in ("~/run", Path("~/second")):
+        made = count("~/texts.txt", out=out)
+        assert made["config"]["out"] == str(tmp_path / Path(out).name)
+        assert made["config"]["texts"] == str(tmp_path / "texts.txt")
+        assert (tmp_path / Path(out).name / "run.json").is_file()
+        assert run.Run.open(out).kind == "count"
+    assert not Path("~").exists()
 
 
 def test_wrong_options_are_named() -> None:
