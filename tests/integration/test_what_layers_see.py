@@ -279,8 +279,23 @@ def test_attention_layers_of_hybrids_are_surveyed_and_the_others_named(tmp_path)
     ],
 )  # fmt: skip
 def test_refused_in_one_line(model, message):
+    _refused(model().eval(), message)
+
+
+@pytest.mark.parametrize("weight", [float("nan"), float("inf")])
+@pytest.mark.parametrize("family", ["llama", "bert", "mistral"])
+def test_weights_that_are_no_numbers_are_named(family, weight):
+    own = build(family)
+    with torch.no_grad():
+        for name, values in own.named_parameters():
+            if values.ndim > 1 and ("query" in name or "q_proj" in name):
+                values.fill_(weight)
+    _refused(own.eval(), "its attention is NaN")
+
+
+def _refused(model, message):
     with pytest.raises(UsageError, match=message) as caught:
-        hs.load(model().eval(), word_tokenizer())
+        hs.load(model, word_tokenizer())
     assert "\n" not in str(caught.value)
 
 

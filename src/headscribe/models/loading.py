@@ -123,6 +123,9 @@ def _paired(source: object, tokenizer: PreTrainedTokenizerBase | None) -> Source
     Raises:
         UsageError: a model without a tokenizer, or what is no source at all.
     """
+    if isinstance(source, torch.nn.Module) and not isinstance(source, HuggingFaceModel):
+        # torch.compile and DataParallel wrap models.
+        source = getattr(source, "_orig_mod", getattr(source, "module", source))
     if isinstance(source, HuggingFaceModel):
         if tokenizer is None:
             raise UsageError(

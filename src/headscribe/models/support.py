@@ -153,6 +153,8 @@ def _refusal(shown: Probe) -> str | None:
             f"{_bypass(shown)}, and it returns no attention of every token over every token; there "
             "is nothing to survey"
         )
+    if any(bool(weights.isnan().any()) for weights in shown.weights):
+        return "its attention is NaN: its weights are damaged, or need a wider dtype"
     if len({weights.shape[1] for weights in shown.weights}) > 1:
         return "has layers with different numbers of heads"
     return None

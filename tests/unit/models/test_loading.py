@@ -307,6 +307,8 @@ def test_a_model_with_its_tokenizer(folder):
     own, words = build("gpt2"), word_tokenizer()
     as_two, as_pair = load(own, words), load((own, words))
     assert as_two.fingerprint == as_pair.fingerprint == load([own, words]).fingerprint
+    for wrapped in (torch.compile(own), torch.nn.DataParallel(own)):
+        assert load(wrapped, words).fingerprint == as_two.fingerprint
     assert as_two.origin is not None
     assert load(as_two.origin.source).fingerprint == as_two.fingerprint
     (folder / "tokenizer.json").unlink()
