@@ -23,7 +23,7 @@ SURVEYED = {
     "dpr": (4, True),
     "falcon": (4, False),  # bypasses the interface
     "gemma3_text": (4, True),
-    "gpt_neo": (4, True),
+    "gpt_neo": (4, False),
     "lfm2": (4, True),
     "llama4_text": (4, True),
     "minimax": (2, True),  # a hybrid
