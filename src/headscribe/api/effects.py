@@ -107,6 +107,11 @@ def effects(request: EffectsRequest) -> Effects:
     ways = ways_of(model)
     with shown(request.on_progress) as on_progress:
         inputs = model_inputs(model, texts, request.annotator, request.max_tokens, on_progress)
+        most = max(request.matters, request.reads)
+        if most > len(inputs.passages):
+            raise UsageError(
+                f"expected at least {most} texts to take heads out on, got {len(inputs.passages)}"
+            )
         run = begin(
             request,
             "effects",

@@ -81,6 +81,8 @@ class _Scored:
             at = 1 + np.flatnonzero(~text.is_special[1:])
             return cls(text, text.encoding, at - 1, at)
         at = masked_positions(text, int(np.ceil(_MASKED * len(text))))
+        if model.tokenizer.mask_token_id is None:
+            raise UsageError(f"{model.name}: expected a tokenizer with a mask token, it has none")
         ids = np.array(text.ids)
         ids[at] = model.tokenizer.mask_token_id
         read = Encoding(text.tokens, ids, text.spans, text.is_special)
@@ -161,20 +163,16 @@ def matters(
     Args:
         ways: of the model, see `ways_of`.
         passages: all texts; means are estimated on those that are not measured on.
-        texts: how many to measure on.
+        texts: on at most so many it is measured.
         seed: chooses them.
         token_budget: tokens a batch.
         stages: keeps what is done, layer by layer.
-        on_progress: called with the heads done, batch by batch.
+        on_progress: called with the layers done, batch by batch.
 
     Raises:
-        UsageError: fewer texts than are asked for.
+        UsageError: a model that predicts masked tokens, with a tokenizer that has no mask.
     """
     model = ways.model
-    if len(passages) < texts:
-        raise UsageError(
-            f"expected at least {texts} texts to take heads out on, got {len(passages)}"
-        )
     order = np.random.default_rng(seed).permutation(len(passages))
     chosen = [_Scored.of(model, passages[k]) for k in np.sort(order[:texts])]
     others = [passages[k] for k in order[texts:][:_FITTED]] or [one.text for one in chosen]

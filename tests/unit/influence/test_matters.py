@@ -7,7 +7,6 @@ import pytest
 import torch
 
 import headscribe as hs
-from headscribe.influence import matters as module
 from headscribe.influence.matters import Kept, _losses, _Scored, _without, matters
 from headscribe.influence.ways import ways_of
 from headscribe.models.inputs import model_inputs
@@ -133,8 +132,9 @@ def test_a_silent_head_does_not_matter_nor_do_those_of_a_random_model() -> None:
     assert found.flagged.any(0).mean() <= 0.05
 
 
-def test_too_few_texts_are_one_line() -> None:
-    model, passages = stories(10, 12)
-    with pytest.raises(hs.UsageError, match="expected at least 12 texts to take heads out on"):
-        matters(ways_of(model), passages, 12)
-    assert module.HOWS == ("mean", "profile")
+def test_too_few_texts_are_one_line(tmp_path: Path) -> None:
+    texts = hs.corpus("bundled:samples", 3)
+    for asked in ({"matters": 8}, {"reads": 8}):
+        with pytest.raises(hs.UsageError, match="expected at least 8 texts to take heads out on"):
+            hs.effects("bundled:stories", texts, annotator="plain", out=tmp_path / "run", **asked)
+    assert not (tmp_path / "run").exists()
