@@ -288,7 +288,7 @@ def _grouped(corpus: Corpus) -> Corpus:
     """The corpus by groups that can be split, and a note where they are not its own."""
     texts = corpus.texts
     groups, note = blocks_of([text.group for text in texts], [text.text for text in texts])
-    notes = () if note is None else (note,)
+    notes = () if note is None or note in corpus.notes else (note,)
     renamed = tuple(
         text if text.group == group else replace(text, group=group)
         for text, group in zip(texts, groups, strict=True)

@@ -121,6 +121,13 @@ def test_several_files_and_ids_that_occur_again(tmp_path):
     assert corpus.texts[3].group == corpus.texts[4].group == "q"
 
 
+def test_a_note_is_said_once_however_often_texts_are_limited():
+    once = corpus(["one", "two", "three", "four"], 3)
+    (note,) = once.notes
+    assert "3 texts" in note
+    assert corpus(corpus(once, 3), 3).notes == once.notes
+
+
 @pytest.mark.parametrize("name", ["-", "/dev/stdin"])
 def test_texts_that_are_piped_in(name):
     said = f"import headscribe as hs; print([text.text for text in hs.corpus({name!r})])"
