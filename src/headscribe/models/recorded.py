@@ -7,6 +7,7 @@ are someone's own, perhaps rounded: then rows that sum to almost 1 are renormali
 """
 
 import json
+import weakref
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -65,6 +66,8 @@ class Recording:
         sentences = sentences_of(self.folder)
         self.passages = tuple(sentence.passage for sentence in sentences)
         self._file = _open(self.folder / "attention.npz")
+        # Closed with the recording, also where a cycle of an error kept both.
+        weakref.finalize(self, self._file.close)
         self._exact = facts is not None
         self._key = {s.passage.text_id: self._key_of(s.passage, s.arrays) for s in sentences}
         first = self.read(self.passages[0])
