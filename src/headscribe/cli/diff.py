@@ -18,16 +18,22 @@ def diff(
     k: Annotated[int, typer.Option("-k", min=1, help="So many of the largest changes.")] = 20,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two surveys, fits or replacements: the largest changes first."""
+    """Compare two runs: which names of heads hold in both, then the largest changes."""
     from headscribe.results.comparison import as_json as written
     from headscribe.results.comparison import compare
+    from headscribe.results.names import names_of
     from headscribe.results.run import Run
 
     one, other = Run.open(first), Run.open(second)
-    found = compare(one, other, metric=metric, view=view, split=split)
+    names = names_of(one, other)
+    only = names is not None and (one.kind == "explain" or other.kind == "explain")
+    found = None if only else compare(one, other, metric=metric, view=view, split=split)
     if as_json:
-        print(written(found, one, other))
+        print(written(found, names, one, other))
         return
-    from headscribe.report.changes import print_changes
+    from headscribe.report.changes import print_changes, print_names
 
-    print_changes(found, one, other, k)
+    if names is not None:
+        print_names(names, k)
+    if found is not None:
+        print_changes(found, one, other, k)

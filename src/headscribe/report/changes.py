@@ -1,13 +1,16 @@
 """Two runs side by side, in the terminal."""
 
+from typing import get_args
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from headscribe.core.visible import visible
-from headscribe.report.labels import interval, number, signed
+from headscribe.report.labels import interval, number, percent, signed
 from headscribe.report.terminal import plain_table, print_whole
 from headscribe.results.comparison import Change, Comparison
+from headscribe.results.names import Holds, Names
 from headscribe.results.run import Run
 
 SEEN = 0.0005
@@ -19,6 +22,31 @@ def print_changes(
 ) -> None:
     """Print the `k` largest changes; those whose intervals do not overlap are marked."""
     print_whole(changes_table(found, first, second, k), console or Console())
+
+
+def print_names(names: Names, k: int = 20, console: Console | None = None) -> None:
+    """Print how many names hold, in words, by family, and `k` heads whose names do not."""
+    out = console or Console()
+    out.print(Text(visible(names.sentence)))
+    table = plain_table("Names that hold, by family of the first")
+    table.add_column("family")
+    for how in get_args(Holds):
+        table.add_column(how, justify="right", no_wrap=True)
+    for family, counts in names.families.items():
+        of = counts.total()
+        cells = [f"{counts[how]} ({percent(counts[how] / of)})" for how in get_args(Holds)]
+        table.add_row(Text(visible(family)), *cells)
+    print_whole(table, out)
+    lost = [pair for pair in names.pairs if pair.holds == "not there"][:k]
+    if lost:
+        first, second = (visible(run) for run in names.runs)
+        table = plain_table(f"Names of {first} that do not hold in {second}")
+        table.add_column("head", justify="right", no_wrap=True)
+        for run in (first, second):
+            table.add_column(run, overflow="fold", min_width=13)
+        for pair in lost:
+            table.add_row(pair.head, Text(visible(pair.first)), Text(visible(pair.second or "–")))
+        print_whole(table, out)
 
 
 def changes_table(found: Comparison, first: Run, second: Run, k: int = 20) -> Table:

@@ -7,6 +7,7 @@ from typing import Any
 
 from headscribe.core.errors import RunError, UsageError
 from headscribe.core.metrics import metric as metric_named
+from headscribe.results.names import Names
 from headscribe.results.queries import top
 from headscribe.results.run import Run
 
@@ -186,16 +187,19 @@ def _rows(run: Run, name: str, columns: tuple[str, ...]) -> list[dict[str, Any]]
     return rows
 
 
-def as_json(found: Comparison, first: Run, second: Run) -> str:
-    """The shape of `diff --json`."""
-    return json.dumps(
-        {
-            "kind": found.kind,
+def as_json(found: Comparison | None, names: Names | None, first: Run, second: Run) -> str:
+    """The shape of `diff --json`; without `found` the names alone are compared."""
+    document: dict[str, Any] = {
+        "kind": first.kind if found is None else found.kind,
+        "runs": [str(first.folder), str(second.folder)],
+    }  # fmt: skip
+    if found is not None:
+        document |= {
             "measure": found.measure,
             "by": found.by,
             "higher_is_better": found.higher_is_better,
-            "runs": [str(first.folder), str(second.folder)],
             "changes": [change.as_dict() for change in found.changes],
-        },
-        ensure_ascii=False,
-    )
+        }
+    if names is not None:
+        document["names"] = names.to_json()
+    return json.dumps(document, ensure_ascii=False)
