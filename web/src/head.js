@@ -134,7 +134,7 @@ async function summary(subject, head) {
   const better = subject.formulaBetter(head);
   return { line, node: h('p', { class: 'headline' },
     line ? ['Best explained by ', patternLink(subject, line.pattern), line.coverage < 0.95 ? ` on ${percent(line.coverage)} of the rows` : '', ` (${number(line.score, 2)} JSD, ${signed(line.gain, 2)} better than ${line.baseline}). `]
-      : block ? `None of the ${plural(subject.scored, 'pattern')} scored here is clearly better than the baselines${better ? '; its formula is' : ''}. ` : null,
+      : block ? `${subject.explanation?.cards ? 'Over whole rows, none' : 'None'} of the ${plural(subject.scored, 'pattern')} scored here is clearly better than the baselines${better ? '; its formula is' : ''}. ` : null,
     narrow ? ['Where it applies, on ', percent(narrow.coverage), ' of the rows, ', patternLink(subject, narrow.pattern), ` gains more: ${signed(narrow.gain, 2)} over ${narrow.baseline}. `] : null,
     found ? `Its formula reaches IoU ${number(found.scores.formula_raw_iou[0], 2)} on ${measured(subject)}, ${signed(gain?.[0] ?? NaN, 2)} over its mean attention by position${better ? '' : ', which is no clear gain'}. ` : null,
     labels.length ? ['Labels: ', labels.map((label, i) => [i ? ', ' : '', patternLink(subject, label)]), '.'] : found ? 'No single pattern is good enough to be its label.' : null) };
