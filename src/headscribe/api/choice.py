@@ -115,6 +115,8 @@ def _resolved(item: "str | Pattern", programs: Programs) -> list[tuple[Pattern, 
 def _unfit(pattern: Pattern, provides: frozenset[str], causal: bool) -> str | None:
     """Why a pattern cannot be scored here, None if it can."""
     missing = sorted(pattern.needs - provides)
+    if missing and missing[-1].startswith("text."):
+        return f"it needs {missing[-1]} of the texts: give them a column or key of that name"
     if missing:
         return (
             f"it needs {', '.join(missing)} of every word; give an annotator "

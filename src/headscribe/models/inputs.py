@@ -15,7 +15,7 @@ from headscribe.text.annotation import Annotation, annotated
 from headscribe.text.annotators import Annotator, Gold, annotator, default_for
 from headscribe.text.control import bare_text, completed, joined, readable
 from headscribe.text.corpora import Corpus, Text, corpus
-from headscribe.text.passages import WORD_FIELDS, Encoding, Passage, Words
+from headscribe.text.passages import WORD_FIELDS, Encoding, Passage, Words, known_of
 
 if TYPE_CHECKING:
     from headscribe.models.loading import Source
@@ -215,8 +215,9 @@ def model_inputs(
     notes = (*texts.notes, *getattr(chosen, "notes", ()))
     if cut:
         notes = (*notes, f"{cut} of {len(passages)} texts were cut at the token limit")
+    provides = chosen.provides | known_of(text.about for text in texts)
     return Inputs(
-        model, tuple(passages), chosen.provides, _facts(texts, passages, skipped, cut),
+        model, tuple(passages), provides, _facts(texts, passages, skipped, cut),
         _identity(chosen), notes, chosen if later else None,
     )  # fmt: skip
 
@@ -288,6 +289,7 @@ def _recorded(
     provides = frozenset(WORD_FIELDS)
     for passage in passages:
         provides &= passage.words.provides
+    provides |= known_of(passage.about for passage in passages)
     return Inputs(
         recording, passages, provides, _facts(recording, passages, {}, 0), identity, notes
     )

@@ -14,6 +14,7 @@ from headscribe.models.pieces import bare, folded_text, located, looks_special
 from headscribe.text.alignment import align
 from headscribe.text.annotators.plain import Plain
 from headscribe.text.corpora import Text
+from headscribe.text.fields import ABOUT, about_of
 from headscribe.text.passages import WORD_FIELDS, Encoding, Passage, Ragged, Words
 
 FILES = ("sentences.jsonl", "prompts.jsonl")
@@ -92,6 +93,7 @@ def line_of(passage: Passage, array: str) -> str:
         "words": words.form,
         "word_spans": np.asarray(words.spans).tolist(),
         "word_of_token": [touched.tolist() for touched in passage.words_of],
+        **{f"{ABOUT}{name}": value for name, value in passage.about.items()},
     }
     for name, column in columns.items():
         if column is not None:
@@ -227,11 +229,12 @@ def passage_of(record: Mapping[str, Any], vocabulary: Mapping[str, int], where: 
         spans = located(text, tokens, special, where)
     ids = record.get("ids") or [vocabulary[token] for token in tokens]
     flags, cut = np.array(special, bool), record.get("cut", 0)
+    about = about_of(record)
     encoding = Encoding(tuple(tokens), np.array(ids, np.int64), spans, flags, cut)
     if words is None or touched is None:
-        source = Text(text_id, group, text)
+        source = Text(text_id, group, text, about=about)
         return align(source, encoding, next(iter(Plain().annotate([source]))))
-    return Passage(text_id, group, text, encoding, words, Ragged.from_lists(touched))
+    return Passage(text_id, group, text, encoding, words, Ragged.from_lists(touched), about)
 
 
 def _words(record: Mapping[str, Any], text: str, where: str) -> Words:

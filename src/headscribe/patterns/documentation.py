@@ -65,4 +65,10 @@ def _attributes() -> list[str]:
         needs = ", ".join(sorted(one.needs)) or "none"
         ahead = f"{'yes' if one.looks_ahead else 'no'}: {one.reason}"
         lines.append(f"| `{name}` | {_KINDS[one.kind]} | {one.sentence} | {needs} | {ahead} |")
-    return lines
+    return [
+        *lines,
+        "",
+        "`text.<name>` is what is known of the whole text, a class or the model's answer, where",
+        'texts or a recording have a column or key of that name: `text.label == "negative"` in a',
+        "relation keeps it to some texts. It looks ahead.",
+    ]

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 
-from headscribe.relations.attributes import ATTRIBUTES
+from headscribe.relations.attributes import attribute
 from headscribe.relations.syntax import (
     CHOICES,
     ROWWISE,
@@ -38,7 +38,7 @@ def walk(node: Node) -> Iterator[Node]:
 def needs_of(node: Node) -> frozenset[str]:
     """Return the word fields that the expression reads."""
     columns = (one for one in walk(node) if isinstance(one, Column))
-    return frozenset(field for one in columns for field in ATTRIBUTES[one.name].needs)
+    return frozenset(field for one in columns for field in attribute(one.name).needs)
 
 
 def of_positions(node: Node) -> bool:
@@ -185,7 +185,7 @@ def _reads_later(node: Node, farthest: float, *, zero_is_missing: bool) -> bool:
     """
     match node:
         case Column(side, steps, name):
-            if ATTRIBUTES[name].looks_ahead:
+            if attribute(name).looks_ahead:
                 return True
             at, reach = 0, 0
             for step in steps:

@@ -167,6 +167,28 @@ def _annotated(
     return Attribute(sentence, kind, read, frozenset(needs), True, _PARSE)
 
 
+def attribute(name: str) -> Attribute:
+    """An attribute of tokens, or of their whole text, `text.<name>`.
+
+    Raises:
+        KeyError: there is no such attribute of tokens.
+    """
+    if not name.startswith(OF_TEXT):
+        return ATTRIBUTES[name]
+    own = name.removeprefix(OF_TEXT)
+    return Attribute(
+        "what is known of the whole text",
+        "text",
+        lambda passage: [passage.about.get(own)] * len(passage),
+        frozenset({name}),
+        looks_ahead=True,
+        reason="it may be known of the whole text alone",
+    )
+
+
+OF_TEXT = "text."
+"""What the names of attributes of whole texts begin with."""
+
 ATTRIBUTES: dict[str, Attribute] = {
     "index": Attribute(
         "position of the token, from 0", "number", lambda p: np.arange(len(p), dtype=np.float64)

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Shaped
 
-from headscribe.relations.attributes import ATTRIBUTES
+from headscribe.relations.attributes import attribute
 from headscribe.relations.syntax import Column
 from headscribe.text.passages import Passage
 
@@ -43,7 +43,7 @@ class Columns:
     def _read(self, name: str) -> Shaped[np.ndarray, " T"]:
         if (name, ()) in self._made:
             return self._made[name, ()]
-        values = ATTRIBUTES[name].read(self._passage)
+        values = attribute(name).read(self._passage)
         if isinstance(values, list):
             codes = [
                 MISSING if one is None else self._codes.setdefault(one, len(self._codes))

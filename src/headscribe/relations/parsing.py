@@ -4,7 +4,7 @@ import ast
 import math
 
 from headscribe.core.errors import UsageError, unknown_name
-from headscribe.relations.attributes import ATTRIBUTES
+from headscribe.relations.attributes import ATTRIBUTES, OF_TEXT
 from headscribe.relations.spelling import MAX_CHARACTERS, check_spelling
 from headscribe.relations.syntax import (
     CHOICES,
@@ -186,12 +186,14 @@ class _Reader:
             names.insert(0, owner.attr)
             owner = owner.value
         if not isinstance(owner, ast.Name):
-            raise self._error(tree, "only `query` and `key` have attributes")
+            raise self._error(tree, "only `query`, `key` and `text` have attributes")
         side: Side
         if owner.id == "query":
             side = "query"
         elif owner.id == "key":
             side = "key"
+        elif owner.id == "text":
+            return self._of_text(tree, names)
         else:
             raise self._unknown(owner, "token of the pair", owner.id, ["query", "key"])
         *walk, name = names
@@ -206,6 +208,12 @@ class _Reader:
         if name not in ATTRIBUTES:
             raise self._unknown(tree, "token attribute", name, list(ATTRIBUTES), prefix)
         return Column(side, tuple(_STEPS[step] for step in walk), name, ATTRIBUTES[name].kind)
+
+    def _of_text(self, tree: ast.Attribute, names: list[str]) -> Column:
+        """`text.label`: the same for every token of a text, so that a row's gate can ask for it."""
+        if len(names) > 1:
+            raise self._error(tree, f"`text.{names[0][:60]}` is a text and has no attributes")
+        return Column("query", (), f"{OF_TEXT}{names[0]}", "text")
 
     def _compare(self, tree: ast.Compare) -> Node:
         if any(isinstance(operator, ast.In | ast.NotIn) for operator in tree.ops):

@@ -182,7 +182,8 @@ def _print(node: Node, least: int) -> str:
             text, level = "distance", _ATOM
         case Column(side, steps, name):
             walk = ["next" if step > 0 else "prev" for step in steps]
-            text, level = ".".join([side, *walk, name]), _ATOM
+            whole = "." in name  # of the whole text: `text.label`
+            text, level = name if whole else ".".join([side, *walk, name]), _ATOM
         case Compare(operators, operands):
             level = _LEVEL["compare"]
             parts = [_print(operands[0], level + 1)]

@@ -225,6 +225,7 @@ def masked(passage: Passage, at: int, mask: int, mask_token: str) -> Passage:
         encoding,
         _hidden_words(passage.words, touched, mask_token),
         passage.words_of,
+        passage.about,
     )
 
 

@@ -31,7 +31,7 @@ def align(text: Text, encoding: Encoding, words: Words) -> Passage:
     tokens = stripped(text.text, np.asarray(encoding.spans, np.int64).reshape(-1, 2))
     silent = np.asarray(encoding.is_special, bool) | _only_marks(text.text, encoding)
     words_of = _overlaps(tokens, np.asarray(words.spans, np.int64).reshape(-1, 2), silent)
-    return Passage(text.id, text.group, text.text, encoding, words, words_of)
+    return Passage(text.id, text.group, text.text, encoding, words, words_of, text.about)
 
 
 def stripped(text: str, spans: Spans) -> Spans:

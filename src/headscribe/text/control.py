@@ -55,7 +55,7 @@ def completed(passage: Passage, words: Words) -> Passage:
 
 
 def _text_of(passage: Passage) -> Text:
-    return Text(passage.text_id, passage.group, passage.text)
+    return Text(passage.text_id, passage.group, passage.text, about=passage.about)
 
 
 def _places(text: str, encoding: Encoding) -> Int[np.ndarray, " n"] | None:

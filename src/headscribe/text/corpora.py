@@ -28,21 +28,24 @@ class Text:
         group: what may not be split apart (document, story): the unit of splits and intervals.
         text: the characters.
         words: gold annotation, if the corpus has it.
+        about: what is known of the whole text, by name: relations read it as `text.<name>`.
     """
 
     id: str
     group: str
     text: str
     words: Words | None = None
+    about: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def digest(self) -> bytes:
-        """16 bytes of hash over everything: id, group, characters, gold words."""
+        """16 bytes of hash over everything: id, group, characters, gold words, what is known."""
         parts = [self.id, self.group, self.text]
         if self.words is not None:
             columns = [self.words.form, self.words.spans.tolist()]
             columns += [getattr(self.words, name) for name in WORD_FIELDS]
             parts += [repr(list(c) if c is not None else None) for c in columns]
+        parts += [repr(pair) for pair in sorted(self.about.items())]
         hashed = blake2b(digest_size=16)
         for part in parts:
             raw = part.encode("utf-8", "surrogatepass")
@@ -123,8 +126,9 @@ def read(
 
     A .txt file holds a text per block if a blank line stands anywhere between two lines with
     text, else a text per line; .jsonl, .ndjson, .json, .csv, .tsv and .parquet have a column with
-    the text and perhaps `id` and `group`; .conllu has a text per sentence, with gold words, grouped
-    by `# newdoc id`. Where groups are too few to split, see `grouping`.
+    the text and perhaps `id`, `group` and what is known of the whole text, `text.label`; .conllu
+    has a text per sentence, with gold words, grouped by `# newdoc id`. Where groups are too few to
+    split, see `grouping`.
 
     A text without an id is called by its file and line, `stories:12`. Ids that occur again get
     `#2`, `#3`, ... The group of a text that has none is the id that it came with, so that texts
@@ -328,7 +332,13 @@ def _corpus(
         )
     written = [record.id or f"{prefix}:{record.number}" for prefix, _, record in taken]
     texts = tuple(
-        Text(id, record.group or record.id or _group_of(record.text), record.text, record.words)
+        Text(
+            id,
+            record.group or record.id or _group_of(record.text),
+            record.text,
+            record.words,
+            record.about,
+        )
         for id, (_, _, record) in zip(unique_names(written), taken, strict=True)
     )
     notes = list(fields.notes)

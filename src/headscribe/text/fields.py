@@ -57,7 +57,7 @@ class Fields:
         """
         text = self._text(fields)
         own, group = (label_of(fields.get(name), name) for name in ("id", "group"))
-        return Record(text, number, own, group)
+        return Record(text, number, own, group, about=about_of(fields))
 
     def check(self, names: Sequence[str]) -> None:
         """Whether a table with these columns has a text.
@@ -112,6 +112,7 @@ class Fields:
             return (self.column,)
         if TEXT in names:
             return (TEXT,)
+        names = [name for name in names if not str(name).startswith(ABOUT)]
         for chat, _ in CHATS:
             if chat in names:
                 return (chat,)
@@ -160,6 +161,31 @@ class Fields:
     def _note(self, note: str) -> None:
         if note not in self.notes:
             self.notes.append(note)
+
+
+ABOUT = "text."
+"""What the columns begin with that say something of the whole text: `text.class`."""
+
+
+def about_of(fields: Mapping[str, object]) -> dict[str, str]:
+    """What a row says of the whole text: its columns `text.<name>`, as strings; None says nothing.
+
+    >>> about_of({"text": "Good.", "text.label": "positive", "text.stars": 4})
+    {'label': 'positive', 'stars': '4'}
+
+    Raises:
+        UsageError: a name that a relation cannot say, or a value that is no string or number.
+    """
+    found = {}
+    for column, value in fields.items():
+        if isinstance(column, str) and column.startswith(ABOUT):
+            name = column.removeprefix(ABOUT)
+            if not (name.isascii() and name.isidentifier()):
+                raise UsageError(f"expected a name such as text.label, got {column[:60]!r}")
+            said = str(value) if isinstance(value, bool) else label_of(value, column)
+            if said is not None:
+                found[name] = said
+    return found
 
 
 def _is_missing(value: object) -> bool:

@@ -1,7 +1,7 @@
 """A passage: the tokens that a model reads, the words that a linguist reads, how they align."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 
 import numpy as np
@@ -43,11 +43,11 @@ class Words:
     sentence: Int[np.ndarray, " W"] | None = None
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            column = getattr(self, field.name)
+        for one in fields(self):
+            column = getattr(self, one.name)
             if column is not None and len(column) != len(self.form):
                 raise UsageError(
-                    f"expected {len(self.form)} values in the word column {field.name}, "
+                    f"expected {len(self.form)} values in the word column {one.name}, "
                     f"got {len(column)}"
                 )
         if self.head is not None and len(self.form):
@@ -140,6 +140,7 @@ class Passage:
         words: the words and what the annotator knows of them.
         words_of: for every token the words that it touches, best overlap first; often one, none
             for special tokens, several where a subword straddles words.
+        about: what is known of the whole text, by name: a class, the model's own answer.
     """
 
     text_id: str
@@ -148,6 +149,7 @@ class Passage:
     encoding: Encoding
     words: Words
     words_of: Ragged
+    about: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.words_of) != len(self.encoding):
@@ -211,3 +213,8 @@ class Passage:
         """Special tokens other than an opening one (`[SEP]`, `</s>`), shape `(T,)`."""
         flags: Bool[np.ndarray, " T"] = self.is_special & ~self.is_bos
         return flags
+
+
+def known_of(texts: Iterable[Mapping[str, str]]) -> frozenset[str]:
+    """What relations may read of texts that this is known of: `text.<name>`."""
+    return frozenset(f"text.{name}" for about in texts for name in about)

@@ -3,9 +3,9 @@
 import gzip
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -25,6 +25,7 @@ class Record:
         id: the identity that the source gives it, if any.
         group: the document that the source gives it, if any.
         words: gold annotation, if any.
+        about: what is known of the whole text, by name.
         withheld: a sentence of a treebank whose words its licence keeps out.
     """
 
@@ -33,6 +34,7 @@ class Record:
     id: str | None = None
     group: str | None = None
     words: Words | None = None
+    about: Mapping[str, str] = field(default_factory=dict)
     withheld: bool = False
 
 
