@@ -40,13 +40,15 @@ def seconds(work: Callable[[], object]) -> float:
 
 def measured(model: object, length: int, tokens: int, rounds: int) -> dict[str, float]:
     """Seconds of both readings and of plain passes over the same batches, medians of rounds."""
-    texts = corpus(STORIES, limit=max(40, 2 * tokens // length))
-    inputs = open_inputs(model, texts, None, None, length, silent)
-    fit = [one for one in inputs.passages if len(one) >= 0.9 * length]
-    passages: list[Passage] = (fit or list(inputs.passages))[: max(20, tokens // length)]
+    number, stories = max(20, tokens // length), [text.text for text in corpus(STORIES, 2000)]
+    each = 1 + length // 100  # stories have some 200 tokens; texts are cut to the length
+    texts = ["\n".join(stories[each * i : each * (i + 1)]) for i in range(number)]
+    inputs = open_inputs(model, corpus(texts), None, None, length, silent)
+    passages: list[Passage] = list(inputs.passages)
     answer = Answer(inputs.source, passages, inputs.provides)
     choice = choose_patterns(None, inputs.provides, causal=True)
     source, found = inputs.source, {}
+    passages = passages[: tokens // length]
     lots = [[passages[i] for i in lot] for lot in batches(passages, 1024)]
 
     def plain() -> None:

@@ -113,6 +113,13 @@ class Card:
             said.append(f"smaller parts {rest:.0%}")
         return fill(f"Where its attention goes: {', '.join(said)}.", 79)
 
+    @property
+    def excess(self) -> float:
+        """That of the behaviour it is named for, where it was confirmed; 0 for other names."""
+        first = self.figures[0] if self.figures else None
+        named = first is not None and first.listed and first.behaviour == self.name
+        return first.confirmed["excess"] if first is not None and named else 0.0
+
     def to_json(self) -> dict[str, Any]:
         """The card as `headscribe explain --json` prints it."""
         return {
@@ -171,11 +178,8 @@ def cards(
             for one in accounts.remaining[h]
             if one.listed
         }
-        figures.sort(
-            key=lambda one: (
-                not one.listed, not _marked(one), _one_of_many(one.behaviour, left), -one.part
-            )
-        )  # fmt: skip
+        weights = _weights(figures, left)
+        figures.sort(key=lambda one: (not one.listed, -weights[one.behaviour]))
         common = bool(accounts.broadcasts[h])
         holds = [place for place, yes in zip(PLACES, placed.holds[:, h], strict=True) if yes]
         sink_share = float(placed.share[1, SINKS, h])
@@ -216,17 +220,23 @@ def cards(
 MARKED = ("syntax", "repetition", "word pieces")
 """Families that say more of a head than a class of words does."""
 
-CLEAR = 0.2
-"""The excess from which one of `MARKED` names a head before broader behaviours of more mass."""
+TWICE = 2.0
+"""What of a head's attention goes to a behaviour of `MARKED` counts so many times for its name."""
 
 
 def _one_of_many(name: str, left: Mapping[str, float]) -> bool:
     """Whether a head reads the rest of a word's class too, about as much as the word."""
-    return name in OF_CLASS and 2 * left.get(OF_CLASS[name], 0.0) > left.get(name, 0.0)
+    return name in left and 2 * left.get(OF_CLASS[name], 0.0) > left[name]
 
 
-def _marked(one: Figure) -> bool:
-    return one.family in MARKED and one.confirmed["excess"] >= CLEAR
+def _weights(figures: Sequence[Figure], left: Mapping[str, float]) -> dict[str, float]:
+    """What decides which behaviour a head is named for: their shares of all its attention."""
+    found = {one.behaviour: one.part * (TWICE if one.family in MARKED else 1) for one in figures}
+    for word, whole in OF_CLASS.items():
+        if _one_of_many(word, left):
+            found[whole] += found[word]
+            found[word] = 0.0
+    return found
 
 
 def _figure(

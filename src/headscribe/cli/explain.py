@@ -58,7 +58,8 @@ def show(result: "tuple[Explained, list[Card]]", *, as_json: bool) -> None:
         print("\n\n".join("\n".join(str(p) for p in parts if p is not None) for parts in said))
         return
     print_answer(found)
-    print(f"\nrun: {found.folder}; headscribe explain RUN 7.10 prints a card in full")
+    head = max(found.cards.values(), key=lambda card: card.excess).head
+    print(f"\na head's card: headscribe explain {found.folder} {head}\nrun: {found.folder}")
 
 
 def print_answer(found: "Explained") -> None:
@@ -71,16 +72,16 @@ def print_answer(found: "Explained") -> None:
     print(fill(found.summary, 79))
     for family, count in found.run.manifest["families"].items():
         print(f"\n{family}: {count} heads {FAMILIES[family]}")
-        for card in cards:
-            if card.family == family:
-                print(fill(f"  {card.head!s:<6}{card.name:<35.35}{_least(card)}", 79))
+        mine = [card for card in cards if card.family == family]
+        for card in sorted(mine, key=lambda card: -card.excess):
+            print(fill(f"  {card.head!s:<6}{card.name:<35.35}{_least(card)}", 79))
     for note in found.run.manifest.get("notes", []):
         print(note, file=sys.stderr)
 
 
 def _least(card: "Card") -> str:
     """The figure that matters most, in a few characters."""
-    if card.figures and card.figures[0].listed and card.name == card.figures[0].behaviour:
-        confirmed = card.figures[0].confirmed
-        return f"{confirmed['share']:.0%} ({100 * confirmed['excess']:+.0f} beyond position)"
+    if card.excess:
+        share = card.figures[0].confirmed["share"]
+        return f"{share:.0%} ({100 * card.excess:+.0f} beyond position)"
     return f"{card.sink_share:.0%} on sinks"

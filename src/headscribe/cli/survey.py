@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from headscribe.api.survey import Survey
 
+WIDTH = 75
+"""Columns of a command with what it shows; longer ones take two lines."""
+
 
 def show(found: "Survey", *, as_json: bool) -> None:
     """Print what every head does, and how to look deeper; without cards the best heads."""
@@ -27,10 +30,16 @@ def show(found: "Survey", *, as_json: bool) -> None:
         from headscribe.cli.explain import print_answer
 
         print_answer(found)
-        print(
-            "\nLook deeper: headscribe explain RUN 7.10 (a card), headscribe top RUN (the closest "
-            "heads of\neach pattern), headscribe show RUN 7.10, headscribe report RUN."
-        )
+        head = max(found.cards.values(), key=lambda card: card.excess).head
+        print("\nLook deeper:")
+        for command, what in (
+            (f"explain {found.folder} {head}", "a head's card"),
+            (f"top {found.folder}", "the closest heads of every pattern"),
+            (f"show {found.folder} {head}", "all patterns on a head, and its attention"),
+            (f"report {found.folder}", "one page of everything"),
+        ):
+            line = f"  headscribe {command}"
+            print(f"{line}  # {what}" if len(line) + len(what) < WIDTH else f"  # {what}\n{line}")
     else:
         from headscribe.report.terminal import print_layers, print_top
 
