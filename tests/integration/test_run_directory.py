@@ -77,9 +77,6 @@ def test_every_column_is_described(runs: dict[str, Path]) -> None:
         tables = json.loads((folder / "run.json").read_text())["tables"]
         assert {path.stem for path in folder.glob("*.parquet")} == set(tables)
         known = page[kind] | shared
-        if kind == "survey":  # of enough texts for an answer
-            known |= page["explanation"]
-            assert "cards" in tables
         assert set(page[kind]) - RARE - set(tables) <= {"texts"}, "the page has no table too many"
         for name in tables:
             columns = set(pq.read_schema(folder / f"{name}.parquet").names)

@@ -35,7 +35,7 @@ class Text:
     group: str
     text: str
     words: Words | None = None
-    about: Mapping[str, str] = field(default_factory=dict)
+    about: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @cached_property
     def digest(self) -> bytes:

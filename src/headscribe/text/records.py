@@ -34,7 +34,7 @@ class Record:
     id: str | None = None
     group: str | None = None
     words: Words | None = None
-    about: Mapping[str, str] = field(default_factory=dict)
+    about: Mapping[str, str] = field(default_factory=dict, hash=False)
     withheld: bool = False
 
 

@@ -29,6 +29,7 @@ def test_it_is_read_with_the_texts(tmp_path: Path) -> None:
     one, other = corpus(ROWS), corpus([row | {"text.label": "neutral"} for row in ROWS])
     assert dict(one.texts[0].about) == {"label": "positive", "stars": "4"}
     assert one.fingerprint != other.fingerprint
+    assert len({*one.texts, *one.texts}) == 3, "texts can be members of sets"
     bare = corpus([{"text": row["text"]} for row in ROWS])
     assert bare.texts[2].digest == one.texts[2].digest
     with pytest.raises(UsageError, match=r"a name such as text\.label, got 'text\.my label'"):

@@ -1,7 +1,8 @@
-"""The names of recorded BERT's heads beside what issue N asks for, as a table.
+"""The names of the heads of recorded BERT and of SmolLM2 beside those that they should have.
 
-    python -P benchmarks/answer_bert.py [--recorded ../shared/data/bert_sst2_attention]
+    python -P benchmarks/answer_names.py bert|smollm2 [--out RUN]
 
+BERT: 150 recorded sentences; SmolLM2: 200 stories cut at 160 tokens (three minutes of a processor).
 A line says what must hold, what was measured, and whether it holds.
 """
 
@@ -12,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import headscribe as hs
 
-RECORDED = Path(__file__).resolve().parents[2] / "shared/data/bert_sst2_attention"
+DATA = Path(__file__).resolve().parents[2] / "shared/data"
 PLACES = {"position", "sinks", ""}
 SAME = ("the same token elsewhere", "the same word elsewhere")
 NOUN = ("case marker → its noun", "determiner → its noun")
@@ -25,8 +26,30 @@ ASKED = {
 BESIDE = {"6.9": ("noun → its case marker", "object → its verb")}
 """Behaviours that a head should have, all of them, whatever its name."""
 
+SMOLLM2 = {
+    **dict.fromkeys(("16.0", "11.1", "2.1", "1.2"), ("the previous token",)),
+    **dict.fromkeys(("14.3", "8.0"), SAME),
+    "18.8": ("rests on the opening token",),
+}
+INDUCTION = ("18.6", "17.3", "17.4", "18.7", "23.2", "23.7")
 
-def checked(answer: hs.Explained) -> Iterator[tuple[str, str, bool]]:
+Line = tuple[str, str, bool]
+
+
+def of_smollm2(answer: hs.Explained) -> Iterator[Line]:
+    """What must hold, what was measured, whether it holds."""
+    named = answer.run.manifest["named"]
+    yield "at least 230 of 270 named", str(named), named >= 230
+    for head, names in SMOLLM2.items():
+        name = answer.card(head).name
+        yield f"{head} {' or '.join(names)}", name, name in names
+    right = [head for head in INDUCTION if answer.card(head).name == "what followed it before"]
+    for head in INDUCTION:
+        yield f"  {head} what followed it before", answer.card(head).name, head in right
+    yield "at least five of these six", str(len(right)), len(right) >= 5
+
+
+def of_bert(answer: hs.Explained) -> Iterator[Line]:
     """What must hold, what was measured, whether it holds."""
     cards = list(answer.cards.values())
     beyond = [card for card in cards if card.family not in PLACES]
@@ -66,12 +89,18 @@ def checked(answer: hs.Explained) -> Iterator[tuple[str, str, bool]]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--recorded", default=str(RECORDED))
+    parser.add_argument("which", choices=("bert", "smollm2"))
+    parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     with TemporaryDirectory() as folder:
-        answer = hs.explain(recorded=given.recorded, out=Path(folder) / "run")
+        out = given.out or Path(folder) / "run"
+        if given.which == "bert":
+            answer = hs.explain(recorded=DATA / "bert_sst2_attention", out=out)
+        else:
+            stories = DATA / "tinystories/train.jsonl.gz"
+            answer = hs.explain("bundled:smollm2", stories, limit=200, max_tokens=160, out=out)
         print(answer.summary)
-        for asked, measured, holds in checked(answer):
+        for asked, measured, holds in (of_bert if given.which == "bert" else of_smollm2)(answer):
             print(f"{'ok ' if holds else 'NOT'} {asked:<58} {measured}")
 
 
