@@ -236,10 +236,13 @@ class FirstReading:
         ]
         sizes = [len(one.queries) for _, _, one, _ in self._texts]
         self._start = np.cumsum([0, *sizes])
-        count, heads, total = len(asked.behaviours), collector.heads, int(self._start[-1])
+        heads, total = collector.heads, int(self._start[-1])
         self._by_place = np.zeros((total, heads, classes_of(view)), precision)
         self._mass = np.zeros((total, heads), precision)
-        self._of_texts = np.zeros((3, len(self._texts), heads, count), precision)
+        # By related row, of which there are some dozens a token; behaviours are summed at the end.
+        related = [(heads, len(one.row)) for _, _, _, one in self._texts]
+        self._on_keys = [np.zeros(shape, precision) for shape in related]
+        self._hits = [np.zeros(shape, np.uint8) for shape in related]
         self._shares = np.zeros((len(self._texts), heads, len(PLACES)))
 
     def read(self, attention: Float[np.ndarray, "B H T T"], first: int) -> None:
@@ -248,36 +251,28 @@ class FirstReading:
         Raises:
             RunError: attention is NaN or infinite; says where.
         """
-        asked, near = self._collector.asked, nearest(self._collector.visibility)
+        near = nearest(self._collector.visibility)
 
         def work(items: Iterator[int]) -> None:
             for t in items:
                 b, passage, rows, related = self._texts[t]
-                mine = slice(self._start[t], self._start[t + 1])
                 real = np.ascontiguousarray(attention[b, :, : len(passage), : len(passage)])
                 heads, length = len(real), len(rows.queries)
                 by_place = np.empty((length, heads, rows.seen.shape[1]), self._precision)
                 mass = np.empty((length, heads), self._precision)
-                on_keys = np.empty((heads, len(related.row)), self._precision)
-                hits, shares = np.empty(on_keys.shape, np.float32), np.zeros((heads, len(PLACES)))
-                totals = np.zeros((3, heads, len(asked.pair)), self._precision)
+                mine, columns = slice(*self._start[t : t + 2]), slice(first, first + heads)
+                shares = self._shares[t, columns]
                 read_rows(
                     real, rows.queries, rows.sinks, rows.place, rows.bounds, near,
                     related.start, related.row, related.entry, related.key, by_place, mass,
-                    on_keys, hits, shares,
-                )  # fmt: skip
-                add_rows(
-                    asked.pair, asked.test, related.tests, related.start, related.row, mass,
-                    on_keys, hits, *totals,
+                    self._on_keys[t][columns], self._hits[t][columns], shares,
                 )  # fmt: skip
                 if not np.isfinite(mass).all():
                     raise RunError(
                         f"expected finite attention, got NaN or infinity in text "
                         f"{passage.text_id!r}"
                     )
-                mine, columns = slice(*self._start[t : t + 2]), slice(first, first + heads)
                 self._by_place[mine, columns], self._mass[mine, columns] = by_place, mass
-                self._of_texts[:, t, columns], self._shares[t, columns] = totals, shares
 
         share(len(self._texts), work)
 
@@ -296,10 +291,11 @@ class FirstReading:
                 gates[:, mine], sums["cells"],
             )  # fmt: skip
             sums["rows"][cluster] += gates[:, mine].sum(1)
-            on_keys, content, hits = self._of_texts[:, t]
-            sums["on_keys"][cluster] += on_keys
-            sums["content"][cluster] += content
-            sums["hits"][half_of(cluster)] += hits
+            add_rows(
+                asked.pair, asked.test, related.tests, related.start, related.row,
+                self._mass[mine], self._on_keys[t], self._hits[t], sums["on_keys"][cluster],
+                sums["content"][cluster], sums["hits"][half_of(cluster)],
+            )  # fmt: skip
             sums["all_content"][cluster] += mass.sum(0)
             sums["all_rows"][cluster] += len(rows.queries)
             sums["places"][cluster] += self._shares[t]

@@ -21,7 +21,7 @@ def read_rows(
     by_place: Float[np.ndarray, "R H C"],
     mass: Float[np.ndarray, "R H"],
     on_keys: Float[np.ndarray, "H m"],
-    hits: Float[np.ndarray, "H m"],
+    hits: Integer[np.ndarray, "H m"],
     shares: Float[np.ndarray, "H 8"],
 ) -> None:
     """Sum the rows of a text by place and on related keys, for all heads.
@@ -79,11 +79,11 @@ def read_rows(
         for i in range(len(row)):
             r = row[i]
             line = attention[h, queries[r]]
-            total, hit = 0.0, 0.0
+            total, hit = 0.0, 0
             for e in range(entry[i], entry[i + 1]):
                 total += line[key[e]]
                 if key[e] == strongest[r]:
-                    hit = 1.0
+                    hit = 1
             on_keys[h, i] = total
             hits[h, i] = hit
 
@@ -97,7 +97,7 @@ def add_rows(
     row: Int[np.ndarray, " m"],
     mass: Float[np.ndarray, "R H"],
     on_keys: Float[np.ndarray, "H m"],
-    hits: Float[np.ndarray, "H m"],
+    hits: Integer[np.ndarray, "H m"],
     total_on_keys: Float[np.ndarray, "H B"],
     total_mass: Float[np.ndarray, "H B"],
     total_hits: Float[np.ndarray, "H B"],
