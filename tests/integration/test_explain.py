@@ -14,7 +14,7 @@ from tests.integration.browser import Reader, chromium
 
 ENTRY = {
     "head", "name", "sentence", "family", "sink_share", "budget", "budget_differs", "behaviours",
-    "formula", "iou", "profile_iou", "gain",
+    "formula", "iou", "profile_iou", "gain", "writes",
 }  # fmt: skip
 
 
