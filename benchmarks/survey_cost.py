@@ -111,7 +111,7 @@ def main() -> None:
     page = (
         f"# A survey of {given.model} beside its plain passes\n\n"
         f"`python -m benchmarks.survey_cost --model {given.model} --texts {given.texts} --rounds "
-        f"{given.rounds}`: {machine()}.\n\n"
+        f"{given.rounds}`: {machine().removesuffix(', random weights')}.\n\n"
         f"{given.texts} texts of {TOKENS} tokens, read {len(engine.phases())} times, "
         f"{len(engine.patterns)} patterns, {engine.source.layers * engine.source.heads} heads: a "
         f"survey costs {median(ratios):.2f} times its plain passes ({ratios[0]:.2f} to "

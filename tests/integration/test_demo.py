@@ -38,6 +38,8 @@ def test_the_demonstration_fits_and_replaces(tmp_path, monkeypatch):
     kinds = [Run.open(run).manifest["kind"] for run in found.runs]
     assert kinds == ["explain", "survey", "fit", "replacement"]
     assert "36 heads of bundled:stories" in found.answers[0]
+    assert found.answers[-1].startswith("Formulas in the place of heads of bundled:stories, on")
+    assert "Untouched, the model has a perplexity of" in found.answers[-1]
     assert len(found.figures) == 8
     assert all(Run.open(run).complete for run in found.runs)
     fitted, replaced = (Run.open(run).manifest for run in found.runs[2:])

@@ -46,6 +46,8 @@ TERMS, TOKENS = 5, 48
 
 COMPILING = "surveying (on a machine's first run its loops are compiled, some 10 s)"
 
+PROOF = f"Formulas in the place of heads of {PROVED}, on stories that it wrote itself:"
+
 FRACTIONS = (0.25, 0.5, 1.0)
 """Shares of the heads that are replaced."""
 
@@ -56,7 +58,7 @@ class Demo:
 
     Attributes:
         folder: everything; `runs`: the directories of all runs; `figures`: what was drawn.
-        answers: a paragraph on each model's heads.
+        answers: a paragraph on each model's heads, and one on what formulas in their place do.
         report: the page with tables and figures.
         seconds: how long it took.
     """
@@ -118,7 +120,10 @@ def demo(
         folder=target,
         runs=tuple(runs),
         figures=tuple(sorted((target / "figures").iterdir())),
-        answers=tuple(str(run.manifest["summary"]) for run in opened[: len(answered)]),
+        answers=(
+            *(str(run.manifest["summary"]) for run in opened[: len(answered)]),
+            " ".join([PROOF, *opened[-1].manifest["findings"]["lines"]]),
+        ),
         report=page,
         seconds=round(time.monotonic() - started, 1),
     )

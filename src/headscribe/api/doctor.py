@@ -138,11 +138,16 @@ def _speed(model: Model) -> dict[str, object]:
     tokens = len(batch[0])
     # The first pass sets things up; on an accelerator it also compiles.
     each = sorted(times[1:])[1] / tokens
+    whole = 40 * tokens * each
     return {
-        "plain pass": f"{1000 * each:.2g} s for 1,000 tokens in texts of {tokens}",
-        "40 such texts": f"{40 * tokens:,} tokens: about {40 * tokens * each:.2g} s, and a survey "
-        "up to half as much again",
+        "plain pass": f"{_seconds(1000 * each)} for 1,000 tokens in texts of {tokens}",
+        "40 such texts": f"{model.layers * model.heads:,} heads, {40 * tokens:,} tokens: about "
+        f"{_seconds(whole)} a pass; a survey reads few texts twice, about {_seconds(2.5 * whole)}",
     }
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:,.0f} s"
 
 
 def _sandbox() -> str:

@@ -15,7 +15,7 @@ def test_sizes_words_and_times_of_a_causal_model():
     seconds = re.fullmatch(r"([\d.e-]+) s for 1,000 tokens in texts of 128", found["plain pass"])
     assert seconds is not None
     assert 0 < float(seconds[1]) < 60
-    assert found["40 such texts"].startswith("5,120 tokens: about ")
+    assert found["40 such texts"].startswith("36 heads, 5,120 tokens: about ")
     assert "quantisation" not in found
     assert re.fullmatch(r"[\d,]+ \(float32\) on \w+", found["weights"])
 
