@@ -24,7 +24,7 @@ from headscribe.hinting.comparison import Finding
 from headscribe.hinting.effects import pairs, traced
 from headscribe.hinting.questions import Question, questions_of
 from headscribe.hinting.reading import ALTERED
-from headscribe.hinting.run import Study
+from headscribe.hinting.run import HintStudy
 from headscribe.hinting.statistics import RATE, slopes
 from tests.oracles.planted_hints import FOLDER, Oracle
 from training.hints.questions import test_rows
@@ -60,7 +60,7 @@ def growing_sets(oracle: Oracle, followed: Followed) -> Iterator[tuple[list[Head
         yield heads, share
 
 
-def ungated(study: Study) -> Bool[np.ndarray, " h"]:
+def ungated(study: HintStudy) -> Bool[np.ndarray, " h"]:
     """Heads that the contrasts would flag if the test of following did not come first."""
     outcomes, values = study.outcomes, study.values
     count = len(values)

@@ -6,7 +6,7 @@ Candidate terms of every head are chosen on the first texts of `--fit` by its at
 (`headscribe.replacement.standins`); at most 12 of them stay and are weighed by the effect of the
 head's rows, each head alone in the untouched model (`headscribe.replacement.effect`). With `--tune`
 the weights are tuned with all heads replaced, and, as a arm of its own, the candidates are
-narrowed down in the altered model and then tuned (`headscribe.replacement.narrowing`). Heads are
+narrowed down in the altered model and then tuned (`narrowing.py`). Heads are
 ordered by IoU on the texts that follow those of the fit; losses are measured on `--test`: formulas
 and profiles on all of it, the other controls on the first `--control-texts`, single heads on the
 first `--alone-texts`. Prints the tables, writes them and the runs into the folder; an interrupted

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from narrowing import Narrowing, narrowed
+
 from headscribe.core.heads import HeadId
 from headscribe.core.progress import OnProgress
 from headscribe.fitting.formula import Formula, Term
 from headscribe.models.model import Model
 from headscribe.replacement.curves import Arm
-from headscribe.replacement.narrowing import Narrowing, narrowed
 from headscribe.replacement.study import beginnings
 from headscribe.replacement.tuning import Schedule, tune
 from headscribe.text.passages import Passage

@@ -15,8 +15,6 @@ from pathlib import Path
 import headscribe as hs
 from headscribe.api.explain import Explained
 from headscribe.behaviours.tables import FAMILIES
-from headscribe.cli.explain import written
-from headscribe.core.heads import HeadId
 
 CARDS = ("16.0", "18.6", "17.3", "14.3", "18.8")
 """The heads whose cards are shown: known from random tokens given twice."""
@@ -60,7 +58,7 @@ def answer(found: Explained, heads: Sequence[str]) -> Iterator[str]:
         yield f"| {FAMILIES[family]} | {count} | {some} |\n"
     yield "\n## Some cards\n"
     for head in heads:
-        yield f"\n```\n{written(found.card(head), found.formula(HeadId.parse(head)))}\n```\n"
+        yield f"\n```\n{found.card(head)}\n```\n"
 
 
 def proof(found: hs.Replacement) -> Iterator[str]:

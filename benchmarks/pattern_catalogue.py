@@ -1,6 +1,6 @@
 """The whole catalogue on many sentences and on one long text, beside straightforward loops.
 
-    python -m benchmarks.catalogue TREEBANK.conllu.gz [--sentences 1000]
+    python -m benchmarks.pattern_catalogue TREEBANK.conllu.gz [--sentences 1000]
 
 Prints processor seconds and peak memory of all patterns on 1,000 sentences and on one text of 4,096
 tokens with its gold trees; and of the eight classic patterns, the same as loops over (query, key)
