@@ -377,12 +377,13 @@ os.sched_setaffinity(0, os.sched_getaffinity(0))
 
 MEMORY = [
     Hostile("100 GB", "a = np.ones(2**24 if {many} == 1 else 10**11 // 8)", kinds=("memory",)),
+    # Pieces that are not written to: 512 MB of written ones take a busy machine over a second.
     Hostile(
         "memory in pieces",
         """
 kept = []
 for _ in range(5 if {many} == 1 else {many}):
-    kept.append(np.ones(2**22))
+    kept.append(np.empty(2**22))
 """,
         kinds=("memory",),
     ),
