@@ -1,7 +1,9 @@
 """From text to expressions: Python's grammar, cut down to a whitelist."""
 
 import ast
+import contextlib
 import math
+import threading
 
 from headscribe.core.errors import UsageError, unknown_name
 from headscribe.relations.attributes import ATTRIBUTES, OF_TEXT
@@ -33,6 +35,9 @@ MAX_NODES = 200
 MAX_DEPTH = 32
 MAX_MEMBERS = 20
 
+_PARSING = threading.Lock()
+_TRIES = 9
+
 _COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.Eq: "==",
     ast.NotEq: "!=",
@@ -60,7 +65,7 @@ def parse_expression(source: str) -> Node:
     """
     plain = check_spelling(source)
     try:
-        tree = ast.parse(f"({plain})", mode="eval").body
+        tree = _grammar(f"({plain})")
     except SyntaxError as error:
         column = min(max((error.offset or 1) - 1, 1), len(plain))
         raise UsageError(f"column {column}: {error.msg}") from None
@@ -75,6 +80,19 @@ def parse_expression(source: str) -> Node:
     if len(canonical(node)) > MAX_CHARACTERS:
         raise UsageError(f"a relation has at most {MAX_CHARACTERS} characters in canonical print")
     return node
+
+
+def _grammar(source: str) -> ast.expr:
+    """Python's tree of `source`.
+
+    CPython before 3.11.8 and 3.12.2 keeps one counter of depth for all threads: another thread
+    that parses meanwhile makes `ast.parse` fail with a SystemError that says nothing about the
+    source (gh-106905). Our own threads wait for each other, others are met by trying again.
+    """
+    for _ in range(_TRIES):
+        with _PARSING, contextlib.suppress(SystemError):
+            return ast.parse(source, mode="eval").body
+    return ast.parse(source, mode="eval").body
 
 
 def _check_size(tree: ast.expr) -> None:

@@ -1,5 +1,6 @@
 """No text can do anything but be refused or compute a matrix within its bounds."""
 
+import ast
 import random
 import sys
 import time
@@ -175,3 +176,23 @@ def test_any_text_in_a_literal_survives_printing(text):
     relation = parse(source)
     assert relation.expression.operands[1].value == text
     assert parse(str(relation)) == relation
+
+
+def test_a_parser_disturbed_by_another_thread_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = 0
+    plain = ast.parse
+
+    def disturbed(source: str, *, mode: str) -> ast.AST:
+        nonlocal asked
+        asked += 1
+        if asked < 3:
+            raise SystemError("AST constructor recursion depth mismatch (before=87, after=67)")
+        return plain(source, mode=mode)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ast, "parse", disturbed)
+        relation = parse("distance == -1")
+    assert asked == 3
+    assert str(relation) == "distance == -1"
