@@ -79,6 +79,10 @@ class Recording:
                 f"{len(self._visibility)}"
             )
 
+    def __repr__(self) -> str:
+        texts = "1 text" if len(self.passages) == 1 else f"{len(self.passages):,} texts"
+        return f"<Recording {self.name!r}: {texts}, {self.layers} layers of {self.heads} heads>"
+
     @property
     def fingerprint(self) -> str:
         """A hash of its files."""

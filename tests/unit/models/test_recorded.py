@@ -44,6 +44,7 @@ def folder(tmp_path: Path) -> Path:
 def test_the_first_format_is_still_read(folder: Path) -> None:
     recording = Recording(folder)
     assert (recording.layers, recording.heads, recording.visibility(0)) == (2, 3, FULL)
+    assert repr(recording) == "<Recording 'recording': 2 texts, 2 layers of 3 heads>"
     for text in recording.passages:
         original = Made().attention(passage(text.text_id, len(text)))
         np.testing.assert_allclose(recording.read(text), original, atol=2e-4)
