@@ -44,3 +44,5 @@ async function bundle(entry, outfile) {
 
 await bundle('main.js', 'report.js');
 await bundle('style.css', 'report.css');
+await bundle('explore.js', 'explore.js');
+await bundle('explore.css', 'explore.css');

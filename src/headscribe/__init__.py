@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from headscribe.api.views import open_run as open
     from headscribe.core.errors import HeadscribeError, RunError, UsageError
     from headscribe.core.heads import HeadId
+    from headscribe.explore.server import explore
     from headscribe.models.importing import import_attention
     from headscribe.models.loading import load
     from headscribe.models.recorded import Recording, write_recording
@@ -59,6 +60,7 @@ _HOME = {
     "discover": "headscribe.api.discover",
     "effects": "headscribe.api.effects",
     "explain": "headscribe.api.explain",
+    "explore": "headscribe.explore:",
     "fit": "headscribe.api.fit",
     "heads": "headscribe.api.heads",
     "hints": "headscribe.api.hints",
@@ -98,6 +100,7 @@ __all__ = [
     "discover",
     "effects",
     "explain",
+    "explore",
     "fit",
     "heads",
     "hints",

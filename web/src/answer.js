@@ -7,7 +7,7 @@ import { headLink, provenance, read, section, table, withRange } from './parts.j
 import { go, route } from './router.js';
 
 // What names of heads speak of, in the order in which a reader looks for them.
-const FAMILIES = {
+export const FAMILIES = {
   syntax: ['#4c6a92', 'a syntactic link'], repetition: ['#b0763a', 'what stood before'],
   'word pieces': ['#50898a', 'pieces of a word'], punctuation: ['#7d7d3c', 'punctuation marks'],
   'word class': ['#5c8a5a', 'a class of words'], 'common keys': ['#a24f4f', 'the same from everywhere'],

@@ -43,7 +43,9 @@ export function inTwo(text) {
 }
 
 // A share that was read off shades, rounded to what those can tell: 1 % of 63, 5 % of 15, 10 % of 5.
+// With no end of shades it is the share itself.
 export function about(share, levels) {
+  if (levels === Infinity) return percent(share);
   const step = levels >= 50 ? 0.01 : levels >= 12 ? 0.05 : 0.1;
   return `≈ ${percent(Math.round(share / step) * step)}`;
 }

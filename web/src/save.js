@@ -30,7 +30,7 @@ export function standalone(svg, note) {
   return new XMLSerializer().serializeToString(copy);
 }
 
-function offer(blob, name) {
+export function offer(blob, name) {
   const address = URL.createObjectURL(blob);
   const link = h('a', { href: address, download: name });
   document.body.append(link);

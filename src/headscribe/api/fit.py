@@ -185,11 +185,11 @@ def _inputs(
     inputs = open_inputs(source, texts, annotator, request.limit, most, on_progress)
     if request.test is None:
         return inputs, None
-    from headscribe.models.recorded import Recording
+    from headscribe.models.recorded import Recording, is_recording
 
     test = request.test
     named = [test] if isinstance(test, str | Path) else test if isinstance(test, list) else []
-    if len(named) == 1 and (Path(named[0]) / "attention.npz").is_file():
+    if len(named) == 1 and is_recording(named[0]):
         test = Recording(named[0])
     if isinstance(test, Recording):
         return inputs, open_inputs(test, None, annotator, None, None, on_progress)

@@ -21,6 +21,7 @@ from headscribe.cli.decompose import decompose
 from headscribe.cli.demo import demo
 from headscribe.cli.diff import diff
 from headscribe.cli.doctor import doctor
+from headscribe.cli.explore import explore
 from headscribe.cli.patterns import app as patterns_app
 from headscribe.cli.report import report
 from headscribe.cli.show import show
@@ -58,6 +59,7 @@ app.command()(
 )  # fmt: skip
 app.command()(command(HintsRequest, "headscribe.api.hints:hints", hints.show))
 app.command()(command(RecordRequest, "headscribe.api.record:record", record.show))
+app.command()(explore)
 app.command()(report)
 app.command()(diff)
 app.command()(doctor)

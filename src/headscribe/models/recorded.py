@@ -15,7 +15,7 @@ from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from types import NoneType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 import torch
@@ -332,6 +332,11 @@ def _open(path: Path) -> np.lib.npyio.NpzFile:
     if not isinstance(file, np.lib.npyio.NpzFile):
         raise RunError(f"{path}: expected an .npz file of named arrays")
     return file
+
+
+def is_recording(named: object) -> TypeGuard[str | Path]:
+    """Whether something names the folder of a recording."""
+    return isinstance(named, str | Path) and (Path(named) / "attention.npz").is_file()
 
 
 @runtime_checkable

@@ -62,9 +62,15 @@ def page(runs: Sequence[Run]) -> str:
     content = document(runs)
     names = " and ".join(dict.fromkeys(subject["name"] for subject in content["subjects"]))
     style, script = f"{colors()}\n{asset('report.css')}", asset("report.js")
+    title = f"What the attention heads of {names} do · Headscribe"
+    return shell(title, content, style, script, policy(style, script))
+
+
+def shell(title: str, content: dict[str, Any], style: str, script: str, allowed: str) -> str:
+    """A page of one style sheet, one document and one script, under the policy `allowed`."""
     return _SHELL.format(
-        policy=escape(policy(style, script)),
-        title=escape(visible(f"What the attention heads of {names} do · Headscribe")),
+        policy=escape(allowed),
+        title=escape(visible(title)),
         style=style,
         document=script_safe(content),
         script=script,
@@ -130,8 +136,8 @@ _SHELL = """<!doctype html>
 <style>{style}</style>
 </head>
 <body>
-<div id="app"><p class="opening">Opening the report …</p>
-<noscript><p>This report is drawn by the script that it carries: allow scripts for \
+<div id="app"><p class="opening">Opening the page …</p>
+<noscript><p>This page is drawn by the script that it carries: allow scripts for \
 this file to read it. The tables lie in the run directories, as Parquet.</p></noscript></div>
 <script type="application/json" id="data">{document}</script>
 <script>{script}</script>

@@ -11,7 +11,7 @@ import pytest
 from headscribe.report.page import asset
 
 WEB = Path(__file__).parents[3] / "web"
-BUILT = ("report.js", "report.css")
+BUILT = ("report.js", "report.css", "explore.js", "explore.css")
 
 
 def sources() -> str:
