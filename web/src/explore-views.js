@@ -217,6 +217,7 @@ export function headView(reading) {
   const n = reading.labels.length;
   const step = (to, title, css) => (to ? h('a', { href: address({ head: to, formula: null }), class: css, 'aria-label': `${title}, ${prose(to)}`, onclick: opened({ head: to, formula: null }) }, to) : null);
   const found = place('Attention on this text');
+  const follows = place('What it follows on this text');
   const problem = unique('problem');
   const wrong = h('p', { class: 'problem', id: problem, role: 'status' });
   const score = h('p', { class: 'readout', role: 'status' });
@@ -257,6 +258,20 @@ export function headView(reading) {
   const typed = later(200, () => { go({ formula: box.value.trim() ? box.value : null }, { quiet: true, step: false }); update(); });
   box.addEventListener('input', typed);
   update();
+  fill(follows, async () => {
+    const { behaviours } = await ask('follows', { text: here().text, head });
+    if (!behaviours.length) return note('Nothing of the catalogue applies to two words of this text and is followed beyond chance.');
+    const [best] = behaviours;
+    return [
+      h('p', null, 'Most of all ', own(best.behaviour), `: ${percent(best.share)} of its attention on content, ${percent(best.chance)} by chance, on ${plural(best.rows, 'word')}. `, h('span', { class: 'small' }, 'What one text shows is an example; a name takes a survey.')),
+      table(`What of the catalogue ${prose(head)} follows here`, [
+        { title: 'Behaviour', words: true, cell: (row) => h('a', { href: address({ view: 'relation', relation: row.relation }), onclick: opened({ view: 'relation', relation: row.relation }) }, own(row.behaviour)), value: (row) => row.behaviour },
+        { title: 'Follows it', number: true, cell: (row) => percent(row.share), value: (row) => row.share },
+        { title: 'by chance', number: true, cell: (row) => percent(row.chance), value: (row) => row.chance },
+        { title: 'Words', number: true, cell: (row) => String(row.rows), value: (row) => row.rows },
+      ], behaviours, source(), { limit: 6 }),
+    ];
+  });
   const put = (what) => () => {
     const [off, more] = [heads('off').filter((one) => one !== head), heads('put').filter((one) => one !== head)];
     go({ view: 'change', off: (what === 'off' ? [...off, head] : off).join(' '), put: (what === 'put' ? [...more, head] : more).join(' ') });
@@ -266,6 +281,7 @@ export function headView(reading) {
     h('div', { class: 'controls' }, pick, recorded ? null : [h('button', { type: 'button', class: 'act', onclick: put('off') }, 'Switch it off'), h('button', { type: 'button', class: 'act', onclick: put('put') }, 'Put the formula in its place')]),
     card(subject, head),
     found,
+    section('What it follows on this text', follows),
     section('Its formula', label, wrong, score, restore, read('The best words are simple: key.is_bos, distance == -1, key.word == query.head. Each term has a signed weight and a relation of query and key.')),
   ];
 }

@@ -45,19 +45,35 @@ function bar() {
       h('nav', { 'aria-label': 'Views' }, Object.entries(VIEWS).map(([name, [title]]) => h('a', { href: address({ view: name }), onclick: opened({ view: name }), 'aria-current': name === view ? 'page' : null }, title)))));
 }
 
+// What is drawn anew keeps the keyboard where it was: on the control of the same name, else on the
+// heading of the view.
+function refocus() {
+  const name = (node) => node.getAttribute('aria-label') ?? (node.matches('select, input, textarea') ? node.closest('label')?.firstChild : node)?.textContent;
+  const was = document.activeElement;
+  if (!was || !(body.contains(was) || top.contains(was))) return () => {};
+  const [tag, called, within] = [was.tagName, name(was), body.contains(was) ? body : top];
+  return () => {
+    if (within.contains(document.activeElement)) return;
+    const same = [...within.querySelectorAll(tag)].find((node) => name(node) === called);
+    const heading = body.querySelector('h2, .headline');
+    if (!same) heading?.setAttribute('tabindex', '-1');
+    (same ?? heading)?.focus();
+  };
+}
+
 function draw() {
   const state = here();
   const [title, view] = VIEWS[state.view] ?? VIEWS.heads;
   document.title = `${title} · ${subject.name} · Headscribe`;
-  const focused = document.activeElement?.closest?.('nav a[aria-current]') || document.activeElement?.closest?.('nav a') ? document.activeElement.textContent : null;
+  const back = refocus();
   bar();
-  if (focused) [...top.querySelectorAll('nav a')].find((one) => one.textContent === focused)?.focus();
+  back();
   if (box && document.activeElement !== box) box.value = state.text;
   fill(body, async () => {
     const reading = await ask('read', { text: state.text });
     clear(said, reading.cut ? `The text was cut: ${plural(reading.cut, 'token')} behind the first ${reading.labels.length} are not read.` : `${plural(reading.labels.length, 'token')}.`);
     return view(reading);
-  });
+  }).then(back);
 }
 
 let timer = null;

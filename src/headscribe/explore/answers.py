@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from headscribe.behaviours.budget import PARTS
+from headscribe.behaviours.catalogue import applicable
 from headscribe.core.errors import UsageError, unknown_name
 from headscribe.core.heads import HeadId
 from headscribe.core.visible import visible_lines
@@ -32,6 +33,15 @@ if TYPE_CHECKING:
 
 RANKED = 24
 """Heads of a ranked list."""
+
+_PLACES = (
+    ("the previous token", "distance == -1"),
+    ("the token itself", "distance == 0"),
+    ("the next token", "distance == 1"),
+)
+
+FEWEST_ROWS = 2
+"""Rows of the text on which a behaviour must apply to be listed."""
 
 RUN_TEXTS = 12
 """Example texts of a run on which a relation is measured."""
@@ -61,6 +71,12 @@ class OneHead(Asked):
 
     head: Short
     formula: Short | None = None
+
+
+class Follows(Asked):
+    """Which behaviours of the catalogue one head follows on the text."""
+
+    head: Short
 
 
 class OfRelation(Asked):
@@ -101,8 +117,8 @@ class Explorer:
     runs: "tuple[Run, ...]"
 
     QUESTIONS: ClassVar[Mapping[str, type[Asked]]] = {
-        "read": Asked, "words": Words, "head": OneHead, "relation": OfRelation, "change": Change,
-        "compare": Compare,
+        "read": Asked, "words": Words, "head": OneHead, "follows": Follows, "relation": OfRelation,
+        "change": Change, "compare": Compare,
     }  # fmt: skip
 
     @property
@@ -133,7 +149,8 @@ class Explorer:
             raise UsageError(f"{place}: {message}") from None
         answers: dict[str, Callable[..., dict[str, Any]]] = {
             "read": self._read, "words": self._words, "head": self._head,
-            "relation": self._relation, "change": self._change, "compare": self._compare,
+            "follows": self._follows, "relation": self._relation, "change": self._change,
+            "compare": self._compare,
         }  # fmt: skip
         return answers[name](asked, going)
 
@@ -185,18 +202,18 @@ class Explorer:
             pair = (asked.at, other) if asked.toward == "reads" else (other, asked.at)
             heads.append(
                 {"head": str(head), "share": float(share[number]), "to": other}
-                | self._usual(reading, head, *pair)
+                | self._usual(asked.text, head, *pair)
             )
         return {"heads": heads, "strongest": row.max(axis=0).tolist()}
 
-    def _usual(self, reading: Reading, head: HeadId, query: int, key: int) -> dict[str, Any]:
+    def _usual(self, text: str, head: HeadId, query: int, key: int) -> dict[str, Any]:
         """What a head usually does, by its card: where this pair is of its behaviours, that one."""
         card = self.cards.get(head)
         if card is None:
             return {"name": None, "family": "", "behaviour": None, "usual": None}
         found = None
         for figure in (one for one in card.figures if one.listed):
-            pairs = reading.related(figure.relation, head.layer)
+            pairs = self.texts.related(text, figure.relation, head.layer)
             if pairs is not None and pairs[query, key]:
                 found = figure
                 break
@@ -210,22 +227,55 @@ class Explorer:
     def _head(self, asked: OneHead, going: Going) -> dict[str, Any]:
         reading, head = self.texts.read(asked.text), self._known(asked.head)
         formula = self._formula(head, asked.formula)
-        rows: list[Float[np.ndarray, "T T"]] = []
-
-        def see(layer: int, attention: Float[np.ndarray, "H T T"]) -> None:
-            if layer == head.layer:
-                rows.append(attention[head.head])
-
-        self.texts.each(asked.text, see, going)
+        (real,) = self._rows(asked.text, head, going)
         predicted = None if formula is None else self._predicted(formula, reading, head.layer)
         fitted = self.formulas.get(head)
         return {
-            "attention": _packed(rows[0]),
+            "attention": _packed(real),
             "predicted": None if predicted is None else _packed(predicted),
-            "iou": None if predicted is None else _iou(rows, predicted)[0],
+            "iou": None if predicted is None else _iou(real, predicted),
             "formula": None if formula is None else _terms(formula),
             "fitted": None if fitted is None else _terms(fitted),
         }
+
+    def _follows(self, asked: Follows, going: Going) -> dict[str, Any]:
+        reading, head = self.texts.read(asked.text), self._known(asked.head)
+        (real,) = self._rows(asked.text, head, going)
+        sight = self.source.visibility(head.layer)
+        content, sees = ~reading.sinks(head.layer), sight.dense(len(reading))
+        found = []
+        known = applicable(reading.passage.words.provides, sight)
+        for name, relation in (*_PLACES, *((one.name, one.relation.source) for one in known)):
+            going()
+            pairs = self.texts.related(asked.text, relation, head.layer)
+            rows = 0 if pairs is None else int((pairs & content)[content].any(axis=1).sum())
+            if pairs is None or rows < FEWEST_ROWS:
+                continue
+            predicted = pairs.astype(np.float32)
+            mass, shared, expected, *_ = _following(real[None], predicted, content, sees)[:, 0]
+            if mass > 0 and shared > expected:
+                share, chance = float(shared / mass), float(expected / mass)
+                found.append((share, chance, rows, name, relation))
+        # By how far above chance, and on how many rows: two rows are easily all alike.
+        found.sort(key=lambda one: (one[1] - one[0]) * one[2] ** 0.5)
+        return {
+            "behaviours": [
+                {"behaviour": name, "relation": relation, "share": share, "chance": chance,
+                 "rows": rows}
+                for share, chance, rows, name, relation in found[:RANKED]
+            ]
+        }  # fmt: skip
+
+    def _rows(self, text: str, head: HeadId, going: Going) -> list[Float[np.ndarray, "T T"]]:
+        """One head's attention, as a list of one."""
+        found: list[Float[np.ndarray, "T T"]] = []
+
+        def see(layer: int, attention: Float[np.ndarray, "H T T"]) -> None:
+            if layer == head.layer:
+                found.append(attention[head.head])
+
+        self.texts.each(text, see, going)
+        return found
 
     def _relation(self, asked: OfRelation, going: Going) -> dict[str, Any]:
         pattern = pattern_of(asked.relation)
@@ -237,9 +287,7 @@ class Explorer:
         first: Float[np.ndarray, "T T"] | None = None
         for text in texts:
             reading = self.texts.read(text)
-            predicted = [
-                self._predicted(pattern, reading, layer) for layer in range(self.source.layers)
-            ]
+            predicted = self._by_layer(pattern, reading)
             first = predicted[0] if first is None else first
             rows += int((predicted[0] > 0).any(axis=1).sum())
             found: list[Float[np.ndarray, "5 H"]] = []
@@ -343,6 +391,12 @@ class Explorer:
     def _formula(self, head: HeadId, written: str | None) -> Formula | None:
         return self.formulas.get(head) if written is None else Formula.parse(written, str(head))
 
+    def _by_layer(self, pattern: "Pattern", reading: Reading) -> list[Float[np.ndarray, "T T"]]:
+        """What a pattern predicts in every layer; layers that see the same share it."""
+        sights = [self.source.visibility(layer) for layer in range(self.source.layers)]
+        made = {one: self._predicted(pattern, reading, sights.index(one)) for one in set(sights)}
+        return [made[one] for one in sights]
+
     def _predicted(
         self, pattern: "Pattern", reading: Reading, layer: int
     ) -> Float[np.ndarray, "T T"]:
@@ -400,15 +454,12 @@ def _following(
     return np.stack([mass.sum(axis=1), shared, expected, overlap, union])
 
 
-def _iou(
-    real: "Float[np.ndarray, 'H T T'] | list[Float[np.ndarray, 'T T']]",
-    predicted: Float[np.ndarray, "T T"],
-) -> list[float]:
-    """IoU of each matrix over the rows that the prediction covers."""
-    covered = predicted.any(axis=1)
-    overlap = [np.minimum(one[covered], predicted[covered]).sum(dtype=np.float64) for one in real]
-    total = [one[covered].sum(dtype=np.float64) + covered.sum() for one in real]
-    return [float(m / max(t - m, 1e-12)) for m, t in zip(overlap, total, strict=True)]
+def _iou(real: Float[np.ndarray, "T T"], predicted: Float[np.ndarray, "T T"]) -> float:
+    """IoU over the rows that the prediction covers."""
+    rows = predicted.any(axis=1)
+    overlap = np.minimum(real[rows], predicted[rows]).sum(dtype=np.float64)
+    union = real[rows].sum(dtype=np.float64) + rows.sum() - overlap
+    return float(overlap / max(union, 1e-12))
 
 
 def _aligned(one: list[int], other: list[int]) -> np.ndarray:

@@ -16,6 +16,7 @@ from headscribe.core.visibility import Visibility
 from headscribe.models.inputs import model_inputs
 from headscribe.models.model import Model
 from headscribe.models.recorded import Recording
+from headscribe.patterns.relational import shared_evaluator
 from headscribe.relations import parse
 from headscribe.scoring.observer import LayerAttention
 from headscribe.scoring.predictions import sinks_of
@@ -27,6 +28,9 @@ MAX_TOKENS = 512
 
 KEPT_TEXTS = 64
 """Texts whose words are kept."""
+
+KEPT_RELATIONS = 256
+"""Relations whose pairs are kept, of all texts: at most 64 MB."""
 
 KEPT_BYTES = 64 << 20
 """Attention that is kept, of the texts asked about last: of SmolLM2 a text of 249 tokens."""
@@ -59,7 +63,6 @@ class Reading:
     def __init__(self, passage: Passage, source: "Model | Recording") -> None:
         self.passage = passage
         self._source = source
-        self._cells: dict[tuple[str, Visibility], Bool[np.ndarray, "T T"]] = {}
 
     def __len__(self) -> int:
         return len(self.passage)
@@ -72,21 +75,6 @@ class Reading:
     def bytes(self) -> int:
         """What all of its attention takes."""
         return 4 * self._source.layers * self._source.heads * len(self) ** 2
-
-    def related(self, relation: str, layer: int) -> Bool[np.ndarray, "T T"] | None:
-        """The pairs of visible tokens for which a relation holds; None: the words lack its tags."""
-        from headscribe.relations import Evaluator
-
-        key = relation, self._source.visibility(layer)
-        if key not in self._cells:
-            parsed = parse(relation)
-            if not parsed.needs <= self.passage.words.provides:
-                return None
-            cells = Evaluator(self.passage, key[1]).cells(parsed)
-            pairs = np.zeros((len(self), len(self)), bool)
-            pairs[cells.query, cells.key] = True
-            self._cells[key] = pairs
-        return self._cells[key]
 
 
 class Texts:
@@ -102,6 +90,8 @@ class Texts:
         self._annotator = annotator
         self._readings: OrderedDict[str, Reading] = OrderedDict()
         self._kept: OrderedDict[str, list[Float[np.ndarray, "H T T"]]] = OrderedDict()
+        self._related: OrderedDict[tuple[str, str, Visibility], Bool[np.ndarray, "T T"]]
+        self._related = OrderedDict()
         self.recorded: Mapping[str, Passage] = (
             {one.text_id: one for one in source.passages} if isinstance(source, Recording) else {}
         )
@@ -130,6 +120,22 @@ class Texts:
             old, _ = self._readings.popitem(last=False)
             self._kept.pop(old, None)
         return self._readings[text]
+
+    def related(self, text: str, relation: str, layer: int) -> Bool[np.ndarray, "T T"] | None:
+        """The pairs of visible tokens for which a relation holds; None: the words lack its tags."""
+        passage, visibility = self.read(text).passage, self.source.visibility(layer)
+        key = text, relation, visibility
+        if key not in self._related:
+            parsed = parse(relation)
+            if not parsed.needs <= passage.words.provides:
+                return None
+            cells = shared_evaluator(passage, visibility).cells(parsed)
+            pairs = np.zeros((len(passage), len(passage)), bool)
+            pairs[cells.query, cells.key] = True
+            self._related[key] = pairs
+            if len(self._related) > KEPT_RELATIONS:
+                self._related.popitem(last=False)
+        return self._related[key]
 
     def each(
         self, text: str, see: Callable[[int, Float[np.ndarray, "H T T"]], None], going: Going

@@ -249,3 +249,34 @@ def test_of_a_recording_its_own_texts_alone(tmp_path: Path):
         ask(explorer, "read", "Anything else.")
     with pytest.raises(UsageError, match="recorded attention cannot be changed"):
         ask(explorer, "change", names[0], off=["1.2"])
+
+
+def test_what_a_head_follows_is_what_each_relation_says(stories: Explorer):
+    found = ask(stories, "follows", head="1.2")["behaviours"]
+    assert found[0]["behaviour"] == "the previous token"
+    for one in found[:5]:
+        rows = ask(stories, "relation", relation=one["relation"])["heads"]
+        same = next((row for row in rows if row["head"] == "1.2"), None)
+        assert same is None or same["share"] == pytest.approx(one["share"], abs=1e-6)
+    assert next(row for row in rows if row["head"] == "1.2")["chance"] > 0
+
+
+def test_a_masked_model_predicts_the_token_of_its_mask(encoder: Explorer):
+    from transformers import BertConfig, BertForMaskedLM
+
+    tokenizer = encoder.source.tokenizer
+    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    hf = BertForMaskedLM(BertConfig(vocab_size=len(tokenizer), intermediate_size=32, **size)).eval()
+    explorer = opened((hf, tokenizer), ())
+    with pytest.raises(UsageError, match=r"write \[MASK\] into the text"):
+        ask(explorer, "change", off=["0.1"])
+    found = ask(explorer, "change", "The [MASK] sat on the mat.", off=["0.1"])
+    (text,) = explorer.source.encode(["The [MASK] sat on the mat."])
+    assert text.tokens[found["place"]] == "[MASK]"
+    before = explorer.source.logits([text])[0, found["place"]].double().softmax(0)
+    assert max(one["before"] for one in found["tokens"]) == pytest.approx(
+        float(before.max()), abs=1e-4
+    )
+    assert found["change"] > 0
+    with pytest.raises(UsageError, match="only causal models go on"):
+        ask(explorer, "change", "The [MASK] sat.", tokens=4)

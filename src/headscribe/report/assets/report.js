@@ -1,4 +1,4 @@
-/*! headscribe report; built from web/, sources 2667109989c095713d9a3627daeca384bda4683aa4a3affec7209c4b8a2ce866
+/*! headscribe report; built from web/, sources c4afbd8d6a4ccbe5d1bcb32fb87d7ae1c1ed8b03911469cf56ff9d0d693689f3
 
 d3-array:
 Copyright 2010-2026 Mike Bostock
