@@ -68,7 +68,7 @@ def test_diff_of_a_run_and_itself(run: Path) -> None:
 
 def test_wrong_use_says_what_would_work(run: Path, recording: Path) -> None:
     here = run.parent
-    assert "such as 7.10 or L7H10" in wrong(here, "show", run, "7-1")
+    assert "such as 7.10, L7H10 or (7, 10)" in wrong(here, "show", run, "7-1")
     assert "2 layers of 3 heads" in wrong(here, "show", run, "9.9")
     assert "did you mean `next_token`" in wrong(here, "top", run, "--pattern", "nxt_token")
     assert "did you mean `jsd`" in wrong(here, "top", run, "--metric", "jds")

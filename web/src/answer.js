@@ -1,6 +1,7 @@
 // The answer: the model in a paragraph, its heads by name in a grid, where its attention goes, and every head's sentence.
 
 import { clear, h, own, room } from './dom.js';
+import { line } from './effects.js';
 import { interval, percent, plural, signed } from './format.js';
 import { headGrid } from './grid.js';
 import { headLink, provenance, read, section, table, withRange } from './parts.js';
@@ -16,25 +17,30 @@ export const FAMILIES = {
 const color = (family) => FAMILIES[family]?.[0] ?? '#747b87';
 const from = (subject, ...scope) => provenance(subject, subject.runs.some((run) => run.kind === 'explain') ? 'explain' : 'survey', ...scope);
 
-const PARTS = { sinks: 'tokens without content', itself: 'the token itself', 'previous token': 'the previous token', 'next token': 'the next token', nearby: 'four tokens around', elsewhere: 'elsewhere' };
+const PARTS = { sinks: 'tokens without content', itself: 'the token itself', 'previous token': 'the previous token', 'next token': 'the next token', nearby: 'four tokens around', elsewhere: 'elsewhere, for nothing named' };
 
-// Where all attention goes, as one bar; what it says is said in words beside it.
-function bar(parts) {
-  const shown = parts.filter(([, share]) => share >= 0.005);
-  return h('p', { class: 'budget', role: 'img', 'aria-label': shown.map(([part, share]) => `${part} ${percent(share)}`).join(', ') },
-    shown.map(([part, share], i) => h('span', { class: `part p${i % 7}`, style: { 'flex-grow': String(share) }, title: `${part} ${percent(share)}` })));
+// A part of a budget: a place, or a behaviour in the colour of its family, as in the grid.
+const ofPlace = (part) => ({ said: PARTS[part], css: part === 'elsewhere' ? 'var(--line)' : color(part === 'sinks' ? 'sinks' : 'position') });
+
+// Where all attention goes, as one bar; what it says is said in words below it.
+function budget(parts) {
+  const shown = parts.filter(({ share }) => share >= 0.005);
+  return [
+    h('p', { class: 'budget', role: 'img', 'aria-label': shown.map(({ said, share }) => `${said} ${percent(share)}`).join(', ') },
+      shown.map(({ said, share, css }) => h('span', { style: { 'flex-grow': String(share), background: css }, title: `${said} ${percent(share)}` }))),
+    h('p', { class: 'legend' }, shown.map(({ said, share, css }) => h('span', null, h('i', { class: 'swatch', style: { background: css } }), ` ${said} ${percent(share)}`))),
+  ];
 }
 
-const legend = (parts) => h('p', { class: 'legend' }, parts.filter(([, share]) => share >= 0.005)
-  .map(([part, share], i) => h('span', null, h('i', { class: `swatch part p${i % 7}` }), ` ${part} ${percent(share)}`)));
-
-function whole(rows, heads) {
+// The model's: places, and behaviours by family.
+function whole({ budget: rows, behaviours }, heads) {
+  const family = new Map((behaviours ?? []).map((row) => [row.behaviour, row.family]));
   const totals = new Map();
-  for (const row of rows) {
-    const name = PARTS[row.part] ?? 'named behaviours, beyond position';
-    totals.set(name, (totals.get(name) ?? 0) + row.share / heads);
+  for (const { part, share } of rows) {
+    const of = PARTS[part] ? ofPlace(part) : { said: `${family.get(part)}, beyond position`, css: color(family.get(part)) };
+    totals.set(of.said, { ...of, share: (totals.get(of.said)?.share ?? 0) + share / heads });
   }
-  return [...totals].sort((a, b) => b[1] - a[1]);
+  return [...totals.values()].sort((a, b) => b.share - a.share);
 }
 
 // One head: its name, the finding in a sentence, where its attention goes, and what it does beyond position.
@@ -42,22 +48,29 @@ export function card(subject, head) {
   const of = (rows) => (rows ?? []).filter((row) => row.head === head);
   const [found] = of(subject.explanation?.cards);
   if (!found) return null;
-  const parts = of(subject.explanation.budget).map(({ part, share }) => [PARTS[part] ?? part, share]);
   const shown = of(subject.explanation.behaviours).filter((row) => row.listed);
+  const family = new Map(shown.map((row) => [row.behaviour, row.family]));
+  const parts = of(subject.explanation.budget).map(({ part, share }) => ({ ...(PARTS[part] ? ofPlace(part) : { said: part, css: color(family.get(part)) }), share }));
   const source = from(subject, 'on the half of the texts that no name was chosen on');
+  const written = line(subject, head);
   return h('section', { class: 'answered', 'aria-label': 'Its card' },
     h('p', { class: 'named' }, own(found.name)),
     h('p', { class: 'headline' }, own(found.sentence)),
-    bar(parts), legend(parts),
-    shown.length ? table('What it does, as a share of its content attention there', [
+    written ? h('p', null, written) : null,
+    h('p', { class: 'said' }, 'Where all of its attention goes:'),
+    budget(parts),
+    shown.length ? table('What it does where it can, as a share of its content attention there', [
       { title: 'Behaviour', words: true, cell: (row) => own(row.behaviour), value: (row) => row.behaviour },
       { title: 'Share', number: true, cell: (row) => percent(row.confirmed_share), value: (row) => row.confirmed_share },
-      { title: 'Beyond position', number: true, cell: (row) => withRange(signed(row.confirmed_excess, 2), interval(row.confirmed_low, row.confirmed_high, 2)), value: (row) => row.confirmed_excess },
-      { title: 'Rows', number: true, cell: (row) => String(row.rows), value: (row) => row.rows },
+      { title: 'Beyond position', number: true, cell: (row) => withRange(`${signed(100 * row.confirmed_excess, 0)} points`, interval(100 * row.confirmed_low, 100 * row.confirmed_high, 0)), value: (row) => row.confirmed_excess },
+      { title: 'Tokens', number: true, cell: (row) => String(row.rows), value: (row) => row.rows },
     ], shown, source, { limit: 6 }) : h('p', { class: 'source' }, source));
 }
 
-// Every head by name: a colour for each family, the sentence of the one that is pointed at below.
+// A name for a cell: without words that stand in most of them.
+const brief = (name) => name.replace(/^reads (the word )?/, '').replace(/^rests /, '').replace(/\b(the|its) /g, '');
+
+// Every head by name: a colour for each family, above it the sentence of the one that is pointed at.
 function grid(subject, cards) {
   const by = new Map(cards.map((row) => [row.head, row]));
   const said = h('p', { class: 'pointed', 'aria-live': 'polite' });
@@ -68,10 +81,10 @@ function grid(subject, cards) {
   const cells = subject.headNames().map((head) => {
     const found = by.get(head);
     if (!found?.family) return { sentence: found?.sentence ?? 'not read' };
-    return { fill: color(found.family), text: found.name, sentence: `${found.name}. ${found.sentence}` };
+    return { fill: color(found.family), text: brief(found.name), sentence: `${found.name}. ${found.sentence}` };
   });
   const svg = headGrid(subject, cells, {
-    room: room(1192), label: `Heads of ${subject.name} by name. Arrow keys move, Enter opens a head.`,
+    room: room(1192), least: subject.heads > 16 ? 15 : 78, label: `Heads of ${subject.name} by name. Arrow keys move, Enter opens a head.`,
     onfocus: point, onopen: (head) => go(route(subject.index, 'head', head)),
   });
   const first = cards.find((row) => row.family) ?? cards[0];
@@ -82,25 +95,25 @@ function grid(subject, cards) {
     Object.entries(FAMILIES).filter(([family]) => counts.has(family)).map(([family, [css, words]]) =>
       h('span', null, h('i', { class: 'swatch', style: { background: css } }), ` ${family}: ${words}, ${plural(counts.get(family), 'head')}`)),
     counts.has('') ? h('span', null, h('i', { class: 'hatched' }), ` no name yet, ${plural(counts.get(''), 'head')}`) : null);
-  return h('div', null, h('div', { class: 'scroll' }, svg), said, legend);
+  return h('div', null, legend, said, h('div', { class: 'scroll' }, svg));
 }
 
 export function answerView(subject) {
-  const { cards, budget, summary } = subject.explanation;
-  const parts = whole(budget, cards.length);
+  const { cards, summary } = subject.explanation;
   const order = Object.keys(FAMILIES);
   const place = (row) => (row.family ? order.indexOf(row.family) : order.length);
   const listed = [...cards].sort((a, b) => place(a) - place(b));
   const source = from(subject, 'names confirmed on the second half');
   return [
-    h('h1', null, own(subject.name)),
+    h('h1', null, 'What the heads of ', own(subject.name), ' do'),
+    h('p', { class: 'lede' }, 'For every token of a text an attention head decides how much it reads of every other token.'),
     h('p', { class: 'headline' }, own(summary)),
-    section('Its heads by name', grid(subject, cards),
-      read('One cell is one head. A name was found on one half of the texts and held on the other; its figures are those of the half that did not choose it. Key ? explains the words.')),
-    section('Where its attention goes', bar(parts), legend(parts),
-      read('Mean over all heads, on texts that no name was chosen on. A behaviour counts for what it has beyond the head’s own mean attention by position.')),
-    section('What every head does', table('Heads by family', [
-      { title: 'Head', cell: (row) => headLink(subject, row.head), value: (row) => Number(row.head.split('.')[0]) * 1000 + Number(row.head.split('.')[1]) },
+    h('p', { class: 'said' }, 'Where the attention of all heads goes:'),
+    budget(whole(subject.explanation, cards.length)),
+    section('Its heads by name',
+      read('One cell is one head; point at it for what it does, open it for its page. A name was found on one half of the texts and held on the other; its figures are those of the half that did not choose it. Key ? explains the words.'),
+      grid(subject, cards)),
+    section('What every head does', table('Heads by family', [      { title: 'Head', cell: (row) => headLink(subject, row.head), value: (row) => Number(row.head.split('.')[0]) * 1000 + Number(row.head.split('.')[1]) },
       { title: 'Name', words: true, cell: (row) => own(row.name), value: (row) => row.name },
       { title: 'Family', cell: (row) => row.family || '–', value: (row) => row.family },
       { title: 'On sinks', number: true, cell: (row) => percent(row.sink_share), value: (row) => row.sink_share },

@@ -3,7 +3,7 @@
 import { family, shade } from './colors.js';
 import { choice, clear, column, h, own, select } from './dom.js';
 import { subjects } from './data.js';
-import { interval, known, number, short, signed } from './format.js';
+import { interval, known, number, percent, short, signed } from './format.js';
 import { headGrid } from './grid.js';
 import { familyLegend, figure, lacking, patternLink, provenance, read, section, table, withRange } from './parts.js';
 import { go, link, route } from './router.js';
@@ -41,6 +41,38 @@ function patterns(a, b, one, two) {
 
 // Whether the heads of two models can be compared one by one.
 const alike = (a, b) => a.layers === b.layers && a.heads === b.heads;
+
+const HOLDS = ['same name', 'does it too', 'not there'];
+
+// Which names of heads hold in both, in words and by family; nothing where one of them has no names.
+function names(a, b) {
+  const [mine, theirs] = [a, b].map((one) => one.explanation?.cards);
+  if (!mine || !theirs || !alike(a, b)) return null;
+  const there = new Map(theirs.map((row) => [row.head, row]));
+  const does = new Set((b.explanation.behaviours ?? []).filter((row) => row.listed).map((row) => `${row.head} ${row.behaviour}`));
+  const rows = mine.filter((row) => row.family && there.has(row.head)).map(({ head, name, family: of }) => {
+    const other = there.get(head).name;
+    return { head, name, of, other, holds: name === other ? HOLDS[0] : does.has(`${head} ${name}`) ? HOLDS[1] : HOLDS[2] };
+  });
+  if (!rows.length) return null;
+  const count = (list, how) => list.filter((row) => row.holds === how).length;
+  const share = (list, how) => `${count(list, how)} (${percent(count(list, how) / list.length)})`;
+  const groups = [...new Set(rows.map((row) => row.of))].map((of) => ({ of, list: rows.filter((row) => row.of === of) })).sort((x, y) => y.list.length - x.list.length);
+  const source = provenance(a, 'explain', `and ${label(b)}`, 'names confirmed on held-out texts');
+  return [
+    h('p', { class: 'headline' }, h('strong', null, `${count(rows, HOLDS[0])} of ${rows.length} heads keep their name`), ` in ${label(b)} (${percent(count(rows, HOLDS[0]) / rows.length)}). ${share(rows, HOLDS[1])} do the same there under another name, ${share(rows, HOLDS[2])} do not.`),
+    h('div', { class: 'figures' },
+      table('Names that hold, by family', [
+        { title: 'Family', cell: (r) => r.of, value: (r) => r.of },
+        ...HOLDS.map((how) => ({ title: how, number: true, cell: (r) => share(r.list, how), value: (r) => count(r.list, how) / r.list.length })),
+      ], groups, source),
+      table('Heads whose name differs', [
+        { title: 'Head', cell: (r) => headOf(a, r.head), value: (r) => r.head },
+        { title: label(a), words: true, cell: (r) => own(r.name), value: (r) => r.name },
+        { title: label(b), words: true, cell: (r) => own(r.other), value: (r) => r.other },
+      ], rows.filter((row) => row.holds !== HOLDS[0]), source, { limit: 12 })),
+  ];
+}
 
 function heads(a, b, one, two, found, others) {
   if (!alike(a, b)) return read(`${label(a)} has ${a.layers} layers of ${a.heads} heads, ${label(b)} ${b.layers} of ${b.heads}: no head of one is the counterpart of a head of the other, so that only patterns are compared.`);
@@ -84,13 +116,15 @@ export function compareView(subject) {
       others.length > 1 ? select('With', others.map((o) => [String(o.index), label(o)]), String(b.index), (value) => { state.other = Number(value); draw(); }) : null,
       choice('Metric', [['jsd', 'JSD'], ['iou', 'IoU']], state.metric, set('metric')),
       choice('View', [['raw', 'all tokens'], ['content', 'without sinks']], state.view, set('view')));
+    const held = names(subject, b);
+    if (held && !one && !two) { clear(body, others.length > 1 ? controls : null, held, formulas(subject, b)); return; }
     if (!one || !two) {
-      clear(body, controls, lacking(one ? b : subject, ['scores', 'about'], `${label(one ? b : subject)} has no survey for this choice.`), formulas(subject, b));
+      clear(body, held, controls, lacking(one ? b : subject, ['scores', 'about'], `${label(one ? b : subject)} has no survey for this choice.`), formulas(subject, b));
       return;
     }
     const [mine, theirs] = [subject.findings(one), b.findings(two)];
     const largest = Math.max(...[...mine, ...theirs].map((line) => line?.worth ?? 0), 1e-9);
-    clear(body, controls,
+    clear(body, held, controls,
       h('div', { class: 'figures' }, grid(subject, mine, largest), grid(b, theirs, largest)),
       h('p', { class: 'legend' }, familyLegend([...mine.map((l) => l && subject.family(l.pattern)), ...theirs.map((l) => l && b.family(l.pattern))]), h('span', null, h('i', { class: 'hatched' }), ' no scored pattern is clearly better'), h('span', null, 'one scale of shades for both')),
       section('Pattern by pattern', patterns(subject, b, one, two)),

@@ -30,6 +30,17 @@ const PROBE = [
   { title: 'Difference', number: true, cell: (row) => withRange(signed(row.difference, 2), interval(row.low, row.high, 2)), value: (row) => row.difference },
 ];
 
+// What a head writes and whether it matters, in a line; nothing without a run of effects.
+export function line(subject, name) {
+  const of = (rows) => (rows ?? []).filter((row) => row.head === name);
+  const rows = of(subject.effects?.effects);
+  if (!rows.length) return null;
+  const said = rows.filter((row) => row.named).map((row) => `${row.named} ${TOKENS[row.token]} (${signed(row.effect, 2)} logits)`);
+  const lost = of(subject.effects.matters).filter((row) => row.by === 'mean').map((row) =>
+    `; without it the loss is ${signed(row.change)} nats a token${row.flagged ? '' : ` (${interval(row.low, row.high)}, not clear)`}`);
+  return `It writes: ${said.join(', ') || 'nothing clear on what it reads or on the true token'}${lost.join('')}.`;
+}
+
 // One head's part of its page.
 export function effects(subject, name) {
   const of = (rows, keep = () => true) => (rows ?? []).filter((row) => row.head === name && keep(row));

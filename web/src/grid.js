@@ -6,9 +6,9 @@ import { cut, inTwo, prose } from './format.js';
 
 // cells: by head {fill, text, sentence}; without `fill` where nothing explains the head, or, `partly`,
 // something of another kind.
-export function headGrid(subject, cells, { label, room = 900, onfocus, onopen, chosen = null }) {
+export function headGrid(subject, cells, { label, room = 900, least = 15, onfocus, onopen, chosen = null }) {
   const { layers, heads } = subject;
-  const width = Math.max(15, Math.min(104, Math.floor((room - 36) / heads)));
+  const width = Math.max(least, Math.min(128, Math.floor((room - 36) / heads)));
   const height = Math.max(15, Math.min(36, width));
   const named = width >= 58;
   const [left, top] = [34, 30];

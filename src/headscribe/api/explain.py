@@ -171,6 +171,11 @@ def explain(request: ExplainRequest) -> Explained:
             )
         return opened
     check_resume(request)
+    if isinstance(model, str | Path) and request.texts is None and request.recorded is None:
+        raise UsageError(
+            f"expected the folder of a run, or a model with texts (--text PATH); {model} holds no "
+            "run, and no texts were given"
+        )
     source, texts = sourced(request)
     with shown(request.on_progress) as on_progress, TemporaryFile() as file:
         inputs = open_inputs(

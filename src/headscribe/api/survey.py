@@ -37,7 +37,8 @@ class Survey(Explained):
     def top(
         self, pattern: str, k: int = 3, metric: str = "jsd", view: str = "raw", split: str = "all"
     ) -> list[tuple[HeadId, float]]:
-        """The `k` heads that a pattern fits best, with their scores, best first.
+        """The `k` heads that a pattern fits best, with their scores: first those that it explains
+        better than every baseline, by gain, then the closest.
 
         Raises:
             UsageError: no such pattern, metric, view or split.
@@ -59,7 +60,7 @@ class Survey(Explained):
         Args:
             pattern: its name; None: all patterns of the survey, in its order.
             k: heads a pattern.
-            metric: what to rank by; `view` and `split` likewise.
+            metric: in which gains and distances are; `view` and `split` likewise.
             coverage: leave out patterns that cover a smaller share of the rows; None: 0.05 where
                 all patterns are listed, 0 for one that is named.
 

@@ -27,7 +27,7 @@ HeadsArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="HEAD...",
-        help="Heads such as 7.10, whose cards are printed in full.",
+        help="Heads such as 7.10 or L7H10, whose cards are printed in full.",
         show_default=False,
     ),
 ]
@@ -84,4 +84,5 @@ def _least(card: "Card") -> str:
     if card.excess:
         share = card.figures[0].confirmed["share"]
         return f"{share:.0%} ({100 * card.excess:+.0f} beyond position)"
-    return f"{card.sink_share:.0%} on sinks"
+    part, share = max(card.budget, key=lambda one: one[1])
+    return f"{share:.0%} of its attention: {part}"

@@ -12,7 +12,7 @@ from headscribe.core.errors import UsageError, unknown_name
 def show(
     run: RunArgument,
     head: Annotated[
-        str, typer.Argument(metavar="HEAD", help="LAYER.HEAD, such as 7.10.", show_default=False)
+        str, typer.Argument(metavar="HEAD", help="Such as 7.10 or L7H10.", show_default=False)
     ],
     text_id: Annotated[
         str | None,

@@ -5,8 +5,11 @@ from typing import NamedTuple
 
 from headscribe.core.errors import UsageError
 
-_SHORT = re.compile(r"(\d{1,5})\.(\d{1,5})")
-_PROSE = re.compile(r"[Ll](\d{1,5})[Hh](\d{1,5})")
+_NUMBER = r"(\d{1,5})"
+_FORMS = tuple(
+    re.compile(form.replace("N", _NUMBER))
+    for form in (r"N\.N", r"[Ll]N[Hh]N", r"\(\s*N\s*,\s*N\s*\)")
+)
 
 
 class HeadId(NamedTuple):
@@ -38,15 +41,15 @@ class HeadId(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "HeadId":
-        """Read `7.10` or `L7H10`.
+        """Read `7.10`, `L7H10` or `(7, 10)`.
 
         Raises:
-            UsageError: `text` is neither.
+            UsageError: `text` is none of these.
         """
-        match = _SHORT.fullmatch(text.strip()) or _PROSE.fullmatch(text.strip())
-        if match is None:
-            raise UsageError(f"expected a head such as 7.10 or L7H10, got {text!r}")
-        return cls(int(match[1]), int(match[2]))
+        for form in _FORMS:
+            if match := form.fullmatch(text.strip()):
+                return cls(int(match[1]), int(match[2]))
+        raise UsageError(f"expected a head such as 7.10, L7H10 or (7, 10), got {text!r}")
 
     @property
     def prose(self) -> str:

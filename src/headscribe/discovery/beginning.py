@@ -1,5 +1,6 @@
 """How a run begins, or goes on: its settings, its directory, its heads, its texts."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
@@ -145,6 +146,10 @@ def chosen(
     return [HeadId.parse(head) for head in run.manifest["examined"]]
 
 
+_COMMA = re.compile(r",(?![^(]*\))")
+"""Between heads, not within one such as (7, 10)."""
+
+
 def parse_heads(asked: str) -> list[HeadId] | int:
     """Heads between commas, or the number of `worst:N`.
 
@@ -153,7 +158,7 @@ def parse_heads(asked: str) -> list[HeadId] | int:
     """
     kind, colon, number = asked.partition(":")
     if not colon:
-        return list(dict.fromkeys(HeadId.parse(part) for part in asked.split(",")))
+        return list(dict.fromkeys(HeadId.parse(part) for part in _COMMA.split(asked)))
     if kind != "worst" or not (number.isascii() and number.isdigit()) or not 0 < int(number) < 1e6:
         raise UsageError(f"expected heads such as 7.1,7.10, or worst:N, got {asked[:80]!r}")
     return int(number)

@@ -72,7 +72,7 @@ class Discovery:
         return cls(found, tally, Library.read(run.folder / "library.jsonl"), left_out, run)
 
     def __getitem__(self, head: HeadId | str) -> Outcome:
-        wanted = str(HeadId.parse(head) if isinstance(head, str) else head)
+        wanted = str(HeadId.of(head))
         for one in self.outcomes:
             if one.head == wanted:
                 return one

@@ -128,7 +128,7 @@ class Atlas:
         return Estimate.of(series(self.by_text, what, view, metric).mean(axis=0), self.group)
 
     def __getitem__(self, head: HeadId | str) -> HeadFormula:
-        wanted = HeadId.parse(head) if isinstance(head, str) else head
+        wanted = HeadId.of(head)
         for one in self.heads:
             if one.head == wanted:
                 return one

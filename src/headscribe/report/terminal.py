@@ -148,30 +148,38 @@ def _with_ends(value: str, low: float | None, high: float | None) -> str:
 
 
 def top_table(scores: Sequence[Score]) -> Table:
-    """The best heads of each pattern, best first; starred is the first if its gain is above 0.
+    """The best heads of each pattern; starred are those whose gain is above 0.
 
-    Patterns that say the same of the same heads stand together, as most of the baselines do under
-    a causal mask.
+    Patterns that explain some head come first. Patterns that say the same of the same heads stand
+    together, as most of the baselines do under a causal mask.
     """
-    table = _table("The closest heads of each pattern", scores, "★ gain above 0 with its interval")
     by: dict[str, list[Score]] = {}
-    for score in scores:
+    for score in sorted(scores, key=lambda one: not one.better):
         by.setdefault(score.pattern, []).append(score)
     groups = together(by, lambda listed: tuple((s.head, *_said(s)) for s in listed))
+    better = sum(by[names[0]][0].better for names in groups)
+    title = (
+        f"{better} of {len(groups)} patterns say more of some head than its baselines do"
+        if len(groups) > 1
+        else "The heads of one pattern"
+    )
+    more = "★ gain above 0 with its interval, ranked by gain; the others closest first"
+    table = _table(title, scores, more)
     _score_columns(table, scores, "pattern", "head")
     for names in groups:
         table.add_section()
         for place, score in enumerate(by[names[0]]):
-            star = "★ " if place == 0 and score.better else ""
+            star = "★ " if score.better else ""
             name = Text(_names(names) if place == 0 else "", style="bold")
             table.add_row(name, Text(f"{star}{score.head}"), *_score_cells(score))
     return table
 
 
 def head_table(head: HeadId, scores: Sequence[Score]) -> Table:
-    """All patterns' scores for one head, best first; those that cover hardly any row are last."""
-    title = f"Patterns on {head.prose}, closest first"
-    table = _table(title, scores, "★ gain above 0 with its interval")
+    """All patterns' scores for one head, ranked; those that cover hardly any row are last."""
+    better = sum(score.better for score in scores)
+    title = f"{better} of {len(scores)} patterns say more of {head.prose} than its baselines do"
+    table = _table(title, scores, "★ gain above 0 with its interval; the others closest first")
     _score_columns(table, scores, "pattern")
     by = {score.pattern: score for score in scores}
     few = False

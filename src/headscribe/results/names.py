@@ -20,7 +20,7 @@ class Pair:
     Attributes:
         head: which.
         first, second: its names; `second` is empty where it has none.
-        family: that of the first name.
+        family, second_family: of the names.
         holds: how the first name fares on the second corpus.
     """
 
@@ -28,6 +28,7 @@ class Pair:
     first: str
     second: str
     family: str
+    second_family: str
     holds: Holds
 
 
@@ -67,14 +68,21 @@ class Names:
         first, second = self.runs
         if not self.pairs:
             return f"No head has a name in {first}."
-        share = {
-            how: f"{self.counts[how]} ({self.counts[how] / len(self.pairs):.0%})".replace("%", " %")
-            for how in ("same name", "does it too", "not there")
-        }
+        total = len(self.pairs)
+        same, too, lost = (
+            f"{self.counts[how]} {of}({self.counts[how] / total:.0%})".replace("%", " %")
+            for how, of in (
+                ("same name", f"of {total} heads named in {first} keep their name in {second} "),
+                ("does it too", ""),
+                ("not there", ""),
+            )
+        )
+        kin = sum(
+            pair.family == pair.second_family for pair in self.pairs if pair.holds == "not there"
+        )
         return (
-            f"Of {len(self.pairs)} heads named in {first}, {share['same name']} have the same name "
-            f"in {second}, {share['does it too']} do the same there under another name, and "
-            f"{share['not there']} do not; {self.new} more have a name in {second} alone."
+            f"{same}. {too} do the same there under another name, {lost} do not; of these {kin} "
+            f"have another name of the same family. Named in {second} alone: {self.new}."
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -106,7 +114,8 @@ def names_of(first: Run, second: Run) -> Names | None:
     pairs = tuple(
         Pair(
             f"{head[0]}.{head[1]}", mine[head][0], theirs[head][0] if theirs[head][1] else "",
-            mine[head][1], _holds(mine[head][0], theirs[head], there.get(head, set())),
+            mine[head][1], theirs[head][1],
+            _holds(mine[head][0], theirs[head], there.get(head, set())),
         )
         for head in both
         if mine[head][1]

@@ -89,6 +89,14 @@ class Score:
         return (self.margin.gain or 0.0) * self.coverage if self.better else 0.0
 
     @property
+    def rank(self) -> tuple[float, float]:
+        """Smaller comes first: what gains surely, by its worth to two digits; then by closeness.
+
+        A gain that may be below 0 is no order: it says how good the baseline is, not the pattern.
+        """
+        return -round(self.worth, 2), -metric_named(self.metric).sign * self.score
+
+    @property
     def head_id(self) -> HeadId:
         """The head as a value."""
         return HeadId.parse(self.head)
@@ -118,19 +126,19 @@ def top(
     k: int = 3,
     min_coverage: float = MIN_COVERAGE,
 ) -> list[Score]:
-    """The `k` best heads of each pattern, best first.
+    """The `k` best heads of each pattern: those with a sure gain by gain, then the closest.
 
     Args:
         run: a survey.
         pattern: only this one; None: all of the run, in its order.
-        metric: what to rank by; `view` and `split` likewise.
+        metric: in which gains and distances are; `view` and `split` likewise.
         k: heads a pattern.
         min_coverage: leave out patterns that cover a smaller share of the rows.
 
     Raises:
         UsageError: no such pattern, metric, view or split in the run, or no scores.
     """
-    better = metric_named(metric)
+    metric_named(metric)
     names = pattern_names(run)
     if pattern is not None and pattern not in names:
         raise unknown_name("pattern of this run", pattern, names)
@@ -146,7 +154,7 @@ def top(
     place = {name: i for i, name in enumerate(names)}
     found = sorted(
         scores(run, wanted, metric=metric, view=view, split=split),
-        key=lambda s: (place[s.pattern], -better.sign * s.score, s.head_id),
+        key=lambda s: (place[s.pattern], *s.rank, s.head_id),
     )
     taken: dict[str, int] = {}
     kept = []
@@ -160,12 +168,12 @@ def top(
 def of_head(
     run: Run, head: HeadId, *, metric: str = "jsd", view: str = "raw", split: str = "all"
 ) -> list[Score]:
-    """All patterns' scores for one head, best first; those that speak of hardly any row are last.
+    """All patterns' scores for one head, ranked; those that speak of hardly any row are last.
 
     Raises:
         UsageError: the run has no such head.
     """
-    better = metric_named(metric)
+    metric_named(metric)
     layers, heads = int(run.manifest["model"]["layers"]), int(run.manifest["model"]["heads"])
     if head.layer >= layers or head.head >= heads:
         known = [str(HeadId(layer, number)) for layer in range(layers) for number in range(heads)]
@@ -174,7 +182,7 @@ def of_head(
     wanted = (pc.field("layer") == head.layer) & (pc.field("head") == head.head)
     return sorted(
         scores(run, wanted, metric=metric, view=view, split=split),
-        key=lambda s: (s.coverage < MIN_COVERAGE, -better.sign * s.score, s.pattern),
+        key=lambda s: (s.coverage < MIN_COVERAGE, *s.rank, s.pattern),
     )
 
 

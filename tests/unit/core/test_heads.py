@@ -5,7 +5,7 @@ from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 
 
-@pytest.mark.parametrize("text", ["7.10", "L7H10", " l7h10 "])
+@pytest.mark.parametrize("text", ["7.10", "L7H10", " l7h10 ", "(7, 10)", "(7,10)"])
 def test_parse(text: str) -> None:
     head = HeadId.parse(text)
     assert head == (7, 10)
@@ -15,7 +15,7 @@ def test_parse(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "7", "7.", "-1.2", "7.10.1", "a.b", "٧.١٠x"])
 def test_what_is_no_head_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match=r"expected a head such as 7\.10 or L7H10"):
+    with pytest.raises(UsageError, match=r"expected a head such as 7\.10, L7H10 or \(7, 10\)"):
         HeadId.parse(text)
 
 

@@ -64,10 +64,13 @@ def on_terminal(table: Table, width: int = 80) -> list[str]:
 def test_top_stars_what_is_better_and_says_what_it_shows(run: Run):
     text = shown(print_top, top(run))
     assert "★ 0.0" in text
-    first = {s.pattern: s for s in reversed(top(run))}.values()
-    better = [s for s in first if s.gain_low is not None and s.gain_low > 0]
-    assert 0 < len(better) < len(first)
+    better = [s for s in top(run) if s.gain_low is not None and s.gain_low > 0]
+    assert 0 < len(better) < len(top(run))
     assert text.count("★") == len(better) + 1  # the legend
+    explaining = {s.pattern for s in better}
+    said = f"{len(explaining)} of {len({s.pattern for s in top(run)})} patterns say more"
+    assert text.startswith(said)
+    assert text.split("★")[0].split()[-1] in explaining
     for fact in ("Jensen–Shannon", "lower is better", "view raw", "split all", "300 texts"):
         assert fact in " ".join(text.split())
 

@@ -60,8 +60,9 @@ def test_every_name_holds_is_there_too_or_is_gone(tmp_path: Path) -> None:
     assert found.heads == 6
     assert found.new == 1
     assert found.sentence == (
-        "Of 4 heads named in stories, 1 (25 %) have the same name in treebank, 1 (25 %) do the "
-        "same there under another name, and 2 (50 %) do not; 1 more have a name in treebank alone."
+        "1 of 4 heads named in stories keep their name in treebank (25 %). 1 (25 %) do the same "
+        "there under another name, 2 (50 %) do not; of these 0 have another name of the same "
+        "family. Named in treebank alone: 1."
     )
     assert {family: counts.total() for family, counts in found.families.items()} == {
         "word class": 3, "syntax": 1,
@@ -71,12 +72,12 @@ def test_every_name_holds_is_there_too_or_is_gone(tmp_path: Path) -> None:
     assert document["names"]["not_there"] == 2
     assert document["names"]["pairs"][1] == {
         "head": "0.1", "first": "reads nouns", "second": "determiner → its noun",
-        "family": "word class", "holds": "does it too",
+        "family": "word class", "second_family": "syntax", "holds": "does it too",
     }  # fmt: skip
     out = Console(file=io.StringIO(), width=100)
     print_names(found, console=out)
     said = out.file.getvalue()  # type: ignore[attr-defined]
-    assert said.startswith("Of 4 heads named in stories")
+    assert said.startswith("1 of 4 heads named in stories")
     assert "2 (67 %)" in said
     assert "0.2" in said
     same = names_of(first, first)

@@ -46,6 +46,22 @@ def test_best_first_per_pattern_in_the_order_of_the_run(run: Run) -> None:
     ]  # fmt: skip
 
 
+def test_what_gains_comes_before_what_is_close(run: Run) -> None:
+    gained = {"baseline": "uniform", "gain_low": 0.1}
+    heads = [
+        row("zebra", 0, 0, 0.3, gain=-0.6, baseline="uniform", gain_low=-0.7),
+        row("zebra", 0, 1, 0.7, gain=0.2, **gained),
+        row("zebra", 1, 0, 0.5, gain=0.4, **gained),
+        # its own profile predicts it better, so that the gain over `uniform` does not count
+        row("zebra", 1, 1, 0.4, gain=0.5, **gained, profile_gain=-0.1, profile_gain_low=-0.2),
+    ]
+    run.write_table("scores", pa.Table.from_pylist(heads))
+    assert [s.head for s in queries.top(run, "zebra", k=4)] == ["1.0", "0.1", "0.0", "1.1"]
+    heads[1] |= {"gain": 0.401}  # as much as 1.0, to two digits, and farther from it
+    run.write_table("scores", pa.Table.from_pylist(heads))
+    assert [s.head for s in queries.top(run, "zebra", k=2)] == ["1.0", "0.1"]
+
+
 def test_more_is_better_for_iou(run: Run) -> None:
     assert [s.head for s in queries.top(run, "zebra", metric="iou")] == ["0.1", "1.1"]
 

@@ -5,7 +5,7 @@ from headscribe.report.schema import Part, of_table
 from headscribe.results.run import Run
 
 _BEHAVIOURS = (
-    "head", "behaviour", "rows", "listed",
+    "head", "behaviour", "family", "rows", "listed",
     "confirmed_share", "confirmed_excess", "confirmed_low", "confirmed_high",
 )  # fmt: skip
 
