@@ -125,6 +125,10 @@ def test_without_cards_a_survey_says_so(tmp_path: Path) -> None:
     assert any("heads have no names: expected at least 20 texts" in note for note in
                few.run.manifest["notes"])  # fmt: skip
     assert not any("no names" in note for note in plain.run.manifest["notes"])
+    one = hs.survey("bundled:stories", texts[:1], patterns="previous_token", out=tmp_path / "c")
+    gain, names = one.run.manifest["notes"]
+    assert "one text alone gives no gain" in gain
+    assert "heads have no names" in names
 
 
 def test_too_few_texts_say_how_many_would_do(tmp_path: Path) -> None:

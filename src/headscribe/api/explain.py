@@ -12,7 +12,7 @@ from headscribe.api.runs import begin, check_resume
 from headscribe.api.views import V, View, open_run
 from headscribe.core.errors import HeadscribeError, UsageError
 from headscribe.core.heads import HeadId
-from headscribe.models.inputs import open_inputs, sourced
+from headscribe.models.inputs import Inputs, open_inputs, sourced
 from headscribe.results.requests import verb
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from headscribe.api.fit import Fit
     from headscribe.behaviours.card import Card
     from headscribe.fitting.heads import HeadFormula
+    from headscribe.patterns.contract import Pattern
     from headscribe.results.run import Run
     from headscribe.scoring.observer import Companion
 
@@ -157,6 +158,7 @@ def explain(request: ExplainRequest) -> Explained:
         UsageError: wrong input, or fewer than 20 texts.
     """
     from headscribe.behaviours.answer import Answer
+    from headscribe.behaviours.catalogue import own_behaviours
     from headscribe.behaviours.rereading import Rereading
     from headscribe.scoring.checkpoint import run_stored
     from headscribe.scoring.engine import Engine
@@ -182,12 +184,13 @@ def explain(request: ExplainRequest) -> Explained:
             source, texts, request.annotator, request.limit, request.max_tokens, on_progress,
             later=True,
         )  # fmt: skip
-        answer = Answer(inputs.source, inputs.passages, inputs.provides, seed=request.seed)
+        own = own_behaviours(_own_patterns(request, inputs))
+        answer = Answer(inputs.source, inputs.passages, inputs.provides, own=own, seed=request.seed)
         run = begin(
             request,
             "explain",
             (inputs.source.name, str(inputs.corpus["name"]), "explain"),
-            inputs.fingerprints,
+            inputs.fingerprints | ({"own": [one.relation.source for one in own]} if own else {}),
             model=inputs.model_facts,
             corpus=inputs.corpus,
             annotator=inputs.annotator,
@@ -204,6 +207,19 @@ def explain(request: ExplainRequest) -> Explained:
             assert progress.companion is not None
             run.finish(**write_answer(progress.companion, run))
     return Explained(run)
+
+
+def _own_patterns(request: ExplainRequest, inputs: Inputs) -> "tuple[Pattern, ...]":
+    """The user's relations, where the texts have what they ask for; raises what they lack."""
+    from headscribe.api.choice import choose_patterns, named_patterns
+    from headscribe.api.library import Programs
+
+    one = request.pattern
+    asked = named_patterns([], [one] if isinstance(one, str) else one or [])
+    if asked is None:
+        return ()
+    causal = bool(inputs.model_facts["causal"])
+    return choose_patterns(asked, inputs.provides, causal, Programs()).patterns
 
 
 def write_answer(answer: "Companion", run: "Run") -> dict[str, Any]:

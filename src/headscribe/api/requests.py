@@ -168,6 +168,17 @@ class HeadStudy(Study):
     ] = None
 
 
+Own = Annotated[
+    "str | Sequence[str] | None",
+    Option(
+        "A relation of your own, beside the others; may be given again.",
+        resume="fingerprint",
+        typed=Strings,
+        metavar="EXPR",
+    ),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class SurveyRequest(HeadStudy):
     """Score every head against every pattern."""
@@ -180,15 +191,7 @@ class SurveyRequest(HeadStudy):
             metavar="NAMES",
         ),
     ] = None
-    pattern: Annotated[
-        "str | Sequence[str] | None",
-        Option(
-            "A relation of your own, beside the others; may be given again.",
-            resume="fingerprint",
-            typed=Strings,
-            metavar="EXPR",
-        ),
-    ] = None
+    pattern: Own = None
     pattern_file: Annotated[
         str | Path | None,
         Named(
@@ -434,6 +437,7 @@ class RecordRequest(Reading):
 class ExplainRequest(HeadStudy):
     """Say in words what every head does, named on half of the texts, confirmed on the rest."""
 
+    pattern: Own = None
     stack: Stack = None
 
 

@@ -194,19 +194,24 @@ def _begun(request: SurveyRequest, inputs: Inputs, choice: Choice, engine: "Engi
         annotator=inputs.annotator,
         patterns=choice.descriptions,
         skipped=choice.skipped,
-        notes=[*inputs.notes, *engine.notes, *_notes(request, inputs, engine)],
+        notes=_notes(request, inputs, engine),
         cross_fitted=engine.cross and len(engine.buckets) > 1,
     )
 
 
 def _notes(request: SurveyRequest, inputs: Inputs, engine: "Engine") -> list[str]:
-    """What a reader should know of the answer, or why there is none."""
+    """What a reader should know, each thing once."""
     from headscribe.behaviours.answer import Answer, too_few
+    from headscribe.models.recorded import Recording
 
+    # A corpus says itself that its texts are few.
+    few = engine.notes if isinstance(inputs.source, Recording) else []
+    reason = None
     if isinstance(engine.companion, Answer):
-        return engine.companion.notes
-    reason = too_few(inputs.passages) if request.cards else None
-    return [f"heads have no names: {reason}"] if reason else []
+        few = [*few, *engine.companion.notes]
+    elif request.cards:
+        reason = too_few(inputs.passages)
+    return [*inputs.notes, *few, *([f"heads have no names: {reason}"] if reason else [])]
 
 
 def _scored(

@@ -84,5 +84,5 @@ def _least(card: "Card") -> str:
     if card.excess:
         share = card.figures[0].confirmed["share"]
         return f"{share:.0%} ({100 * card.excess:+.0f} beyond position)"
-    part, share = max(card.budget, key=lambda one: one[1])
-    return f"{share:.0%} of its attention: {part}"
+    place = dict(card.budget).get(card.name.removeprefix("the "))
+    return f"{card.sink_share:.0%} on sinks" if place is None else f"{place:.0%} of its attention"

@@ -44,7 +44,9 @@ def show(found: "Survey", *, as_json: bool) -> None:
         from headscribe.report.terminal import print_layers, print_top
 
         print_top(found.scores())
-        print_layers(found.run.table("layers").to_pylist())
+        layers = found.run.table("layers").to_pylist()
+        if any(row["score"] is not None for row in layers):
+            print_layers(layers)
         for note in manifest["notes"]:
             print(note, file=sys.stderr)
     skipped: dict[str, list[str]] = {}
