@@ -59,10 +59,10 @@ export function card(subject, head) {
     written ? h('p', null, written) : null,
     h('p', { class: 'said' }, 'Where all of its attention goes:'),
     budget(parts),
-    shown.length ? table('What it does where it can, as a share of its content attention there', [
+    shown.length ? table('What it does, of its content attention where it can', [
       { title: 'Behaviour', words: true, cell: (row) => own(row.behaviour), value: (row) => row.behaviour },
       { title: 'Share', number: true, cell: (row) => percent(row.confirmed_share), value: (row) => row.confirmed_share },
-      { title: 'Beyond position', number: true, cell: (row) => withRange(`${signed(100 * row.confirmed_excess, 0)} points`, interval(100 * row.confirmed_low, 100 * row.confirmed_high, 0)), value: (row) => row.confirmed_excess },
+      { title: 'Points beyond position', number: true, cell: (row) => withRange(`${signed(100 * row.confirmed_excess, 0)}`, interval(100 * row.confirmed_low, 100 * row.confirmed_high, 0)), value: (row) => row.confirmed_excess },
       { title: 'Tokens', number: true, cell: (row) => String(row.rows), value: (row) => row.rows },
     ], shown, source, { limit: 6 }) : h('p', { class: 'source' }, source));
 }
