@@ -23,6 +23,7 @@ import torch
 from scipy.spatial.distance import jensenshannon
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from headscribe.core.visible import plural
 from headscribe.hinting.conditions import CONDITIONS, DEFAULT
 from headscribe.hinting.prompts import Asked, Prompter
 from headscribe.hinting.questions import Questions, questions_of
@@ -138,7 +139,7 @@ def main() -> None:
         head = (
             "# Hints: one pass a condition and question, beside one pass per head\n\n"
             f"`benchmarks/hints.py --questions {given.questions} --rounds {given.rounds}`, "
-            f"{torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}. "
+            f"{plural(torch.get_num_threads(), 'thread')}, {platform.machine()}, torch {torch.__version__}. "
             "Medians over rounds.\n\n"
         )
         given.out.write_text(head + text + "\n", encoding="utf-8")

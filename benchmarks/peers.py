@@ -44,6 +44,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from headscribe.api.survey import Survey, survey
 from headscribe.core.visibility import FULL
+from headscribe.core.visible import plural
 from headscribe.models.inputs import model_inputs
 from headscribe.models.loading import load
 from headscribe.models.model import Model
@@ -203,7 +204,7 @@ def machine() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return (
-        f"{torch.get_num_threads()} threads of {(names or [platform.processor()])[0]}, "
+        f"{plural(torch.get_num_threads(), 'thread')} of {(names or [platform.processor()])[0]}, "
         f"{os.cpu_count()} cores, torch {torch.__version__}, transformers "
         f"{version('transformers')}, load average at the end {os.getloadavg()[0]:.1f}"
     )

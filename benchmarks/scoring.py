@@ -44,6 +44,7 @@ from transformers import (
 
 from headscribe.core.rows import Rows
 from headscribe.core.visibility import Visibility
+from headscribe.core.visible import plural
 from headscribe.models.loading import load
 from headscribe.models.model import Model
 from headscribe.patterns.contract import Family, Pattern
@@ -298,7 +299,7 @@ def machine() -> str:
         platform.processor(),
     )  # fmt: skip
     return (
-        f"{torch.get_num_threads()} threads of {cpu}, {os.cpu_count()} cores, torch "
+        f"{plural(torch.get_num_threads(), 'thread')} of {cpu}, {os.cpu_count()} cores, torch "
         f"{torch.__version__}, float32, random weights"
     )
 

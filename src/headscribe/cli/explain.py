@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headscribe.core.heads import HeadId
+from headscribe.core.visible import plural
 
 if TYPE_CHECKING:
     from headscribe.api.explain import Explained
@@ -71,7 +72,7 @@ def print_answer(found: "Explained") -> None:
     cards = found.cards.values()  # says first where there are none
     print(fill(found.summary, 79))
     for family, count in found.run.manifest["families"].items():
-        print(f"\n{family}: {count} heads {FAMILIES[family]}")
+        print(f"\n{family}, {plural(count, 'head')}: {FAMILIES[family]}")
         mine = [card for card in cards if card.family == family]
         for card in sorted(mine, key=lambda card: -card.excess):
             print(fill(f"  {card.head!s:<6}{card.name:<35.35}{_least(card)}", 79))

@@ -22,6 +22,11 @@ def visible(text: str) -> str:
     return "".join(_shown(character) for character in text)
 
 
+def plural(number: int, one: str) -> str:
+    """A number of things: `1 head`, `2 heads`, `1,024 heads`."""
+    return f"{number:,} {one}{'' if number == 1 else 's'}"
+
+
 def visible_lines(text: str) -> str:
     """`text` made visible line by line; its line feeds stay."""
     return "\n".join(visible(line) for line in text.split("\n"))

@@ -10,6 +10,7 @@ import numpy as np
 
 from headscribe.core.errors import UsageError
 from headscribe.core.progress import OnProgress, silent
+from headscribe.core.visible import plural
 from headscribe.text.alignment import align
 from headscribe.text.annotation import Annotation, annotated
 from headscribe.text.annotators import Annotator, Gold, annotator, default_for
@@ -214,7 +215,7 @@ def model_inputs(
     skipped = dict(texts.skipped) | ({"no token": empty} if empty else {})
     notes = (*texts.notes, *getattr(chosen, "notes", ()))
     if cut:
-        notes = (*notes, f"{cut} of {len(passages)} texts were cut at the token limit")
+        notes = (*notes, f"cut at the token limit: {cut} of {plural(len(passages), 'text')}")
     provides = chosen.provides | known_of(text.about for text in texts)
     return Inputs(
         model, tuple(passages), provides, _facts(texts, passages, skipped, cut),

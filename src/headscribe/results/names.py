@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from headscribe.core.errors import UsageError
 from headscribe.results.run import Run
@@ -69,20 +69,19 @@ class Names:
         if not self.pairs:
             return f"No head has a name in {first}."
         total = len(self.pairs)
-        same, too, lost = (
-            f"{self.counts[how]} {of}({self.counts[how] / total:.0%})".replace("%", " %")
-            for how, of in (
-                ("same name", f"of {total} heads named in {first} keep their name in {second} "),
-                ("does it too", ""),
-                ("not there", ""),
-            )
-        )
+        same, too, lost = (self.counts[how] for how in get_args(Holds))
+
+        def share(count: int) -> str:
+            return f"({count / total:.0%})".replace("%", " %")
+
         kin = sum(
             pair.family == pair.second_family for pair in self.pairs if pair.holds == "not there"
         )
         return (
-            f"{same}. {too} do the same there under another name, {lost} do not; of these {kin} "
-            f"have another name of the same family. Named in {second} alone: {self.new}."
+            f"{same} of {total} heads named in {first} keep their name in {second} {share(same)}. "
+            f"{too} {share(too)} do the same there under another name, {lost} {share(lost)} do "
+            f"not; of these {kin} have another name of the same family. Named in {second} alone: "
+            f"{self.new}."
         )
 
     def to_json(self) -> dict[str, Any]:
