@@ -139,8 +139,8 @@ def main() -> None:
         head = (
             "# Hints: one pass a condition and question, beside one pass per head\n\n"
             f"`benchmarks/hints.py --questions {given.questions} --rounds {given.rounds}`, "
-            f"{plural(torch.get_num_threads(), 'thread')}, {platform.machine()}, torch {torch.__version__}. "
-            "Medians over rounds.\n\n"
+            f"{plural(torch.get_num_threads(), 'thread')}, {platform.machine()}, "
+            f"torch {torch.__version__}. Medians over rounds.\n\n"
         )
         given.out.write_text(head + text + "\n", encoding="utf-8")
 
