@@ -163,7 +163,7 @@ def replace(request: ReplaceRequest) -> Replacement:
         names = request.alone.split(",") if isinstance(request.alone, str) else request.alone
         arms = untuned(
             model, chosen, fitted.passages, seed=seed, random_orders=request.random_orders,
-            alone=names, on_progress=on_progress,
+            alone=names, stages=run, on_progress=on_progress,
         )  # fmt: skip
         if request.tune:
             arms += _tuned(model, chosen, fitted.passages, run, on_progress)

@@ -6,10 +6,8 @@ head's place stands its mean output over other texts, or what its mean attention
 profile) would have read. Tokens without content keep their own rows.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +23,7 @@ from headscribe.influence.ways import Ways
 from headscribe.models.batching import batches
 from headscribe.models.calls import AttentionCall
 from headscribe.models.model import Model
+from headscribe.models.resuming import Outputs
 from headscribe.patterns.registry import baselines
 from headscribe.replacement.controls import estimate, profile_rows
 from headscribe.replacement.passes import masked_positions
@@ -98,17 +97,10 @@ class Kept:
     """
 
     def __init__(self, ways: Ways, texts: Sequence[Passage | Encoding]) -> None:
-        self._ways = ways
-        self.outputs: list[Any] = []
+        self.outputs = Outputs(ways.layers)
         self.values: list[Tensor] = []
-        with ExitStack() as held:
-            for module in ways.layers:
-                held.callback(module.register_forward_hook(self._keep).remove)
-            self.seen = held.enter_context(ways.recorded())
+        with self.outputs.recorded(), ways.recorded() as self.seen:
             self.logits = ways.model.logits(texts, observer=self)
-
-    def _keep(self, _: nn.Module, __: Any, output: Any) -> None:  # noqa: ANN401
-        self.outputs.append(output)
 
     def observe(self, call: AttentionCall) -> None:
         """Keep the values of one layer."""
@@ -117,30 +109,6 @@ class Kept:
     def heads(self, layer: int) -> Float[Tensor, "B T H D"]:
         """What the heads of a layer gave."""
         return self.seen.outputs(layer)
-
-    @contextmanager
-    def resumed(self, layer: int, stream: Tensor | None = None) -> Iterator[None]:
-        """Layers before `layer` give what they gave; the last of them `stream`, if there is one."""
-        with ExitStack() as held:
-            for before in range(layer):
-                output = self.outputs[before]
-                if stream is not None and before == layer - 1:
-                    output = (stream, *output[1:]) if isinstance(output, tuple) else stream
-                held.enter_context(_giving(self._ways.layers[before], output))
-            yield
-
-
-@contextmanager
-def _giving(module: nn.Module, output: Any) -> Iterator[None]:  # noqa: ANN401
-    """Let a module give what it is told to, whatever it is given."""
-    own = module.__dict__.get("forward")
-    module.forward = lambda *_, **__: output
-    try:
-        yield
-    finally:
-        del module.forward
-        if own is not None:
-            module.forward = own
 
 
 def can_resume(ways: Ways) -> bool:
@@ -281,7 +249,7 @@ def _without(
 
     hook = ways.projections[layer].register_forward_pre_hook(put)
     try:
-        with kept.resumed(layer if resume else 0):
+        with kept.outputs.resumed(layer if resume else 0):
             return ways.model.logits(reads)
     finally:
         hook.remove()

@@ -89,7 +89,7 @@ class Inputs:
 
     def stream(self, layer: int) -> Float[Tensor, "1 T d"]:
         """What a layer is given."""
-        output = self._kept.outputs[layer - 1]
+        output = self._kept.outputs.given[layer - 1]
         found: Tensor = output[0] if isinstance(output, tuple) else output
         return found
 
@@ -106,7 +106,7 @@ class Inputs:
             raise _Seen
 
         try:
-            with self._kept.resumed(layer, stream), intercept(model.hf, handle):
+            with self._kept.outputs.resumed(layer, stream), intercept(model.hf, handle):
                 model.stack.body(**model.inputs([self._text]))
         except _Seen:
             return shown[0].widened()

@@ -23,6 +23,7 @@ from headscribe.core.errors import UsageError
 from headscribe.models.calls import AttentionCall, Observer
 from headscribe.models.forward import forward_arguments
 from headscribe.models.model import Model
+from headscribe.models.resuming import layer_modules
 from headscribe.models.stated import vocabulary
 from headscribe.models.tap import tap
 
@@ -301,6 +302,8 @@ def _run(model: Model) -> list[tuple[str, Call]]:
     ids = torch.arange(3, 3 + _TOKENS, device=model.device)[None] % vocabulary(model.hf)
     log: list[tuple[str, Call]] = []
     layers = layer_modules(model)
+    if layers is None:
+        raise _unknown(model, "its layers stand in no list of modules")
 
     def hook(kind: str) -> Callable[..., None]:
         def note(
@@ -320,23 +323,6 @@ def _run(model: Model) -> list[tuple[str, Call]]:
         with torch.inference_mode(), tap(model, _Marks(log, model)):
             model.hf(**forward_arguments(model.stack, ids))
     return log
-
-
-def layer_modules(model: Model) -> list[nn.Module]:
-    """The module of each layer: the innermost of a list of modules that holds its attention."""
-    names = {id(module): name for name, module in model.hf.named_modules()}
-    found = []
-    for module in model.stack.modules:
-        parts = names[id(module)].split(".")
-        # The attention module itself may stand in a list of the layer's parts.
-        for end in range(len(parts) - 1, 0, -1):
-            owner = model.hf.get_submodule(".".join(parts[: end - 1]))
-            if isinstance(owner, nn.ModuleList):
-                found.append(model.hf.get_submodule(".".join(parts[:end])))
-                break
-        else:
-            raise _unknown(model, "its layers stand in no list of modules")
-    return found
 
 
 def _is_projection(module: nn.Module) -> bool:

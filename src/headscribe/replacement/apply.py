@@ -52,6 +52,11 @@ class Substituted:
         """The heads of a layer that are replaced."""
         return self._heads[layer]
 
+    @property
+    def first(self) -> int:
+        """The first layer of which a head is replaced; the number of layers where none is."""
+        return next((at for at, heads in enumerate(self._heads) if heads), len(self._heads))
+
     def rows(self, call: AttentionCall) -> Float[Tensor, "B n Tq Tk"]:
         """The rows of the programs, and the heads' own where a program says nothing.
 

@@ -227,7 +227,34 @@ def curves(
         raise UsageError("expected at least one text to measure on, got none")
     points = points_of(arms, order, fractions, seed)
     plans, row = _distinct(arms, points, policy)
-    key = b"" if run is None else identity(model, plans, passages, positions)
+    stages: Stages = NOT_KEPT if run is None else run
+    readings = measured(
+        model, plans, passages, "readings", stages, token_budget=token_budget,
+        positions=positions, on_progress=on_progress,
+    )  # fmt: skip
+    result = Curves(tuple(points), row, readings)
+    if run is not None:
+        run.write_table("replacement", result.table())
+    return result
+
+
+def measured(
+    model: Model,
+    plans: Sequence[Plan],
+    passages: Sequence[Passage],
+    name: str,
+    stages: Stages = NOT_KEPT,
+    *,
+    token_budget: int = 2048,
+    positions: int | None = None,
+    on_progress: OnProgress = silent,
+) -> Readings:
+    """What `measure` gives of all texts, as a stage of this name that goes on where it stopped.
+
+    Raises:
+        UsageError: what `measure` raises; the stage holds readings of other programs or texts.
+    """
+    key = b"" if stages is NOT_KEPT else identity(model, plans, passages, positions)
 
     def compute(unfinished: Unfinished) -> dict[int, TextReading]:
         found = unpacked(unfinished.read(), key)
@@ -242,14 +269,10 @@ def curves(
             unfinished.keep(lambda: packed(found, key), now=True)
         return found
 
-    stages: Stages = NOT_KEPT if run is None else run
     found = stages.stage(
-        "readings", compute, lambda found: packed(found, key), lambda kept: unpacked(kept, key)
+        name, compute, lambda found: packed(found, key), lambda kept: unpacked(kept, key)
     )
-    result = Curves(tuple(points), row, collect(model, passages, found, len(plans)))
-    if run is not None:
-        run.write_table("replacement", result.table())
-    return result
+    return collect(model, passages, found, len(plans))
 
 
 def _distinct(

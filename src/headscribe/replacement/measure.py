@@ -11,6 +11,7 @@ from headscribe.core.errors import UsageError, unknown_name
 from headscribe.core.progress import OnProgress, silent
 from headscribe.models.batching import batches
 from headscribe.models.model import Model
+from headscribe.models.resuming import resumable
 from headscribe.replacement.apply import Substituted
 from headscribe.replacement.cache import RowCache
 from headscribe.replacement.passes import TextReading, copies, readings_of
@@ -176,8 +177,8 @@ def measure(
         UsageError: before the first pass: what `Plan.check` raises, and what the model cannot be
             measured for; later: a program that fails or looks ahead on a text.
     """
-    for plan in plans:
-        plan.check(model)
+    begins = {Substituted(plan, model).first for plan in plans} - {0}
+    layers = resumable(model, sorted(begins)) if begins else None
     left = [index for index in range(len(passages)) if index not in (done or {})]
     passes = [copies(model, passage, positions) * (len(plans) + 1) for passage in passages]
     made, total = sum(passes) - sum(passes[index] for index in left), sum(passes)
@@ -192,7 +193,7 @@ def measure(
         cache = RowCache()
         substitutions = [Substituted(plan, model, cache) for plan in plans]
         texts = [passages[index] for index in chosen]
-        found = readings_of(model, texts, substitutions, token_budget, positions, passed)
+        found = readings_of(model, texts, substitutions, token_budget, positions, passed, layers)
         yield from zip(chosen, found, strict=True)
 
 

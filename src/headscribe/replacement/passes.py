@@ -1,17 +1,22 @@
-"""Forward passes of the unaltered and the altered model on the same texts."""
+"""Forward passes of the unaltered and the altered model on the same texts.
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+What the layers before a plan's first head give is not changed by the plan: where the model allows
+it (`resumable`), they are run once for a batch, and each plan's pass begins at its first head.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 
 from headscribe.core.errors import UsageError
 from headscribe.models.batching import batches
 from headscribe.models.model import Model
+from headscribe.models.resuming import Outputs
 from headscribe.models.tap import tap
 from headscribe.replacement.apply import Substituted
 from headscribe.scoring.predictions import content_digest
@@ -22,6 +27,12 @@ HIDDEN = "\ufffd"
 
 Passed = Callable[[int], None]
 """Called after a forward pass with the number of texts in it."""
+
+Layers = tuple[nn.Module, ...] | None
+"""The module of each layer where a pass can begin at any of them; else None."""
+
+_NUMBERS = 1 << 22
+"""Predictions are compared for so many tokens together that they are no more numbers than this."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +53,29 @@ def readings_of(
     token_budget: int,
     positions: int | None,
     passed: Passed,
+    layers: Layers,
 ) -> list[TextReading]:
     """Read every text of a batch, unaltered and under each plan."""
     if model.kind == "causal":
-        return _causal(model, passages, plans, passed)
+        return _causal(model, passages, plans, passed, layers)
     if model.kind == "masked":
-        return [_masked(model, one, plans, token_budget, positions, passed) for one in passages]
-    return _encoder(model, passages, plans, passed)
+        return [
+            _masked(model, one, plans, token_budget, positions, passed, layers) for one in passages
+        ]
+    return _encoder(model, passages, plans, passed, layers)
+
+
+class _Passes:
+    """The passes over one batch: first the untouched one, then each plan's from its first head."""
+
+    def __init__(self, layers: Layers) -> None:
+        self._outputs = None if layers is None else Outputs(layers)
+
+    def under(self, plan: Substituted | None) -> AbstractContextManager[None]:
+        """Surrounds a pass under a plan, None for the untouched one."""
+        if self._outputs is None:
+            return nullcontext()
+        return self._outputs.recorded() if plan is None else self._outputs.resumed(plan.first)
 
 
 def copies(model: Model, passage: Passage, positions: int | None) -> int:
@@ -57,7 +84,11 @@ def copies(model: Model, passage: Passage, positions: int | None) -> int:
 
 
 def _causal(
-    model: Model, passages: Sequence[Passage], plans: Sequence[Substituted], passed: Passed
+    model: Model,
+    passages: Sequence[Passage],
+    plans: Sequence[Substituted],
+    passed: Passed,
+    layers: Layers,
 ) -> list[TextReading]:
     """Every token but the first, and none that the tokenizer added, given those before it."""
     text, query, target = [], [], []
@@ -67,14 +98,17 @@ def _causal(
         query.append(scored)
         target.append(np.asarray(passage.ids)[scored + 1])
     where = tuple(torch.from_numpy(np.concatenate(part)) for part in (text, query))
-    ids = torch.from_numpy(np.concatenate(target)).long()
+    ids, passes = torch.from_numpy(np.concatenate(target)).long(), _Passes(layers)
 
     def predictions(plan: Substituted | None) -> Tensor:
-        logits = model.logits(passages, plan)
+        with passes.under(plan):
+            logits = model.logits(passages, plan)
         passed(len(passages))
-        return _log_probabilities(logits[tuple(part.to(logits.device) for part in where)])
+        return logits
 
-    tokens, unaltered, losses, shifts = _compare(predictions, ids, where[0], len(passages), plans)
+    tokens, unaltered, losses, shifts = _compare(
+        predictions, where, ids, where[0], len(passages), plans
+    )
     return [
         TextReading(
             tokens[b],
@@ -94,6 +128,7 @@ def _masked(
     token_budget: int,
     positions: int | None,
     passed: Passed,
+    layers: Layers,
 ) -> TextReading:
     """Each token that the tokenizer did not add, or some of them, masked and predicted."""
     mask = model.tokenizer.mask_token_id
@@ -113,14 +148,16 @@ def _masked(
         def predictions(
             plan: Substituted | None,
             texts: Sequence[Passage] = texts,
-            row: Tensor = row,
-            at: Tensor = at,
+            passes: _Passes = _Passes(layers),  # noqa: B008  (of this batch)
         ) -> Tensor:
-            logits = model.logits(texts, plan)
+            with passes.under(plan):
+                logits = model.logits(texts, plan)
             passed(len(texts))
-            return _log_probabilities(logits[row.to(logits.device), at.to(logits.device)])
+            return logits
 
-        _, unaltered, losses, shifts = _compare(predictions, ids, torch.zeros_like(row), 1, plans)
+        _, unaltered, losses, shifts = _compare(
+            predictions, (row, at), ids, torch.zeros_like(row), 1, plans
+        )
         total = replace(
             total,
             unaltered=total.unaltered + unaltered[0],
@@ -131,14 +168,19 @@ def _masked(
 
 
 def _encoder(
-    model: Model, passages: Sequence[Passage], plans: Sequence[Substituted], passed: Passed
+    model: Model,
+    passages: Sequence[Passage],
+    plans: Sequence[Substituted],
+    passed: Passed,
+    layers: Layers,
 ) -> list[TextReading]:
     """The cosine of each token's last hidden states."""
+    passes = _Passes(layers)
 
     def states(plan: Substituted | None) -> Tensor:
         inputs = model.inputs(passages)
         lengths = torch.tensor([len(passage) for passage in passages], device=model.hf.device)
-        with torch.inference_mode(), ExitStack() as held:
+        with torch.inference_mode(), passes.under(plan), ExitStack() as held:
             if plan is not None:
                 held.enter_context(tap(model, None, plan, batch=tuple(passages), lengths=lengths))
             found: Tensor = model.stack.body(**inputs)[0]
@@ -160,34 +202,48 @@ def _encoder(
 
 
 def _compare(
-    predictions: Callable[[Substituted | None], Float[Tensor, "R V"]],
-    ids: Tensor,
-    text: Tensor,
+    predictions: Callable[[Substituted | None], Float[Tensor, "B T V"]],
+    where: tuple[Int[Tensor, " R"], Int[Tensor, " R"]],
+    ids: Int[Tensor, " R"],
+    text: Int[Tensor, " R"],
     texts: int,
     plans: Sequence[Substituted],
 ) -> tuple[list[float], list[float], list[list[float]], list[list[float]]]:
-    """By text: rows, unaltered loss, and under each plan loss and divergence."""
+    """By text: rows, unaltered loss, and under each plan loss and divergence.
+
+    Args:
+        predictions: the logits; `where`: text and place of each row that counts.
+        ids: what each row should have predicted; `text`: the text that it counts for, of `texts`.
+    """
 
     def by_text(values: Tensor) -> list[float]:
         total = torch.zeros(texts, dtype=torch.float64)
         summed: list[float] = total.index_add_(0, text, values.double().cpu()).tolist()
         return summed
 
-    def loss_of(log: Tensor) -> list[float]:
-        return by_text(-log.gather(1, ids.to(log.device)[:, None])[:, 0])
+    def logs(logits: Tensor) -> Iterator[tuple[slice, Float[Tensor, "r V"]]]:
+        """Log-probabilities, some rows at a time: whole they would be copies of hundreds of MB."""
+        step = max(1, _NUMBERS // logits.shape[-1])
+        for start in range(0, max(1, len(ids)), step):
+            some = slice(start, start + step)
+            row, at = (part[some].to(logits.device) for part in where)
+            yield some, torch.log_softmax(logits[row, at].float(), dim=-1)
 
-    before = predictions(None)
-    probability = before.exp()
+    def loss_of(log: Tensor, some: slice) -> Tensor:
+        return -log.gather(1, ids[some, None].to(log.device))[:, 0]
+
+    untouched = predictions(None)
+    before = [loss_of(log, some) for some, log in logs(untouched)]
     losses, shifts = [], []
     for plan in plans:
-        after = predictions(plan)
-        losses.append(loss_of(after))
-        shifts.append(by_text((probability * (before - after)).sum(-1)))
-    return by_text(torch.ones(len(text))), loss_of(before), losses, shifts
-
-
-def _log_probabilities(logits: Tensor) -> Tensor:
-    return torch.log_softmax(logits.float(), dim=-1)
+        loss, shift = [], []
+        altered = predictions(plan)
+        for (some, one), (_, other) in zip(logs(untouched), logs(altered), strict=True):
+            loss.append(loss_of(other, some))
+            shift.append((one.exp() * (one - other)).sum(-1))
+        losses.append(by_text(torch.cat(loss)))
+        shifts.append(by_text(torch.cat(shift)))
+    return by_text(torch.ones(len(text))), by_text(torch.cat(before)), losses, shifts
 
 
 def _words(passage: Passage, tokens: np.ndarray) -> float:

@@ -13,8 +13,7 @@ from headscribe.models.model import Model
 from headscribe.patterns.registry import baselines
 from headscribe.replacement.agreement import agreements
 from headscribe.replacement.controls import estimate, shuffled
-from headscribe.replacement.curves import Arm
-from headscribe.replacement.measure import collect, measure
+from headscribe.replacement.curves import Arm, measured
 from headscribe.replacement.plan import ZERO, Plan, Program
 from headscribe.replacement.tuning import Schedule, offset_terms, random_terms, tune
 from headscribe.results.run import NOT_KEPT, Stages, Unfinished
@@ -35,6 +34,7 @@ def untuned(
     seed: int = 0,
     random_orders: int = 3,
     alone: Sequence[str] = ("formula", "profile", "zero", "mean"),
+    stages: Stages = NOT_KEPT,
     on_progress: OnProgress = silent,
 ) -> list[Arm]:
     """The programs, and as controls the profile, the best fixed pattern, other heads' programs,
@@ -47,6 +47,7 @@ def untuned(
         seed: shuffles the programs.
         random_orders: in so many random orders the programs are measured besides.
         alone: the arms whose effect on each single head is measured.
+        stages: keeps what silencing each head costs, on which `zero`'s order stands.
         on_progress: called while controls are estimated.
 
     Raises:
@@ -62,7 +63,7 @@ def untuned(
         "mean": {head: controls.mean[head] for head in heads},
     }
     held = {name: own for name, own in found.items() if own}
-    orders = own_orders(model, held, fit, on_progress)
+    orders = own_orders(model, held, fit, stages, on_progress)
     first = Arm("formula", programs, alone="formula" in alone, random_orders=random_orders)
     return [
         first,
@@ -77,6 +78,7 @@ def own_orders(
     model: Model,
     controls: Mapping[str, Mapping[HeadId, Program]],
     fit: Sequence[Passage],
+    stages: Stages = NOT_KEPT,
     on_progress: OnProgress = silent,
 ) -> dict[str, tuple[HeadId, ...]]:
     """For every control the heads that it stands in for best first.
@@ -90,16 +92,17 @@ def own_orders(
         name: tuple(sorted(iou, key=lambda head: -iou[head]))
         for name, iou in zip(rows, overlaps, strict=True)
     }
+
+    def silencing(_: str, done: int, of: int) -> None:
+        on_progress("silencing heads", done, of)
+
     for name in controls.keys() - rows.keys():
         heads = sorted(controls[name])
         plans = [Plan({head: controls[name][head]}) for head in heads]
-        texts = fit[:SILENCING_TEXTS]
-        readings = collect(
-            model,
-            texts,
-            dict(measure(model, plans, texts, positions=SILENCING_POSITIONS)),
-            len(plans),
-        )
+        readings = measured(
+            model, plans, fit[:SILENCING_TEXTS], f"alone-{name}", stages,
+            positions=SILENCING_POSITIONS, on_progress=silencing,
+        )  # fmt: skip
         cost = readings.loss if readings.kind != "encoder" else -readings.shift
         found[name] = tuple(heads[k] for k in np.argsort(cost.sum(axis=1), kind="stable"))
     return found
