@@ -25,6 +25,9 @@ ORDERING_TEXTS = 100
 SILENCING_TEXTS, SILENCING_POSITIONS = 16, 4
 """At most so many say what silencing a head costs; masked models: so many masked tokens a text."""
 
+SILENCING_PASSES = 1200
+"""Of models with many heads fewer, a quarter at least: each text is read once for every head."""
+
 
 def untuned(
     model: Model,
@@ -99,8 +102,9 @@ def own_orders(
     for name in controls.keys() - rows.keys():
         heads = sorted(controls[name])
         plans = [Plan({head: controls[name][head]}) for head in heads]
+        texts = max(SILENCING_TEXTS // 4, min(SILENCING_TEXTS, SILENCING_PASSES // len(heads)))
         readings = measured(
-            model, plans, fit[:SILENCING_TEXTS], f"alone-{name}", stages,
+            model, plans, fit[:texts], f"alone-{name}", stages,
             positions=SILENCING_POSITIONS, on_progress=silencing,
         )  # fmt: skip
         cost = readings.loss if readings.kind != "encoder" else -readings.shift

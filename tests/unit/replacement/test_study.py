@@ -5,12 +5,14 @@ import pytest
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.fitting.formula import Formula, Term
+from headscribe.replacement import study
 from headscribe.replacement.agreement import agreements
 from headscribe.replacement.curves import Arm, curves
 from headscribe.replacement.measure import collect, measure
 from headscribe.replacement.plan import ZERO, Plan
 from headscribe.replacement.study import tuned, untuned
 from headscribe.replacement.tuning import Schedule
+from headscribe.results.run import Run
 from tests.unit.replacement.tiny import passages, tiny
 
 HEADS = [HeadId(0, 1), HeadId(2, 3), HeadId(1, 0)]
@@ -73,6 +75,29 @@ def test_controls_stand_in_their_own_best_first_order(family, formulas):
     readings = collect(model, texts, dict(measure(model, plans, texts, positions=4)), 3)
     cost = dict(zip(sorted(HEADS), readings.loss.sum(axis=1), strict=True))
     assert list(found["zero"].own_order) == sorted(HEADS, key=lambda head: cost[head])
+
+
+def test_what_silencing_costs_is_kept(formulas, tmp_path, monkeypatch):
+    """An interrupted run does not silence heads again on texts that it has read."""
+    model = tiny("llama")
+    texts = passages(model)
+    run = Run.create(tmp_path / "run", "replace", {})
+    told = []
+
+    def tell(stage, done, of):
+        told.append((stage, done, of))
+
+    whole = untuned(model, formulas, texts, stages=run, on_progress=tell)
+    passes = len(texts) * (len(HEADS) + 1)
+    assert ("silencing heads", passes, passes) in told
+    told.clear()
+    again = untuned(model, formulas, texts, stages=Run.open(run.folder), on_progress=tell)
+    assert [one.own_order for one in again] == [one.own_order for one in whole]
+    assert not any(stage == "silencing heads" for stage, *_ in told)
+    monkeypatch.setattr(study, "SILENCING_TEXTS", 8)
+    monkeypatch.setattr(study, "SILENCING_PASSES", len(HEADS))
+    untuned(model, formulas, texts, on_progress=tell)
+    assert max(of for stage, _, of in told if stage == "silencing heads") == 2 * (len(HEADS) + 1)
 
 
 def test_both_orders_of_a_control_are_measured(formulas):
