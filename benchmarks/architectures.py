@@ -395,10 +395,10 @@ HEADER = """# Architectures
 What Headscribe does with every configuration class of transformers {version}, each built as a tiny
 random model with sharpened weights (`python benchmarks/architectures.py`). *Surveyed*: its
 attention, shown for texts of 9, 23 and 41 tokens, equals what the model itself returns under eager
-attention for each text alone to {tolerance:.0e} (*differs by*); where the texts share a batch it equals
-that of each alone to {tolerance:.0e} (*in a batch*, in double precision: in single precision products of
-matrices of other sizes round differently); no key has weight outside of what the layer is said to
-see; and a survey ran. *Refused*: `hs.load` says why, in the sentence given.
+attention for each text alone to {tolerance:.0e} (*differs by*); where the texts share a batch it
+equals that of each alone to {tolerance:.0e} (*in a batch*, in double precision: in single precision
+products of matrices of other sizes round differently); no key has weight outside of what the layer
+is said to see; and a survey ran. *Refused*: `hs.load` says why, in the sentence given.
 
 {surveyed} model classes are surveyed (in {replaced} of them heads can be replaced too), {refused}
 are refused, {faults} are at fault. Of the {names} configuration classes {other} give no model of
