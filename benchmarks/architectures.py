@@ -5,11 +5,11 @@
     python benchmarks/architectures.py --page < LINES  # the page from lines that were printed
 
 Each configuration class gives a tiny random model. What Headscribe shows of it is compared with
-what the model itself returns under eager attention, text by text, texts of different lengths, longer
-than any window; what it shows of all texts as one batch is compared with what it shows of each alone,
-in double precision, since in single precision products of matrices of other sizes round differently
-and sharp attention amplifies that. A survey is run on it. Whatever raises something else than
-`HeadscribeError` is a fault.
+what the model itself returns under eager attention, text by text, texts of different lengths, one
+longer than any window; what it shows of all texts as one batch is compared with what it shows of
+each alone, in double precision, since in single precision products of matrices of other sizes round
+differently, and sharp attention amplifies that. A survey is run on it. Whatever raises something
+else than `HeadscribeError` is a fault.
 """
 
 import json
