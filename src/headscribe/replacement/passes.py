@@ -97,7 +97,7 @@ def _causal(
         text.append(np.full(len(scored), b))
         query.append(scored)
         target.append(np.asarray(passage.ids)[scored + 1])
-    where = tuple(torch.from_numpy(np.concatenate(part)) for part in (text, query))
+    where = torch.from_numpy(np.concatenate(text)), torch.from_numpy(np.concatenate(query))
     ids, passes = torch.from_numpy(np.concatenate(target)).long(), _Passes(layers)
 
     def predictions(plan: Substituted | None) -> Tensor:
