@@ -58,7 +58,7 @@ def answered(folder: Path, facts: dict[str, Any]) -> Run:
         Card(
             HeadId(layer, head),
             *(named if (layer, head) == (1, 2) else (UNNAMED, "Nothing was found.", "")),
-            0.2, (("sinks", 0.2), ("elsewhere", 0.8)),
+            0.2, (("sinks", 0.2), ("previous token", 0.1), ("elsewhere", 0.7)),
             (figure,) if (layer, head) == (1, 2) else (), 0.01,
         )
         for layer in range(6)
@@ -149,6 +149,8 @@ def test_heads_look_from_word_to_word(page: Page, model: Any):
     row = page.page.inner_text("tr:has(th:has-text('1.2'))")
     assert "the word before" in row
     assert "90\xa0%" in row
+    other = page.page.inner_text("tr:has(th:has-text('1.3'))")
+    assert other.endswith("no name yet\tprevious token\t10\xa0%")
     page.page.go_back()
     page.settled()
     assert "to “cat”" in page.said("Heads that look so")

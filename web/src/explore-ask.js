@@ -89,10 +89,11 @@ export async function ask(name, body, lane = name) {
   return answer;
 }
 
-// This page as a file that asks nothing: the answers that it has had.
+// This page as a file that asks nothing: the answers that it has had of this text.
 export async function whole() {
   if (saved) throw new Error('This page is saved already.');
-  return (await sent('save', { asked: [...known.keys()], at: address() })).blob();
+  const asked = [...known.keys()].filter((key) => JSON.parse(key.slice(key.indexOf(' '))).text === state.text);
+  return (await sent('save', { asked, at: address() })).blob();
 }
 
 if (!saved) {

@@ -169,7 +169,7 @@ export function wordsView(reading) {
             { title: 'Usual share', number: true, cell: (row) => (row.usual === null ? '–' : percent(row.usual)), value: (row) => row.usual },
           ] : []),
         ], answer.heads, source(), { limit: 12 }),
-        read(b === null ? 'Sinks and the word itself are left out unless you choose them. ' : '', cards ? 'The usual share is that of the run: of the head’s attention on content, where that behaviour applies.' : 'Give a run of survey or explain (--runs) and the heads’ names stand here as well.'),
+        read(b === null ? 'Sinks and the word itself are left out unless you choose them. ' : '', cards ? 'The usual share is that of the run: of a behaviour, the share of the head’s attention on content where it applies; of a place (previous token, sinks), of all its attention.' : 'Give a run of survey or explain (--runs) and the heads’ names stand here as well.'),
       ];
     });
   };

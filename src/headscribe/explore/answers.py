@@ -40,6 +40,9 @@ _PLACES = (
     ("the next token", "distance == 1"),
 )
 
+_NEXT_TO = {-1: "previous token", 0: "itself", 1: "next token"}
+"""Parts of a card's budget by the distance of the key."""
+
 FEWEST_ROWS = 2
 """Rows of the text on which a behaviour must apply to be listed."""
 
@@ -207,22 +210,22 @@ class Explorer:
         return {"heads": heads, "strongest": row.max(axis=0).tolist()}
 
     def _usual(self, text: str, head: HeadId, query: int, key: int) -> dict[str, Any]:
-        """What a head usually does, by its card: where this pair is of its behaviours, that one."""
+        """What a head usually does, by its card: the behaviour, or the place, that this pair is."""
         card = self.cards.get(head)
         if card is None:
-            return {"name": None, "family": "", "behaviour": None, "usual": None}
-        found = None
+            return {"name": None, "behaviour": None, "usual": None}
+        behaviour, usual = None, None
         for figure in (one for one in card.figures if one.listed):
             pairs = self.texts.related(text, figure.relation, head.layer)
             if pairs is not None and pairs[query, key]:
-                found = figure
+                behaviour, usual = figure.behaviour, figure.confirmed["share"]
                 break
-        return {
-            "name": card.name,
-            "family": card.family,
-            "behaviour": None if found is None else found.behaviour,
-            "usual": None if found is None else found.confirmed["share"],
-        }
+        else:
+            sink = self.texts.read(text).sinks(head.layer)[key]
+            part = "sinks" if sink else _NEXT_TO.get(key - query)
+            if part is not None:
+                behaviour, usual = part, dict(card.budget).get(part)
+        return {"name": card.name, "behaviour": behaviour, "usual": usual}
 
     def _head(self, asked: OneHead, going: Going) -> dict[str, Any]:
         reading, head = self.texts.read(asked.text), self._known(asked.head)

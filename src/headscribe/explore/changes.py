@@ -92,11 +92,15 @@ def _written(
     end = int(passage.spans[:, 1].max(initial=0)) if passage.encoding.cut else len(passage.text)
     prompt = passage.text[:end]
     found: dict[str, Any] = {}
-    for name, one in (("before", Plan({})), ("after", plan)):
-        going()
-        try:
-            whole = generate(model, one, prompt, tokens)
-            found[name] = whole[len(prompt) :] if whole.startswith(prompt) else whole
-        except HeadscribeError as error:
-            found |= {name: None, "why": str(error)}
+    # Asked before every token: whoever closes the page does not wait for the last one.
+    hook = model.stack.body.register_forward_pre_hook(lambda *_: going())
+    try:
+        for name, one in (("before", Plan({})), ("after", plan)):
+            try:
+                whole = generate(model, one, prompt, tokens)
+                found[name] = whole[len(prompt) :] if whole.startswith(prompt) else whole
+            except HeadscribeError as error:
+                found |= {name: None, "why": str(error)}
+    finally:
+        hook.remove()
     return found

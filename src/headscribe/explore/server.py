@@ -12,8 +12,8 @@ import secrets
 import socket
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -64,13 +64,17 @@ _HEADERS = {
 
 
 class Turns:
-    """One question at a time; of one kind from one page the newest alone."""
+    """One question at a time; of one kind from one page the newest alone.
 
-    def __init__(self) -> None:
+    Args:
+        ending: whether nobody is to be answered any more.
+    """
+
+    def __init__(self, ending: Callable[[], bool] = lambda: False) -> None:
         self._lock = asyncio.Lock()
         self._newest: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._waiting = 0
-        self.closed = False
+        self._ending = ending
 
     async def take(
         self, page: str, kind: str, number: int, work: Callable[[Callable[[], None]], Any]
@@ -95,7 +99,7 @@ class Turns:
             self._newest.popitem(last=False)
 
         def going() -> None:
-            if self.closed or self._newest.get(key) != number:
+            if self._ending() or self._newest.get(key) != number:
                 raise StaleError
 
         self._waiting += 1
@@ -257,16 +261,23 @@ def prepared(
 
     server = Server(
         Config(
-            application(explorer, token, number, end if ends else None), log_level="critical",
-            access_log=False, limit_concurrency=128, timeout_graceful_shutdown=1, ws="none",
-            timeout_keep_alive=30, server_header=False, h11_max_incomplete_event_size=1 << 16,
+            application(
+                explorer, token, number, lambda: server.should_exit, end if ends else None
+            ),
+            log_level="critical", access_log=False, server_header=False, ws="none",
+            limit_concurrency=128, timeout_graceful_shutdown=1, timeout_keep_alive=30,
+            h11_max_incomplete_event_size=1 << 16,
         )
     )  # fmt: skip
     return bound, server, f"http://{HOST}:{number}/{token}/"
 
 
 def application(
-    explorer: Explorer, token: str, port: int, end: Callable[[], None] | None = None
+    explorer: Explorer,
+    token: str,
+    port: int,
+    ending: Callable[[], bool],
+    end: Callable[[], None] | None = None,
 ) -> "Starlette":
     """What answers requests.
 
@@ -274,21 +285,17 @@ def application(
         explorer: what is shown.
         token: the first part of every path.
         port: under which this machine's browsers come.
+        ending: whether the server is about to end.
         end: called when the last page was closed a while ago.
     """
     from starlette.applications import Starlette
     from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
     from starlette.routing import Route
 
-    turns = Turns()
+    turns = Turns(ending)
     hosts = {f"{name}:{port}" for name in (HOST, "localhost")}
     here: OrderedDict[str, None] = OrderedDict()
     written = cache(lambda: page(explorer))
-
-    @asynccontextmanager
-    async def lifespan(_: "Starlette") -> AsyncIterator[None]:
-        yield
-        turns.closed = True
 
     async def whole(_: "Request") -> "Response":
         return HTMLResponse(await asyncio.to_thread(written))
@@ -369,7 +376,6 @@ def application(
             route("", whole, "GET"), route("pages", pages, "POST"),
             route("ask/{name}", ask, "POST"), route("save", save, "POST"),
         ],
-        lifespan=lifespan,
     )  # fmt: skip
 
 

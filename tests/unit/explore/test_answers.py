@@ -12,6 +12,7 @@ from headscribe.core.errors import UsageError
 from headscribe.explore import texts as kept
 from headscribe.explore.answers import Explorer
 from headscribe.explore.server import opened
+from headscribe.explore.texts import StaleError
 
 TEXT = "The cat sat on the mat because it was tired."
 OTHER = "The dog sat on the mat because it was tired."
@@ -161,6 +162,21 @@ def test_heads_that_are_off_are_those_of_the_library(stories: Explorer):
     plain, changed = hs.talk(model, {"1.2": "zero", "3.3": "zero"}, TEXT, max_new_tokens=6)
     assert (TEXT + written["before"], TEXT + written["after"]) == (plain, changed)
     assert ask(stories, "change")["change"] == 0
+
+
+def test_a_continuation_is_given_up_between_two_tokens(stories: Explorer):
+    passes = 0
+
+    def gone() -> None:
+        nonlocal passes
+        passes += 1
+        if passes > 3:
+            raise StaleError
+
+    with pytest.raises(StaleError):
+        stories.answer("change", {"text": TEXT, "off": ["1.2"], "tokens": 32}, gone)
+    assert passes == 4
+    assert ask(stories, "change", off=["1.2"], tokens=2)["before"]
 
 
 def test_two_texts_are_compared_head_by_head(stories: Explorer, attention: np.ndarray):

@@ -1,4 +1,4 @@
-/*! headscribe report; built from web/, sources fc01e1d094c8e9b9b5e0e0e7f43a2c0182db9d6a1760660eeb73f72ae5bcac19
+/*! headscribe report; built from web/, sources b26c087fd6c971d37fa1d6f27a7fe84f23e8bd7ced3e65a2718ac20cabfd3603
 
 d3-array:
 Copyright 2010-2026 Mike Bostock
