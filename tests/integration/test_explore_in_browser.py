@@ -138,6 +138,7 @@ def test_heads_look_from_word_to_word(page: Page, model: Any):
     found = page.said("Heads that look so")
     assert found.startswith(f"L{best[0]}H{best[1]} looks most from “it” to “cat”: ")
     assert int(found.split()[-6]) == round(100 * float(share))
+    assert page.page.text_content(".spoken[role=status]") == found
     page.page.focus("[aria-label='The word'] [data-unit='8']")
     page.page.keyboard.press("ArrowLeft")
     page.page.keyboard.press("Enter")

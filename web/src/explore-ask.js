@@ -82,7 +82,8 @@ export async function ask(name, body, lane = name) {
   const control = new AbortController();
   waiting.set(lane, control);
   const answer = await (await sent(`ask/${name}`, { ...body, page, number: (number += 1) }, control.signal)).json();
-  if (answer.stale) throw new Stale();
+  if (answer.stale && waiting.get(lane) !== control) throw new Stale();
+  if (answer.stale) throw new Error('The server has too much to do: ask again in a moment.');
   if (answer.error) throw new Error(answer.error);
   known.set(key, answer);
   if (known.size > KEPT) known.delete(known.keys().next().value);

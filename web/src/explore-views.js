@@ -36,12 +36,17 @@ export const opened = (changes) => (event) => {
   go(changes);
 };
 
+// The finding of what was asked last, for those who hear the page.
+export const spoken = h('p', { class: 'spoken', role: 'status' });
+
 // Fills a place with what an answer becomes; what goes wrong is said there.
 export async function fill(place, make) {
   place.setAttribute('aria-busy', 'true');
   try {
     clear(place, await make());
     place.removeAttribute('aria-busy');
+    const finding = place.querySelector(':scope > .headline');
+    if (finding) spoken.textContent = finding.textContent;
   } catch (error) {
     if (error instanceof Stale) return;
     clear(place, h('p', { class: 'problem', role: 'alert' }, own(error.message)));

@@ -3,7 +3,7 @@
 import { onSystemTheme, theme } from './colors.js';
 import { clear, h, own, select } from './dom.js';
 import { address, ask, begin, go, here, recorded, saved, texts, version, whole } from './explore-ask.js';
-import { changeView, compareView, fill, headsView, headView, opened, relationView, subject, withTexts, wordsView } from './explore-views.js';
+import { changeView, compareView, fill, headsView, headView, opened, relationView, spoken, subject, withTexts, wordsView } from './explore-views.js';
 import { plural } from './format.js';
 import { offer } from './save.js';
 
@@ -23,7 +23,7 @@ const main = h('main', { id: 'main', tabindex: -1 },
     ? h('div', { class: 'controls' }, select('Recorded text', texts, here().text ?? texts[0][0], (text) => go({ text, at: null, to: null })))
     : h('label', { class: 'field' }, h('span', null, 'A text, up to 512 tokens'), box),
   recorded ? h('p', { class: 'note' }, 'This is recorded attention: only the texts that were recorded can be looked at. With the model itself any text can.') : null,
-  said, body);
+  said, spoken, body);
 
 function bar() {
   const dark = theme() === 'dark';

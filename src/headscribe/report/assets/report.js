@@ -1,4 +1,4 @@
-/*! headscribe report; built from web/, sources b26c087fd6c971d37fa1d6f27a7fe84f23e8bd7ced3e65a2718ac20cabfd3603
+/*! headscribe report; built from web/, sources 052e30f2ed1b37ee10de0893393ef788252733e16e7f4886c735abd167be5a92
 
 d3-array:
 Copyright 2010-2026 Mike Bostock
