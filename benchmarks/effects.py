@@ -1,147 +1,242 @@
-"""What heads write, whether they matter, from whom they read: figures and cost of one model.
+"""What heads write, whether they matter, from whom they read: a page of figures, and their cost.
 
-    python -m benchmarks.effects --text PATH --out benchmarks/results/effects.md
+    headscribe explain bundled:smollm2 --text TEXTS --limit 40 --max-tokens 128 --out EXPLAINED
+    python -m benchmarks.effects --text TEXTS --explained EXPLAINED --runs RUNS
 
-Of each part the time of the processor is taken, beside that of plain forward passes of the same
-texts in the same process, in turn. Random tokens given twice show which heads copy what they
-find, and which hold it down.
+writes `docs/how-to/smollm2-effects.md`. The runs are kept in RUNS and gone on with when called
+again. Of each part the time of the processor is taken; that of writes beside plain forward passes
+of the same texts in the same process, in turn.
 """
 
 import argparse
+import json
 import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 import headscribe as hs
-from headscribe.influence.matters import matters
-from headscribe.influence.probes import chosen, probe
-from headscribe.influence.reads import reads_from, seen_behaviours
-from headscribe.influence.ways import ways_of
+from headscribe.api.effects import Effects
+from headscribe.api.probe import Probed
+from headscribe.influence.ways import Ways, parts_of, ways_of
 from headscribe.influence.writes import writes
 from headscribe.models.batching import batches
 from headscribe.models.inputs import model_inputs
+from headscribe.text.passages import Passage
+
+OPENING = """\
+# What heads of SmolLM2 write
+
+Of {model}, on {texts} stories of {tokens} tokens, with the commands
+
+```
+headscribe effects {model} --text stories.jsonl --limit {texts} --max-tokens {tokens} \\
+    --matters {matters} --reads {reads} --explained EXPLAINED
+headscribe probe {model}
+```
+
+Written by `python -m benchmarks.effects`. What each figure is stands in [effects](effects.md).
+"""
+
+STAGES = {
+    "reading what heads write": "what all heads write",
+    "taking heads out": "whether they matter",
+    "ranking whom heads read from": "from whom they read, all pairs by gradient",
+    "verifying whom heads read from": "from whom they read, the best verified",
+    "probing": "probes",
+}
 
 
-def seconds(work) -> tuple[object, float]:  # noqa: ANN001
-    began = time.process_time()
-    found = work()
-    return found, time.process_time() - began
+class Clock:
+    """Seconds of the processor by stage, kept beside the runs, since these may be interrupted."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._last = path, time.process_time()
+        self.spent = defaultdict(float, json.loads(path.read_text()) if path.exists() else {})
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        now = time.process_time()
+        self.spent[stage] += now - self._last
+        self._last = now
+        self._path.write_text(json.dumps(self.spent))
 
 
-def rows_of(names, *columns) -> list[str]:  # noqa: ANN001, ANN002
-    return ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"] + [
-        "| " + " | ".join(map(str, row)) + " |" for row in zip(*columns, strict=True)
-    ]
+def table(titles: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+    lines = ["| " + " | ".join(map(str, row)) + " |" for row in rows]
+    return "\n".join(["", f"| {' | '.join(titles)} |", "|---" * len(titles) + "|", *lines, ""])
+
+
+def head(row: dict, part: str = "") -> str:
+    return f"{row[f'{part}layer']}.{row[f'{part}head']}"
+
+
+def spread(row: dict, places: int, factor: float = 1) -> str:
+    return " to ".join(f"{factor * row[end]:+.{places}f}" for end in ("low", "high"))
+
+
+def written(found: Effects) -> Iterator[str]:
+    rows = found.run.table("effects").to_pylist()
+    other = {(head(row), row["token"]): row for row in rows}
+    promoted = defaultdict(list)
+    for row in found.run.table("promoted").to_pylist():
+        promoted[head(row)].append(row)
+    names = defaultdict(list)
+    for row in rows:
+        if row["named"]:
+            names[head(row)].append(row["named"])
+    named = [other[one, "reads"] for one in names]
+    yield "\n## Who copies, who suppresses\n\n"
+    yield "Logits on the token read and on the true next one, beyond other tokens of the text.\n"
+    yield table(
+        ("head", "it", "token read", "95 %", "true next", "rows", "promotes where it reads words"),
+        (
+            (
+                head(row), ", ".join(names[head(row)]), f"{row['effect']:+.2f}", spread(row, 2),
+                f"{other[head(row), 'next']['effect']:+.2f}", row["rows"],
+                ", ".join(
+                    f"`{token.strip()}`"
+                    for one in promoted[head(row)] if one["reads"] == "a word"
+                    for token in one["promotes"][:4]
+                ),
+            )
+            for row in sorted(named, key=lambda row: -row["effect"])
+        ),
+    )  # fmt: skip
+
+
+def mattered(found: Effects) -> Iterator[str]:
+    rows = [row for row in found.run.table("matters").to_pylist() if row["by"] == "mean"]
+    profile = {
+        head(row): row["change"]
+        for row in found.run.table("matters").to_pylist()
+        if row["by"] == "profile"
+    }
+    worst: dict[str, dict] = {}
+    for row in found.run.table("suffers").to_pylist():
+        if row["by"] == "mean":
+            worst[head(row)] = max(row, worst.get(head(row), row), key=lambda one: one["change"])
+    sure = sorted((row for row in rows if row["flagged"]), key=lambda row: -row["change"])
+    yield "\n## Which matter\n\n"
+    yield (
+        f"With its mean output in a head's place, {len(sure)} of {len(rows)} heads change the loss "
+        f"of {rows[0]['loss']:.2f} nats a token clearly ({rows[0]['tokens']} tokens).\n"
+    )
+    yield table(
+        ("head", "loss without it", "95 %", "its mean attention instead", "suffers most"),
+        (
+            (
+                head(row), f"{row['change']:+.3f}", spread(row, 3), f"{profile[head(row)]:+.3f}",
+                "{token} {change:+.3f}".format(**worst[head(row)]),
+            )
+            for row in sure[:20]
+        ),
+    )  # fmt: skip
+
+
+def fed(found: Effects) -> Iterator[str]:
+    rows = found.run.table("reads_from").to_pylist()
+    sure = sorted((row for row in rows if row["flagged"]), key=lambda row: -abs(row["change"]))
+    yield "\n## Who feeds whom\n\n"
+    yield (
+        f"{len({head(row) for row in rows})} heads were asked; points of attention on the keys of "
+        "their behaviour, without an earlier head in their queries or keys alone.\n"
+    )
+    yield table(
+        ("head", "behaviour", "without", "in its", "attention", "change", "95 %"),
+        (
+            (head(row), row["behaviour"], head(row, "from_"), row["input"],
+             f"{100 * row['own']:.0f} %", f"{100 * row['change']:+.0f}", spread(row, 0, 100))
+            for row in sure[:20]
+        ),
+    )  # fmt: skip
+
+
+def probed(found: Probed) -> Iterator[str]:
+    rows = found.run.table("probes").to_pylist()
+    yield "\n## Probes\n\n"
+    yield f"{found.summary} The first three of each:\n"
+    names = dict.fromkeys(row["probe"] for row in rows)
+    yield table(
+        ("probe", "flagged", "heads: on it (on its control)"),
+        (
+            (name, sum(row["flagged"] for row in rows if row["probe"] == name),
+             ", ".join(f"{head(row)} {row['value']:.2f} ({row['control']:.2f})"
+                       for row in found.top(name, 3) if row["flagged"]))
+            for name in names
+        ),
+    )  # fmt: skip
+    if "copying" in names:
+        least = sorted(
+            (row for row in rows if row["probe"] == "copying"), key=lambda row: row["difference"]
+        )
+        held = ", ".join(
+            f"{head(row)} ({spread(row, 2)})" for row in least[:3] if row["high"] < -0.1
+        )
+        yield f"\nOn random tokens given twice the token that follows is held down by {held}.\n"
+
+
+def cost(ways: Ways, texts: list[Passage], rounds: int, clock: Clock) -> Iterator[str]:
+    def plain() -> None:
+        for batch in batches(texts, 1024):
+            ways.model.logits([texts[index] for index in batch])
+
+    def seconds(work: Callable[[], object]) -> float:
+        began = time.process_time()
+        work()
+        return time.process_time() - began
+
+    plain()
+    pairs = [(seconds(plain), seconds(lambda: writes(ways, texts))) for _ in range(rounds)]
+    bare, full = np.median(pairs, axis=0)
+    ratio = ", ".join(f"{both / one:.2f}" for one, both in pairs)
+    worst = 0.0
+    for text in texts[:4]:
+        ids = torch.from_numpy(np.asarray(text.ids))
+        whole = ways.model.logits([text])[0]
+        worst = max(worst, float((parts_of(ways, ids).logits - whole).abs().max()))
+    yield "\n## What it costs, and how exact it is\n\n"
+    yield (
+        f"What heads write takes {full:.1f} s of the processor, plain forward passes of the same "
+        f"texts {bare:.1f} s: {full / bare:.2f} times ({ratio} in {rounds} rounds). All heads, the "
+        f"rest of all layers and the embeddings add up to the logits to {worst:.0e}.\n"
+    )
+    yield table(
+        ("part", "seconds of the processor"),
+        ((said, f"{clock.spent[stage]:.0f}") for stage, said in STAGES.items()),
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="bundled:smollm2")
     parser.add_argument("--text", required=True)
+    parser.add_argument("--explained", help="a run of explain of the model")
     parser.add_argument("--texts", type=int, default=40)
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--matters", type=int, default=8)
-    parser.add_argument("--reads", type=int, default=10)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--reads", type=int, default=8)
+    parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("docs/how-to/smollm2-effects.md"))
     asked = parser.parse_args()
-    model = hs.load(asked.model)
-    inputs = model_inputs(model, hs.corpus(asked.text, asked.texts), "plain", asked.tokens)
-    texts, ways = inputs.passages, ways_of(model)
-
-    def plain() -> None:
-        for batch in batches(texts, 1024):
-            model.logits([texts[index] for index in batch])
-
-    plain()
-    pairs = []
-    for _ in range(asked.rounds):
-        _, bare = seconds(plain)
-        written, full = seconds(lambda: writes(ways, texts))
-        pairs.append((bare, full))
-    bare, full = np.median(pairs, axis=0)
-    lines = [
-        "# What heads write, whether they matter, from whom they read", "",
-        f"Written by `python -m benchmarks.effects` on {asked.model}, {len(texts)} texts, "
-        f"{sum(map(len, texts))} tokens. Seconds are of the processor.", "",
-        f"Writes: {full:.1f} s, plain passes {bare:.1f} s: {full / bare:.2f} times "
-        f"({', '.join(f'{b / a:.2f}' for a, b in pairs)} in {asked.rounds} rounds).", "",
+    asked.runs.mkdir(parents=True, exist_ok=True)
+    model, texts = hs.load(asked.model), hs.corpus(asked.text, asked.texts)
+    clock = Clock(asked.runs / "seconds.json")
+    kept = {"resume": True, "on_progress": clock}
+    found = hs.effects(
+        model, texts, max_tokens=asked.tokens, matters=asked.matters, reads=asked.reads,
+        explained=asked.explained, out=asked.runs / "effects", **kept,
+    )  # fmt: skip
+    asks = hs.probe(model, out=asked.runs / "probe", **kept)
+    passages = list(model_inputs(model, texts, "plain", asked.tokens).passages)
+    page = [
+        OPENING.format(**vars(asked)), f"\n> {found.summary}\n", *written(found), *mattered(found),
+        *fed(found), *probed(asks), *cost(ways_of(model), passages, asked.rounds, clock),
     ]  # fmt: skip
-    named = [k for k in range(len(written.heads)) if written.named(k)]
-    named.sort(key=lambda k: -written.beyond.mean[0, k])
-    lines += rows_of(
-        ("head", "named", "effect on what it reads", "95 %", "on the true next", "rows"),
-        [written.heads[k] for k in named],
-        [", ".join(written.named(k)) for k in named],
-        [f"{written.beyond.mean[0, k]:+.2f}" for k in named],
-        [f"{written.beyond.low[0, k]:+.2f} to {written.beyond.high[0, k]:+.2f}" for k in named],
-        [f"{written.beyond.mean[1, k]:+.2f}" for k in named],
-        [int(written.rows[0, k]) for k in named],
-    )
-    found, spent = seconds(lambda: probe(model))
-    lines += ["", f"Probes: {spent:.0f} s. The first five heads of each, and how many are flagged.",
-              ""]  # fmt: skip
-    best = [np.argsort(-mean)[:5] for mean in found.difference.mean]
-    lines += rows_of(
-        ("probe", "heads: value (control)", "flagged"),
-        [one.name for one in found.probes],
-        [
-            ", ".join(
-                f"{k // model.heads}.{k % model.heads} {found.value[p, k]:.2f} "
-                f"({found.control[p, k]:.2f})"
-                for k in best[p]
-            )
-            for p in range(len(best))
-        ],
-        [int(flags.sum()) for flags in found.flagged],
-    )
-    copying = probe(model, chosen(["copying"]))
-    least = np.argsort(copying.difference.mean[0])[:6]
-    lines += ["", "Random tokens given twice: these hold the token that follows down most: " + ", "
-              .join(f"{k // model.heads}.{k % model.heads} {copying.difference.mean[0, k]:+.2f} "
-                    f"({copying.difference.low[0, k]:+.2f} to {copying.difference.high[0, k]:+.2f})"
-                    for k in least) + "."]  # fmt: skip
-    if asked.matters:
-        took, wall = time.time(), None
-        mattered, spent = seconds(lambda: matters(ways, texts, asked.matters))
-        wall = time.time() - took
-        order = np.argsort(-mattered.change.mean[0])[:20]
-        lines += ["", f"Matters: all {len(mattered.heads)} heads on {asked.matters} texts, "
-                  f"{mattered.tokens} tokens, loss {mattered.loss:.3f}: {spent:.0f} s of the "
-                  f"processor, {wall:.0f} s of the clock; {int(mattered.flagged.any(0).sum())} "
-                  "heads flagged.", ""]  # fmt: skip
-        lines += rows_of(
-            ("head", "loss without it", "95 %", "by its profile"),
-            [mattered.heads[k] for k in order],
-            [f"{mattered.change.mean[0, k]:+.4f}" for k in order],
-            [
-                f"{mattered.change.low[0, k]:+.4f} to {mattered.change.high[0, k]:+.4f}"
-                for k in order
-            ],
-            [f"{mattered.change.mean[1, k]:+.4f}" for k in order],
-        )
-    if asked.reads:
-        some = texts[: asked.reads]
-        behaviours = seen_behaviours(ways, some)
-        fed, spent = seconds(lambda: reads_from(ways, some, behaviours))
-        fed = sorted((one for one in fed if one.flagged), key=lambda one: -abs(one.change))[:25]
-        lines += [
-            "",
-            f"Reads from: {len(behaviours)} heads on {len(some)} texts, {spent:.0f} s.",
-            "",
-        ]
-        lines += rows_of(
-            ("head", "behaviour", "without", "in its", "attention", "change", "95 %"),
-            [one.head for one in fed], [one.behaviour for one in fed], [one.source for one in fed],
-            [one.input for one in fed], [f"{one.own:.2f}" for one in fed],
-            [f"{one.change:+.2f}" for one in fed],
-            [f"{one.low:+.2f} to {one.high:+.2f}" for one in fed],
-        )  # fmt: skip
-    page = "\n".join([*lines, ""])
-    print(page)
-    if asked.out is not None:
-        asked.out.write_text(page, encoding="utf-8")
+    asked.out.write_text("".join(page), encoding="utf-8")
 
 
 if __name__ == "__main__":

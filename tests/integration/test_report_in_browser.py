@@ -20,11 +20,18 @@ from headscribe.results.run import Run
 from tests.integration.browser import Reader, chromium
 from tests.unit.report.synthetic import HOSTILE, PATTERNS, make_run
 from tests.unit.report.synthetic_fit import make_fit
-from tests.unit.report.synthetic_more import make_discovery, make_hints, make_replacement
+from tests.unit.report.synthetic_more import (
+    make_discovery,
+    make_effects,
+    make_hints,
+    make_probes,
+    make_replacement,
+)
 
 VIEWS = (
     "0/heads", "0/head/0.0", "0/patterns", "0/pattern/previous_token", "0/discovery",
-    "0/discovery/0.0", "0/replacement", "0/hints", "0/compare", "0/about",
+    "0/discovery/0.0", "0/replacement", "0/effects", "0/head/2.1", "0/hints", "0/compare",
+    "0/about",
 )  # fmt: skip
 CLIPPED = """() => [...document.querySelectorAll('.scroll')]
     .filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.ariaLabel)"""
@@ -53,6 +60,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     return [
         make_run(folder / "survey"), make_fit(folder / "fit"), make_discovery(folder / "discover"),
         make_replacement(folder / "replace"), make_hints(folder / "hints"),
+        make_effects(folder / "effects"), make_probes(folder / "probe"),
         make_run(folder / "other", name="another", seed=1),
     ]  # fmt: skip
 
@@ -129,6 +137,36 @@ def test_long_names_are_whole_and_nothing_is_clipped(browser: Any, tmp_path: Pat
     names = page.evaluate("[...document.querySelectorAll('.row-name')].map((n) => n.getBBox().x)")
     assert all(x >= 0 for x in names)
     closed(reader)
+
+
+def test_what_heads_write_and_whom_they_read(reader: Reader):
+    def rows(title: str) -> list[list[str]]:
+        drawn = reader.page.locator("table", has=reader.page.locator("caption", has_text=title))
+        lines = drawn.locator("tbody tr").all()
+        cells = [line.locator("td, th").all_inner_texts() for line in lines]
+        return [[one.replace("\xa0", " ").strip() for one in line] for line in cells]
+
+    reader.go("0/effects")
+    assert "Of 12 heads 1 copies. 2 of 12 heads answer a probe." in reader.page.inner_text("main")
+    copies, suppresses = rows("Heads with a name")
+    assert copies[:3] == ["2.1", "copies", "+0.50 −0.50 to 0.60"]
+    assert suppresses[:3] == ["2.2", "suppresses", "−0.40 −0.50 to 0.60"]
+    (lost,) = rows("Heads that matter")
+    assert lost[:3] == ["2.1", "+0.200 0.100–0.300", "repeated +0.350"]
+    (fed,) = rows("Pairs of heads")
+    assert fed[:5] == ["2.1", "0.1", "the previous token", "key", "60 %"]
+    assert fed[5].startswith("−25.0 points")
+    induction, copying = sorted(rows("Heads that answer"), reverse=True)
+    assert induction[:4] == ["2.1", "induction", "88 %", "25 %"]
+    assert copying[:4] == ["1.0", "copying", "+0.88", "+0.25"]
+    reader.page.get_by_role("link", name="2.1", exact=True).first.click()
+    reader.ready()
+    assert reader.heading().startswith("L2H1")
+    (word,) = rows("Tokens it promotes and demotes")
+    assert word == ["a word", "40", "the previous token cat", "dog"]
+    assert len(rows("Whether it matters")) == 2
+    assert [line[2] for line in rows("From whom it reads")] == ["query", "key"]
+    assert [line[0] for line in rows("Probes it answers")] == ["induction"]
 
 
 def test_a_survey_or_hints_alone_show_no_empty_views(browser: Any, tmp_path: Path):

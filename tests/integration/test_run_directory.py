@@ -120,7 +120,10 @@ def test_every_kind_opens_as_its_view(runs: dict[str, Path]) -> None:
 def test_a_card_says_what_the_head_writes(runs: dict[str, Path]) -> None:
     answer = hs.Explained.open(runs["explanation"])
     assert answer.effects is not None
-    assert answer.writes(hs.HeadId(3, 5)) == hs.Effects.open(runs["effects"]).line("3.5")
+    lines = [
+        hs.Effects.open(runs["effects"]).line("3.5"), hs.Probed.open(runs["probes"]).line("3.5"),
+    ]  # fmt: skip
+    assert answer.writes(hs.HeadId(3, 5)) == "\n".join(lines)
     (entry,) = answer.to_json([hs.HeadId(3, 5)])
     assert entry["writes"].startswith("Writes: ")
     assert "without it the loss is" in entry["writes"]

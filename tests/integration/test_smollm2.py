@@ -79,8 +79,9 @@ def test_probes_give_the_known_heads(smollm2: Model) -> None:
         shares = [found.value[place, heads[head]] for head in expected]
         np.testing.assert_allclose(shares, list(expected.values()), atol=0.06)
         assert all(found.flagged[place, heads[head]] for head in expected)
-    # Those of the induction list that copy.
+    # Those of the induction list that copy, and those that hold the token down.
     assert all(found.difference.low[3, heads[head]] > 0.1 for head in ("23.2", "23.7"))
+    assert all(found.difference.high[3, heads[head]] < -0.1 for head in ("24.4", "29.0"))
 
 
 def test_the_tokenizer_finds_its_text_again(smollm2: Model) -> None:

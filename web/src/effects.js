@@ -13,8 +13,10 @@ const tokens = (row, up) => row[up ? 'promotes' : 'demotes'].map((token, i) => [
 
 const strongest = (rows, keep, by) => (rows ?? []).filter(keep).sort((a, b) => Math.abs(b[by]) - Math.abs(a[by]));
 
-const LOSS = [
+const worst = (subject, row) => (subject.effects.suffers ?? []).filter((one) => one.head === row.head && one.by === row.by).reduce((a, b) => (b.change > (a?.change ?? -Infinity) ? b : a), null);
+const loss = (subject) => [
   { title: 'Loss without it, nats a token', number: true, cell: (row) => withRange(signed(row.change, 3), interval(row.low, row.high, 3)), value: (row) => row.change },
+  { title: 'Suffers most', words: true, cell: (row) => { const one = worst(subject, row); return one ? withRange(one.token, ` ${signed(one.change, 3)}`) : '–'; }, value: (row) => worst(subject, row)?.change },
   { title: 'Clear', cell: (row) => (row.flagged ? 'yes' : 'no'), value: (row) => (row.flagged ? 1 : 0) },
 ];
 const FEEDS = [
@@ -63,7 +65,7 @@ export function effects(subject, name) {
       { title: 'Promotes', words: true, cell: (row) => tokens(row, true), value: (row) => row.promotes.join(' ') },
       { title: 'Demotes', words: true, cell: (row) => tokens(row, false), value: (row) => row.demotes.join(' ') },
     ], told, source) : null,
-    lost.length ? table('Whether it matters', [{ title: 'In its place', words: true, cell: (row) => (row.by === 'mean' ? 'its mean output' : 'what its mean attention reads'), value: (row) => row.by }, ...LOSS], lost, source) : null,
+    lost.length ? table('Whether it matters', [{ title: 'In its place', words: true, cell: (row) => (row.by === 'mean' ? 'its mean output' : 'what its mean attention reads'), value: (row) => row.by }, ...loss(subject)], lost, source) : null,
     fed.length ? table('From whom it reads: an earlier head taken out of its queries or keys alone', [from, ...FEEDS], fed, source, { limit: 10 }) : null,
     asked.length ? table('Probes it answers', PROBE, asked, provenance(subject, 'probe', 'pairs of texts made of the vocabulary')) : null);
 }
@@ -87,7 +89,7 @@ export function effectsView(subject) {
         { title: 'On other tokens', number: true, cell: (row) => signed(row.expected, 2), value: (row) => row.expected },
         { title: 'Rows', number: true, cell: (row) => String(row.rows), value: (row) => row.rows }], named, source, { limit: 40 }) : null) : null,
     matters ? section('Whether they matter', read(`${clear.length} heads change the loss clearly when their mean output stands in their place.`),
-      clear.length ? table('Heads that matter', [head(subject), ...LOSS], clear, source, { limit: 40 }) : null) : null,
+      clear.length ? table('Heads that matter', [head(subject), ...loss(subject)], clear, source, { limit: 40 }) : null) : null,
     reads ? section('From whom they read', read('An earlier head is taken out of a head’s queries or keys alone.'),
       fed.length ? table('Pairs of heads', [head(subject), from, ...FEEDS], fed, source, { limit: 40 }) : null) : null,
     probes ? section('Probes', read('Texts made of the model’s own vocabulary; the control lacks what there is to read.'),

@@ -48,7 +48,7 @@ class Effects(View):
         return {name: self.run.table(name).to_pylist() for name in self.tables}
 
     def line(self, head: "HeadId | str | tuple[int, int]") -> str:
-        """What a head writes, and what the loss is without it, in a line.
+        """What a head writes, what the loss is without it, and whom it reads from, in a line.
 
         Raises:
             UsageError: the run is unfinished, or the model has no such head.
@@ -63,7 +63,7 @@ class Effects(View):
         }
         if not found["effects"]:
             raise UsageError(f"no head {wanted} in {self.folder}")
-        return line_of(found["effects"], found.get("matters", []))
+        return line_of(*(found.get(name, []) for name in ("effects", "matters", "reads_from")))
 
     def to_json(self) -> list[dict[str, Any]]:
         """The stable document of `effects --json`: an entry for every head.
@@ -95,12 +95,21 @@ def effects(request: EffectsRequest) -> Effects:
     Raises:
         UsageError: wrong input, or a model without a language-model head.
     """
+    from headscribe.influence.statistics import GROUPS
     from headscribe.influence.tables import also, summary_of, written_tables
     from headscribe.influence.ways import ways_of
     from headscribe.influence.writes import writes
 
     if request.texts is None:
         raise UsageError("expected --text PATH: texts that the model reads")
+    for name in ("matters", "reads"):
+        if 0 < getattr(request, name) < GROUPS:
+            raise UsageError(
+                f"expected --{name} 0, or at least {GROUPS}: of fewer texts no change is called "
+                f"clear; got {getattr(request, name)}"
+            )
+    if request.explained is not None and not request.reads:
+        raise UsageError("expected --reads N with --explained: it asks for what that run named")
     check_resume(request)
     texts = corpus(request.texts, request.limit, request.column)
     model = opened_model(request.model, device=request.device, dtype=request.dtype)
@@ -112,6 +121,7 @@ def effects(request: EffectsRequest) -> Effects:
             raise UsageError(
                 f"expected at least {most} texts to take heads out on, got {len(inputs.passages)}"
             )
+        asked = None if request.explained is None else _named_in(request.explained, inputs)
         run = begin(
             request,
             "effects",
@@ -129,7 +139,7 @@ def effects(request: EffectsRequest) -> Effects:
                 writes(ways, inputs.passages, on_progress=on_progress)
             ).items():
                 run.write_table(name, table)
-        _taken_out(request, ways, inputs, run, on_progress)
+        _taken_out(request, ways, inputs, asked, run, on_progress)
         tables = {
             name: run.table(name).to_pylist() if name in run.manifest["tables"] else []
             for name in ("effects", "matters", "reads_from")
@@ -140,7 +150,12 @@ def effects(request: EffectsRequest) -> Effects:
 
 
 def _taken_out(
-    request: EffectsRequest, ways: "Ways", inputs: "Inputs", run: "Run", on_progress: OnProgress
+    request: EffectsRequest,
+    ways: "Ways",
+    inputs: "Inputs",
+    asked: "dict[HeadId, tuple[str, Relation]] | None",
+    run: "Run",
+    on_progress: OnProgress,
 ) -> None:
     """Take heads out of the model, and out of the inputs of later ones, where that is asked."""
     from headscribe.influence.matters import matters
@@ -157,12 +172,8 @@ def _taken_out(
             run.write_table(name, table)
     if request.reads and "reads_from" not in done:
         texts = inputs.passages[: request.reads]
-        asked = (
-            seen_behaviours(ways, texts)
-            if request.explained is None
-            else _named_in(request.explained, inputs)
-        )
-        found = reads_from(ways, texts, asked, on_progress=on_progress)
+        behaviours = seen_behaviours(ways, texts) if asked is None else asked
+        found = reads_from(ways, texts, behaviours, on_progress=on_progress)
         if found:
             run.write_table("reads_from", feeding_table(found))
 

@@ -18,6 +18,7 @@ from headscribe.results.requests import verb
 if TYPE_CHECKING:
     from headscribe.api.effects import Effects
     from headscribe.api.fit import Fit
+    from headscribe.api.probe import Probed
     from headscribe.behaviours.card import Card
     from headscribe.fitting.heads import HeadFormula
     from headscribe.patterns.contract import Pattern
@@ -89,6 +90,17 @@ class Explained(View):
 
         return self._beside(Effects)
 
+    @cached_property
+    def probed(self) -> "Probed | None":
+        """The newest finished run of `probe` of the same model beside this one, if there is one.
+
+        Raises:
+            UsageError: the run is unfinished.
+        """
+        from headscribe.api.probe import Probed
+
+        return self._beside(Probed)
+
     def _beside(self, kind: type[V]) -> V | None:
         self.fact("named")
         mine = self.run.manifest["model"].get("fingerprint")
@@ -104,8 +116,10 @@ class Explained(View):
         return max(found, key=lambda one: str(one.run.manifest.get("finished")), default=None)
 
     def writes(self, head: HeadId) -> str | None:
-        """What a head writes and whether it matters, in a line; None without a run of it."""
-        return None if self.effects is None else self.effects.line(head)
+        """What a head writes, whether it matters, from whom it reads, which probes it answers; of
+        the runs of `effects` and `probe` that there are, a line each."""
+        said = [one.line(head) for one in (self.effects, self.probed) if one is not None]
+        return "\n".join(said) or None
 
     def formula(self, head: HeadId) -> "HeadFormula | None":
         """The formula of a head in `fit`; None where there is none."""

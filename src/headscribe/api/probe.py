@@ -1,15 +1,18 @@
 """The battery of probes, kept in a run directory."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headscribe.api.progress import shown
 from headscribe.api.replace import opened_model
 from headscribe.api.requests import ProbeRequest
 from headscribe.api.runs import begin, check_resume
 from headscribe.api.views import View
-from headscribe.core.errors import unknown_name
+from headscribe.core.errors import UsageError, unknown_name
 from headscribe.results.requests import verb
+
+if TYPE_CHECKING:
+    from headscribe.core.heads import HeadId
 
 
 class Probed(View):
@@ -33,6 +36,23 @@ class Probed(View):
             raise unknown_name("probe of this run", probe, known)
         mine = [row for row in rows if row["probe"] == probe]
         return sorted(mine, key=lambda row: -row["difference"])[:k]
+
+    def line(self, head: "HeadId | str | tuple[int, int]") -> str:
+        """The probes that a head answers, in a line.
+
+        Raises:
+            UsageError: the run is unfinished, or the model has no such head.
+        """
+        from headscribe.core.heads import HeadId
+        from headscribe.influence.tables import probed_line
+
+        wanted = HeadId.of(head)
+        self.fact("summary")
+        rows = self.run.table("probes").to_pylist()
+        mine = [row for row in rows if (row["layer"], row["head"]) == wanted]
+        if not mine:
+            raise UsageError(f"no head {wanted} in {self.folder}")
+        return probed_line(mine)
 
     def to_json(self) -> list[dict[str, Any]]:
         """The stable document of `probe --json`: an entry for every probe and head.

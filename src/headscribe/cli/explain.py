@@ -2,6 +2,7 @@
 
 import json
 import sys
+from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -55,8 +56,12 @@ def show(result: "tuple[Explained, list[Card]]", *, as_json: bool) -> None:
         print(json.dumps(found.to_json(heads), ensure_ascii=False))
         return
     if chosen:
-        said = [(c, found.writes(c.head), found.formula(c.head)) for c in chosen]
-        print("\n\n".join("\n".join(str(p) for p in parts if p is not None) for parts in said))
+        for number, card in enumerate(chosen):
+            print(f"\n{card}" if number else card)
+            if (writes := found.writes(card.head)) is not None:
+                print("\n".join(fill(line, 79) for line in writes.split("\n")))
+            if (formula := found.formula(card.head)) is not None:
+                print(formula)
         return
     print_answer(found)
     head = max(found.cards.values(), key=lambda card: card.excess).head
@@ -65,8 +70,6 @@ def show(result: "tuple[Explained, list[Card]]", *, as_json: bool) -> None:
 
 def print_answer(found: "Explained") -> None:
     """Print the model in a paragraph, then its heads by family; notes go to stderr."""
-    from textwrap import fill
-
     from headscribe.behaviours.tables import FAMILIES
 
     cards = found.cards.values()  # says first where there are none

@@ -9,7 +9,7 @@ import pyarrow as pa
 from headscribe.influence.matters import HOWS, Mattered
 from headscribe.influence.probes import Probed
 from headscribe.influence.reads import Feeding
-from headscribe.influence.statistics import Mean
+from headscribe.influence.statistics import GROUPS, Mean
 from headscribe.influence.tokens import FLAGS
 from headscribe.influence.writes import TARGETS, Written
 
@@ -84,9 +84,10 @@ def summary_of(rows: Sequence[Mapping[str, Any]], model: str, texts: int) -> str
             more = f" and {len(mine) - _NAMED} more" if len(mine) > _NAMED else ""
             said.append(f"{len(mine)} {_SAID[name]}: {best}{more}")
     if not said:
+        few = f"; of fewer than {GROUPS} none can be" if texts < GROUPS else ""
         return (
-            f"None of the {heads} heads of {model} is known, on {texts} texts, to copy or suppress "
-            "what it reads, or to help or hurt the true token directly."
+            f"None of the {heads} heads of {model} is known, on {texts} text{'s' * (texts > 1)}, "
+            f"to copy or suppress what it reads, or to help or hurt the true token directly{few}."
         )
     return (
         f"Of {heads} heads of {model}, on {texts} texts, {'; '.join(said)}. In brackets the direct "
@@ -94,26 +95,45 @@ def summary_of(rows: Sequence[Mapping[str, Any]], model: str, texts: int) -> str
     )
 
 
-def line_of(effects: Sequence[Mapping[str, Any]], matters: Sequence[Mapping[str, Any]]) -> str:
-    """One head's rows of `effects` and `matters` as a line.
+def line_of(
+    effects: Sequence[Mapping[str, Any]],
+    matters: Sequence[Mapping[str, Any]] = (),
+    reads: Sequence[Mapping[str, Any]] = (),
+) -> str:
+    """One head's rows of `effects`, `matters` and `reads_from` as a line.
 
     >>> rows = [{"token": "reads", "named": "copies", "effect": 0.89}]
     >>> line_of(rows, [{"by": "mean", "change": 0.02, "low": 0.01, "high": 0.03, "flagged": True}])
     'Writes: copies what it reads (+0.89 logits); without it the loss is +0.020 nats a token.'
+    >>> fed = {"from_layer": 1, "from_head": 2, "input": "key", "own": 0.52, "flagged": True}
+    >>> line_of(rows, reads=[fed | {"change": -0.31, "behaviour": "what followed it before"}])[45:]
+    'looks at what followed it before with 21% instead of 52% without 1.2 in its keys.'
     """
     whose = {"reads": "what it reads", "next": "the true next token", "current": "its own token"}
     said = [
         f"{row['named']} {whose[row['token']]} ({row['effect']:+.2f} logits)"
         for row in effects
         if row["named"]
-    ] or ["nothing clear on what it reads or on the true token"]
+    ] or ["nothing clear"]
+    said += [
+        f"{row['effect']:+.2f} logits ({row['low']:+.2f} to {row['high']:+.2f}) on what it reads"
+        for row in effects
+        if row["token"] == "reads" and said == ["nothing clear"] and row["rows"]
+    ]
     loss = "".join(
         f"; without it the loss is {row['change']:+.3f} nats a token"
         + ("" if row["flagged"] else f" ({row['low']:+.3f} to {row['high']:+.3f}, not clear)")
         for row in matters
         if row["by"] == "mean"
     )
-    return f"Writes: {', '.join(said)}{loss}."
+    sure = sorted((row for row in reads if row["flagged"]), key=lambda row: -abs(row["change"]))
+    fed = "".join(
+        f"; looks at {row['behaviour']} with {row['own'] + row['change']:.0%} instead of "
+        f"{row['own']:.0%} without {row['from_layer']}.{row['from_head']} in its "
+        f"{'keys' if row['input'] == 'key' else 'queries'}"
+        for row in sure[:1]
+    )
+    return f"Writes: {', '.join(said)}{loss}{fed}."
 
 
 def document(
@@ -162,6 +182,23 @@ def probed_table(probed: Probed, heads: int) -> pa.Table:
             for k in range(probed.value.shape[1])
         ]
     )
+
+
+def probed_line(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The probes that one head answers as a line, of its rows of `probes`.
+
+    >>> row = {"probe": "induction", "unit": "attention", "value": 0.94, "control": 0.01}
+    >>> probed_line([row | {"flagged": True}])
+    'Probes: induction 94% (control 1%).'
+    """
+    said = [
+        "{probe} {value:+.2f} (control {control:+.2f}) logits".format(**row)
+        if row["unit"] == "logits"
+        else "{probe} {value:.0%} (control {control:.0%})".format(**row)
+        for row in rows
+        if row["flagged"]
+    ]
+    return f"Probes: {', '.join(said) or 'answers none'}."
 
 
 def probed_summary(rows: Sequence[Mapping[str, Any]], model: str) -> str:

@@ -130,11 +130,3 @@ def test_a_silent_head_does_not_matter_nor_do_those_of_a_random_model() -> None:
     hf = type(model.hf)(model.hf.config).eval()
     found = matters(ways_of(hs.load((hf, model.tokenizer))), passages, 8)
     assert found.flagged.any(0).mean() <= 0.05
-
-
-def test_too_few_texts_are_one_line(tmp_path: Path) -> None:
-    texts = hs.corpus("bundled:samples", 3)
-    for asked in ({"matters": 8}, {"reads": 8}):
-        with pytest.raises(hs.UsageError, match="expected at least 8 texts to take heads out on"):
-            hs.effects("bundled:stories", texts, annotator="plain", out=tmp_path / "run", **asked)
-    assert not (tmp_path / "run").exists()

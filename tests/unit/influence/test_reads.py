@@ -106,3 +106,16 @@ def test_a_silent_head_feeds_nobody() -> None:
     silent = [one for one in found if one.source in {(1, 2), (1, 3)}]
     assert len(silent) == 4
     assert all(abs(one.change) < 1e-6 and not one.flagged for one in silent)
+
+
+def test_heads_of_a_random_model_read_from_nobody() -> None:
+    model = hs.load("bundled:stories")
+    passages = model_inputs(model, hs.corpus("bundled:samples", 8), "plain", 32).passages
+    torch.manual_seed(1)
+    hf = type(model.hf)(model.hf.config).eval()
+    for weight in hf.parameters():  # attention that is far from even
+        weight.data.mul_(4 if weight.ndim == 2 else 1)
+    ways = ways_of(hs.load((hf, model.tokenizer)))
+    found = reads_from(ways, passages, {HeadId(3, head): BEFORE for head in range(6)}, verified=3)
+    assert len(found) == 36
+    assert not any(one.flagged for one in found)

@@ -1,4 +1,4 @@
-"""Runs of a replacement, a discovery and a hints experiment, made without a model."""
+"""Runs of a replacement, a discovery, hints, effects and probes, made without a model."""
 
 import json
 from pathlib import Path
@@ -158,4 +158,57 @@ def make_hints(folder: Path, text: str = "What is 2 + 2?", *, ranked: bool = Tru
         ranking={"refused": None if ranked else "heads are not ranked: 0 answers follow",
                  "tests": 24, "flagged": int(ranked)},
     )  # fmt: skip
+    return run
+
+
+def make_effects(folder: Path, text: str = "the previous token") -> Run:
+    """A complete run: 2.1 copies, 2.2 suppresses; 2.1 matters and reads from 0.1."""
+    run = Run.create(folder, "effects", {"seed": 0, "matters": 8, "reads": 8})
+    heads = [(layer, head) for layer in range(3) for head in range(4)]
+    size = {(2, 1): 0.5, (2, 2): -0.4}
+    run.write_table("effects", pa.Table.from_pylist([
+        {"layer": layer, "head": head, "token": token, "value": size.get((layer, head), 0.0),
+         "expected": 0.0, "effect": size.get((layer, head), 0.0), "low": -0.5, "high": 0.6,
+         "rows": 90, "named": None if token != "reads" else
+         {(2, 1): "copies", (2, 2): "suppresses"}.get((layer, head))}
+        for layer, head in heads for token in ("reads", "next", "current")
+    ]))  # fmt: skip
+    run.write_table("promoted", pa.Table.from_pylist([
+        {"layer": 2, "head": 1, "reads": "a word", "rows": 40, "promotes": [text, "cat"],
+         "promoted_by": [1.0, 0.5], "demotes": ["dog"], "demoted_by": [-0.5]}
+    ]))  # fmt: skip
+    run.write_table("matters", pa.Table.from_pylist([
+        {"layer": layer, "head": head, "by": by, "change": 0.2, "low": 0.1, "high": 0.3,
+         "loss": 2.5, "tokens": 99, "flagged": (layer, head) == (2, 1)}
+        for layer, head in heads for by in ("mean", "profile")
+    ]))  # fmt: skip
+    run.write_table("suffers", pa.Table.from_pylist([
+        {"layer": layer, "head": head, "by": by, "token": token, "change": change, "low": 0.1,
+         "high": 0.9, "tokens": 30}
+        for layer, head in heads for by in ("mean", "profile")
+        for token, change in (("new", 0.1), ("repeated", 0.35))
+    ]))  # fmt: skip
+    run.write_table("reads_from", pa.Table.from_pylist([
+        {"layer": 2, "head": 1, "behaviour": text, "input": kind, "from_layer": 0,
+         "from_head": 1, "own": 0.6, "estimated": -0.2, "change": -0.25, "low": -0.3,
+         "high": -0.2, "texts": 8, "flagged": kind == "key"}
+        for kind in ("query", "key")
+    ]))  # fmt: skip
+    run.finish(summary="Of 12 heads 1 copies.", model=MODEL, versions=VERSIONS,
+               corpus={"name": "test", "texts": 12, "tokens": 99})  # fmt: skip
+    return run
+
+
+def make_probes(folder: Path) -> Run:
+    """A complete run: 2.1 answers `induction`, 1.0 `copying`."""
+    run = Run.create(folder, "probe", {"seed": 0, "pairs": 12})
+    answers = [("induction", "attention", (2, 1)), ("copying", "logits", (1, 0))]
+    run.write_table("probes", pa.Table.from_pylist([
+        {"probe": name, "layer": layer, "head": head, "unit": unit, "value": 0.875,
+         "control": 0.25, "difference": 0.625, "low": 0.5, "high": 0.75, "pairs": 12,
+         "flagged": (layer, head) == who}
+        for name, unit, who in answers for layer in range(3) for head in range(4)
+    ]))  # fmt: skip
+    run.finish(summary="2 of 12 heads answer a probe.", model=MODEL, versions=VERSIONS, flagged=2,
+               asks={one[0]: {"asks": "it", "control": "words"} for one in answers})  # fmt: skip
     return run
