@@ -260,7 +260,7 @@ export function headView(reading) {
   };
   const restore = h('button', { type: 'button', class: 'act', hidden: true, onclick: () => { go({ formula: null }, { quiet: true }); box.value = fitted; update(); } }, 'Back to the fitted formula');
   box.value = here().formula ?? '';
-  const typed = later(200, () => { go({ formula: box.value.trim() ? box.value : null }, { quiet: true, step: false }); update(); });
+  const typed = later(200, () => { go({ formula: box.value.trim() && box.value !== fitted ? box.value : null }, { quiet: true, step: false }); update(); });
   box.addEventListener('input', typed);
   update();
   fill(follows, async () => {

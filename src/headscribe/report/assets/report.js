@@ -1,4 +1,4 @@
-/*! headscribe report; built from web/, sources 7bb5ded41b74a8c12ed4868c5026e450a8af012e69c5992f82b1f3398bf38135
+/*! headscribe report; built from web/, sources 41138b412175f4d74cc22391ec1ca26021f7b3eec53339dfc8649ca8fa6b0e26
 
 d3-array:
 Copyright 2010-2026 Mike Bostock
