@@ -20,11 +20,14 @@ import torch
 
 import headscribe as hs
 from headscribe.api.effects import Effects
+from headscribe.api.explain import Explained
 from headscribe.api.probe import Probed
+from headscribe.influence.reads import reads_from
 from headscribe.influence.ways import Ways, parts_of, ways_of
 from headscribe.influence.writes import writes
 from headscribe.models.batching import batches
 from headscribe.models.inputs import model_inputs
+from headscribe.relations.language import parse
 from headscribe.text.passages import Passage
 
 OPENING = """\
@@ -34,7 +37,7 @@ Of {model}, on {texts} stories of {tokens} tokens, with the commands
 
 ```
 headscribe effects {model} --text stories.jsonl --limit {texts} --max-tokens {tokens} \\
-    --matters {matters} --reads {reads} --explained EXPLAINED
+    --matters {matters}
 headscribe probe {model}
 ```
 
@@ -136,20 +139,27 @@ def mattered(found: Effects) -> Iterator[str]:
     )  # fmt: skip
 
 
-def fed(found: Effects) -> Iterator[str]:
-    rows = found.run.table("reads_from").to_pylist()
-    sure = sorted((row for row in rows if row["flagged"]), key=lambda row: -abs(row["change"]))
+def fed(ways: Ways, texts: list[Passage], explained: Explained, clock: Clock) -> Iterator[str]:
+    chosen = {
+        card.head: (card.figures[0].behaviour, parse(card.figures[0].relation))
+        for card in explained.cards.values()
+        if card.family == "repetition"
+    }
+    found = reads_from(ways, texts, chosen, on_progress=clock)
+    sure = sorted((one for one in found if one.flagged), key=lambda one: -abs(one.change))
+    some = len({one.head for one in sure})
     yield "\n## Who feeds whom\n\n"
     yield (
-        f"{len({head(row) for row in rows})} heads were asked; points of attention on the keys of "
-        "their behaviour, without an earlier head in their queries or keys alone.\n"
+        f"Of {len(chosen)} heads that find what stood before, on {len(texts)} texts, {some} look "
+        "elsewhere when an earlier head is taken out of their queries or keys alone. Attention on "
+        "the keys of their behaviour:\n"
     )
     yield table(
-        ("head", "behaviour", "without", "in its", "attention", "change", "95 %"),
+        ("head", "behaviour", "without", "in its", "attention", "points", "95 %"),
         (
-            (head(row), row["behaviour"], head(row, "from_"), row["input"],
-             f"{100 * row['own']:.0f} %", f"{100 * row['change']:+.0f}", spread(row, 0, 100))
-            for row in sure[:20]
+            (one.head, one.behaviour, one.source, one.input, f"{100 * one.own:.0f} %",
+             f"{100 * one.change:+.0f}", f"{100 * one.low:+.0f} to {100 * one.high:+.0f}")
+            for one in sure[:20]
         ),
     )  # fmt: skip
 
@@ -213,7 +223,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="bundled:smollm2")
     parser.add_argument("--text", required=True)
-    parser.add_argument("--explained", help="a run of explain of the model")
+    parser.add_argument("--explained", required=True, help="a run of explain of the model")
     parser.add_argument("--texts", type=int, default=40)
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=3)
@@ -227,14 +237,16 @@ def main() -> None:
     clock = Clock(asked.runs / "seconds.json")
     kept = {"resume": True, "on_progress": clock}
     found = hs.effects(
-        model, texts, max_tokens=asked.tokens, matters=asked.matters, reads=asked.reads,
-        explained=asked.explained, out=asked.runs / "effects", **kept,
+        model, texts, max_tokens=asked.tokens, matters=asked.matters,
+        out=asked.runs / "effects", **kept,
     )  # fmt: skip
     asks = hs.probe(model, out=asked.runs / "probe", **kept)
     passages = list(model_inputs(model, texts, "plain", asked.tokens).passages)
+    ways, explained = ways_of(model), Explained.open(asked.explained)
     page = [
         OPENING.format(**vars(asked)), f"\n> {found.summary}\n", *written(found), *mattered(found),
-        *fed(found), *probed(asks), *cost(ways_of(model), passages, asked.rounds, clock),
+        *fed(ways, passages[: asked.reads], explained, clock), *probed(asks),
+        *cost(ways, passages, asked.rounds, clock),
     ]  # fmt: skip
     asked.out.write_text("".join(page), encoding="utf-8")
 

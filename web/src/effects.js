@@ -47,7 +47,7 @@ export function line(subject, name) {
 export function effects(subject, name) {
   const of = (rows, keep = () => true) => (rows ?? []).filter((row) => row.head === name && keep(row));
   const found = subject.effects ?? {};
-  const written = of(found.effects), told = of(found.promoted), lost = of(found.matters), fed = of(found.reads), asked = of(subject.probes?.probes, (row) => row.flagged);
+  const written = of(found.effects), told = of(found.promoted), lost = of(found.matters), fed = strongest(of(found.reads), () => true, 'change'), asked = of(subject.probes?.probes, (row) => row.flagged);
   if (!written.length && !asked.length) return null;
   const source = provenance(subject, 'effects', '95 % intervals over texts and tokens');
   const from = { title: 'Earlier head', cell: (row) => headLink(subject, row.from_head), value: (row) => place(row.from_head) };
@@ -74,7 +74,8 @@ export function effectsView(subject) {
   const { effects: rows, matters, reads, summary } = subject.effects ?? {};
   const probes = subject.probes;
   const source = provenance(subject, 'effects', '95 % intervals over texts and tokens');
-  const flagged = (probes?.probes ?? []).filter((row) => row.flagged);
+  const order = Object.keys(probes?.asks ?? {});
+  const flagged = strongest(probes?.probes, (row) => row.flagged, 'difference').sort((a, b) => order.indexOf(a.probe) - order.indexOf(b.probe));
   const named = strongest(rows, (row) => row.named, 'effect');
   const clear = strongest(matters, (row) => row.flagged && row.by === 'mean', 'change');
   const fed = strongest(reads, (row) => row.flagged, 'change');

@@ -13,14 +13,14 @@ from headscribe.influence.statistics import GROUPS, Mean
 from headscribe.influence.tokens import FLAGS
 from headscribe.influence.writes import TARGETS, Written
 
-_NAMES = ("copies", "suppresses", "helps", "hurts")
-
 _SAID = {
-    "copies": "copy what they read",
-    "suppresses": "suppress what they read",
-    "helps": "help the true token",
-    "hurts": "hurt the true token",
+    "copies": ("copies what it reads", "copy what they read"),
+    "suppresses": ("suppresses what it reads", "suppress what they read"),
+    "helps": ("helps the true token", "help the true token"),
+    "hurts": ("hurts the true token", "hurt the true token"),
 }
+
+_NAMES = tuple(_SAID)
 
 _NAMED = 6
 """Heads that a summary names of each kind."""
@@ -82,7 +82,7 @@ def summary_of(rows: Sequence[Mapping[str, Any]], model: str, texts: int) -> str
                 f"{row['layer']}.{row['head']} ({row['effect']:+.2f})" for row in mine[:_NAMED]
             )
             more = f" and {len(mine) - _NAMED} more" if len(mine) > _NAMED else ""
-            said.append(f"{len(mine)} {_SAID[name]}: {best}{more}")
+            said.append(f"{len(mine)} {_SAID[name][len(mine) > 1]}: {best}{more}")
     if not said:
         few = f"; of fewer than {GROUPS} none can be" if texts < GROUPS else ""
         return (
