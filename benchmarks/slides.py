@@ -1,21 +1,26 @@
 """The exploratory slides on one page: their patterns, their filter and their three notes, measured.
 
-    python -m benchmarks.slides docs/slides.md SHARED_DATA
+    python -m benchmarks.slides docs/slides.md SHARED_DATA [RUNS]
 
-`SHARED_DATA` holds recorded BERT (`bert_sst2_attention`) and `tinystories`. The slides looked at
+`SHARED_DATA` holds recorded BERT (`bert_sst2_attention`) and `tinystories`; `RUNS` is a folder for
+both surveys, which are read from there the next time. The slides looked at
 `bert-base-uncased` on TinyStories; the recording is that model, fine-tuned, on film reviews.
 """
 
 import sys
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from textwrap import fill
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 import headscribe as hs
 from headscribe.api.survey import Survey
+from headscribe.results.examples import read_examples
 
 SLIDES = {
     "next_token": ("2.0*", "2.9", "0.10"),
@@ -38,6 +43,9 @@ WORDS = {
     ("case", "to_head"): "adposition to its noun",
     ("case", "to_dependent"): "noun to its adposition",
 }
+BERT = 144
+"""Heads of the slides' model."""
+
 LEAST_INSTANCES = 50
 SWITCH = 0.3
 
@@ -59,12 +67,62 @@ def patterns_table(survey: Survey) -> list[str]:
         star = next((head.rstrip("*") for head in theirs if head.endswith("*")), None)
         place = (
             f"{1 + ranked.index(star)} of {len(ranked)}"
-            if star in ranked and len(ranked) == 144
+            if star in ranked and len(ranked) == BERT
             else ""
         )
         name = pattern if scored == pattern else f"{pattern}, mirrored: {scored}"
         lines.append(f"| {name} | {said} | {best} | {place} |")
     return lines
+
+
+SHOWN = 11
+"""Words of a sentence that a table has room for."""
+
+
+def sentence_tables(survey: Survey) -> list[str]:
+    """Every pattern on a sentence, beside the head that the slides showed and the nearest one."""
+    examples = read_examples(survey.run)
+    example = examples[min(examples, key=lambda name: (len(examples[name].labels), name))]
+    special = example.facts["special"]
+    rows = [i for i in range(1, len(example.labels)) if not special[i]][:SHOWN]
+    labels = [label.replace("|", "\\|").strip() or "␣" for label in example.labels]
+    lines = [
+        f"> {' '.join(example.facts['text'].split())}", "",
+        "What each word reads most, tokens without content aside: what the pattern says, then "
+        "heads, **bold** where they agree; in brackets the share of all their attention, over the "
+        "words shown, that is on the pattern's keys.", "",
+        f"| | {' | '.join(labels[row] for row in rows)} |", f"|---|{'---|' * len(rows)}",
+    ]  # fmt: skip
+    hidden = np.array(special) | (np.arange(len(special)) == 0)
+    told = set[str]()
+    for pattern, theirs in SLIDES.items():
+        scored = pattern if pattern in survey.patterns else MIRRORED.get(pattern, pattern)
+        if scored not in survey.patterns or scored in told:
+            continue
+        told.add(scored)
+        said = example.patterns[scored].matrix()[rows]
+        lines.append(f"| *{scored}* | {' | '.join(strongest(said, labels))} |")
+        star = next((head.rstrip("*") for head in theirs if head.endswith("*")), None)
+        shown = {str(survey.top(scored, k=1)[0][0]): "nearest"}
+        if star in example.heads and len(example.heads) == BERT:
+            shown = {star: "starred"} | {head: how for head, how in shown.items() if head != star}
+        for head, how in shown.items():
+            real = example.heads[head].matrix()[rows]
+            share = (real * (said > 0))[said.any(1)].sum(1).mean()
+            content = np.where(hidden, 0, real)
+            cells = [
+                f"**{label}**" if row[key] > 0 else label
+                for label, key, row in zip(
+                    strongest(content, labels), content.argmax(1), said, strict=True
+                )
+            ]
+            lines.append(f"| {head}, {how} ({share:.0%}) | {' | '.join(cells)} |")
+    return lines
+
+
+def strongest(rows: Float[np.ndarray, "R T"], labels: Sequence[str]) -> list[str]:
+    """The key that each row reads most; a dash where it reads nothing."""
+    return [labels[row.argmax()] if row.any() else "–" for row in rows]
 
 
 def filter_table(survey: Survey) -> list[str]:
@@ -120,23 +178,33 @@ def part(title: str, survey: Survey, layers: int) -> list[str]:
     return [
         f"## {title}", "", fill(survey.summary, 100), "",
         "### Patterns", "", *patterns_table(survey), "",
+        "### On a sentence", "", *sentence_tables(survey), "",
         "### The filter: verb and object, adposition and noun", "", *filter_table(survey), "",
         "### Notes 1 and 2: building blocks, middle layers", "", *thirds(cards, layers), "",
         "### Note 3, binary heads", "", fill(binary(survey), 100), "",
     ]  # fmt: skip
 
 
-def main(page: str, data: str) -> None:
-    """Measure both models and write the page."""
-    shared = Path(data)
-    with TemporaryDirectory() as folder:
-        bert = hs.survey(
-            recorded=shared / "bert_sst2_attention", patterns=["classic"], out=Path(folder) / "bert"
-        )
-        smol = hs.survey(
-            "bundled:smollm2", shared / "tinystories" / "test.jsonl.gz", patterns=["classic"],
-            limit=100, max_tokens=64, out=Path(folder) / "smol",
+def surveyed(folder: Path, shared: Path, texts: str | None) -> Survey:
+    """The survey of one of the models, made anew where the folder has none."""
+    if folder.exists():
+        return Survey.open(folder)
+    if texts is None:
+        return hs.survey(
+            recorded=shared / "bert_sst2_attention", annotator="bundled:en", patterns="classic",
+            out=folder,
         )  # fmt: skip
+    return hs.survey(
+        "bundled:smollm2", shared / texts, patterns="classic", limit=100, max_tokens=64, out=folder
+    )
+
+
+def main(page: str, data: str, runs: str | None = None) -> None:
+    """Measure both models and write the page."""
+    with TemporaryDirectory() as temporary:
+        folder = Path(runs or temporary)
+        bert = surveyed(folder / "bert", Path(data), None)
+        smol = surveyed(folder / "smol", Path(data), "tinystories/test.jsonl.gz")
         lines = [
             "# The slides, measured", "",
             fill(

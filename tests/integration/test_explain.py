@@ -4,11 +4,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from shutil import rmtree
+from shutil import copytree, rmtree
 
 import pytest
 
 import headscribe as hs
+from headscribe.report.page import report
 from tests.commands import Command
 from tests.integration.browser import Reader, chromium
 
@@ -155,3 +156,24 @@ def test_a_heads_page_begins_with_its_card(answer: hs.Explained, tmp_path: Path)
         for figure in card.figures:
             assert (figure.behaviour in said) == figure.listed
         assert reader.wrong == []
+
+
+def test_the_pages_answer_first(answer: hs.Explained, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    copytree(answer.folder, again)
+    named = answer.run.manifest["named"]
+    page = report([answer.folder, again], tmp_path / "page.html")
+    with chromium() as browser:
+        reader = Reader(browser)
+        reader.open(page, "0/answer")
+        said = reader.page.inner_text("main")
+        names = reader.page.locator("svg.grid .cell-name").all_text_contents()
+        reader.go("0/compare")
+        compared = reader.page.inner_text("main")
+        reader.close()
+    assert reader.wrong == []
+    budget = said.index("Where the attention of all heads goes")
+    assert said.index(answer.summary) < budget < said.index("Its heads by name")
+    assert len(names) == named
+    assert not any("…" in name for name in names)
+    assert f"{named} of {named} heads keep their name" in compared

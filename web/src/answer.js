@@ -37,7 +37,8 @@ function whole({ budget: rows, behaviours }, heads) {
   const family = new Map((behaviours ?? []).map((row) => [row.behaviour, row.family]));
   const totals = new Map();
   for (const { part, share } of rows) {
-    const of = PARTS[part] ? ofPlace(part) : { said: `${family.get(part)}, beyond position`, css: color(family.get(part)) };
+    const kind = family.get(part);
+    const of = PARTS[part] ? ofPlace(part) : { said: kind === 'sinks' ? 'words to rest on' : `${kind}, beyond position`, css: color(kind) };
     totals.set(of.said, { ...of, share: (totals.get(of.said)?.share ?? 0) + share / heads });
   }
   return [...totals.values()].sort((a, b) => b.share - a.share);
