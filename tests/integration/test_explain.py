@@ -10,7 +10,7 @@ import pytest
 
 import headscribe as hs
 from headscribe.report.page import report
-from tests.commands import Command
+from tests.commands import Command, wrong
 from tests.integration.browser import Reader, chromium
 
 ENTRY = {
@@ -85,6 +85,34 @@ def test_the_command_line(answer: hs.Explained) -> None:
         said = run(answer.folder, *heads).replace("\n", " ")
         assert answer.card("1.2").sentence[:30] in said
         assert (answer.card("3.3").sentence[:30] in said) == (len(heads) == 2 and "3.3" in heads)
+
+
+def test_top_and_show_of_a_run_without_scores(answer: hs.Explained) -> None:
+    here = answer.folder.parent
+    done = Command("top", answer.folder, "-k", "3", "--json", cwd=here).wait()
+    listed = json.loads(done.stdout)
+    by = {name: [row for row in listed if row["behaviour"] == name] for name in
+          {row["behaviour"] for row in listed}}  # fmt: skip
+    followers = by["what followed it before"]
+    assert len(followers) == 3
+    for row in listed:
+        card = answer.card(row["head"])
+        (figure,) = [one for one in card.figures if one.behaviour == row["behaviour"]]
+        assert figure.listed
+        assert row["excess"] == figure.confirmed["excess"]
+    for rows in by.values():
+        excesses = [row["excess"] for row in rows]
+        assert excesses == sorted(excesses, reverse=True)
+    best = max(
+        (figure.confirmed["excess"], str(card.head))
+        for card in answer.cards.values()
+        for figure in card.figures
+        if figure.behaviour == "what followed it before" and figure.listed
+    )
+    assert (followers[0]["excess"], followers[0]["head"]) == best
+    said = wrong(here, "top", answer.folder, "--pattern", "what followed it befor")
+    assert "did you mean `what followed it before`" in said
+    assert f"headscribe explain {answer.folder} 1.2" in wrong(here, "show", answer.folder, "L1H2")
 
 
 def test_a_survey_answers_in_its_own_passes(answer: hs.Explained) -> None:

@@ -35,7 +35,7 @@ class View:
         if not isinstance(view, cls):
             raise UsageError(
                 f"expected a run that opens as {cls.__name__} in {folder}, got one of "
-                f"{view.run.kind}: headscribe.open(folder) opens any"
+                f"{view.run.kind}; headscribe report shows any, hs.open opens it"
             )
         return view
 

@@ -61,6 +61,10 @@ def show(
 
     opened = Run.open(run)
     identity = HeadId.of(head)
+    if "scores" not in opened.manifest["tables"] and "cards" in opened.manifest["tables"]:
+        raise UsageError(
+            f"{run} scored no patterns; what the head does: headscribe explain {run} {identity}"
+        )
     scores = queries.of_head(opened, identity, metric=metric, view=view)
     examples = read_examples(opened)
     if text_id is not None and text_id not in examples:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from headscribe.cli.options import JsonOption, MetricOption, RunArgument, SplitOption, ViewOption
-from headscribe.core.errors import UsageError
+from headscribe.core.errors import UsageError, unknown_name
 
 
 def top(
@@ -38,10 +38,26 @@ def top(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List the best heads of every pattern."""
+    """List the best heads of every pattern; of what heads do, where a run scored no patterns."""
     from headscribe.api.survey import Survey
+    from headscribe.api.views import open_run
+    from headscribe.results.names import heads_of_behaviours
 
-    survey = Survey.open(run)
+    survey = open_run(run)
+    behaviours = heads_of_behaviours(survey.run, k)
+    if not isinstance(survey, Survey) or (pattern in behaviours and pattern not in survey.patterns):
+        if not behaviours:
+            survey = Survey.open(run)  # says what the run is instead
+        if pattern is not None and pattern not in behaviours:
+            raise unknown_name("behaviour of this run", pattern, list(behaviours))
+        chosen = behaviours if pattern is None else {pattern: behaviours[pattern]}
+        if as_json:
+            print(json.dumps([row for rows in chosen.values() for row in rows], ensure_ascii=False))
+            return
+        from headscribe.report.terminal import print_behaviours
+
+        print_behaviours(chosen)
+        return
     if relations:
         from headscribe.results.relations import relation_accuracy
 

@@ -33,6 +33,33 @@ def print_top(scores: Sequence[Score], console: Console | None = None) -> None:
     print_whole(top_table(scores), console or Console())
 
 
+def print_behaviours(
+    found: Mapping[str, Sequence[Mapping[str, Any]]], console: Console | None = None
+) -> None:
+    """Print the heads of each behaviour, those with the largest excess first."""
+    table = plain_table(
+        "What heads do most clearly beyond position",
+        "share of content attention where it can be done, points beyond the head's own mean "
+        "attention by position with 95 % interval, on texts that named nothing; rows: tokens that "
+        "were asked",
+    )
+    table.add_column("behaviour", overflow="fold", min_width=14)
+    for right in ("head", "share", "beyond", "95 % interval", "rows"):
+        table.add_column(right, justify="right", no_wrap=True)
+    for name, heads in found.items():
+        table.add_section()
+        for place, one in enumerate(heads):
+            table.add_row(
+                Text(visible(name) if place == 0 else "", style="bold"),
+                one["head"],
+                percent(one["share"]),
+                signed(100 * one["excess"], 0),
+                Text(interval(100 * one["low"], 100 * one["high"], 0), style="dim"),
+                str(one["rows"]),
+            )
+    print_whole(table, console or Console())
+
+
 def print_head(
     head: HeadId,
     scores: Sequence[Score],

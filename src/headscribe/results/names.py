@@ -123,6 +123,25 @@ def names_of(first: Run, second: Run) -> Names | None:
     return Names((first.folder.name, second.folder.name), len(both), pairs, new)
 
 
+_FIGURES = ("behaviour", "rows", "confirmed_share", "confirmed_excess", "confirmed_low",
+            "confirmed_high")  # fmt: skip
+
+
+def heads_of_behaviours(run: Run, k: int) -> dict[str, list[dict[str, Any]]]:
+    """The `k` heads with the largest excess of every behaviour that cards list, clearest first.
+
+    Empty where the run says of no head what it does. Figures are those of the second half.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    rows = run.table("behaviours").to_pylist() if "behaviours" in run.manifest["tables"] else []
+    for row in sorted(rows, key=lambda row: -row["confirmed_excess"]):
+        if row["listed"]:
+            figures = {name.removeprefix("confirmed_"): row[name] for name in _FIGURES}
+            head = f"{row['layer']}.{row['head']}"
+            found.setdefault(row["behaviour"], []).append({"head": head} | figures)
+    return {name: heads[:k] for name, heads in found.items()}
+
+
 def _holds(name: str, there: tuple[str, str], listed: set[str]) -> Holds:
     if name == there[0]:
         return "same name"
