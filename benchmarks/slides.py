@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -149,11 +150,18 @@ def thirds(cards: pd.DataFrame, layers: int) -> list[str]:
     bounds = [round(third * layers / 3) for third in range(4)]
     names = [f"layers {a} to {b - 1}" for a, b in pairwise(bounds)]
     lines = [f"| heads | {' | '.join(names)} |", "|---|---|---|---|"]
+    by: dict[str, list[int]] = {}
     for family in families:
         of = cards[cards.family.fillna("") == family]
-        counts = [((of.layer >= a) & (of.layer < b)).sum() for a, b in pairwise(bounds)]
+        by[family] = [int(((of.layer >= a) & (of.layer < b)).sum()) for a, b in pairwise(bounds)]
+    said = (
+        f"Of the {sum(by['position'])} heads that are named for a place {by['position'][0]} are in "
+        f"the first third of the layers; of the {sum(by['syntax'])} that follow a link of syntax "
+        f"{by['syntax'][1]} are in the middle third, {by['syntax'][2]} in the last."
+    )
+    for family, counts in by.items():
         lines.append(f"| {family or 'no name yet'} | {' | '.join(map(str, counts))} |")
-    return lines
+    return [fill(said, 100), "", *lines]
 
 
 def binary(survey: Survey) -> str:
@@ -172,39 +180,41 @@ def binary(survey: Survey) -> str:
     )
 
 
-def part(title: str, survey: Survey, layers: int) -> list[str]:
-    """One model."""
+def part(title: str, survey: Survey, tagged: Survey, layers: int) -> list[str]:
+    """One model; `tagged` is the survey whose words carry parts of speech."""
     cards = survey.frame("cards")
     return [
         f"## {title}", "", fill(survey.summary, 100), "",
-        "### Patterns", "", *patterns_table(survey), "",
-        "### On a sentence", "", *sentence_tables(survey), "",
+        "### Patterns", "", *patterns_table(tagged), "",
+        "### On a sentence", "", *sentence_tables(tagged), "",
         "### The filter: verb and object, adposition and noun", "", *filter_table(survey), "",
         "### Notes 1 and 2: building blocks, middle layers", "", *thirds(cards, layers), "",
         "### Note 3, binary heads", "", fill(binary(survey), 100), "",
     ]  # fmt: skip
 
 
-def surveyed(folder: Path, shared: Path, texts: str | None) -> Survey:
-    """The survey of one of the models, made anew where the folder has none."""
-    if folder.exists():
-        return Survey.open(folder)
-    if texts is None:
-        return hs.survey(
-            recorded=shared / "bert_sst2_attention", annotator="bundled:en", patterns="classic",
-            out=folder,
-        )  # fmt: skip
-    return hs.survey(
-        "bundled:smollm2", shared / texts, patterns="classic", limit=100, max_tokens=64, out=folder
+def surveyed(folder: Path, **asked: Any) -> Survey:  # noqa: ANN401
+    """A survey of the slides' patterns, made anew where the folder has none."""
+    return (
+        Survey.open(folder)
+        if folder.exists()
+        else hs.survey(patterns="classic", out=folder, **asked)
     )
 
 
 def main(page: str, data: str, runs: str | None = None) -> None:
     """Measure both models and write the page."""
     with TemporaryDirectory() as temporary:
-        folder = Path(runs or temporary)
-        bert = surveyed(folder / "bert", Path(data), None)
-        smol = surveyed(folder / "smol", Path(data), "tinystories/test.jsonl.gz")
+        folder, recorded = Path(runs or temporary), Path(data) / "bert_sst2_attention"
+        bert = surveyed(folder / "bert", recorded=recorded)
+        # Its words carry no parts of speech, which one of the patterns reads.
+        tagged = surveyed(
+            folder / "bert-tagged", recorded=recorded, annotator="bundled:en", cards=False
+        )
+        smol = surveyed(
+            folder / "smol", model="bundled:smollm2", limit=100, max_tokens=64,
+            texts=Path(data) / "tinystories" / "test.jsonl.gz",
+        )  # fmt: skip
         lines = [
             "# The slides, measured", "",
             fill(
@@ -218,8 +228,8 @@ def main(page: str, data: str, runs: str | None = None) -> None:
                 "equal, 1 disjoint. Written by `benchmarks/slides.py`.",
                 100,
             ), "",
-            *part("BERT-base, fine-tuned on SST-2: 150 recorded film reviews", bert, 12),
-            *part("SmolLM2-135M-Instruct: 100 stories, 64 tokens each", smol, 30),
+            *part("BERT-base, fine-tuned on SST-2: 150 recorded film reviews", bert, tagged, 12),
+            *part("SmolLM2-135M-Instruct: 100 stories, 64 tokens each", smol, smol, 30),
         ]  # fmt: skip
     Path(page).write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
 

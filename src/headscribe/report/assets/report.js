@@ -1,4 +1,4 @@
-/*! headscribe report; built from web/, sources f6bc2f88b0777cf305183c45df89d052f0710ab8edffb38a30ea7ee7a9e5b3d2
+/*! headscribe report; built from web/, sources b11376237d53053764a274a3bf439996612d538fc5ca691fd58e002d5bbb44eb
 
 d3-array:
 Copyright 2010-2026 Mike Bostock
