@@ -4,8 +4,9 @@
     python -m benchmarks.effects --text TEXTS --explained EXPLAINED --runs RUNS
 
 writes `docs/how-to/smollm2-effects.md`. The runs are kept in RUNS and gone on with when called
-again. Of each part the time of the processor is taken; that of writes beside plain forward passes
-of the same texts in the same process, in turn.
+again. To take out all heads is by far the longest part, which `--matters 0` leaves out. Of each
+part the time of the processor is taken; that of writes beside plain forward passes of the same
+texts in the same process, in turn.
 """
 
 import argparse
@@ -215,7 +216,7 @@ def cost(ways: Ways, texts: list[Passage], rounds: int, clock: Clock) -> Iterato
     )
     yield table(
         ("part", "seconds of the processor"),
-        ((said, f"{clock.spent[stage]:.0f}") for stage, said in STAGES.items()),
+        ((said, f"{clock.spent[name]:.0f}") for name, said in STAGES.items() if clock.spent[name]),
     )
 
 
@@ -244,7 +245,8 @@ def main() -> None:
     passages = list(model_inputs(model, texts, "plain", asked.tokens).passages)
     ways, explained = ways_of(model), Explained.open(asked.explained)
     page = [
-        OPENING.format(**vars(asked)), f"\n> {found.summary}\n", *written(found), *mattered(found),
+        OPENING.format(**vars(asked)), f"\n> {found.summary}\n", *written(found),
+        *(mattered(found) if asked.matters else ()),
         *fed(ways, passages[: asked.reads], explained, clock), *probed(asks),
         *cost(ways, passages, asked.rounds, clock),
     ]  # fmt: skip
