@@ -1,19 +1,56 @@
-"""The names of the heads of recorded BERT and of SmolLM2 beside those that they should have.
+"""Names of heads beside those that they should have, and whether they can be trusted.
 
-    python -P benchmarks/answer_names.py bert|smollm2 [--out RUN]
+    python -P benchmarks/answer_names.py bert smollm2 fresh null noise planted [--page FILE]
 
-BERT: 150 recorded sentences; SmolLM2: 200 stories cut at 160 tokens (three minutes of a processor).
-A line says what must hold, what was measured, and whether it holds.
+`bert`: 150 recorded sentences; `smollm2`: 200 stories cut at 160 tokens (three minutes of a
+processor): what must hold, what was measured, whether it holds. `fresh`: names found on two thirds
+of a corpus asked for on the last third, which neither chose nor confirmed; and with words of other
+texts. `null`: recorded BERT with the words' classes and trees of other texts of nearly the same
+length, so that no behaviour of classes or trees is there to be found: ten runs. `noise`: 144 heads
+that look by distance and at random, on 20 to 1,000 texts: nothing should be named. `planted`: heads
+that give a share of their attention to the keys of one behaviour where it applies, the rest as the
+noise does: each should be named, exactly. Both on sentences of the shared treebank, in tokens of
+the bundled story model. What a part measured replaces its section of the page.
 """
 
 import argparse
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+import torch
+
 import headscribe as hs
+from headscribe.behaviours import naming
+from headscribe.behaviours.answer import Answer
+from headscribe.behaviours.card import Card
+from headscribe.behaviours.catalogue import Behaviour, applicable, behaviours
+from headscribe.behaviours.measure import Collector, Sums, clusters_of
+from headscribe.behaviours.texts import Asked
+from headscribe.core.progress import silent
+from headscribe.core.visibility import FULL, Visibility
+from headscribe.models.calls import AttentionCall
+from headscribe.models.inputs import open_inputs
+from headscribe.models.recorded import Recording, attention_of
+from headscribe.scoring.observer import LayerObserver
+from headscribe.text.passages import Passage
 
 DATA = Path(__file__).resolve().parents[2] / "shared/data"
+PAGE = Path(__file__).parent / "results/answer_names.md"
+SIZES = (20, 50, 150, 400, 1000)
+STRENGTHS = (1.0, 0.5, 0.3, 0.2)
+PLANTED = (
+    "determiner → its noun", "case marker → its noun", "noun → its case marker",
+    "adjective → its noun", "subject → its verb", "verb → its subject", "object → its verb",
+    "verb → its object", "auxiliary → its verb", "the same token elsewhere",
+    "what followed it before", "pieces of its word", "the next punctuation", "commas",
+    "full stops", "reads names", "reads pronouns", "reads nouns",
+)  # fmt: skip
+
+
 PLACES = {"position", "sinks", ""}
 SAME = ("the same token elsewhere", "the same word elsewhere")
 NOUN = ("case marker → its noun", "determiner → its noun")
@@ -86,22 +123,257 @@ def of_bert(answer: hs.Explained) -> Iterator[Line]:
         yield "7.10 on determiners 66 %, +41 (+-6), sinks 6 %, 43 %", said, near
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("which", choices=("bert", "smollm2"))
-    parser.add_argument("--out", type=Path)
-    given = parser.parse_args()
+@dataclass(frozen=True)
+class Made:
+    """A layer of heads that do what they are told: a share by a relation, the rest as noise."""
+
+    told: Sequence[tuple[str, float]]
+    layers: int = 1
+
+    @property
+    def heads(self) -> int:
+        """How many."""
+        return len(self.told)
+
+    def visibility(self, layer: int) -> Visibility:
+        """All keys."""
+        return FULL
+
+    def read(self, passage: Passage) -> np.ndarray:
+        """The same attention whenever a text is read."""
+        chance = np.random.default_rng(list(passage.text_id.encode()))
+        # Of two of one name the one that is asked where words have their parts of speech.
+        relation = {one.name: one.relation for one in reversed(behaviours())}
+        length = len(passage)
+        distance = np.abs(np.subtract.outer(np.arange(length), np.arange(length)))
+        found = []
+        for name, strength in self.told:
+            noise = chance.gamma(2.0, size=(length, length)) / (1 + distance)
+            noise /= noise.sum(1, keepdims=True)
+            keys = np.zeros((length, length), bool)
+            if strength:
+                keys = np.asarray(relation[name].dense(passage, FULL), bool)
+                keys[:, passage.is_special] = False
+            count = keys.sum(1, keepdims=True)
+            share = np.where(count > 0, strength, 0.0)
+            found.append(share * keys / np.maximum(count, 1) + (1 - share) * noise)
+        return np.array(found, np.float32)[None]
+
+    def run(self, batch: Sequence[Passage], observer: LayerObserver) -> None:
+        """Show a text at a time."""
+        for passage in batch:
+            _show(observer, passage, self.read(passage))
+
+
+def _show(observer: LayerObserver, passage: Passage, attention: np.ndarray) -> None:
+    size = torch.tensor([len(passage)])
+    for layer, heads in enumerate(attention):
+        weights = torch.from_numpy(heads[None])
+        observer.observe(AttentionCall(layer, size, (passage,), lambda w=weights: w, None))
+
+
+def answered(
+    source: Made | Recording, passages: Sequence[Passage], provides: frozenset[str],
+    own: Sequence[Passage] | None = None,
+) -> list[Card]:  # fmt: skip
+    """The cards of a source that reads `own` texts while behaviours are asked of `passages`."""
+    answer = Answer(source, passages, provides)
+    for _ in ("names", "accounts"):
+        for passage, mine in zip(passages, own or passages, strict=True):
+            reading = answer.reading([passage])
+            _show(reading, passage, source.read(mine))
+            reading.commit()
+        answer.turn()
+    return list(answer.cards())
+
+
+def _other_words(passages: Sequence[Passage], run: int) -> list[Passage]:
+    """Every text with the classes and trees of the `run`-th next longer one."""
+    order = sorted(range(len(passages)), key=lambda i: (len(passages[i].words), i))
+    found = list(passages)
+    for place, i in enumerate(order):
+        words, other = passages[i].words, passages[order[(place + run) % len(order)]].words
+        assert words is not None
+        assert other is not None
+        at = np.arange(len(words)) % len(other)
+        head = np.asarray(other.head)[at]
+        new = {field: getattr(other, field) for field in ("dep", "upos")}
+        new = {field: known and tuple(known[k] for k in at) for field, known in new.items()}
+        found[i] = replace(
+            passages[i],
+            words=replace(words, head=np.where(head < len(words), head, -1), **new),
+        )
+    return found
+
+
+def of_null() -> Iterator[str]:
+    """Names by classes and trees of other texts."""
+    recording = Recording(DATA / "bert_sst2_attention")
+    inputs = open_inputs(recording, None, None, None, None, silent)
+    yield "## Classes and trees of other texts: recorded BERT, 144 heads, 150 texts\n"
+    yield "| run | heads with a link of syntax | heads with a class of words |\n|---|---|---|"
+    links = 0
+    for run in range(1, 11):
+        passages = _other_words(inputs.passages, run)
+        made = answered(recording, passages, inputs.provides, inputs.passages)
+        needs = {one.name for one in behaviours() if one.relation.needs}
+        which = [
+            {one.family for one in card.figures if one.listed and one.behaviour in needs}
+            for card in made
+        ]
+        link, word = (sum(family in one for one in which) for family in ("syntax", "word class"))
+        links += link
+        yield f"| {run} | {link} | {word} |"
+    yield f"\nAsked: at most 1 head in 10 runs. Links of syntax: {links}."
+
+
+def _sentences(number: int) -> tuple[list[Passage], frozenset[str]]:
+    treebank = hs.corpus(DATA / "ud_english_ewt/dev.conllu.gz", number)
+    inputs = open_inputs("bundled:stories", treebank, None, None, 60, silent)
+    # A sentence is a text of its own: nothing in these heads is alike within a document.
+    return [replace(one, group=one.text_id) for one in inputs.passages], inputs.provides
+
+
+def of_noise() -> Iterator[str]:
+    """Names of heads without behaviour, by the number of texts."""
+    yield "## Heads of noise\n"
+    yield "| texts | behaviours tested | heads with a name for one, of 144 |\n|---|---|---|"
+    for size in SIZES:
+        passages, provides = _sentences(size)
+        asked = sum(one.applies_to(provides, FULL) for one in behaviours())
+        made = answered(Made([("", 0.0)] * 144), passages, provides)
+        named = sum(any(one.listed for one in card.figures) for card in made)
+        yield f"| {size} | {144 * asked} | {named} ({named / 144:.1%}) |"
+    yield "\nAsked: below 5 % at all sizes."
+
+
+def of_planted() -> Iterator[str]:
+    """Names of heads that do one thing."""
+    passages, provides = _sentences(400)
+    told = [(name, strength) for strength in STRENGTHS for name in PLANTED]
+    made = answered(Made(told), passages, provides)
+    yield f"## Planted heads: {len(told)}, 400 texts\n"
+    yield "| strength | named exactly | others |\n|---|---|---|"
+    for strength in STRENGTHS:
+        mine = [
+            (name, card) for (name, own), card in zip(told, made, strict=True) if own == strength
+        ]
+        others = [f"{name} is called {card.name}" for name, card in mine if card.name != name]
+        exact = len(mine) - len(others)
+        yield f"| {strength} | {exact} of {len(mine)} | {'; '.join(others)} |"
+    off = max(abs(sum(share for _, share in card.budget) - 1) for card in made)
+    yield f"\nAsked: all of a strength of 0.2 or more. Budgets add up to 1 within {off:.0e}."
+
+
+FRESH = (
+    ("bundled:minilm", "tinystories/test.jsonl.gz"),
+    ("bundled:minilm", "ud_english_ewt/dev.conllu.gz"),
+    ("bundled:smollm2", "ud_english_ewt/dev.conllu.gz"),
+)
+"""Models and texts that no rule was chosen with."""
+
+
+def of_fresh() -> Iterator[str]:
+    """What is confirmed, on texts that took no part, and with the words of other texts."""
+    yield "## Texts and models that no rule was chosen with\n"
+    columns = (
+        "model", "texts", "behaviours confirmed", "hold on further texts", "links of syntax",
+        "hold", "heads with one", "heads with one by words of other texts",
+    )  # fmt: skip
+    yield f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}"
+    for model, texts in FRESH:
+        inputs = open_inputs(model, hs.corpus(DATA / texts, 300), None, None, 48, silent)
+        groups = sorted({passage.group for passage in inputs.passages})
+        apart = set(groups[2::3])
+        mine = [passage for passage in inputs.passages if passage.group not in apart]
+        further = [passage for passage in inputs.passages if passage.group in apart]
+        seen = {text.text_id: made for text, made in attention_of(inputs.source, inputs.passages)}
+        view = inputs.source.visibility(0)
+        asked = applicable(inputs.provides, view)
+        families = np.array([one.family for one in asked])
+        read = {"heads": seen, "view": view, "asked": asked}
+        confirmed = naming.name(_sums(mine, **read), [*families]).confirmed
+        sums = _sums(further, **read)
+        beyond = (sums.on_keys - sums.expected).sum(1) / np.maximum(sums.content.sum(1), 1e-9)
+        held = confirmed & (beyond >= naming.SMALLEST)
+        link = families == "syntax"
+        null = naming.name(_sums(_other_words(mine, 1), **read), [*families]).confirmed[link]
+        yield (
+            f"| {model} | {len(mine)} of {Path(texts).parent} | {confirmed.sum()} | "
+            f"{held.sum() / max(confirmed.sum(), 1):.1%} | {confirmed[link].sum()} | "
+            f"{held[link].sum() / max(confirmed[link].sum(), 1):.1%} | "
+            f"{confirmed[link].any(0).sum()} | {null.any(0).sum()} |"
+        )
+
+
+def _sums(
+    passages: Sequence[Passage], heads: Mapping[str, np.ndarray], view: Visibility,
+    asked: Sequence[Behaviour],
+) -> Sums:  # fmt: skip
+    clusters = clusters_of(sorted({passage.group for passage in passages}), 0)
+    layers, width = heads[passages[0].text_id].shape[:2]
+    collector = Collector(Asked(asked), clusters, view, layers * width)
+    for passage in passages:
+        reading = collector.reading([passage])
+        for layer, made in enumerate(heads[passage.text_id]):
+            reading.read(np.asarray(made, np.float32)[None], layer * width)
+        reading.commit()
+    return collector.sums()
+
+
+def of_names(which: str) -> Iterator[str]:
+    """What heads of BERT or of SmolLM2 should be, and are."""
     with TemporaryDirectory() as folder:
-        out = given.out or Path(folder) / "run"
-        if given.which == "bert":
+        out = Path(folder) / "run"
+        if which == "bert":
             answer = hs.explain(recorded=DATA / "bert_sst2_attention", out=out)
         else:
             stories = DATA / "tinystories/train.jsonl.gz"
             answer = hs.explain("bundled:smollm2", stories, limit=200, max_tokens=160, out=out)
-        print(answer.summary)
-        for asked, measured, holds in (of_bert if given.which == "bert" else of_smollm2)(answer):
-            print(f"{'ok ' if holds else 'NOT'} {asked:<58} {measured}")
+        yield f"## {'Recorded BERT' if which == 'bert' else 'SmolLM2'}: names\n"
+        yield answer.summary
+        yield "\n| asked | measured | holds |\n|---|---|---|"
+        lines = (of_bert if which == "bert" else of_smollm2)(answer)
+        for asked, measured, holds in (*lines, *of_budgets(answer)):
+            yield f"| {asked} | {measured} | {'yes' if holds else '**no**'} |"
+
+
+def of_budgets(answer: hs.Explained) -> Iterator[Line]:
+    """What must hold of where attention goes."""
+    cards = list(answer.cards.values())
+    off = max(abs(sum(share for _, share in card.budget) - 1) for card in cards)
+    yield "budgets add up to 100 %", f"within {100 * off:.0e} %", off < 1e-4
+    alike = sum(card.differs <= 0.03 for card in cards) / len(cards)
+    asked = "halves differ by at most 3 points in 95 % of heads"
+    yield asked, f"{alike:.0%} of heads", alike >= 0.95
+
+
+PARTS = {
+    "bert": lambda: of_names("bert"), "smollm2": lambda: of_names("smollm2"),
+    "fresh": of_fresh, "null": of_null, "noise": of_noise, "planted": of_planted,
+}  # fmt: skip
+
+
+def main() -> None:
+    """Print and write what was measured."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="+", choices=[*PARTS])
+    parser.add_argument("--page", type=Path, default=PAGE)
+    given = parser.parse_args()
+    for part in given.parts:
+        section = ""
+        for line in PARTS[part]():
+            print(line, flush=True)
+            section += f"{line}\n"
+        put(given.page, section)
+
+
+def put(page: Path, section: str) -> None:
+    """Put a section into a page, in the place of the one that it is the newer of."""
+    title = section.split(":")[0].split("\n")[0]
+    text = page.read_text(encoding="utf-8") if page.exists() else "# Are names to be trusted?\n"
+    kept = [part for part in re.split(r"(?m)^(?=## )", text) if not part.startswith(title)]
+    page.write_text("\n\n".join(part.strip() for part in [*kept, section]) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

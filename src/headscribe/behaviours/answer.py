@@ -125,11 +125,10 @@ class Answer:
         self._accountants = {}
         for view, collector in self._collectors.items():
             sums = collector.sums()
-            named = name(sums)
+            asked = self._asked[view].behaviours
+            named = name(sums, [behaviour.family for behaviour in asked])
             self._told[view] = _Told(sums, named)
-            self._accountants[view] = Accountant(
-                self._asked[view].behaviours, sums, named, self._clusters, view
-            )
+            self._accountants[view] = Accountant(asked, sums, named, self._clusters, view)
 
     def reading(self, batch: Sequence[Passage]) -> "Reading":
         """What reads a batch: those of its texts that were chosen."""

@@ -1,9 +1,10 @@
 """Where all of a head's attention goes, and which of its behaviours stand by themselves.
 
 A second reading of the texts, once the behaviours of every head are confirmed. Of each head the
-confirmed behaviours are ordered from narrow to broad, by how many cells they relate; what one of
-them relates is left out of all later ones. A broad behaviour that keeps no excess on the cells that
-are left was only the narrow one seen from afar, and is not listed.
+confirmed behaviours are ordered: narrow families before broad ones, and within a family by the
+excess that a head surely has on the first half, the lower end of its interval. What one of them
+relates is left out of all later ones: one that keeps no excess on the cells that are left was only
+an earlier one seen from afar, and is not listed.
 
 The budget follows the same order on the content rows of a half: sinks, the token itself,
 every listed behaviour (only its excess; what position expects there is position's), the tokens next
@@ -40,7 +41,7 @@ BEYOND = 0.1
 
 @dataclass(frozen=True)
 class Remaining:
-    """What a confirmed behaviour keeps once narrower ones have had their cells; by head.
+    """What a confirmed behaviour keeps once earlier ones have had their cells; by head.
 
     Attributes:
         behaviour: its number.
@@ -61,7 +62,7 @@ class Accounts:
     """The second reading of all heads.
 
     Attributes:
-        remaining: for every head its confirmed behaviours, narrow to broad.
+        remaining: for every head its confirmed behaviours, in the order in which they had cells.
         parts: shares of `PARTS` on both halves, `(2, len(PARTS), H)`.
         of_behaviours: for every head the share of each of `remaining`, on both halves.
         common: overlap of rows with the mean of their text's other rows, by half, `(2, H)`.
@@ -110,7 +111,7 @@ class Accountant:
         clusters: dict[str, int],
         visibility: Visibility,
     ) -> None:
-        """Order every head's confirmed behaviours from narrow to broad.
+        """Order every head's confirmed behaviours, so that the first explain the others.
 
         Args:
             behaviours: as they were collected.
@@ -122,9 +123,10 @@ class Accountant:
         heads = named.confirmed.shape[1]
         kept = named.confirmed & ~_only_broader(behaviours, named)
         rank = np.array([FAMILIES.index(behaviour.family) for behaviour in behaviours])
-        # Within a family by how many cells of a matrix a behaviour relates.
-        order = np.lexsort((named.cells, rank))
-        self._of = [[int(b) for b in order if kept[b, h]] for h in range(heads)]
+        low, _ = named.first.interval()
+        self._of = [
+            [int(b) for b in np.lexsort((-low[:, h], rank)) if kept[b, h]] for h in range(heads)
+        ]
         self._used = sorted({b for listed in self._of for b in listed})
         self._behaviours, self.visibility = tuple(behaviours), visibility
         self._fold, self._clusters = sums.folds, clusters

@@ -196,9 +196,9 @@ def cards(
             name, family = COMMON, "common keys"
             sentence = (
                 f"It reads the same tokens from everywhere in a text: "
-                f"{_percent(accounts.common[1, h])} of a row is what the text's other rows read, "
+                f"{percent(accounts.common[1, h])} of a row is what the text's other rows read, "
                 f"{_points(accounts.common_gain[1, h])} more than its position explains, in both "
-                f"halves of {texts} texts; {_percent(sink_share)} rests on tokens without content."
+                f"halves of {texts} texts; {percent(sink_share)} rests on tokens without content."
             )
         elif holds:
             name, family = holds[0].name, "sinks" if "rests" in holds[0].name else "position"
@@ -207,7 +207,7 @@ def cards(
             name, family = UNNAMED, ""
             sentence = (
                 f"Nothing that was asked for explains it in both halves of {texts} texts; "
-                f"{_percent(sink_share)} of its attention rests on tokens without content."
+                f"{percent(sink_share)} of its attention rests on tokens without content."
             )
         budget = _budget(figures, accounts.parts[1, :, h])
         of_first = [replace(one, part=first[one.behaviour]) for one in figures]
@@ -290,19 +290,20 @@ def _budget(
 def _behaviour_sentence(one: Figure, sink_share: float, texts: int) -> str:
     figures = one.confirmed
     return (
-        f"{one.when}, {_percent(figures['share'])} of its content attention goes to {one.reads}, "
+        f"{one.when}, {percent(figures['share'])} of its content attention goes to {one.reads}, "
         f"{_points(figures['excess'])} more than its position explains, in both halves of {texts} "
-        f"texts; {_percent(one.sinks_here)} rests on tokens without content there, "
-        f"{_percent(sink_share)} over all."
+        f"texts; {percent(one.sinks_here)} rests on tokens without content there, "
+        f"{percent(sink_share)} over all."
     )
 
 
 def _placed_sentence(what: str, share: float, sink_share: float, texts: int) -> str:
-    rest = "" if "rests on" in what else f"; {_percent(sink_share)} rests on tokens without content"
-    return f"It {what}: {_percent(share)} of its attention, in both halves of {texts} texts{rest}."
+    rest = "" if "rests on" in what else f"; {percent(sink_share)} rests on tokens without content"
+    return f"It {what}: {percent(share)} of its attention, in both halves of {texts} texts{rest}."
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share as sentences say it."""
     return f"{share:.0%}".replace("%", " %")
 
 

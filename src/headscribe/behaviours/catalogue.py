@@ -9,7 +9,9 @@ from headscribe.patterns.contract import Pattern
 from headscribe.patterns.relational import RelationPattern
 from headscribe.relations.language import Relation, parse
 
-FAMILIES = ("syntax", "repetition", "word pieces", "punctuation", "word class", "your own")
+FAMILIES = (
+    "syntax", "repetition", "word pieces", "punctuation", "sinks", "word class", "your own",
+)  # fmt: skip
 """Kinds of behaviour, narrowest first: where two explain the same, the earlier kind is named."""
 
 
@@ -197,11 +199,12 @@ LISTS = {
 """Members of the closed classes, for texts whose words carry no part of speech."""
 
 SINGLE = {"the": "determiners", "a": "determiners", "and": "coordinators"}
-"""Words that many heads rest on alone, whatever else is in their class."""
+"""Function words that many heads rest on, whatever reads them and whatever else is in their class:
+sinks beside the opening token (`docs/decisions/answer.md`)."""
 
 
 def _single(word: str) -> str:
-    return f"reads the word “{word}”"
+    return f"rests on “{word}”"
 
 
 OF_CLASS = {_single(word): f"reads {plural}" for word, plural in SINGLE.items()}
@@ -284,8 +287,8 @@ def behaviours() -> tuple[Behaviour, ...]:
         ]
     found += [
         Behaviour(
-            _single(word), f"In a text with “{word}”", f"the word “{word}”",
-            parse(f'key.text == "{word}" and distance != 0'), "word class",
+            _single(word), f"Once a text has “{word}”", "that word, whichever token looks",
+            parse(f'key.text == "{word}" and distance != 0'), "sinks",
         )
         for word in SINGLE
     ]  # fmt: skip

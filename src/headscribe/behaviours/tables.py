@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from headscribe.behaviours.card import UNNAMED, Card, Figure
+from headscribe.behaviours.card import UNNAMED, Card, Figure, percent
 from headscribe.core.heads import HeadId
 
 _CARD = ("name", "sentence", "family", "sink_share", "differs")
@@ -75,7 +75,7 @@ FAMILIES = {
     "word class": "read a class of words",
     "position": "look at a place",
     "common keys": "read the same from everywhere",
-    "sinks": "rest on tokens without content",
+    "sinks": "rest on tokens with no content of their own",
     "your own": "do what you asked for",
 }
 """What heads of a family do, after "21 heads"."""
@@ -89,13 +89,20 @@ def summary_of(cards: Sequence[Card], facts: Mapping[str, Any]) -> str:
     texts = facts["corpus"]["texts"]
     left = len(cards) - named
     rest = f"; {left} have no name yet" if left else ""
-    percent = f"{sinks:.0%}".replace("%", " %")
+    resting = Counter[str]()
+    for card in cards:
+        for one in card.figures:
+            if one.listed and one.family == "sinks":
+                resting[one.behaviour.removeprefix("rests on ")] += one.part / len(cards)
+    words = "".join(
+        f", {percent(share)} on {word}" for word, share in resting.items() if share >= 0.005
+    )
     known = [card.differs for card in cards if not isnan(card.differs)]
     alike = sum(differs <= ALIKE for differs in known)
     return (
         f"{named} of {len(cards)} heads of {facts['model']['name']} have a name that was found on "
-        f"one half of {texts} texts and held on the other: {kinds}{rest}. {percent} of its "
-        "attention rests on tokens without content."
+        f"one half of {texts} texts and held on the other: {kinds}{rest}. {percent(sinks)} of its "
+        f"attention rests on tokens without content{words}."
         + (
             f" Where attention goes is the same on both halves, to {100 * ALIKE:.0f} points in "
             f"every part, for {alike} of {len(known)} heads."

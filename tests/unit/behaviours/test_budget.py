@@ -36,7 +36,7 @@ def test_budgets_equal_a_slow_computation(stories, view: Visibility) -> None:
     confirmed = np.zeros((len(asked), len(CONFIRMED)), bool)
     for head, listed in enumerate(CONFIRMED):
         confirmed[list(listed), head] = True
-    named = replace(name(sums), confirmed=confirmed)
+    named = replace(name(sums, [one.family for one in asked]), confirmed=confirmed)
     accountant = Accountant(asked, sums, named, clusters, view)
     read_all(accountant, items)
     found = accountant.accounts()

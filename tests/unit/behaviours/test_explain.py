@@ -49,7 +49,7 @@ def test_a_word_is_told_from_its_class(stories, tmp_path) -> None:
     passages, provides = stories
     chance = np.random.default_rng(6)
     asked = {
-        "reads the word “the”": 'key.text == "the" and key.word != query.word',
+        "rests on “the”": 'key.text == "the" and key.word != query.word',
         "reads determiners": 'key.upos == "DET" and key.word != query.word',
     }
     found = of(
@@ -57,7 +57,8 @@ def test_a_word_is_told_from_its_class(stories, tmp_path) -> None:
         lambda passage: planted(passage, list(asked.values()), 0.5, chance), tmp_path,
     )  # fmt: skip
     assert [card.name for card in found] == list(asked)
-    assert "the word “the”" in found[0].sentence
+    assert found[0].family == "sinks"
+    assert "Once a text has “the”" in found[0].sentence
 
 
 def test_budgets_add_up_to_one(stories, tmp_path) -> None:
