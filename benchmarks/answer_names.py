@@ -216,7 +216,7 @@ def of_null() -> Iterator[str]:
     for run in range(1, 11):
         passages = _other_words(inputs.passages, run)
         made = answered(recording, passages, inputs.provides, inputs.passages)
-        needs = {one.name for one in behaviours() if one.relation.needs}
+        needs = {one.name for one in applicable(inputs.provides, FULL) if one.relation.needs}
         which = [
             {one.family for one in card.figures if one.listed and one.behaviour in needs}
             for card in made
@@ -283,10 +283,9 @@ def of_fresh() -> Iterator[str]:
     yield f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}"
     for model, texts in FRESH:
         inputs = open_inputs(model, hs.corpus(DATA / texts, 300), None, None, 48, silent)
-        groups = sorted({passage.group for passage in inputs.passages})
-        apart = set(groups[2::3])
-        mine = [passage for passage in inputs.passages if passage.group not in apart]
-        further = [passage for passage in inputs.passages if passage.group in apart]
+        read_texts = [replace(one, group=one.text_id) for one in inputs.passages]
+        mine = [one for i, one in enumerate(read_texts) if i % 3 < 2]
+        further = read_texts[2::3]
         seen = {text.text_id: made for text, made in attention_of(inputs.source, inputs.passages)}
         view = inputs.source.visibility(0)
         asked = applicable(inputs.provides, view)

@@ -87,7 +87,8 @@ class Accounts:
 def _only_broader(behaviours: Sequence[Behaviour], named: Named) -> Bool[np.ndarray, "B H"]:
     """Behaviours that are a broader one on some rows: no more of it there than everywhere.
 
-    "Pronouns read nouns" says something beside "reads nouns" only if pronouns read them more.
+    "Pronouns read nouns" says something only if pronouns read them more than all words do, whether
+    or not these do so enough for a name: on both halves, by as much as a name asks for.
     """
     number = {behaviour.name: i for i, behaviour in enumerate(behaviours)}
     found = np.zeros_like(named.confirmed)
@@ -95,8 +96,8 @@ def _only_broader(behaviours: Sequence[Behaviour], named: Named) -> Bool[np.ndar
         for name in behaviour.broader:
             if name in number:
                 whole = number[name]
-                more = named.first.excess[i] - named.first.excess[whole]
-                found[i] |= named.confirmed[whole] & (more < POINT)
+                for half, least in ((named.first, POINT), (named.second, CONFIRM)):
+                    found[i] |= half.excess[i] - half.excess[whole] < least
     return found
 
 

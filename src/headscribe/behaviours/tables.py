@@ -89,11 +89,12 @@ def summary_of(cards: Sequence[Card], facts: Mapping[str, Any]) -> str:
     texts = facts["corpus"]["texts"]
     left = len(cards) - named
     rest = f"; {left} have no name yet" if left else ""
-    resting = Counter[str]()
+    resting: dict[str, float] = {}
     for card in cards:
         for one in card.figures:
             if one.listed and one.family == "sinks":
-                resting[one.behaviour.removeprefix("rests on ")] += one.part / len(cards)
+                word = one.behaviour.removeprefix("rests on ")
+                resting[word] = resting.get(word, 0.0) + one.part / len(cards)
     words = "".join(
         f", {percent(share)} on {word}" for word, share in resting.items() if share >= 0.005
     )
