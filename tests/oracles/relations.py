@@ -63,6 +63,8 @@ class _Oracle:
         match tree:
             case ast.Constant(value):
                 return value if isinstance(value, str) else float(str(value))
+            case ast.Name("text_length"):
+                return float(sum(not special for special in self.passage.is_special))
             case ast.Name():
                 return float(j - i)
             case ast.Attribute(owner, name):
@@ -160,6 +162,10 @@ class _Oracle:
                 "highest": max(row, key=lambda cell: (cell[1], -cell[0]))[0],
             }[name]
             return chosen == j
+        if name == "number":
+            text = str(self.value(arguments[0], i, j))
+            digits = text.replace(".", "", 1) if text[:1] != "." and text[-1:] != "." else ""
+            return float(text) if digits.isascii() and digits.isdigit() else None
         values = [self.number(argument, i, j) for argument in arguments]
         present = [value for value in values if value is not None]
         if len(present) < len(values):

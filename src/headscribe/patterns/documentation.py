@@ -70,5 +70,9 @@ def _attributes() -> list[str]:
         "",
         "`text.<name>` is what is known of the whole text, a class or the model's answer, where",
         'texts or a recording have a column or key of that name: `text.label == "negative"` in a',
-        "relation keeps it to some texts. It looks ahead.",
+        "relation keeps it to some texts. It looks ahead, as does `text_length`, the number of a",
+        "text's tokens, special ones aside: `key.index + query.index == text_length`.",
+        "",
+        "`number(key.text)` is what a numeral such as `12` or `0.5` is worth, missing for any",
+        "other text.",
     ]

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 
-from headscribe.relations.attributes import attribute
+from headscribe.relations.attributes import TEXT_LENGTH, attribute
 from headscribe.relations.syntax import (
     CHOICES,
     ROWWISE,
@@ -44,7 +44,7 @@ def needs_of(node: Node) -> frozenset[str]:
 def of_positions(node: Node) -> bool:
     """Return whether it reads nothing but where tokens are and which of them are special."""
     names = {one.name for one in walk(node) if isinstance(one, Column)}
-    return names <= {"index", "is_special"}
+    return names <= {"index", "from_end", TEXT_LENGTH, "is_special"}
 
 
 def atoms_of(node: Node) -> int:

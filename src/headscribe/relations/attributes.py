@@ -14,6 +14,7 @@ from headscribe.relations.characters import (
     TokenTexts,
     clauses,
     is_punctuation,
+    numeral,
     openings,
     runs,
     texts,
@@ -157,8 +158,42 @@ def _lowered(values: TokenTexts) -> TokenTexts:
     return [None if value is None else value.lower() for value in values]
 
 
+def _content(passage: Passage) -> TokenNumbers:
+    """1 for every token that is not special."""
+    return 1.0 - passage.is_special
+
+
+def _from_end(passage: Passage) -> TokenNumbers:
+    content = _content(passage)
+    return np.where(content > 0, np.cumsum(content[::-1])[::-1] - 1, np.nan)
+
+
+def _occurrences(passage: Passage) -> TokenNumbers:
+    _, kind, count = np.unique(passage.ids, return_inverse=True, return_counts=True)
+    times: TokenNumbers = count[kind].astype(np.float64)
+    return times
+
+
+def _earlier(passage: Passage) -> TokenNumbers:
+    seen: dict[int, int] = {}
+    found = np.zeros(len(passage))
+    for index, token in enumerate(passage.ids.tolist()):
+        found[index] = seen.get(token, 0)
+        seen[token] = seen.get(token, 0) + 1
+    return found
+
+
+def _ranks(passage: Passage) -> TokenNumbers:
+    values = np.array([numeral(text) for text in texts(passage)])
+    rank = np.full(len(values), np.nan)
+    order = np.argsort(values, kind="stable")[: int(np.isfinite(values).sum())]
+    rank[order] = np.arange(len(order))
+    return rank
+
+
 _PARSE = "an annotator reads the whole sentence before it says anything about a word"
 _WHOLE_WORD = "the word's later subwords are not there yet"
+_WHOLE_TEXT = "it is known at the end of the text"
 
 
 def _annotated(
@@ -168,11 +203,19 @@ def _annotated(
 
 
 def attribute(name: str) -> Attribute:
-    """An attribute of tokens, or of their whole text, `text.<name>`.
+    """An attribute of tokens, or of their whole text: `text_length`, `text.<name>`.
 
     Raises:
         KeyError: there is no such attribute of tokens.
     """
+    if name == TEXT_LENGTH:
+        return Attribute(
+            "tokens of the text, special ones aside",
+            "number",
+            lambda passage: np.full(len(passage), _content(passage).sum()),
+            looks_ahead=True,
+            reason=_WHOLE_TEXT,
+        )
     if not name.startswith(OF_TEXT):
         return ATTRIBUTES[name]
     own = name.removeprefix(OF_TEXT)
@@ -186,6 +229,9 @@ def attribute(name: str) -> Attribute:
     )
 
 
+TEXT_LENGTH = "text_length"
+"""The number of a text's tokens, which stands alone in a relation as `distance` does."""
+
 OF_TEXT = "text."
 """What the names of attributes of whole texts begin with."""
 
@@ -193,7 +239,29 @@ ATTRIBUTES: dict[str, Attribute] = {
     "index": Attribute(
         "position of the token, from 0", "number", lambda p: np.arange(len(p), dtype=np.float64)
     ),
+    "from_end": Attribute(
+        "tokens after it, special ones aside: 0 is the last token; missing for special tokens",
+        "number",
+        _from_end,
+        looks_ahead=True,
+        reason=_WHOLE_TEXT,
+    ),
     "id": Attribute("vocabulary id", "number", lambda p: p.ids.astype(np.float64)),
+    "earlier": Attribute("tokens before it with its vocabulary id", "number", _earlier),
+    "occurrences": Attribute(
+        "tokens of the text with its vocabulary id, itself included",
+        "number",
+        _occurrences,
+        looks_ahead=True,
+        reason=_WHOLE_TEXT,
+    ),
+    "rank": Attribute(
+        "of a numeral: how many numerals of the text are less, or equal and before it",
+        "number",
+        _ranks,
+        looks_ahead=True,
+        reason=_WHOLE_TEXT,
+    ),
     "text": Attribute("characters of the token, as the text has them", "text", texts),
     "lower": Attribute("`text` in lower case", "text", lambda p: _lowered(texts(p))),
     "is_special": Attribute(

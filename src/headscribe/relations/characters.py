@@ -1,5 +1,6 @@
 """What the characters of a text say about its tokens, each judged by what stands before it."""
 
+import re
 import unicodedata
 from typing import TypeAlias
 
@@ -33,6 +34,15 @@ def texts(passage: Passage) -> TokenTexts:
         None if special[i] or end <= start else text[start:end].strip() or None
         for i, (start, end) in enumerate(spans)
     ]
+
+
+_NUMERAL = re.compile(r"[0-9]+(\.[0-9]+)?")
+
+
+def numeral(text: str | None) -> float:
+    """Return what a numeral such as `12` or `0.5` is worth, NaN for any other text."""
+    met = text is not None and _NUMERAL.fullmatch(text)
+    return float(text) if text is not None and met else float("nan")
 
 
 def is_punctuation(text: str) -> bool:

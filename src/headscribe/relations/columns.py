@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from headscribe.relations.attributes import attribute
+from headscribe.relations.characters import numeral
 from headscribe.relations.syntax import Column
 from headscribe.text.passages import Passage
 
@@ -29,6 +30,11 @@ class Columns:
     def code(self, text: str) -> int:
         """Return the code of a literal."""
         return self._codes.get(text, UNSEEN)
+
+    def numbers(self, codes: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
+        """Return what texts are worth as numerals, by their codes; NaN for those that are none."""
+        worth = np.array([*map(numeral, self._codes), np.nan])
+        return worth[np.where(codes < 0, len(self._codes), codes)]
 
     def __getitem__(self, column: Column) -> Shaped[np.ndarray, " T"]:
         """Return the values of `column` by token, whichever side of the pair it reads."""

@@ -6,12 +6,13 @@ import math
 import threading
 
 from headscribe.core.errors import UsageError, unknown_name
-from headscribe.relations.attributes import ATTRIBUTES, OF_TEXT
+from headscribe.relations.attributes import ATTRIBUTES, OF_TEXT, TEXT_LENGTH
 from headscribe.relations.spelling import MAX_CHARACTERS, check_spelling
 from headscribe.relations.syntax import (
     CHOICES,
     ELEMENTWISE,
     FUNCTIONS,
+    OF_TEXTS,
     ROWWISE,
     Arithmetic,
     Call,
@@ -53,7 +54,7 @@ _ARITHMETIC: dict[type[ast.operator], str] = {
     ast.Div: "/",
 }
 _STEPS = {"prev": -1, "next": +1}
-_NAMES = ("query", "key", "distance")
+_NAMES = ("query", "key", "distance", TEXT_LENGTH)
 _KINDS: dict[Kind, str] = {"boolean": "a condition", "number": "a number", "text": "text"}
 
 
@@ -182,6 +183,8 @@ class _Reader:
     def _name(self, tree: ast.Name) -> Node:
         if tree.id == "distance":
             return Distance()
+        if tree.id == TEXT_LENGTH:
+            return Column("query", (), TEXT_LENGTH, "number")
         if tree.id in {"query", "key"}:
             raise self._error(
                 tree, f"`{tree.id}` is a token; ask for an attribute, `{tree.id}.word`"
@@ -324,9 +327,12 @@ class _Reader:
         if len(tree.args) < least or (exact and len(tree.args) > least):
             wanted = f"{least}" if exact else f"{least} or more"
             raise self._error(tree, f"`{name}` takes {wanted} argument(s), got {len(tree.args)}")
-        wants: set[Kind] = {"number", "boolean"}
+        wants: set[Kind] = {"text"} if name in OF_TEXTS else {"number", "boolean"}
         if name in ROWWISE or (name in CHOICES and name != "highest"):
             wants = {"boolean"}
         elif name == "highest":
             wants = {"number"}
-        return Call(name, tuple(self._expect(one, wants, f"`{name}`") for one in tree.args))
+        arguments = tuple(self._expect(one, wants, f"`{name}`") for one in tree.args)
+        if name in OF_TEXTS and isinstance(arguments[0], Text):
+            raise self._error(tree, f"`{name}` reads a token's text, `{name}(key.text)`")
+        return Call(name, arguments)

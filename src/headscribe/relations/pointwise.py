@@ -9,6 +9,7 @@ from headscribe.relations.candidates import present
 from headscribe.relations.columns import Columns
 from headscribe.relations.syntax import (
     CHOICES,
+    OF_TEXTS,
     ROWWISE,
     Arithmetic,
     Call,
@@ -110,6 +111,8 @@ def _call(node: Call, query: Index, key: Index, scope: Scope) -> Array:
             part = _number(argument, query, key, scope)
             value = np.where(rank == level, part, value)
         return value != 0 if kind_of(node) == "boolean" else value
+    if name in OF_TEXTS:
+        return scope.columns.numbers(evaluate(arguments[0], query, key, scope))
     values = [_number(argument, query, key, scope) for argument in arguments]
     result = values[0]
     if name == "abs":

@@ -111,13 +111,16 @@ Node: TypeAlias = (
 ELEMENTWISE = {"log1p": 1, "abs": 1, "min": 2, "max": 2}
 """Functions of numbers, with the least number of arguments."""
 
+OF_TEXTS = ("number",)
+"""Functions of a text: `number(key.text)` is what a numeral is worth, missing for other texts."""
+
 ROWWISE: dict[str, Kind] = {"any": "boolean", "count": "number"}
 """What a query's visible related keys amount to; the same for every key of the row."""
 
 CHOICES = ("nearest", "first", "last", "highest")
 """Choose one visible related key a query."""
 
-FUNCTIONS = (*ELEMENTWISE, *ROWWISE, *CHOICES, "otherwise")
+FUNCTIONS = (*ELEMENTWISE, *OF_TEXTS, *ROWWISE, *CHOICES, "otherwise")
 
 
 def children(node: Node) -> tuple[Node, ...]:
@@ -182,7 +185,7 @@ def _print(node: Node, least: int) -> str:
             text, level = "distance", _ATOM
         case Column(side, steps, name):
             walk = ["next" if step > 0 else "prev" for step in steps]
-            whole = "." in name  # of the whole text: `text.label`
+            whole = "." in name or name == "text_length"  # of the whole text: `text.label`
             text, level = name if whole else ".".join([side, *walk, name]), _ATOM
         case Compare(operators, operands):
             level = _LEVEL["compare"]

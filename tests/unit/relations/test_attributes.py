@@ -35,9 +35,9 @@ def test_what_does_not_look_ahead_is_known_at_once(name, text, piece):
         assert _values(name, prefix(whole, length)) == full[:length]
 
 
-@pytest.mark.parametrize("name", ["word", "length", "suffix"])
+@pytest.mark.parametrize("name", ["word", "length", "suffix", "from_end", "occurrences", "rank"])
 def test_what_looks_ahead_does(name):
-    whole = make("3.14 unhappy", piece=3)
+    whole = make("3.14 unhappy 3", piece=3)
     full = _values(name, whole)
     parts = [_values(name, prefix(whole, length)) for length in range(1, len(whole))]
     assert any(part != full[: len(part)] for part in parts)
@@ -63,6 +63,13 @@ def test_relations_that_do_not_look_ahead_keep_the_prefix_property(source, text,
 
 HAND = {
     "index": (STORY, list(range(13))),
+    "from_end": (STORY, [None, *range(10, -1, -1), None]),
+    "earlier": (STORY, [*[0] * 8, 1, 1, 0, 0, 0]),
+    "occurrences": (STORY, [1, 2, 2, 1, 1, 1, 1, 1, 2, 2, 1, 1, 1]),
+    "rank": (
+        make("7 x 10 2 7 3.5 0", piece=9),
+        [None, 4, None, 6, 1, 5, 2, None, 3, 0, None],
+    ),
     "lower": (
         STORY,
         [None, "the", "cat", "saw", "unha", "ppy", "dogs", ",", "the", "cat", "ran", ".", None],

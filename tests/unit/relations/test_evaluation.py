@@ -29,7 +29,12 @@ def _columns(names):
 
 
 _small = st.sampled_from(["0", "1", "2", "-1", "0.5", "-3"])
-_number = st.one_of(st.just("distance"), _columns(NUMBERS), _small)
+_number = st.one_of(
+    st.sampled_from(["distance", "text_length"]),
+    _columns(NUMBERS),
+    _columns(["text", "lower"]).map("number({})".format),
+    _small,
+)
 _order = st.sampled_from(["<", "<=", ">", ">=", "==", "!="])
 _same = st.sampled_from(["==", "!="])
 _literal = st.sampled_from(WORDS).map('"{}"'.format)

@@ -79,8 +79,9 @@ SUMS = (
     "{extreme}({n}, {n})",
     "count({c})",
     "otherwise({n}, {n}, {c})",
+    "number({text})",
 )
-LEAVES = ("distance", "{small}", "{number}", "{number}")
+LEAVES = ("distance", "text_length", "{small}", "{number}", "{number}")
 FILLED = {
     "near": (
         "(distance < 0)", "(distance <= -1)", "(distance < -1)", "(-4 < distance < -1)",
@@ -176,7 +177,7 @@ def test_rows_of_beginnings_are_those_of_the_whole_bit_for_bit(seed: int) -> Non
         changed = _changed(relation, number % len(_texts()), MASKS[number % 2], every=3)
         assert not changed, changed
     assert blind > HOW_MANY // 10
-    assert read == set(ATTRIBUTES)
+    assert read == {*ATTRIBUTES, "text_length"}
     signs = {*"+-*/<>", "<=", ">=", "==", "!=", "and", "or", "Not", "Member", Negate.__name__}
     assert used >= {*FUNCTIONS, *signs, "Distance", "Number", "Text"}
 
