@@ -9,8 +9,9 @@ Every figure of the page is read from these runs. A run that is not given leaves
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import headscribe as hs
 from headscribe.api.explain import Explained
@@ -18,6 +19,9 @@ from headscribe.behaviours.tables import FAMILIES
 
 CARDS = ("16.0", "18.6", "17.3", "14.3", "18.8")
 """The heads whose cards are shown: known from random tokens given twice."""
+
+OPTIONS = ("limit", "max-tokens", "terms", "fractions")
+"""What of a run's options decides its figures."""
 
 ORDERS = {"best_first": "", "own_best_first": ", in its own order of heads"}
 
@@ -39,6 +43,17 @@ stand with the figures.
 
 def command(line: str) -> str:
     return f"\n```\n{line}\n```\n"
+
+
+def asked(config: Mapping[str, Any]) -> str:
+    """The options of a run that decide its figures, as they are given."""
+    names = {"text": "stories.jsonl"} | (
+        {"fit-text": "train.jsonl"} if "fit_texts" in config else {}
+    )
+    if "terms" in config:
+        names = {"text": "train.jsonl"}
+    told = names | {name: config.get(name.replace("-", "_")) for name in OPTIONS}
+    return "".join(f" --{name} {value}" for name, value in told.items() if value is not None)
 
 
 def answer(found: Explained, heads: Sequence[str]) -> Iterator[str]:
@@ -66,11 +81,12 @@ def proof(found: hs.Replacement) -> Iterator[str]:
     curve = found.curve
     shares = sorted({point["fraction"] for point in curve})
     yield "\n## Formulas in the place of heads\n"
-    yield command(
-        "headscribe fit bundled:smollm2 --text train.jsonl --out FIT\n"
-        "headscribe replace bundled:smollm2 --programs FIT --text stories.jsonl "
-        "--fit-text train.jsonl"
-    )
+    config = found.run.manifest["config"]
+    lines = [f"headscribe replace bundled:smollm2 --programs FIT{asked(config)}"]
+    if (Path(str(config["programs"])) / "run.json").is_file():
+        fitted = hs.open(config["programs"]).run.manifest["config"]
+        lines.insert(0, f"headscribe fit bundled:smollm2{asked(fitted)} --out FIT")
+    yield command("\n".join(lines))
     yield "\n" + "\n".join(f"> {line}" for line in found.findings) + "\n"
     unaltered = found.document["unaltered"]
     yield f"\nIncrease of perplexity (untouched {unaltered:.2f}), 95 % intervals over texts:\n\n"
