@@ -1,5 +1,7 @@
 """Means and intervals from sums by bucket."""
 
+from functools import cache
+
 import numpy as np
 from jaxtyping import Float
 from scipy import stats
@@ -26,7 +28,12 @@ def ratio(
         mean = total.sum(axis=0) / texts
         residual = ((total - mean * count) ** 2).sum(axis=0)
         variance = buckets / (buckets - 1) * residual / texts**2
-    quantile = np.asarray(stats.t.ppf(0.5 + CONFIDENCE / 2, np.arange(1, total.shape[0] + 1)))
-    width = np.sqrt(variance) * quantile[np.clip(buckets - 2, 0, None)]
+    width = np.sqrt(variance) * _quantiles(len(total))[np.clip(buckets - 2, 0, None)]
     width = np.where(buckets > 1, width, np.nan)
     return np.asarray(mean), np.asarray(mean - width), np.asarray(mean + width)
+
+
+@cache
+def _quantiles(most: int) -> Float[np.ndarray, " n"]:
+    """Student's t with 1, 2, ... degrees of freedom, 1 at least."""
+    return np.asarray(stats.t.ppf(0.5 + CONFIDENCE / 2, np.arange(1, max(most, 1) + 1)))

@@ -1,13 +1,14 @@
 """From sums to the tables of a survey: scores, layers, the gate, containment."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 
 from headscribe.core.metrics import METRICS, VIEWS, View
 from headscribe.patterns.contract import Pattern
@@ -23,7 +24,7 @@ from headscribe.scoring.baselines import UNKNOWN, Calibration
 from headscribe.scoring.engine import Engine, Progress
 from headscribe.scoring.predictions import UNIFORM
 from headscribe.scoring.statistics import ratio
-from headscribe.text.splits import BUCKETS, fold_of, split_of
+from headscribe.text.splits import fold_of, split_of
 
 SplitName = Literal["all", "fit", "select", "test"]
 _Interval = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -71,10 +72,10 @@ class Summary:
         score is null. The row with layer null is the whole model.
         """
         lines = [
-            self._layer(view, metric, layer)
+            line
             for view in VIEWS
             for metric in ("jsd", "iou")
-            for layer in [*self.engine.chosen, None]
+            for line in self._layers(view, metric)
         ]
         return pa.Table.from_pylist(lines)
 
@@ -87,7 +88,7 @@ class Summary:
         total = self.sums.gate[:, :, 0].sum(axis=0)  # S P N
         some = (total[0] > 0).any(-1) & (total[1:].sum(axis=0) > 0).any(-1)
         partial = np.flatnonzero(some)
-        sums, total = self.sums.gate[:, :, :, partial], total[:, partial]
+        sums, total = self.sums.gate[self._filled][:, :, :, partial], total[:, partial]
         reads = GATE_CHANNELS[1:]
         shape = len(reads), len(partial), sums.shape[-1]
         names = np.array([pattern.name for pattern in self.patterns], object)[partial]
@@ -142,31 +143,31 @@ class Summary:
             return self.sums.scored / np.where(self.sums.covered > 0, self.sums.covered, np.nan)
 
     def _scores(self, split: SplitName, view: View, metric: str) -> pa.Table:
-        chosen = _buckets(split)
+        splits = np.array([split_of(bucket) for bucket in self._filled.tolist()])
+        chosen = self._filled[(splits == split) | (split == "all")]
         texts = self._texts(metric, view)[chosen]
         value = self._metric(metric, view)[chosen]
         mean, low, high = ratio(value, texts)
         rows = self._channel("rows", view)[chosen].sum(axis=0)
         layer, head = self._head_columns()
-        patterns = len(self.patterns)
+        patterns, heads = len(self.patterns), len(layer)
         over_fixed, over_profile = self._gains(metric, view, chosen)
         (gain, gain_low, gain_high), baseline = self._harder(metric, view, over_fixed, over_profile)
+        same = {"metric": metric, "view": view, "split": split}
         return _table(
             {
-                "pattern": np.repeat([p.name for p in self.patterns], len(layer)),
+                "pattern": self._names.take(np.repeat(np.arange(patterns), heads)),
                 "layer": np.tile(layer, patterns),
                 "head": np.tile(head, patterns),
-                "metric": [metric] * mean.size,
-                "view": [view] * mean.size,
-                "split": [split] * mean.size,
+                **{name: pa.repeat(pa.scalar(value), mean.size) for name, value in same.items()},
                 "score": mean.ravel(),
                 "low": low.ravel(),
                 "high": high.ravel(),
                 "texts": texts.sum(axis=0).ravel().astype(np.int64),
                 "rows": rows.ravel(),
-                "coverage": np.repeat(self.coverage(), len(layer)),
-                "scored": np.repeat(self.scored(), len(layer)),
-                "baseline": baseline.ravel(),
+                "coverage": np.repeat(self.coverage(), heads),
+                "scored": np.repeat(self.scored(), heads),
+                "baseline": baseline,
                 "gain": gain.ravel(),
                 "gain_low": gain_low.ravel(),
                 "gain_high": gain_high.ravel(),
@@ -176,6 +177,15 @@ class Summary:
                 },
             }
         )
+
+    @cached_property
+    def _filled(self) -> Int[np.ndarray, " b"]:
+        """The buckets that hold texts: in a small corpus a few of all."""
+        return np.flatnonzero(self.sums.seen[:, 0])
+
+    @property
+    def _names(self) -> pa.Array:
+        return pa.array([pattern.name for pattern in self.patterns], pa.string())
 
     def _channel(self, name: str, view: View) -> Float[np.ndarray, "B P N"]:
         channel: Float[np.ndarray, "B P N"] = self.sums.scores[
@@ -194,7 +204,7 @@ class Summary:
         return self._channel(METRICS[metric].texts, view)
 
     def _gains(
-        self, metric: str, view: View, chosen: Bool[np.ndarray, " B"]
+        self, metric: str, view: View, chosen: Int[np.ndarray, " b"]
     ) -> tuple[_Interval, _Interval]:
         """Gains over the best fixed baseline and over the profile, with their intervals.
 
@@ -214,7 +224,7 @@ class Summary:
 
     def _harder(
         self, metric: str, view: View, over_fixed: _Interval, over_profile: _Interval
-    ) -> tuple[_Interval, np.ndarray]:
+    ) -> tuple[_Interval, pa.Array]:
         """The smaller of the two gains, with the name of what it is over.
 
         Patterns that read positions alone are not held against the profile, which contains them.
@@ -228,36 +238,38 @@ class Summary:
         by = self.calibration.by_jsd if metric == "jsd" else self.calibration.by_overlap
         by = by[:, VIEWS.index(view)]
         choice = np.where(by[0] == UNKNOWN, by.max(axis=0), by[0])  # the folds' rarely differ
-        names = np.array([self.patterns[k].name for k in self.engine.fixed], object)[choice]
-        names = np.where(harder, "profile", names).astype(object)
-        names[np.isnan(mean)] = None
-        return (mean, low, high), names
+        fixed = [*(self.patterns[k].name for k in self.engine.fixed), "profile"]
+        which = np.where(harder, len(fixed) - 1, choice).ravel()
+        known = pa.array(which, mask=np.isnan(mean).ravel() | (which == UNKNOWN))
+        return (mean, low, high), pa.array(fixed, pa.string()).take(known)
 
-    def _layer(self, view: View, metric: str, layer: int | None) -> dict[str, object]:
-        texts, value = self._channel("texts", view), self._metric(metric, view)
+    def _layers(self, view: View, metric: str) -> Iterator[dict[str, object]]:
+        """A line for each layer, and the last for the whole model."""
+        texts = self._channel("texts", view)[self._filled]
+        value = self._metric(metric, view)[self._filled]
         sign = METRICS[metric].sign
         full = self.coverage() >= FULL_COVERAGE
         full &= np.array([pattern.name != UNIFORM for pattern in self.patterns])
-        first, last = (0, self.engine.source.layers) if layer is None else (layer, layer + 1)
-        heads = slice(first * self.engine.source.heads, last * self.engine.source.heads)
-        fold = np.array([fold_of(bucket, FOLDS) for bucket in range(BUCKETS)])
-        total, count = np.zeros(BUCKETS), np.zeros(BUCKETS)
+        fold = np.array([fold_of(bucket, FOLDS) for bucket in self._filled.tolist()])
+        total, count = np.zeros((2, len(fold), texts.shape[-1]))
         for f in range(FOLDS):
             others, here = fold != f, fold == f
-            seen = texts[others][..., heads].sum(axis=0)
+            seen = texts[others].sum(axis=0)
             with np.errstate(invalid="ignore", divide="ignore"):
-                score = sign * value[others][..., heads].sum(axis=0) / seen
+                score = sign * value[others].sum(axis=0) / seen
             score = np.where((seen > 0) & full[:, None], score, -np.inf)
             best = score.argmax(axis=0)[None, None]
             known = score.max(axis=0) > -np.inf  # else nothing could be chosen on other texts
-            part = np.take_along_axis(value[here][..., heads], best, 1)[:, 0] * known
-            number = np.take_along_axis(texts[here][..., heads], best, 1)[:, 0] * known
-            total[here], count[here] = part.sum(axis=1), number.sum(axis=1)
-        mean, low, high = ratio(total, count)
-        return {
-            "layer": layer, "metric": metric, "view": view, "score": _number(mean),
-            "low": _number(low), "high": _number(high),
-        }  # fmt: skip
+            total[here] = np.take_along_axis(value[here], best, 1)[:, 0] * known
+            count[here] = np.take_along_axis(texts[here], best, 1)[:, 0] * known
+        every = self.engine.source.heads
+        for layer in [*self.engine.chosen, None]:
+            heads = slice(None) if layer is None else slice(layer * every, (layer + 1) * every)
+            mean, low, high = ratio(total[:, heads].sum(axis=1), count[:, heads].sum(axis=1))
+            yield {
+                "layer": layer, "metric": metric, "view": view, "score": _number(mean),
+                "low": _number(low), "high": _number(high),
+            }  # fmt: skip
 
     def _surveyed(self, table: pa.Table) -> pa.Table:
         """The rows of the layers that were looked at."""
@@ -272,21 +284,19 @@ class Summary:
         return layer.astype(np.int32), head.astype(np.int32)
 
 
-def _buckets(split: SplitName) -> Bool[np.ndarray, " B"]:
-    return np.array([split in ("all", split_of(bucket)) for bucket in range(BUCKETS)])
-
-
 def _number(value: np.ndarray) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-_TEXT_COLUMNS = {"pattern", "other", "metric", "view", "split", "baseline", "read"}
+_TEXT_COLUMNS = {"pattern", "other", "read"}
 
 
 def _table(columns: dict[str, object]) -> pa.Table:
     """A table whose NaNs are nulls: what is not known is absent, not a number."""
     arrays = {
-        name: pa.array(values, pa.string() if name in _TEXT_COLUMNS else None, from_pandas=True)
+        name: values
+        if isinstance(values, pa.Array)
+        else pa.array(values, pa.string() if name in _TEXT_COLUMNS else None, from_pandas=True)
         for name, values in columns.items()
     }
     return pa.table(arrays)
