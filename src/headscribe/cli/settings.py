@@ -1,5 +1,7 @@
 """The reference page of settings: every option of every command, and environment variables."""
 
+import inspect
+
 from headscribe.api.requests import REQUESTS
 from headscribe.results.requests import Field, options_of
 
@@ -51,6 +53,7 @@ def request_section(request: type) -> list[str]:
 def _row(one: Field) -> str:
     option = one.option
     flag = "" if option.python_only else f"`{option.metavar if option.argument else one.flag}`"
-    default = "" if one.default is None else f"`{one.default!r}`"
+    needed = one.default is inspect.Parameter.empty
+    default = "needed" if needed else "" if one.default is None else f"`{one.default!r}`"
     sentence = option.sentence.replace("|", "\\|")
     return f"| `{one.name}` | {flag} | {default} | {option.resume} | {sentence} |"

@@ -73,6 +73,7 @@ def test_one_line_is_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     page = "\n".join(request_section(CountRequest))
     for name in names:
         assert f"| `{name}` |" in page
+    assert "| `texts` | `--text` | needed |" in page
     # The command line: help and call.
     monkeypatch.setitem(__import__("sys").modules, __name__, inspect.getmodule(shown))
     runner = CliRunner()
