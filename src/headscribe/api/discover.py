@@ -1,11 +1,14 @@
 """Discovery: a language model, or a search, proposes programs of heads; unseen text judges them."""
 
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from jaxtyping import Float
 
 from headscribe.api.choice import choose_patterns
 from headscribe.api.library import known_programs, library_file, opened_runner
@@ -15,14 +18,17 @@ from headscribe.api.runs import check_resume
 from headscribe.api.views import View
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
-from headscribe.models.inputs import Inputs, open_inputs, sourced
+from headscribe.models.inputs import Inputs, model_inputs, open_inputs, sourced
 from headscribe.results.requests import config_of, verb
 from headscribe.results.run import new_folder
+from headscribe.text.corpora import Corpus, corpus
 
 if TYPE_CHECKING:
     from headscribe.discovery.library import Library
     from headscribe.discovery.outcomes import Outcome, Tally
     from headscribe.discovery.results import Discovery as Found
+    from headscribe.models.model import Model
+    from headscribe.models.recorded import Recording
 
 OFFLINE = "offline"
 """The specification of the search that needs no language model."""
@@ -119,6 +125,7 @@ def discover(request: DiscoverRequest) -> Discovery:
         client = client_of(request.llm, tell) if isinstance(request.llm, str) else request.llm
         spending.check(client)
     model, texts = sourced(request)
+    further = _further(request)
     with shown(request.on_progress) as on_progress:
         inputs = open_inputs(
             model, texts, request.annotator, request.limit, request.max_tokens, on_progress
@@ -131,9 +138,12 @@ def discover(request: DiscoverRequest) -> Discovery:
         causal = bool(inputs.model_facts["causal"])
         ahead = not causal if request.look_ahead is None else request.look_ahead
         settings = Settings(
-            request.rounds, request.terms, ahead, request.evidence_tokens, request.seed,
-            request.workers,
+            request.rounds, request.terms, request.smallest, ahead, request.evidence_tokens,
+            request.seed, request.workers,
         )  # fmt: skip
+        facts = dict(inputs.fingerprints)
+        if further is not None:
+            facts["further"] = further.fingerprint
         file = library_file(request.library)
         known = known_programs(file)
 
@@ -141,6 +151,12 @@ def discover(request: DiscoverRequest) -> Discovery:
             for done, item in enumerate(attention_items(source, inputs.passages), 1):
                 yield item
                 on_progress("reading", done, len(inputs.passages))
+
+        def read_further(start: int, stop: int) -> Any:  # noqa: ANN401
+            assert further is not None
+            part = replace(further, texts=further.texts[start:stop])
+            read = model_inputs(cast("Model", model), part, request.annotator, request.max_tokens)
+            return attention_items(source, read.passages)
 
         python = client is not None or any(p.program["kind"] == "python" for p in known.entries)
         with opened_runner(python, request.trust) as (runner, reason):
@@ -160,15 +176,42 @@ def discover(request: DiscoverRequest) -> Discovery:
                 runner=runner,
                 patterns=choose_patterns(None, inputs.provides, causal).patterns,
                 library=known,
-                config=inputs.fingerprints,
+                config=inputs.fingerprints
+                | ({} if further is None else {"further": further.fingerprint}),
                 about=_about(request, inputs, notes),
                 join=file,
+                reserve=None if further is None else (len(further), read_further),
+                embeddings=_embeddings(model) if client is None else None,
                 on_progress=on_progress,
             )
     assert found.run is not None
     view = Discovery(found.run)
     view.__dict__["found"] = found  # also of a run that waits for answers, which does not open yet
     return view
+
+
+def _further(request: DiscoverRequest) -> Corpus | None:
+    """Texts behind the limit for tests; None for a recording, or texts that are read only once."""
+    from headscribe.discovery.reserve import further_texts
+
+    source, limit = request.texts, request.limit
+    piped = [source] if isinstance(source, str) else source if isinstance(source, list) else []
+    if limit is None or source is None or isinstance(source, Iterator) or "-" in piped:
+        return None
+    whole = corpus(source, limit + 4 * request.draw, request.column)
+    return further_texts(whole, limit, request.draw, request.seed)
+
+
+def _embeddings(model: "Model | Recording") -> Float[np.ndarray, "V d"] | None:
+    """A vector for every token id, with which the search groups words; None for a recording."""
+    from headscribe.models.recorded import Recording
+
+    if isinstance(model, Recording):
+        return None
+    table: Float[np.ndarray, "V d"] = (
+        model.hf.get_input_embeddings().weight.detach().float().cpu().numpy()
+    )
+    return table
 
 
 def _to_stderr(note: str) -> None:

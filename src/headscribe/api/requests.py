@@ -355,7 +355,17 @@ class DiscoverRequest(HeadStudy):
     ] = None
     terms: Terms = 12
     workers: Annotated[int, Free("Heads at a time, where answers take long.", least=1)] = 1
-    evidence_tokens: Annotated[int, Option("What a head's evidence may take.", least=1000)] = 12_000
+    smallest: Annotated[
+        float, Option("The smallest gain that matters, in IoU; less counts as none.", least=0.0)
+    ] = 0.01
+    draw: Annotated[
+        int,
+        Option(
+            "Texts beyond --limit that may be read to decide, where a live model reads them.",
+            least=0,
+        ),
+    ] = 1000
+    evidence_tokens: Annotated[int, Option("What a head's evidence may take.", least=1000)] = 2_200
     library: Library = None
     trust: Trust = False
     look_ahead: Annotated[

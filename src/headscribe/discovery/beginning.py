@@ -10,6 +10,7 @@ from typing import Any
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.core.progress import OnProgress
+from headscribe.discovery.acceptance import SMALLEST
 from headscribe.discovery.evidence import TOKENS
 from headscribe.discovery.library import Library
 from headscribe.discovery.material import Items, Material, gather
@@ -28,6 +29,7 @@ class Settings:
     Attributes:
         rounds: proposals a head, at most.
         terms: terms a formula may have.
+        smallest: the smallest gain in IoU that matters.
         look_ahead: whether code may read tokens after the query in a causal model.
         evidence_tokens: what the evidence of a head may take.
         seed: deals groups to splits, chooses rows.
@@ -36,6 +38,7 @@ class Settings:
 
     rounds: int = 3
     terms: int = 12
+    smallest: float = SMALLEST
     look_ahead: bool = True
     evidence_tokens: int = TOKENS
     seed: int = 0
@@ -45,6 +48,8 @@ class Settings:
         for name in ("rounds", "terms", "workers"):
             if getattr(self, name) < 1:
                 raise UsageError(f"expected at least 1 for {name}, got {getattr(self, name)}")
+        if not 0 <= self.smallest < 1:
+            raise UsageError(f"expected a smallest gain within 0 and 1, got {self.smallest:g}")
 
 
 def opened(

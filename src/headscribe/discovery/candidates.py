@@ -15,6 +15,7 @@ from headscribe.discovery.refit import refitted
 from headscribe.discovery.study import HeadTask
 from headscribe.sandbox import Failure, Runner, check, prefix_test
 from headscribe.sandbox.static import needed_fields
+from headscribe.text.passages import Passage
 from headscribe.text.splits import Split
 
 
@@ -26,7 +27,7 @@ def candidate(study: HeadTask, code: Code, runner: Runner | None) -> Candidate:
         FailedError: the static check refuses the program.
     """
     if code.kind == "relations":
-        return refitted(study, code.relations)
+        return refitted(study, code.relations, [one.made for one in code.classes])
     return _program(study, code.program, runner)
 
 
@@ -67,8 +68,22 @@ class ProposedProgram:
 
     def matrix(self, text: int) -> Attention:
         """The prediction for a text that was run."""
+        return self._filled(self._own[text])
+
+    def predicted_of(self, passages: Sequence[Passage]) -> list[Attention]:
+        """The predictions for texts that are in no split; runs the program on them."""
+        results = self.runner.run(self.code, passages).results if passages else ()
+        seen, predicted = self.study.material.visibility, []
+        for passage, result in zip(passages, results, strict=True):
+            if isinstance(result, Failure):
+                raise FailedError(passage.text_id, result)
+            rows = PredictedRows.from_dense(result).visible(seen)
+            predicted.append(self._filled(rows.to_dense()))
+        return predicted
+
+    def _filled(self, matrix: Matrix) -> Attention:
         seen = self.study.material.visibility
-        return PredictedRows.from_dense(self._own[text]).filled("uniform", seen).to_dense()
+        return PredictedRows.from_dense(matrix).filled("uniform", seen).to_dense()
 
     def sketch(self, text: int) -> Attention:
         """What the program returned for a text that was run, visible keys only, normalised."""

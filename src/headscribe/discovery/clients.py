@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 from headscribe.core.errors import RunError, UsageError
 from headscribe.core.extensions import named_extensions
 from headscribe.core.files import write_whole
+from headscribe.discovery.prompting import question_of
 
 ENTRY_POINTS = "headscribe.clients"
 """The entry point group by which other packages add language models."""
@@ -142,8 +143,10 @@ class Exchange:
         if not asked.is_file():
             write_whole(asked, prompt)
         if self._tell is not None and not answered.is_file():
-            title = prompt.partition("\n")[0].removeprefix("# ")
-            self._tell(f"{title}: put the answer to {asked} into {answered.name} beside it")
+            version, question = question_of(prompt)
+            self._tell(
+                f"{version} {question}: put the answer to {asked} into {answered.name} beside it"
+            )
         waited, before = 0.0, b""
         while True:
             data = answered.read_bytes() if answered.is_file() else b""
@@ -172,11 +175,13 @@ class Exchange:
 class Replay:
     """Repeats a recorded run: the stored exchanges answer, without a network.
 
-    A prompt is looked up as it is; where rounding on another machine has changed it, by its first
-    line, which names model, head and round. `differing` counts the latter.
+    A prompt is looked up as it is; where it is another by now (rounding, formulas, the words around
+    it), by the model, head and round that it names. Such answers were given to another prompt than
+    the one that is asked: `differing` counts them, and `tell` is told.
 
     Args:
         path: the `exchanges.jsonl` of a run.
+        tell: told of every answer that was given to another prompt.
 
     Raises:
         UsageError: no such file.
@@ -186,14 +191,16 @@ class Replay:
     name, max_output_tokens = "replay", 0
     price: Price | None = FREE
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, tell: Callable[[str], None] | None = None) -> None:
         self._by_key: dict[str, Reply] = {}
-        self._by_title: dict[str, Reply] = {}
+        self._by_title: dict[str, tuple[str, Reply]] = {}
+        self._tell = tell
         self.differing = 0
         for record in read_exchanges(Path(path)):
             reply = Reply(record["reply"], record["input_tokens"], record["output_tokens"])
             self._by_key[prompt_key(record["prompt"])] = reply
-            self._by_title[record["prompt"].partition("\n")[0]] = reply
+            version, question = question_of(record["prompt"])
+            self._by_title[question] = version, reply
 
     def ask(self, prompt: str) -> Reply:
         """Return the recorded answer.
@@ -204,11 +211,16 @@ class Replay:
         found = self._by_key.get(prompt_key(prompt))
         if found is not None:
             return found
-        title = prompt.partition("\n")[0]
-        if title not in self._by_title:
-            raise RunError(f"the recorded run was never asked {title!r}; record it anew")
+        _, question = question_of(prompt)
+        if question not in self._by_title:
+            raise RunError(f"the recorded run was never asked {question!r}; record it anew")
+        version, reply = self._by_title[question]
         self.differing += 1
-        return self._by_title[title]
+        if self._tell is not None:
+            self._tell(
+                f"replayed for another prompt than {version or 'the one recorded'}: {question}"
+            )
+        return reply
 
     def stop(self) -> None:
         """Nothing waits."""
@@ -253,7 +265,7 @@ def client_of(spec: str, tell: Callable[[str], None] | None = None) -> Client:
     if rest and kind == "exchange":
         return Exchange(rest, tell=tell)
     if rest and kind == "replay":
-        return Replay(rest)
+        return Replay(rest, tell)
     from headscribe.discovery.providers import KEYS, provider_client
 
     if rest and kind in KEYS:

@@ -1,5 +1,6 @@
 """Code of a proposal: what all kinds have in common, and why one cannot be tried."""
 
+from collections.abc import Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -9,6 +10,7 @@ from headscribe.core.arrays import Attention
 from headscribe.core.errors import RunError
 from headscribe.discovery.neutral import neutral
 from headscribe.sandbox import Failure
+from headscribe.text.passages import Passage
 from headscribe.text.splits import Split
 
 InvalidKind = Literal["relation", "needs", "looks_ahead", "no_sandbox"]
@@ -46,6 +48,14 @@ class Candidate(Protocol):
 
     def iou(self, split: Split) -> Float[np.ndarray, " n"]:
         """IoU with the head on every text of a split, in order.
+
+        Raises:
+            FailedError: the program gave no matrix for one of them.
+        """
+        ...
+
+    def predicted_of(self, passages: Sequence[Passage]) -> list[Attention]:
+        """The predictions for texts that are in no split.
 
         Raises:
             FailedError: the program gave no matrix for one of them.

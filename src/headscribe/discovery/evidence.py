@@ -9,23 +9,18 @@ from jaxtyping import Float
 from headscribe.core.errors import UsageError
 from headscribe.discovery.neutral import count_tokens, neutral, to_json
 from headscribe.discovery.study import HeadTask
-from headscribe.discovery.summaries import residuals, summaries
-from headscribe.scoring.predictions import sinks_of
+from headscribe.discovery.summaries import Table, fields_by_token, residuals, summaries
 from headscribe.text.passages import Passage
 
-TOP_SHARE = 0.1
-"""The share of a text's pairs that is shown."""
+LONGEST_TEXT = 40
+"""Of longer texts the tokens near the query and those that are read are shown."""
 
-LONGEST_TEXT = 64
-"""Longer texts are shown only where there are no others."""
+TOKENS = 2_200
+"""Tokens that the evidence of a head may take, by default: so that prompts fit."""
 
-TOKENS = 12_000
-"""Tokens that the evidence of a head may take, by default."""
-
-_KINDS = ("typical", "strongest", "weakest", "formula fails most")
-_EACH = 3
-_WORST_PAIRS = 6
-_LEAST_PAIRS = 8
+NEAR, KEYS, TABLE_ROWS = 12, 4, (5, 3, 1)
+ROWS, _WORST_PAIRS = 16, 3
+"""Rows that are shown, and wrong pairs of a text, at most."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +43,7 @@ class Evidence:
 def evidence(study: HeadTask, limit: int = TOKENS) -> Evidence:
     """Collect the evidence of a head.
 
-    Summaries and residuals come first, then texts by turns (typical, strongest, weakest, where the
-    formula fails most) as long as they fit; a text that does not is tried with fewer pairs.
+    Summaries and residuals come first, then single rows as long as they fit, see `shown_rows`.
 
     Args:
         study: the head.
@@ -58,8 +52,12 @@ def evidence(study: HeadTask, limit: int = TOKENS) -> Evidence:
     Raises:
         UsageError: the limit does not even hold the summaries; says what they take.
     """
-    document: dict[str, object] = _base(study)
-    least = count_tokens(to_json(document))
+    document: dict[str, object] = {}
+    least = limit
+    for table_rows in TABLE_ROWS:  # shorter tables where they would leave no room for rows
+        if least > 2 * limit / 3:
+            document = _base(study, table_rows)
+            least = count_tokens(to_json(document))
     if least > limit:
         raise UsageError(
             f"expected room for the evidence of head {study.head}: its summaries alone take "
@@ -67,128 +65,138 @@ def evidence(study: HeadTask, limit: int = TOKENS) -> Evidence:
         )
     shown: list[dict[str, object]] = []
     ids: list[str] = []
-    document["texts"] = shown
-    for kind, text in sampled_texts(study):
-        share = TOP_SHARE
-        while True:
-            entry = describe(study, text, kind, share)
-            pairs = entry["top_pairs"]
-            if count_tokens(to_json(document | {"texts": [*shown, entry]})) <= limit:
-                shown.append(entry)
-                ids.append(study.material.passages[text].text_id)
-                break
-            if not isinstance(pairs, list) or len(pairs) <= _LEAST_PAIRS:
-                break
-            share /= 2
+    document["rows"] = shown
+    for why, row in shown_rows(study):
+        entry = _row(study, row, why)
+        if count_tokens(to_json(document | {"rows": [*shown, entry]})) <= limit:
+            shown.append(entry)
+            ids.append(study.material.passages[_text_of(study, row)].text_id)
     written = to_json(document)
-    return Evidence(document, written, count_tokens(written), tuple(ids))
+    return Evidence(document, written, count_tokens(written), tuple(dict.fromkeys(ids)))
 
 
-def _base(study: HeadTask) -> dict[str, object]:
+def _base(study: HeadTask, table_rows: int) -> dict[str, object]:
     material = study.material
-    fit = material.texts("fit")
-    formula = [
-        {"weight": round(term.weight, 2), "relation": neutral(term.relation, 400)}
-        for term in study.formula.terms
-    ]
+    formula = [[round(term.weight, 2), neutral(term.relation, 120)] for term in study.formula.terms]
+    tables = summaries(study)
+    offsets = tables["by_offset"]
+    assert isinstance(offsets, list)
+    told = sorted(offsets, key=lambda row: -abs(row["mass"] - row["chance"]))[:table_rows]
+    tables["by_offset"] = [row for row in offsets if row in told]
     return {
         "model": neutral(material.model, 80),
         "layer": study.head.layer,
         "head": study.head.head,
         "sees": "itself and earlier tokens" if material.visibility.causal else "all tokens",
-        "fit_texts": len(fit),
-        "summaries": summaries(study),
-        "formula": {"terms": formula, "iou": round(study.mean(study.rivals["formula"], "fit"), 3)},
-        "residual": residuals(study),
+        "fit_texts": len(material.texts("fit")),
+        "summaries": {
+            name: _columns(table, table_rows) if isinstance(table, list) else table
+            for name, table in tables.items()
+        },
+        "formula": {
+            "columns": ["weight", "relation"],
+            "terms": formula,
+            "iou": round(study.mean(study.rivals["formula"], "fit"), 3),
+        },
+        "residual": {name: _columns(table, table_rows) for name, table in residuals(study).items()},
     }
 
 
-def activity(study: HeadTask, text: int) -> float:
-    """How much a head does on a text: the mean over content rows of its strongest content key."""
-    passage, matrix = study.material.passages[text], study.material.real(study.place, text)
-    content = ~sinks_of(passage, study.material.visibility)
-    if not content.any():
-        return 0.0
-    return float(matrix[np.ix_(content, content)].max(axis=1).mean())
+def _columns(table: Table, rows: int) -> dict[str, object]:
+    """The first rows of a table, its columns named once."""
+    names = list(table[0]) if table else []
+    return {"columns": names, "rows": [[row[name] for name in names] for row in table[:rows]]}
 
 
-def sampled_texts(study: HeadTask, each: int = _EACH) -> list[tuple[str, int]]:
-    """Texts of `fit` over the range of the head's behaviour, one of each kind by turns.
+def shown_rows(study: HeadTask) -> list[tuple[str, int]]:
+    """Rows of `fit` that say most: where the formula fails, and look-alikes where it holds.
 
-    Typical texts are those nearest the median of `activity`.
+    What a row misses is the attention to content keys that the formula does not predict. The rows
+    that miss most come first, one a text and one a query word; after each the row of another text
+    that is most like it (the same word, else the same part of speech) and that the formula predicts
+    best, among those with at least half as much attention to content.
     """
-    fit = study.material.texts("fit")
-    short = [i for i in fit if len(study.material.passages[i]) <= LONGEST_TEXT]
-    pool = short or list(fit)
-    strength = np.array([activity(study, i) for i in pool])
-    iou = study.rivals["formula"][pool]
-    orders = (
-        np.argsort(np.abs(strength - np.median(strength)), kind="stable"),
-        np.argsort(-strength, kind="stable"),
-        np.argsort(strength, kind="stable"),
-        np.argsort(iou, kind="stable"),
-    )
+    sample, material = study.material.sample, study.material
+    fields = fields_by_token(study)
+    real = np.where(sample.sinks[sample.key_token] > 0, 0, study.real).astype(np.float64)
+    predicted = np.where(sample.sinks[sample.key_token] > 0, 0, study.predicted)
+    mass = np.add.reduceat(real, sample.start)
+    missed = np.add.reduceat(np.maximum(real - predicted, 0), sample.start)
+    wrong = np.add.reduceat(np.abs(real - predicted), sample.start)
+    usable = material.rows("fit") & (sample.sinks[sample.row_token] == 0)
+    likeness = [fields[name][sample.row_token] for name in ("lower", "upos") if name in fields]
     chosen: list[tuple[str, int]] = []
     taken: set[int] = set()
-    for _ in range(each):
-        for kind, order in zip(_KINDS, orders, strict=True):
-            fresh = [pool[i] for i in order if pool[i] not in taken]
-            if fresh:
-                taken.add(fresh[0])
-                chosen.append((kind, fresh[0]))
+    words: set[str] = set()
+    for row in np.argsort(-np.where(usable, missed, -1), kind="stable").tolist():
+        text, word = int(sample.row_text[row]), str(likeness[0][row])
+        if not usable[row] or len(chosen) >= ROWS:
+            break
+        if text in taken or word in words:
+            continue
+        taken.add(text)
+        words.add(word)
+        chosen.append(("formula fails", row))
+        alike = usable & ~np.isin(sample.row_text, list(taken)) & (mass >= mass[row] / 2)
+        for column in likeness:
+            same = np.flatnonzero(alike & (column == column[row]))
+            if len(same):
+                other = int(same[np.argmin(wrong[same])])
+                taken.add(int(sample.row_text[other]))
+                chosen.append(("looks alike, formula holds", other))
+                break
     return chosen
 
 
-def describe(study: HeadTask, text: int, kind: str, share: float = TOP_SHARE) -> dict[str, object]:
-    """One text: its tokens with tags, its strongest pairs, and where the formula is wrong."""
+def _text_of(study: HeadTask, row: int) -> int:
+    return int(study.material.sample.row_text[row])
+
+
+def _row(study: HeadTask, row: int, why: str) -> dict[str, object]:
+    """One row: its query, the keys that are read or predicted most, and the text."""
+    sample, text = study.material.sample, _text_of(study, row)
     passage = study.material.passages[text]
-    real, predicted = study.material.real(study.place, text), study.matrix(text)
+    before = sum(len(one) for one in study.material.passages[:text])
+    query = int(sample.row_token[row]) - before
+    start = int(sample.start[row])
+    cells = slice(start, start + int(sample.lengths[row]))
+    real, predicted = study.real[cells], study.predicted[cells]
+    key = sample.key_token[cells] - before
+    order = np.argsort(-np.maximum(real, predicted), kind="stable")[:KEYS]
+    keys = [
+        [
+            int(key[i]),
+            _label(passage, int(key[i])),
+            round(float(real[i]), 2),
+            round(float(predicted[i]), 2),
+        ]
+        for i in order
+    ]
+    near = set(range(query - NEAR, query + NEAR + 1)) | {int(key[i]) for i in order}
+    short = len(passage) <= LONGEST_TEXT
     return {
         "text": neutral(passage.text_id),
-        "why": kind,
-        "iou_of_formula": round(float(study.rivals["formula"][text]), 3),
-        "tokens": [token_entry(passage, i) for i in range(len(passage))],
-        "top_pairs": top_pairs(study, text, real, share),
-        "formula_wrong": worst_pairs(passage, real, predicted),
+        "why": why,
+        "query": [query, _label(passage, query)],
+        "keys": keys,
+        "tokens": " ".join(
+            token_entry(passage, i) for i in range(len(passage)) if short or i in near
+        ),
     }
 
 
-def token_entry(passage: Passage, i: int) -> list[object]:
-    """Index, token, part of speech, relation, and the index of the syntactic head's token."""
-    entry: list[object] = [i, _label(passage, i)]
+def token_entry(passage: Passage, i: int) -> str:
+    """`index:token/part of speech/relation>index of the syntactic head's token`."""
+    entry = f"{i}:{_label(passage, i)}"
     word = int(passage.word[i])
     words = passage.words
-    if words.upos is not None:
-        entry.append(neutral(words.upos[word]) if word >= 0 else "")
-    if words.dep is not None and words.head is not None:
-        head = int(words.head[word]) if word >= 0 else -1
+    if words.upos is not None and word >= 0:
+        entry += f"/{neutral(words.upos[word])}"
+    if words.dep is not None and words.head is not None and word >= 0:
+        head = int(words.head[word])
         tokens = passage.tokens_of[head] if head >= 0 else np.zeros(0, int)
-        entry += [
-            neutral(words.dep[word]) if word >= 0 else "",
-            int(tokens[0]) if len(tokens) else -1,
-        ]
+        entry += f"/{neutral(words.dep[word])}" + (f">{tokens[0]}" if len(tokens) else "")
     return entry
-
-
-def top_pairs(
-    study: HeadTask, text: int, real: Float[np.ndarray, "T T"], share: float
-) -> list[dict[str, object]]:
-    """The strongest `share` of a text's visible pairs, strongest first; sinks are left to the
-    summaries."""
-    passage = study.material.passages[text]
-    content = ~sinks_of(passage, study.material.visibility)
-    seen = study.material.visibility.dense(len(passage)) & np.outer(content, content)
-    query, key = np.nonzero(seen)
-    wanted = max(1, round(share * len(query))) if len(query) else 0
-    order = np.argsort(-real[query, key], kind="stable")[:wanted]
-    return [
-        {
-            "from": _token(passage, int(query[i])),
-            "to": _token(passage, int(key[i])),
-            "weight": round(float(real[query[i], key[i]]), 3),
-        }
-        for i in order
-    ]
 
 
 def worst_pairs(
@@ -211,16 +219,6 @@ def worst_pairs(
         "underestimated": rows(order[:_WORST_PAIRS].tolist(), 1),
         "overestimated": rows(order[::-1][:_WORST_PAIRS].tolist(), -1),
     }
-
-
-def _token(passage: Passage, i: int) -> dict[str, object]:
-    found: dict[str, object] = {"token": _label(passage, i), "index": i}
-    word, words = int(passage.word[i]), passage.words
-    for name in ("upos", "dep"):
-        column = getattr(words, name)
-        if column is not None:
-            found[name] = neutral(column[word]) if word >= 0 else ""
-    return found
 
 
 def _label(passage: Passage, i: int) -> str:

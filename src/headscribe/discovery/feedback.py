@@ -1,4 +1,4 @@
-"""What a proposer is told about its code: the error, or the texts that it helped and hurt most."""
+"""What a proposer is told about its code: the error, or the text that it helped and hurt most."""
 
 import numpy as np
 from jaxtyping import Float
@@ -9,15 +9,14 @@ from headscribe.discovery.evidence import worst_pairs
 from headscribe.discovery.neutral import neutral, to_json
 from headscribe.discovery.proposals import ExampleMatrix
 from headscribe.discovery.study import HeadTask
-from headscribe.scoring.examples import labels_of
 
-_EACH = 3
+_EACH = 1
 
 
 def scored_feedback(
     study: HeadTask, code: Candidate, iou: Float[np.ndarray, " n"], agreement: float | None
 ) -> str:
-    """Scores on `fit`, with the three texts that gained most and the three that lost most."""
+    """Scores on `fit`, with the text that gained most and the one that lost most."""
     texts = study.material.texts("fit")
     before = study.rivals["formula"][list(texts)]
     order = np.argsort(-(iou - before), kind="stable")
@@ -47,7 +46,6 @@ def _text(
         "text": neutral(passage.text_id),
         "iou": round(iou, 3),
         "iou_of_formula": round(before, 3),
-        "tokens": [neutral(label) for label in labels_of(passage)],
         "wrong": worst_pairs(passage, real, code.matrix(text)),
     }
 

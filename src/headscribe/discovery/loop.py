@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from headscribe.core.errors import RunError
+from headscribe.discovery.acceptance import Plan, decided
 from headscribe.discovery.candidates import ProposedProgram, candidate
 from headscribe.discovery.code import Candidate, FailedError, InvalidError
 from headscribe.discovery.feedback import example_agreement, scored_feedback
@@ -15,13 +16,17 @@ from headscribe.discovery.outcomes import Attempt, Outcome, Status
 from headscribe.discovery.prompting import Attempt as Said
 from headscribe.discovery.proposals import ParseFailure
 from headscribe.discovery.proposers import Answer, Proposer
+from headscribe.discovery.reserve import Reserve
 from headscribe.discovery.study import HeadTask
-from headscribe.fitting.statistics import mean_interval, one_sided
+from headscribe.fitting.statistics import mean_interval
 from headscribe.sandbox import Runner
 from headscribe.text.splits import SPLITS, Split
 
-LEVEL = 0.05
-"""Chance that a head without any better program has one accepted, over all its rounds."""
+CLASS_PENALTY = 0.002
+"""What a word class has to gain on `fit` beyond what matters: its words were chosen there."""
+
+Trial = tuple[Plan, Reserve | None]
+"""How a proposal is tested, and on what further texts."""
 
 
 @dataclass
@@ -32,20 +37,30 @@ class _Round:
     attempts: list[Attempt] = field(default_factory=list)
 
 
-def examine(study: HeadTask, proposer: Proposer, runner: Runner | None, rounds: int) -> Outcome:
+def examine(
+    study: HeadTask,
+    proposer: Proposer,
+    runner: Runner | None,
+    rounds: int,
+    plan: Plan | None = None,
+    reserve: Reserve | None = None,
+) -> Outcome:
     """Ask for programs of one head until one is accepted or the rounds are over.
 
-    A proposal that is better on `fit` is tested once on `select`: it has to beat the formula, the
-    best pattern of the catalogue and that of the library, each by a paired one-sided t-test
-    clustered by group, at the level 0.05 divided by the number of rounds (Bonferroni). The proposer
-    never learns a number of `select`. What is accepted is then scored on `test`, once.
+    A proposal that is better on `fit` by as much as matters is tested on `select`, see
+    `acceptance`: it has to beat the formula, the best pattern of the catalogue and that of the
+    library. The proposer never learns a number of `select`. What is accepted is then scored on
+    `test`, once.
 
     Args:
         study: the head.
         proposer: asked for code.
         runner: runs programs; None: relations only.
         rounds: at most so many proposals.
+        plan: how the tests share the error budget; by default as if there were no other head.
+        reserve: further texts for the test.
     """
+    plan = plan or Plan(rounds)
     passed, accepted = _Round(), None
     status: Status = "rejected"
     reason = ""
@@ -59,12 +74,12 @@ def examine(study: HeadTask, proposer: Proposer, runner: Runner | None, rounds: 
             break
         if answer is None:
             break
-        accepted = _try(study, answer, runner, number, LEVEL / rounds, passed)
+        accepted = _try(study, answer, runner, number, (plan, reserve), passed)
         if accepted is not None:
             status = "accepted"
             break
     if status == "rejected":
-        reason = rejection(passed.attempts, LEVEL / rounds)
+        reason = rejection(passed.attempts, plan.matters(study))
     outcome = Outcome(
         str(study.head),
         status,
@@ -77,12 +92,12 @@ def examine(study: HeadTask, proposer: Proposer, runner: Runner | None, rounds: 
     return outcome if accepted is None else _reported(study, accepted, outcome)
 
 
-def rejection(attempts: Sequence[Attempt], level: float) -> str:
+def rejection(attempts: Sequence[Attempt], matters: float) -> str:
     """Why nothing was accepted, with the numbers of the proposal that came nearest.
 
     Args:
         attempts: all proposals of the head.
-        level: the p-value below which one would have been accepted.
+        matters: the smallest gain that matters.
     """
     several = f"{len(attempts)} proposal{'s' * (len(attempts) != 1)}"
     tested = [one for one in attempts if one.select_p is not None]
@@ -91,11 +106,16 @@ def rejection(attempts: Sequence[Attempt], level: float) -> str:
         best = min(tested, key=lambda one: one.select_p or 0.0)
         return (
             f"{several}, none surely better: at best {best.fit_gain:+.3f} IoU over the formula on "
-            f"fit, p {best.select_p:.2g} on select (below {level:.2g} was asked)"
+            f"fit, {best.select_gain:+.3f} on select ({best.select_texts} texts; asked: "
+            f"{matters:+.3g}, and p {best.select_p:.2g} below {best.select_level:.2g}); so many "
+            f"texts would have found {best.detectable:+.3f} four times in five"
         )
     if scored:
         best = max(scored, key=lambda one: one.fit_gain or 0.0)
-        return f"{several}, none better on fit: at best {best.fit_gain:+.3f} IoU over the formula"
+        return (
+            f"{several}, none better on fit by the {matters:.3g} that matters: at best "
+            f"{best.fit_gain:+.3f} IoU over the formula"
+        )
     if attempts:
         fates = Counter(f"{one.fate} ({one.kind})" for one in attempts)
         why = ", ".join(f"{count} {fate}" for fate, count in sorted(fates.items()))
@@ -108,7 +128,7 @@ def _try(
     answer: Answer,
     runner: Runner | None,
     number: int,
-    level: float,
+    trial: Trial,
     passed: _Round,
 ) -> Candidate | None:
     """Take one answer through check, run and test; the program if it is accepted."""
@@ -135,7 +155,7 @@ def _try(
     except FailedError as error:
         attempt = replace(attempt, kind=error.failure.kind, message=str(error))
     else:
-        return _judged(study, made, iou, attempt, answer, level, passed)
+        return _judged(study, made, iou, attempt, answer, trial, passed)
     passed.attempts.append(attempt)
     passed.said.append(Said(answer.said, f"Your code was not scored: {attempt.message}"))
     return None
@@ -147,13 +167,14 @@ def _judged(
     iou: Float[np.ndarray, " n"],
     attempt: Attempt,
     answer: Answer,
-    level: float,
+    trial: Trial,
     passed: _Round,
 ) -> Candidate | None:
     """Test a candidate that was scored on `fit`; the program if it is accepted."""
     gain = float(iou.mean()) - study.mean(study.rivals["formula"], "fit")
-    agreement = None
+    agreement, penalty = None, 0.0
     if not isinstance(answer.proposal, ParseFailure):
+        penalty = CLASS_PENALTY * len(answer.proposal.code.classes)
         agreement = example_agreement(study, made, answer.proposal.example)
     attempt = replace(
         attempt,
@@ -162,11 +183,11 @@ def _judged(
         fit_gain=gain,
         example_agreement=agreement,
     )
-    if gain <= 0:
-        said = "Not better than the formula on the shown texts."
+    if gain <= 0 or gain - penalty < trial[0].matters(study):
+        said = "Not better than the formula on the shown texts by as much as matters."
         attempt = replace(attempt, fate="rejected", kind="fit", message=said)
     else:
-        attempt = _tested(study, made, attempt, level)
+        attempt = _tested(study, made, attempt, trial)
     passed.attempts.append(attempt)
     if attempt.fate == "accepted":
         return made
@@ -175,32 +196,25 @@ def _judged(
     return None
 
 
-def _tested(study: HeadTask, made: Candidate, attempt: Attempt, level: float) -> Attempt:
+def _tested(study: HeadTask, made: Candidate, attempt: Attempt, trial: Trial) -> Attempt:
     try:
-        p = select_p(study, made)
+        found = decided(study, made, *trial)
     except FailedError as error:
         # Not its message: a program could carry the unseen text in it.
         said = f"It failed ({error.failure.kind}) on a text that you did not see."
         return replace(attempt, fate="failed", kind=error.failure.kind, message=said)
-    if p < level:
-        return replace(attempt, fate="accepted", select_p=p)
+    attempt = replace(
+        attempt,
+        select_p=found.p,
+        select_level=found.level,
+        select_gain=found.gain,
+        select_texts=found.texts,
+        detectable=found.detectable,
+    )
+    if found.better:
+        return replace(attempt, fate="accepted")
     said = "Better on the shown texts, but not surely so on others."
-    return replace(attempt, fate="rejected", kind="select", message=said, select_p=p)
-
-
-def select_p(study: HeadTask, made: Candidate) -> float:
-    """The largest p-value of "not better than this rival" on `select`.
-
-    All must be beaten, so that the largest decides without a correction (an intersection-union
-    test, Berger 1982).
-
-    Raises:
-        FailedError: the program gave no matrix for a text.
-    """
-    texts = list(study.material.texts("select"))
-    group = np.unique(study.material.group[texts], return_inverse=True)[1]
-    own = made.iou("select")
-    return max(float(one_sided(own - rival[texts], group, 0.0)) for rival in study.rivals.values())
+    return replace(attempt, fate="rejected", kind="select", message=said)
 
 
 def _scores(study: HeadTask) -> dict[str, dict[str, float]]:

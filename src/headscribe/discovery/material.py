@@ -41,6 +41,7 @@ class Material:
         look_ahead: whether programs may read tokens after the query.
         sample: sampled rows of all texts with the pool and the catalogue's predictions.
         seed: deals groups to splits, chooses rows.
+        embeddings: the model's, by token id; None where there is only a recording.
     """
 
     model: str
@@ -52,6 +53,7 @@ class Material:
     look_ahead: bool
     sample: Sample
     seed: int
+    embeddings: Float[np.ndarray, "V d"] | None = None
 
     def texts(self, split: Split) -> tuple[int, ...]:
         """The places of a split's texts."""
@@ -143,6 +145,7 @@ def gather(
     pool: Sequence[str] | None = None,
     seed: int = 0,
     whole: bool = True,
+    embeddings: Float[np.ndarray, "V d"] | None = None,
 ) -> Material:
     """Read all texts once and keep what discovery needs of the examined heads.
 
@@ -155,6 +158,7 @@ def gather(
         patterns: the catalogue, which proposals have to beat.
         pool: the relations of formulas; generated from the grammar by default.
         seed: deals groups to splits, chooses rows.
+        embeddings: the model's, by token id.
         whole: keep whole matrices besides the sampled rows; evidence and pictures need them.
 
     Raises:
@@ -199,6 +203,7 @@ def gather(
         look_ahead or not seen[0].causal,
         sample,
         seed,
+        embeddings,
     )
 
 

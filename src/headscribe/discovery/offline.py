@@ -15,9 +15,12 @@ from jaxtyping import Float
 from headscribe.core.files import lines_of
 from headscribe.discovery.neutral import neutral
 from headscribe.discovery.prompting import Attempt
-from headscribe.discovery.proposals import Code, ExampleMatrix, Hypothesis, Proposal
+from headscribe.discovery.proposals import Code, ExampleMatrix, Hypothesis, Proposal, ProposedClass
 from headscribe.discovery.proposers import Answer
 from headscribe.discovery.study import HeadTask
+from headscribe.discovery.summaries import fields_by_token
+from headscribe.discovery.wordclasses import halves, word_classes
+from headscribe.fitting.classes import WordClass, by_name
 from headscribe.fitting.formula import MAX_TERM_ATOMS
 from headscribe.fitting.pool import token_classes
 from headscribe.relations import Evaluator, Relation, parse
@@ -32,6 +35,8 @@ SEARCH_ROWS = 1500
 _ALIKE = 0.8
 _LEAST_SPREAD = 1e-4
 _PER_ATOM = 0.04
+_PER_CLASS = 0.2
+"""What a word class costs, as a share of its score: as much as five comparisons."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,13 @@ class _Found:
     relation: Relation
     score: float
     column: Float[np.ndarray, " n"]
+    word_class: WordClass | None = None
+
+    @property
+    def shown(self) -> str:
+        """The relation, its word class by name."""
+        classes = () if self.word_class is None else (self.word_class,)
+        return by_name(self.relation.source, classes)
 
 
 class Offline:
@@ -56,7 +68,7 @@ class Offline:
             return None
         proposal = _proposal(study, chosen)
         said = "\n".join(one.relation.source for one in chosen)
-        return Answer(said, proposal, "offline:pairs-1")
+        return Answer(said, proposal, "offline:pairs-2")
 
 
 def search(study: HeadTask) -> list[_Found]:
@@ -75,7 +87,8 @@ def search(study: HeadTask) -> list[_Found]:
     singles = _singles(study, keep, score)
     gates = _gates(study, keep)
     partners = [(one.relation, one.column) for one in singles] + gates
-    found = {one.relation.source: one for one in singles}
+    classes = _classes(study, keep, row, predicted, residual)
+    found = {one.relation.source: one for one in (*singles, *classes)}
     for i, one in enumerate(singles):
         for other, column in partners[i + 1 :]:
             pair = _pair(one.relation, other)
@@ -136,6 +149,29 @@ def _gates(study: HeadTask, keep: np.ndarray) -> list[tuple[Relation, Float[np.n
     return [(one, columns[:, k]) for k, one in enumerate(gates) if columns[:, k].any()]
 
 
+def _classes(
+    study: HeadTask,
+    keep: np.ndarray,
+    row: np.ndarray,
+    predicted: Float[np.ndarray, " n"],
+    residual: Float[np.ndarray, " n"],
+) -> list[_Found]:
+    """The best word classes, scored on the half of the rows where their words were not chosen."""
+    sample = study.material.sample
+    lower = fields_by_token(study)["lower"][sample.key_token[keep]].astype(str)
+    other = ~halves(study)[sample.row_text[sample.row[keep]]]
+    if not other.any():
+        return []
+    score = _Score(np.unique(row[other], return_inverse=True)[1], predicted[other], residual[other])
+    found = []
+    for one in word_classes(study):
+        column = np.isin(lower, one.words).astype(np.float64)
+        value = score(column[other]) * (1 - _PER_CLASS)
+        if value > 0 and residual[other] @ column[other] < 0:  # read above what is predicted
+            found.append(_Found(parse(f"key.lower in {one.members}"), value, column, one))
+    return _apart(iter(sorted(found, key=lambda one: (-one.score, one.relation.source))))
+
+
 def _pair(one: Relation, other: Relation) -> Relation | None:
     """Both at once: a conjunction, or a product where one is a number; None if too long."""
     if one.atoms + other.atoms > MAX_TERM_ATOMS:
@@ -167,7 +203,8 @@ def _proposal(study: HeadTask, chosen: Sequence[_Found]) -> Proposal:
     """The search's result in the shape of any proposal."""
     hypotheses = tuple(
         Hypothesis(
-            statement=f"attention depends on `{one.relation.source}`",
+            statement=f"attention depends on `{one.shown}`"
+            + ("" if one.word_class is None else f", {one.word_class.rule}"),
             evidence=(f"score of the residual {one.score:.5f} on fit",),
         )
         for one in (*chosen, *[chosen[-1]] * 2)
@@ -177,7 +214,15 @@ def _proposal(study: HeadTask, chosen: Sequence[_Found]) -> Proposal:
         chosen=0,
         validation="the largest score statistics of the residual among pairs of relations",
         example=_example(study, [one.relation for one in chosen]),
-        code=Code(kind="relations", relations=tuple(one.relation.source for one in chosen)),
+        code=Code(
+            kind="relations",
+            classes=tuple(
+                ProposedClass(name=c.name, rule=c.rule, words=c.words)
+                for c in (one.word_class for one in chosen)
+                if c is not None
+            ),
+            relations=tuple(one.shown for one in chosen),
+        ),
     )
 
 

@@ -36,6 +36,9 @@ class Attempt:
         fit_iou: mean IoU on `fit`; None where it was not scored.
         fit_gain: the same minus the formula's.
         select_p: the largest p-value over the rivals on `select`; None where not tested.
+        select_level: what it had to be below at the look that decided.
+        select_gain: the mean gain over the formula there, and `select_texts` of how many texts.
+        detectable: the gain that so many texts find 80 % of the time.
         example_agreement: of the example matrix with what the code returns.
     """
 
@@ -49,6 +52,10 @@ class Attempt:
     fit_iou: float | None = None
     fit_gain: float | None = None
     select_p: float | None = None
+    select_level: float | None = None
+    select_gain: float | None = None
+    select_texts: int | None = None
+    detectable: float | None = None
     example_agreement: float | None = None
 
     @property
@@ -95,6 +102,11 @@ class Outcome:
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     gains: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     failed_test_texts: int = 0
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether a program was accepted and its gains on `test` have intervals above 0."""
+        return self.program is not None and all(low > 0 for _, low, _ in self.gains.values())
 
     @property
     def head_id(self) -> HeadId:

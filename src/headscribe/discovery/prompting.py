@@ -9,11 +9,20 @@ from importlib import resources
 
 from headscribe.core.errors import RunError
 from headscribe.discovery.evidence import Evidence
+from headscribe.fitting.classes import LARGEST
 from headscribe.relations import ATTRIBUTES
 from headscribe.sandbox.inside.given import MODULES
 
-VERSION = "propose-1"
+VERSION = "propose-2"
 """The prompt in use. A changed prompt gets a new file and a new number."""
+
+LONGEST = 12_000
+"""Characters of a prompt with evidence of the default size, at most."""
+
+ATTEMPTS_ROOM = 1_600
+"""Characters of what was tried, the latest first."""
+
+_TITLE = re.compile(r"^# (\S+) (\| .* \| head \S+ \| round \d+)$", re.MULTILINE)
 
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
 
@@ -59,14 +68,26 @@ def render(name: str, values: Mapping[str, str]) -> str:
 
 
 def title(model: str, head: str, number: int) -> str:
-    """The first line of a prompt: which question it asks; replays go by it."""
+    """The line of a prompt that says which question it asks; replays go by it."""
     return f"# {VERSION} | {model} | head {head} | round {number}"
+
+
+def question_of(prompt: str) -> tuple[str, str]:
+    """The prompt's version and the question it asks: model, head, round.
+
+    A prompt without such a line is asked by its first one.
+    """
+    match = _TITLE.search(prompt)
+    return ("", prompt.partition("\n")[0]) if match is None else (match[1], match[2])
 
 
 def proposal_prompt(
     shown: Evidence, attempts: Sequence[Attempt], *, python: bool, rounds_left: int
 ) -> str:
-    """The whole prompt of one round: evidence, what was tried, what to answer.
+    """The whole prompt of one round: what to write, evidence, what was tried.
+
+    What is the same for all heads stands first, then what is the same in all rounds of a head, so
+    that a server which keeps prefixes reads both once.
 
     Args:
         shown: the evidence.
@@ -76,10 +97,6 @@ def proposal_prompt(
     """
     document = shown.document
     head = f"{document['layer']}.{document['head']}"
-    tried = "".join(
-        f"\n### Answer {number}\n\n{attempt.answer}\n\n### What came of it\n\n{attempt.feedback}\n"
-        for number, attempt in enumerate(attempts, 1)
-    )
     mark = blake2b(shown.text.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
     causal = document["sees"] != "all tokens"
     return render(
@@ -87,20 +104,39 @@ def proposal_prompt(
         {
             "title": title(str(document["model"]), head, len(attempts) + 1),
             "attributes": _attributes(causal),
-            "python": _python() if python else template("no-python-1"),
+            "largest": str(LARGEST),
+            "python": _python() if python else "\n" + template("no-python-1"),
             "causal": template("causal-1") if causal else "",
             "mark": mark,
             "evidence": shown.text,
-            "attempts": tried or "\nThis is the first answer.\n",
+            "attempts": _tried(attempts) or "\nThis is the first answer.\n",
             "rounds_left": str(rounds_left),
         },
     )
 
 
+def _tried(attempts: Sequence[Attempt]) -> str:
+    """Earlier answers with what came of them, as many of the latest as there is room for."""
+    shown: list[str] = []
+    room = ATTEMPTS_ROOM
+    for number, attempt in reversed(list(enumerate(attempts, 1))):
+        each = (room - 60) // 2
+        if each < ATTEMPTS_ROOM // 8:
+            break
+        answer, feedback = _cut(attempt.answer, each), _cut(attempt.feedback, each)
+        shown.append(f"\n### Answer {number}\n\n{answer}\n\n### What came of it\n\n{feedback}\n")
+        room -= len(shown[-1])
+    return "".join(reversed(shown))
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 6] + " (cut)"
+
+
 def _python() -> str:
-    return render("python-1", {"modules": ", ".join(MODULES)})
+    return render("python-2", {"modules": ", ".join(MODULES)})
 
 
 def _attributes(causal: bool) -> str:
     names = [name for name, one in ATTRIBUTES.items() if not (causal and one.looks_ahead)]
-    return "\n".join(f"- `{name}`: {ATTRIBUTES[name].sentence}" for name in names)
+    return "; ".join(f"`{name}` {ATTRIBUTES[name].sentence}" for name in names)

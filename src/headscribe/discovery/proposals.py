@@ -2,13 +2,21 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from headscribe.discovery.neutral import neutral
+from headscribe.fitting.classes import LARGEST, NAME, WordClass
 
 LONGEST_REPLY = 200_000
 """Characters of a reply that are looked at; more is a failure."""
@@ -42,19 +50,53 @@ class ExampleMatrix(_Part):
     cells: Annotated[tuple[Cell, ...], Field(min_length=1, max_length=4096)]
 
 
+class ProposedClass(_Part):
+    """A class of words that relations may name: `key.lower in judgement`."""
+
+    name: Annotated[str, Field(pattern=rf"^{NAME}$")]
+    rule: Annotated[str, Field(min_length=1, max_length=300)]
+    words: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=60)], ...],
+        Field(min_length=2, max_length=LARGEST),
+    ]
+
+    @property
+    def made(self) -> WordClass:
+        """The class, its words as `lower` has them, its rule harmless to read."""
+        words = tuple(word.strip().lower() for word in self.words)
+        return WordClass(self.name, neutral(self.rule, 300), words)
+
+
 class Code(_Part):
-    """Relations that the head's formula lacks, or a whole program `def attention(p)`."""
+    """Relations that the head's formula lacks, or a whole program `def attention(p)`.
+
+    Attributes:
+        classes: word classes that the relations name.
+    """
 
     kind: Literal["relations", "python"]
+    classes: Annotated[tuple[ProposedClass, ...], Field(max_length=4)] = ()
     relations: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=2000)], ...], Field(max_length=8)
     ] = ()
     program: Annotated[str, Field(max_length=20_000)] = ""
 
+    @model_serializer(mode="wrap")
+    def _without_empty_classes(self, written: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """As records before there were classes have it."""
+        found = written(self)
+        return found if found["classes"] else {k: v for k, v in found.items() if k != "classes"}
+
     @model_validator(mode="after")
     def _one_of_them(self) -> "Code":
         if self.kind == "relations" and not self.relations:
             raise ValueError("kind is relations, but there are none")
+        names = [one.name for one in self.classes]
+        if len(set(names)) < len(names):
+            raise ValueError("two classes have one name")
+        for one in self.classes:
+            if len({word.strip().lower() for word in one.words}) < 2:
+                raise ValueError(f"class {one.name} has fewer than two different words")
         if self.kind == "python" and not self.program.strip():
             raise ValueError("kind is python, but there is no program")
         return self

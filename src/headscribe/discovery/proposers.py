@@ -13,7 +13,7 @@ from headscribe.discovery.prompting import VERSION, Attempt, proposal_prompt
 from headscribe.discovery.proposals import ParseFailure, Proposal, parse_proposal
 from headscribe.discovery.study import HeadTask
 
-LONGEST_QUOTE = 6000
+LONGEST_QUOTE = 600
 """Characters of an earlier reply that a prompt repeats."""
 
 
@@ -75,8 +75,18 @@ class LanguageModel:
             evidence(study, self._tokens), attempts, python=python, rounds_left=rounds_left
         )
         reply = self._ledger.ask(prompt)
-        said = neutral_lines(reply.text)
-        return Answer(said, parse_proposal(reply.text), f"{VERSION}:{prompt_key(prompt)}")
+        proposal = parse_proposal(reply.text)
+        said = neutral_lines(reply.text) if isinstance(proposal, ParseFailure) else brief(proposal)
+        return Answer(said, proposal, f"{VERSION}:{prompt_key(prompt)}")
+
+
+def brief(proposal: Proposal) -> str:
+    """What a later prompt repeats of a proposal: the chosen hypothesis and the code."""
+    code = proposal.code
+    lines = [neutral(proposal.hypotheses[proposal.chosen].statement, 200)]
+    lines += [f"class {c.name}: {len(c.words)} words, {neutral(c.rule, 80)}" for c in code.classes]
+    lines += [neutral(one, 200) for one in code.relations]
+    return neutral_lines("\n".join([*lines, code.program]).rstrip())
 
 
 def neutral_lines(text: str) -> str:

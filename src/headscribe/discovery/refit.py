@@ -1,5 +1,6 @@
 """Proposed relations refitted into a head's formula: structure from outside, numbers from `fit`."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,11 +14,19 @@ from headscribe.core.rows import Rows as PredictedRows
 from headscribe.discovery.code import InvalidError
 from headscribe.discovery.neutral import neutral
 from headscribe.discovery.study import DEVICE, RIDGE, STEPS, HeadTask
+from headscribe.fitting.classes import WordClass, by_name, spelled_out, used
 from headscribe.fitting.formula import MAX_FORMULA_ATOMS, MAX_TERM_ATOMS, Formula, Term
+from headscribe.fitting.growth import MAX_MEMBERS
 from headscribe.fitting.solver import Rows, fit_weights, removals
 from headscribe.fitting.stages import features_of
 from headscribe.relations import Evaluator, Relation, parse
+from headscribe.text.passages import Passage
 from headscribe.text.splits import Split
+
+_NAMELESS = re.compile(rf"\{{(?:[^,}}]*,){{{MAX_MEMBERS}}}")
+"""A set with more members than `MAX_MEMBERS`."""
+
+_LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 LARGEST = 1e6
 """Values beyond this would leave no precision to the others."""
@@ -53,8 +62,12 @@ class RefittedFormula:
 
     def matrix(self, text: int) -> Attention:
         """The prediction for a text."""
-        passage, seen = self.study.material.passages[text], self.study.material.visibility
-        return self.formula.attention(Evaluator(passage, seen), len(passage), seen)
+        return self.predicted_of([self.study.material.passages[text]])[0]
+
+    def predicted_of(self, passages: Sequence[Passage]) -> list[Attention]:
+        """The predictions for any texts."""
+        seen = self.study.material.visibility
+        return [self.formula.attention(Evaluator(p, seen), len(p), seen) for p in passages]
 
     def sketch(self, text: int) -> Attention:
         """The pairs that the proposed relations relate, rows in proportion to their values."""
@@ -70,11 +83,13 @@ class RefittedFormula:
         return {
             "kind": "formula",
             "formula": self.formula.to_json(),
-            "relations": [one.source for one in self.new],
+            "relations": [by_name(one.source, self.formula.classes) for one in self.new],
         }
 
 
-def refitted(study: HeadTask, sources: Sequence[str]) -> RefittedFormula:
+def refitted(
+    study: HeadTask, sources: Sequence[str], classes: Sequence[WordClass] = ()
+) -> RefittedFormula:
     """Refit the head's formula with new relations; the least useful terms make room.
 
     Relations that cannot be used are left out and noted.
@@ -82,7 +97,7 @@ def refitted(study: HeadTask, sources: Sequence[str]) -> RefittedFormula:
     Raises:
         InvalidError: none is left.
     """
-    new, notes = _usable(study, sources)
+    new, notes = _usable(study, sources, classes)
     material = study.material
     columns = material.columns([one.source for one in new])
     rows = material.rows("fit")[material.sample.row]
@@ -111,11 +126,18 @@ def refitted(study: HeadTask, sources: Sequence[str]) -> RefittedFormula:
     terms = tuple(
         Term(relations[k].source, float(weight)) for k, weight in zip(kept, weights, strict=True)
     )
-    formula = Formula(study.head.prose, terms, source="proposed relations, fitted weights")
+    formula = Formula(
+        study.head.prose,
+        terms,
+        source="proposed relations, fitted weights",
+        classes=used([term.relation for term in terms], classes),
+    )
     return RefittedFormula(study, formula, tuple(new), stayed, predicted, tuple(notes))
 
 
-def _usable(study: HeadTask, sources: Sequence[str]) -> tuple[list[Relation], list[str]]:
+def _usable(
+    study: HeadTask, sources: Sequence[str], classes: Sequence[WordClass]
+) -> tuple[list[Relation], list[str]]:
     """The relations that can join the formula, and why others cannot.
 
     Raises:
@@ -128,13 +150,15 @@ def _usable(study: HeadTask, sources: Sequence[str]) -> tuple[list[Relation], li
     for source in sources:
         shown = f"`{neutral(source, 200)}`"
         try:
-            one = parse(source)
+            one = parse(spelled_out(source, classes))
         except UsageError as error:
             notes.append(f"{shown}: {neutral(str(error), 300)}")
             continue
         missing = sorted(one.needs - material.provides)
         if one.atoms > MAX_TERM_ATOMS:
             notes.append(f"{shown}: expected at most {MAX_TERM_ATOMS} comparisons, got {one.atoms}")
+        elif _NAMELESS.search(_LITERAL.sub("", by_name(one.source, classes))):
+            notes.append(f"{shown}: more than {MAX_MEMBERS} words are a class, which has a name")
         elif missing:
             notes.append(f"{shown}: the texts have no {', '.join(missing)}")
         elif material.visibility.causal and (

@@ -96,6 +96,7 @@ class Discovery:
                 lines.append(
                     f"{one.head:>6}  IoU {score['formula']:.3f} -> {score['program']:.3f} on test, "
                     f"gain {mean:+.3f} ({low:+.3f} to {high:+.3f})"
+                    + ("" if one.confirmed else "; not surely better there: not in the library")
                 )
             else:
                 lines.append(f"{one.head:>6}  {one.status}: {one.reason}")
@@ -109,11 +110,14 @@ def join_library(
     who: str,
     runner: Runner | None,
 ) -> Library:
-    """The library with what was accepted, near-duplicates merged; the given one stays as it is."""
+    """The library with what was accepted and is better on `test`, too, near-duplicates merged.
+
+    The given one stays as it is.
+    """
     grown = Library(list(library.entries))
     passages = material.some(MERGE_TEXTS)
     for outcome in outcomes:
-        if outcome.program is None:
+        if outcome.program is None or not outcome.confirmed:
             continue
         last = outcome.attempts[-1]
         provenance = {
@@ -239,7 +243,15 @@ def _table(outcomes: Sequence[Outcome]) -> pa.Table:
 def _attempts(outcomes: Sequence[Outcome]) -> pa.Table:
     """A row a proposal."""
     texts = ("source", "fate", "kind", "message", "statement")
-    numbers = ("fit_iou", "fit_gain", "select_p", "example_agreement")
+    numbers = (
+        "fit_iou",
+        "fit_gain",
+        "select_p",
+        "select_level",
+        "select_gain",
+        "detectable",
+        "example_agreement",
+    )
     rows = [
         {"layer": one.head_id.layer, "head": one.head_id.head, "round": attempt.round}
         | {name: getattr(attempt, name) for name in (*texts, *numbers)}

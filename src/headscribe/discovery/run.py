@@ -2,13 +2,17 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
 from headscribe.core.heads import HeadId
 from headscribe.core.progress import OnProgress, silent
+from headscribe.discovery.acceptance import Plan
 from headscribe.discovery.beginning import Settings, chosen, opened, same_texts
 from headscribe.discovery.clients import Client
 from headscribe.discovery.ledger import Ledger, Spending, Spent
@@ -18,13 +22,18 @@ from headscribe.discovery.material import Items, gather
 from headscribe.discovery.offline import Offline
 from headscribe.discovery.outcomes import Outcome, Tally, keep_outcome, read_outcome
 from headscribe.discovery.proposers import LanguageModel, Proposer
+from headscribe.discovery.reserve import Reserve
 from headscribe.discovery.results import Discovery, join_library, write_evidence, write_results
 from headscribe.discovery.study import HeadTask, study_heads
+from headscribe.fitting.atlas import Item
 from headscribe.fitting.selection import Budget
 from headscribe.fitting.stages import one_torch_thread
 from headscribe.patterns.contract import Pattern
 from headscribe.results.run import Run
 from headscribe.sandbox import Runner
+
+Reserved = tuple[int, Callable[[int, int], Iterable[Item]]]
+"""Further texts of `select`: how many, and what reads those from one place to another."""
 
 
 def discover(
@@ -44,6 +53,8 @@ def discover(
     config: Mapping[str, Any] | None = None,
     about: Mapping[str, Any] | None = None,
     join: Path | None = None,
+    reserve: Reserved | None = None,
+    embeddings: Float[np.ndarray, "V d"] | None = None,
     on_progress: OnProgress = silent,
 ) -> Discovery:
     """Look for programs of heads that beat their formulas, the catalogue and the library.
@@ -72,6 +83,8 @@ def discover(
         config: further facts that a resumed run must share (corpus, annotator).
         about: facts for the record, noted when the run begins.
         join: a library file which accepted programs join at the end.
+        reserve: further texts of `select`: how many, and what reads them.
+        embeddings: the model's, by token id; the search groups words with them.
         on_progress: called with the stage, the steps done and the steps in all.
 
     Raises:
@@ -100,6 +113,7 @@ def discover(
         patterns=patterns,
         pool=pool,
         seed=settings.seed,
+        embeddings=embeddings,
     )
     same_texts(run, material)
     if run.complete:
@@ -110,13 +124,31 @@ def discover(
     on_progress("formulas", 1, 1)
     write_evidence(run, studies, settings.evidence_tokens)
     stop = ledger.stop if ledger is not None else _nothing
-    outcomes = _all_heads(run, studies, proposer, runner, settings, on_progress, stop)
+    plan = Plan(len(studies) * settings.rounds, settings.smallest)
+    drawn = None
+    if reserve is not None:
+        rivals = {pattern.name: pattern for pattern in (*patterns, *known.patterns(runner))}
+        places = [list(all_heads).index(study.head) for study in studies]
+        drawn = Reserve(reserve[0], reserve[1], places, rivals, settings.seed)
+    decisive = len(material.texts("select"))
+    too_few = plan.too_few(decisive, decisive + (0 if drawn is None else len(drawn)))
+    if too_few and too_few not in run.manifest.setdefault("notes", []):
+        run.manifest["notes"].append(too_few)
+        run.save()
+    outcomes = _all_heads(
+        run,
+        studies,
+        lambda study: examine(study, proposer, runner, settings.rounds, plan, drawn),
+        settings.workers,
+        on_progress,
+        stop,
+    )
     tally = Tally.of(outcomes, ledger.spent if ledger is not None else Spent())
     grown = join_library(known, outcomes, material, proposer.name, runner)
     found = Discovery(outcomes, tally, grown, left_out, run)
     spent = run.manifest.get("seconds", 0.0) + time.monotonic() - started
     run.manifest["seconds"] = round(spent, 2)
-    if join is not None and any(one.program is not None for one in outcomes):
+    if join is not None and any(one.confirmed for one in outcomes):
         now = Library.read(join) if join.is_file() else Library()
         join_library(now, outcomes, material, proposer.name, runner).write(join)
     write_results(run, found, studies, items, all_heads, runner)
@@ -130,9 +162,8 @@ def _nothing() -> None:
 def _all_heads(
     run: Run,
     studies: Sequence[HeadTask],
-    proposer: Proposer,
-    runner: Runner | None,
-    settings: Settings,
+    outcome_of: Callable[[HeadTask], Outcome],
+    workers: int,
     on_progress: OnProgress,
     stop: Callable[[], None],
 ) -> tuple[Outcome, ...]:
@@ -143,7 +174,7 @@ def _all_heads(
         path = run.folder / "heads" / f"{study.head}.json"
         outcome = read_outcome(path)
         if outcome is None:
-            outcome = examine(study, proposer, runner, settings.rounds)
+            outcome = outcome_of(study)
             if outcome.status != "stopped":
                 keep_outcome(path, outcome)
         with lock:
@@ -152,9 +183,9 @@ def _all_heads(
         return outcome
 
     with one_torch_thread():
-        if settings.workers == 1:  # in this thread, so that Ctrl-C ends a wait for an answer
+        if workers == 1:  # in this thread, so that Ctrl-C ends a wait for an answer
             return tuple(work(study) for study in studies)
-        with ThreadPoolExecutor(settings.workers) as executor:
+        with ThreadPoolExecutor(workers) as executor:
             futures = [executor.submit(work, study) for study in studies]
             try:
                 return tuple(future.result() for future in futures)

@@ -17,6 +17,7 @@ from headscribe.fitting.selection import Budget
 from headscribe.fitting.solver import Rows, fit_weights
 from headscribe.fitting.stages import Fitted, choose_all, features_of, predicted_rows
 from headscribe.relations import Evaluator
+from headscribe.text.passages import Passage
 from headscribe.text.splits import Split
 
 DEVICE = torch.device("cpu")
@@ -68,8 +69,21 @@ class HeadTask:
 
     def matrix(self, text: int) -> Attention:
         """What its formula predicts for one text."""
-        passage, seen = self.material.passages[text], self.material.visibility
+        return self.matrix_of(self.material.passages[text])
+
+    def matrix_of(self, passage: Passage) -> Attention:
+        """What its formula predicts for any text."""
+        seen = self.material.visibility
         return self.formula.attention(Evaluator(passage, seen), len(passage), seen)
+
+    @cached_property
+    def content_mass(self) -> float:
+        """The mean attention of the content rows of `fit` to content keys."""
+        fit = self.material.fit
+        rows = fit.sinks[fit.row_token] == 0
+        kept = np.where(fit.sinks[fit.key_token] > 0, 0, fit.attention[self.place])
+        mass = np.add.reduceat(kept, fit.start)[rows]
+        return float(mass.mean()) if len(mass) else 0.0
 
     def iou(self, predicted: Float[np.ndarray, " N"]) -> Float[np.ndarray, " texts"]:
         """IoU by text of a prediction laid out as the sample's cells."""

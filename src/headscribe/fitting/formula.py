@@ -14,6 +14,7 @@ from headscribe.core.errors import UsageError
 from headscribe.core.files import lines_of
 from headscribe.core.rows import Rows
 from headscribe.core.visibility import Visibility
+from headscribe.fitting.classes import WordClass, by_name, spelled_out
 from headscribe.patterns.contract import Family
 from headscribe.patterns.relational import shared_evaluator
 from headscribe.relations import Evaluator, Relation, parse
@@ -64,12 +65,14 @@ class Formula:
         terms: the weighted relations.
         sentence: where the attention goes, in words.
         source: where the formula comes from.
+        classes: word classes that its relations print by name.
     """
 
     name: str
     terms: tuple[Term, ...]
     sentence: str = "attention that a fitted formula predicts"
     source: str = "fitted by headscribe"
+    classes: tuple[WordClass, ...] = ()
 
     def __post_init__(self) -> None:
         for term in self.terms:
@@ -139,13 +142,14 @@ class Formula:
 
     def __str__(self) -> str:
         """The formula as a person reads it; `Formula.parse` reads it back, rounded as printed."""
-        width = min(max((len(term.relation) for term in self.terms), default=0), _WIDTH)
+        relations = [by_name(term.relation, self.classes) for term in self.terms]
+        width = min(max(map(len, relations), default=0), _WIDTH)
         lines = [self.name]
-        for term in self.terms:
+        for term, relation in zip(self.terms, relations, strict=True):
             cost = "" if term.drop is None else f"   {term.drop:+.3f}"
-            relation = term.relation.ljust(width) if cost else term.relation
-            lines.append(f"   {term.weight:+.3f}  {relation}{cost}")
-        return "\n".join(lines)
+            shown = relation.ljust(width) if cost else relation
+            lines.append(f"   {term.weight:+.3f}  {shown}{cost}")
+        return "\n".join([*lines, *(f"   {one}" for one in self.classes)])
 
     @classmethod
     def parse(cls, text: str, name: str | None = None) -> "Formula":
@@ -160,8 +164,10 @@ class Formula:
         """
         terms: list[Term] = []
         title = name
+        found = [WordClass.of_line(line) for line in lines_of(text)]
+        classes = tuple(one for one in found if one is not None)
         for number, line in enumerate(lines_of(text), 1):
-            if not line.strip():
+            if not line.strip() or WordClass.of_line(line):
                 continue
             match = _TERM.fullmatch(line)
             if match is None:
@@ -172,10 +178,10 @@ class Formula:
                     )
                 title = name or line.strip().split("   ")[0]
                 continue
-            terms.append(Term(parse(match[2]).source, float(match[1])))
+            terms.append(Term(parse(spelled_out(match[2], classes)).source, float(match[1])))
         if not terms:
             raise UsageError("expected at least one term such as `+1.50  key.is_bos`, got none")
-        return cls(title or "formula", tuple(terms))
+        return cls(title or "formula", tuple(terms), classes=classes)
 
     @classmethod
     def parse_all(cls, text: str) -> "tuple[Formula, ...]":
@@ -188,7 +194,7 @@ class Formula:
         for line in lines_of(text):
             if not line.strip():
                 continue
-            if _TERM.fullmatch(line) is None:
+            if _TERM.fullmatch(line) is None and not WordClass.of_line(line):
                 blocks.append([line])
             elif blocks:
                 blocks[-1].append(line)
@@ -203,7 +209,11 @@ class Formula:
 
     def to_json(self) -> dict[str, object]:
         """Everything that is known of it, weights in full precision."""
-        return {"name": self.name, "terms": [asdict(term) for term in self.terms]}
+        stored: dict[str, object] = {
+            "name": self.name,
+            "terms": [asdict(term) for term in self.terms],
+        }
+        return stored | ({"classes": [asdict(c) for c in self.classes]} if self.classes else {})
 
     @classmethod
     def from_json(cls, stored: dict[str, object]) -> "Formula":
@@ -216,8 +226,16 @@ class Formula:
         if not isinstance(stored.get("name"), str) or not isinstance(terms, list):
             raise UsageError(f"expected a formula with name and terms, got {sorted(stored)}")
         try:
-            return cls(str(stored["name"]), tuple(Term(**term) for term in terms))
-        except TypeError as error:
+            classes = [
+                WordClass(**one | {"words": tuple(one["words"])})
+                for one in stored.get("classes", ())  # type: ignore[attr-defined]
+            ]
+            return cls(
+                str(stored["name"]),
+                tuple(Term(**term) for term in terms),
+                classes=tuple(classes),
+            )
+        except (TypeError, KeyError) as error:
             raise UsageError(
                 f"expected terms with relation and weight, got {json.dumps(terms)[:200]}"
             ) from error

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from headscribe.core.errors import UsageError
 
-MAX_CHARACTERS = 2000
+MAX_CHARACTERS = 6000
 MAX_BRACKETS = 64
 MAX_DIGITS = 24
 

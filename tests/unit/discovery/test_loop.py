@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from headscribe.core.errors import RunError
+from headscribe.discovery.acceptance import Plan, decided, p_value
 from headscribe.discovery.clients import Reply, TransientError
 from headscribe.discovery.ledger import RETRIES, Ledger, Spending
-from headscribe.discovery.loop import examine, select_p
+from headscribe.discovery.loop import examine
 from headscribe.discovery.outcomes import Outcome, Tally
 from headscribe.discovery.proposers import LanguageModel
-from headscribe.fitting.statistics import one_sided
 from headscribe.relations import parse
 from headscribe.sandbox import Trusted
 from tests.unit.discovery.answers import answer
@@ -163,11 +163,11 @@ def test_the_proposer_learns_no_number_of_select_or_test(ask, studies):
 
 
 def test_the_budget_stops_a_head_and_leaves_it_for_later(ask):
-    outcome, prompts, ledger = ask(Reply("no json", 9000, 500), spending=Spending(tokens=20_000))
+    outcome, prompts, ledger = ask(Reply("no json", 9000, 500), spending=Spending(tokens=14_000))
     assert outcome.status == "stopped"
     assert "could take" in outcome.reason
     assert len(prompts) == 1
-    assert ledger.spent.tokens <= 20_000
+    assert ledger.spent.tokens <= 14_000
     tally = Tally.of([outcome], ledger.spent)
     assert (tally.stopped, tally.proposals) == (1, 1)
 
@@ -201,10 +201,10 @@ def test_select_p_is_the_worst_of_the_rivals(studies):
     made = refitted(study, [SECRET])
     texts = list(study.material.texts("select"))
     values = [
-        float(one_sided(made.iou("select") - rival[texts], np.arange(len(texts)), 0.0))
+        p_value(made.iou("select") - rival[texts], np.arange(len(texts)))
         for rival in study.rivals.values()
     ]
-    assert select_p(study, made) == pytest.approx(max(values))
+    assert decided(study, made, Plan(3), None).p == pytest.approx(max(values))
 
 
 def test_a_damaged_outcome_is_refused():

@@ -112,7 +112,7 @@ def test_no_other_json_becomes_a_program(document):
 def test_every_prompt_renders(studies):
     shown = evidence(studies[0])
     text = proposal_prompt(shown, [Attempt("mine", "no {{mark}}")], python=True, rounds_left=2)
-    assert text.startswith(f"# {VERSION} | made-up | head 0.0 | round 2\n")
+    assert f"\n# {VERSION} | made-up | head 0.0 | round 2\n" in text
     assert shown.text in text
     assert "no {{mark}}" in text  # what is filled in is not read again
     assert "`look" not in text

@@ -99,7 +99,7 @@ def test_kill_resume_and_replay(tmp_path):
 
 def test_a_budget_leaves_the_run_open(tmp_path):
     result = found(
-        tmp_path, client=Queued(Reply("none", 9000, 500)), spending=Spending(tokens=20_000)
+        tmp_path, client=Queued(Reply("none", 9000, 500)), spending=Spending(tokens=14_000)
     )
     assert [one.status for one in result.outcomes] == ["stopped", "stopped"]
     assert not Run.open(tmp_path).complete
@@ -107,6 +107,25 @@ def test_a_budget_leaves_the_run_open(tmp_path):
     more = found(tmp_path, client=Queued(answer(SECRET), answer(SECRET), answer(SECRET)))
     assert more["0.1"].status == "accepted"
     assert Run.open(tmp_path).complete
+
+
+def test_a_run_draws_further_texts_until_it_is_sure(tmp_path):
+    """With a budget spread over so many rounds nothing is ever sure: all there is was read."""
+    more = list(items(130))[100:]
+    result = found(
+        tmp_path,
+        heads=HEADS[1:],
+        client=Queued(answer(SECRET), RunError("enough")),
+        settings=Settings(rounds=10**60, terms=3),
+        reserve=(len(more), lambda start, stop: more[start:stop]),
+    )
+    (attempt,) = result["0.1"].attempts
+    assert attempt.kind == "select"
+    assert attempt.select_texts == Run.open(tmp_path).manifest["splits"]["select"] + len(more)
+    assert attempt.select_gain > 0.01
+    assert attempt.select_p > attempt.select_level > 0
+    (said,) = Run.open(tmp_path).manifest["notes"]
+    assert "too few texts to accept anything" in said
 
 
 def test_an_interrupt_ends_the_waits_of_all_workers(tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from headscribe.core.errors import RunError
+from headscribe.fitting.classes import WordClass, by_name
 from headscribe.report.schema import of_table, rows
 from headscribe.results.run import Run
 
@@ -20,6 +21,7 @@ program, at most."""
 
 _ATTEMPT = (
     "round", "source", "fate", "kind", "message", "notes", "fit_iou", "fit_gain", "select_p",
+    "select_gain", "select_texts", "detectable",
     "example_agreement",
 )  # fmt: skip
 
@@ -71,11 +73,13 @@ def _program(stored: dict[str, Any] | None) -> dict[str, Any] | None:
         return None
     if stored.get("kind") == "python":
         return {"kind": "python", "code": str(stored.get("program", ""))[:MAX_CODE]}
-    terms = stored.get("formula", {}).get("terms", [])
+    formula = stored.get("formula", {})
+    terms = formula.get("terms", [])
+    classes = [WordClass(**c | {"words": tuple(c["words"])}) for c in formula.get("classes", [])]
     return {
         "kind": "formula",
-        "terms": [[t["weight"], str(t["relation"])[:MAX_CODE]] for t in terms],
-        "fresh": stored.get("relations", []),
+        "terms": [[t["weight"], by_name(str(t["relation"]), classes)[:MAX_CODE]] for t in terms],
+        "fresh": [*stored.get("relations", []), *map(str, classes)],
     }
 
 
@@ -95,6 +99,17 @@ def _proposal(stored: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def _evidence(shown: dict[str, Any]) -> list[dict[str, Any]]:
     """The texts that a proposer saw, with the strongest pairs and the formula's worst cells."""
+    if "rows" in shown:
+        return [
+            {
+                "text": row.get("text"),
+                "why": row.get("why"),
+                "iou": None,
+                "pairs": [[row["query"][1], key[1], key[2]] for key in row["keys"]],
+                "wrong": [],
+            }
+            for row in shown["rows"][:TEXTS]
+        ]
     return [
         {
             "text": text.get("text"),
