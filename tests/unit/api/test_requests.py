@@ -59,6 +59,11 @@ def the_command() -> typer.Typer:
     return app
 
 
+def test_the_page_of_settings_says_what_is_needed() -> None:
+    page = "\n".join(request_section(requests.EffectsRequest))
+    assert "| `model` | `MODEL` | needed |" in page
+
+
 def test_one_line_is_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`longest` stands in one line of the dataclass alone."""
     names = [one.name for one in fields(CountRequest)]
@@ -73,7 +78,6 @@ def test_one_line_is_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     page = "\n".join(request_section(CountRequest))
     for name in names:
         assert f"| `{name}` |" in page
-    assert "| `texts` | `--text` | needed |" in page
     # The command line: help and call.
     monkeypatch.setitem(__import__("sys").modules, __name__, inspect.getmodule(shown))
     runner = CliRunner()
