@@ -174,7 +174,7 @@ class Answer:
         found: list[Card] = []
         for view, told in self._told.items():
             sums = told.sums
-            where = placed(sums.places, sums.all_rows, sums.half)
+            where = placed(sums.places, sums.even, sums.all_rows, sums.half)
             found += cards(
                 self._ids[view], self._asked[view].behaviours, sums, told.named, where,
                 self._accountants[view].accounts(), self.number[0],

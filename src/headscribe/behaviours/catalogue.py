@@ -198,13 +198,16 @@ LISTS = {
 }
 """Members of the closed classes, for texts whose words carry no part of speech."""
 
-SINGLE = {"the": "determiners", "a": "determiners", "and": "coordinators"}
-"""Function words that many heads rest on, whatever reads them and whatever else is in their class:
-sinks beside the opening token (`docs/decisions/answer.md`)."""
+SECOND_SINK = "the"
+"""The word that models of language make a second opening token of, whatever looks
+(`docs/decisions/answer.md`)."""
+
+SINGLE = {SECOND_SINK: "determiners", "a": "determiners", "and": "coordinators"}
+"""Words that many heads look at alone, whatever else is in their class."""
 
 
 def _single(word: str) -> str:
-    return f"rests on “{word}”"
+    return f"rests on “{word}”" if word == SECOND_SINK else f"reads the word “{word}”"
 
 
 OF_CLASS = {_single(word): f"reads {plural}" for word, plural in SINGLE.items()}
@@ -288,7 +291,8 @@ def behaviours() -> tuple[Behaviour, ...]:
     found += [
         Behaviour(
             _single(word), f"Once a text has “{word}”", "that word, whichever token looks",
-            parse(f'key.text == "{word}" and distance != 0'), "sinks",
+            parse(f'key.text == "{word}" and distance != 0'),
+            "sinks" if word == SECOND_SINK else "word class",
         )
         for word in SINGLE
     ]  # fmt: skip

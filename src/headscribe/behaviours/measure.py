@@ -75,7 +75,8 @@ class Sums:
         hits: rows that apply whose strongest content key is one of theirs, by half, `(B, 2, H)`.
         all_content: content mass of all content rows, `(G, H)`.
         all_rows: content rows, `(G,)`.
-        places: attention of the content rows in each of `PLACES`, `(G, P, H)`.
+        places: attention of the content rows in each of `PLACES`, `(G, P, H)`; `even`: what even
+            rows would have there, `(G, P)`.
         by_place: of each fold the attention by place class on the rows that apply; `met`: the
             content mass that met the class, `(F, B, H, C)`.
         overall: the profile of a fold's half, its other folds, on all content rows, `(F, H, C)`.
@@ -92,6 +93,7 @@ class Sums:
     all_content: Float[np.ndarray, "G H"]
     all_rows: Float[np.ndarray, " G"]
     places: Float[np.ndarray, "G P H"]
+    even: Float[np.ndarray, "G P"]
     by_place: Float[np.ndarray, "F B H C"]
     met: Float[np.ndarray, "F B H C"]
     overall: Float[np.ndarray, "F H C"]
@@ -152,6 +154,7 @@ class Collector:
             "all_content": np.zeros((groups, heads)),
             "all_rows": np.zeros(groups),
             "places": np.zeros((groups, heads, len(PLACES))),
+            "even": np.zeros((groups, len(PLACES))),
             "by_place": np.zeros((folds, count, heads, classes), precision),
             "met": np.zeros((folds, count, heads, classes), precision),
             "all_by_place": np.zeros((folds, heads, classes)),
@@ -206,8 +209,8 @@ class Collector:
             cluster % HALVES, np.array([fold_of(int(k)) for k in cluster]),
             of["on_keys"].transpose(2, 0, 1), expected.transpose(1, 0, 2),
             of["content"].transpose(2, 0, 1), of["rows"].T, of["hits"].transpose(2, 0, 1),
-            of["all_content"], of["all_rows"], of["places"].transpose(0, 2, 1), of["by_place"],
-            of["met"], overall, of["cells"],
+            of["all_content"], of["all_rows"], of["places"].transpose(0, 2, 1), of["even"],
+            of["by_place"], of["met"], overall, of["cells"],
         )  # fmt: skip
 
     def _expect(
@@ -299,6 +302,7 @@ class FirstReading:
             sums["all_content"][cluster] += mass.sum(0)
             sums["all_rows"][cluster] += len(rows.queries)
             sums["places"][cluster] += self._shares[t]
+            sums["even"][cluster] += rows.even
             collector.add_text(
                 _Text(
                     passage.text_id, cluster, self._mass[mine].copy(), rows.seen,

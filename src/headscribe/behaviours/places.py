@@ -1,9 +1,10 @@
 """Places: heads that are named by where they look, whatever stands there.
 
-A share of all attention of the content rows, `c` among them: the previous token, the next, itself,
-each kind of sink, all sinks, the four tokens around, and evenly over the content. Each is named
-where the lower end of its interval is above its bound on the first half of the groups, and again on
-the second.
+A share of all attention of the content rows, `c` among them: the previous token and the next (where
+they have content), itself, each kind of sink, all sinks, the four tokens around, and evenly over
+the content. Each is named where the lower end of its interval is above its bound on the first half
+of the groups, and again on the second, and that of its excess over even rows above `EXCESS`: in
+texts of a few tokens even rows have half of their attention nearby.
 """
 
 from dataclasses import dataclass
@@ -40,32 +41,49 @@ PLACES = (
 )
 """Narrowest first: of two that hold, the earlier one is the name."""
 
+EXCESS = 0.1
+"""The least share beyond what even rows have there."""
+
+MOST = 2 / 3
+"""What one kind of sink must have of the attention on all, to be named alone."""
+
 OPENING, CLOSING, SINKS = 3, 4, 5
 
 
 @dataclass(frozen=True)
 class Placed:
-    """Shares of attention by place and head, on both halves, with their lower ends, `(2, P, H)`."""
+    """Shares of attention by place and head, on both halves, with their ends, `(2, P, H)`.
+
+    Attributes:
+        beyond: the lower end of the share minus that of even rows.
+    """
 
     share: Float[np.ndarray, "2 P H"]
     low: Float[np.ndarray, "2 P H"]
     high: Float[np.ndarray, "2 P H"]
+    beyond: Float[np.ndarray, "2 P H"]
 
     @property
     def holds(self) -> Bool[np.ndarray, "P H"]:
-        """Places whose lower end is above the bound on both halves."""
-        bound = np.array([place.bound for place in PLACES])
-        return np.asarray((self.low > bound[:, None]).all(0))
+        """Places that pass both bounds on both halves; a kind of sink only where others are few."""
+        bound = np.array([place.bound for place in PLACES])[:, None]
+        passed = (self.low > bound) & (self.beyond > EXCESS)
+        kinds = slice(OPENING, CLOSING + 1)
+        passed[:, kinds] &= self.share[:, kinds] > MOST * self.share[:, SINKS : SINKS + 1]
+        return np.asarray(passed.all(0))
 
 
 def placed(
-    total: Float[np.ndarray, "G P H"], count: Float[np.ndarray, " G"], half: Int[np.ndarray, " G"]
+    total: Float[np.ndarray, "G P H"],
+    even: Float[np.ndarray, "G P"],
+    count: Float[np.ndarray, " G"],
+    half: Int[np.ndarray, " G"],
 ) -> Placed:
     """Means over rows with 95 % intervals clustered by group."""
     parts = []
     for which in (0, 1):
         chosen = half == which
         counts = np.broadcast_to(count[chosen][:, None, None], total[chosen].shape)
-        parts.append(ratio(total[chosen], counts))
-    share, low, high = (np.stack([part[i] for part in parts]) for i in range(3))
-    return Placed(share, low, high)
+        beyond = ratio(total[chosen] - even[chosen][:, :, None], counts)
+        parts.append((*ratio(total[chosen], counts), beyond[1]))
+    return Placed(*(np.stack(part) for part in zip(*parts, strict=True)))

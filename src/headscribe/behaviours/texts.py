@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Int, Integer
+from jaxtyping import Bool, Float, Int, Integer
 
 from headscribe.behaviours.catalogue import Behaviour
-from headscribe.behaviours.offsets import classes_of, place_classes
+from headscribe.behaviours.offsets import classes_of, nearest, place_classes
 from headscribe.core.arrays import TokenFlags
 from headscribe.core.visibility import Visibility
 from headscribe.relations.language import Evaluator, Relation
@@ -25,6 +25,7 @@ class Rows:
         queries: the rows, `(R,)`; `bounds`: the first and the last key that each sees, `(R, 2)`.
         place: the place class of every visible content key, -1 for others, `(R, T)`.
         seen: visible content keys of each row by place class, `(R, C)`.
+        even: what even rows would give to each of `places.PLACES`, summed over the rows, `(P,)`.
     """
 
     sinks: TokenFlags
@@ -32,6 +33,7 @@ class Rows:
     bounds: Int[np.ndarray, "R 2"]
     place: Integer[np.ndarray, "R T"]
     seen: Integer[np.ndarray, "R C"]
+    even: Float[np.ndarray, " P"]
 
     @classmethod
     def of(cls, passage: Passage, visibility: Visibility) -> "Rows":
@@ -54,7 +56,27 @@ def _rows(flags: bytes, visibility: Visibility) -> Rows:
     return Rows(
         sinks, queries, bounds, place.astype(np.int8),
         seen.reshape(len(queries), classes).astype(np.uint16),
+        _evenly(queries, sinks, place, visibility),
     )  # fmt: skip
+
+
+def _evenly(
+    queries: Int[np.ndarray, " R"],
+    sinks: TokenFlags,
+    place: Integer[np.ndarray, "R T"],
+    visibility: Visibility,
+) -> Float[np.ndarray, " P"]:
+    """What rows that are even over all visible keys give to each place; 0 to evenness itself."""
+    visible = visibility.dense(len(sinks))[queries]
+    offset = np.arange(len(sinks)) - queries[:, None]
+    opening = sinks & (np.arange(len(sinks)) == 0)
+    places = (
+        (offset == -1) & ~sinks, (offset == 1) & ~sinks, offset == 0, opening, sinks & ~opening,
+        sinks,
+        np.isin(place, nearest(visibility)), False,
+    )  # fmt: skip
+    share = visible / visible.sum(1, keepdims=True)
+    return np.array([(share * there).sum() for there in places])
 
 
 class Asked:

@@ -11,6 +11,7 @@ from headscribe.behaviours.tables import cards_of, run_tables
 from headscribe.core.errors import UsageError
 from headscribe.models.recorded import Recording, write_recording
 from headscribe.text.passages import Passage
+from headscribe.text.prefixes import prefix
 from tests.unit.behaviours.conftest import explained, planted
 
 PLANTED = {
@@ -111,6 +112,28 @@ def test_heads_of_noise_have_no_behaviour(stories, tmp_path) -> None:
         lambda passage: planted(passage, ["distance > 100000"] * 40, 0.0, chance), tmp_path,
     )  # fmt: skip
     assert sum(len(card.figures) for card in found) <= 2
+
+
+def test_in_short_texts_chance_is_no_place(stories, tmp_path) -> None:
+    """Of six to nine tokens most are nearby whatever a head does."""
+    twice = [passage for passage in stories[0] for _ in range(2)]
+    short = [
+        replace(prefix(passage, 6 + i % 4), text_id=str(i), group=str(i))
+        for i, passage in enumerate(twice)
+    ]
+    chance = np.random.default_rng(8)
+
+    def noise(passage: Passage) -> np.ndarray:
+        made = chance.gamma(2.0, size=(20, len(passage), len(passage)))
+        previous = np.eye(len(passage), k=-1) + 1e-3
+        rows = np.concatenate([made, previous[None]])
+        return (rows / rows.sum(-1, keepdims=True)).astype(np.float32)
+
+    found = of(short, frozenset(), noise, tmp_path)
+    names = Counter(card.name for card in found[:20])
+    assert not set(names) & {"looks nearby", "the previous token", "the next token", "itself"}
+    assert not [name for name in names if name is not None and name.startswith("rests on")]
+    assert found[20].name == "the previous token"
 
 
 def test_tables_give_the_cards_back(stories, tmp_path) -> None:

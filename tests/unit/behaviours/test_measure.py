@@ -150,3 +150,21 @@ def test_parts_add_up_to_the_whole_in_any_order(stories, view: Visibility) -> No
     again.add(merged.arrays())
     for name, value in vars(whole).items():
         np.testing.assert_allclose(vars(again.sums())[name], value, atol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize("view", [FULL, CAUSAL, Visibility(causal=True, window=6)])
+def test_what_even_rows_have_at_each_place(stories, view: Visibility) -> None:
+    passages = list(stories[0][:4])
+    clusters = {passage.group: i for i, passage in enumerate(passages)}
+    collector = Collector(Asked(behaviours()[:1]), clusters, view, 1, np.float64)
+    items = []
+    for passage in passages:
+        seen = view.dense(len(passage)).astype(np.float32)
+        items.append((passage, (seen / seen.sum(-1, keepdims=True))[None]))
+    read_all(collector, items)
+    sums = collector.sums()
+    evenness = 7  # has no chance of its own
+    np.testing.assert_allclose(
+        sums.places[:, :evenness, 0], sums.even[:, :evenness], rtol=1e-6, atol=1e-6
+    )
+    assert not sums.even[:, evenness].any()

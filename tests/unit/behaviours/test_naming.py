@@ -20,8 +20,9 @@ def made(excess: Float[np.ndarray, "B"], noise: float, seed: int) -> Sums:
         on_keys=0.3 + beyond[:, :, None], expected=0.3 * flat[:, :, None],
         content=flat[:, :, None], rows=flat, hits=np.zeros((count, 2, 1)),
         all_content=np.ones((CLUSTERS, 1)), all_rows=np.ones(CLUSTERS),
-        places=np.zeros((CLUSTERS, 8, 1)), by_place=np.zeros((1, count, 1, 1)),
-        met=np.zeros((1, count, 1, 1)), overall=np.zeros((1, 1, 1)), cells=np.ones(count),
+        places=np.zeros((CLUSTERS, 8, 1)), even=np.zeros((CLUSTERS, 8)),
+        by_place=np.zeros((1, count, 1, 1)), met=np.zeros((1, count, 1, 1)),
+        overall=np.zeros((1, 1, 1)), cells=np.ones(count),
     )  # fmt: skip
 
 

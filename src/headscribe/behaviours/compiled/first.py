@@ -60,9 +60,9 @@ def read_rows(
             strongest[r] = best
             mass[r, h] = content
             by_place[r, h] = sums
-            if q - 1 >= begin:
+            if q - 1 >= begin and not sinks[q - 1]:
                 shares[h, 0] += line[q - 1]
-            if q + 1 < end:
+            if q + 1 < end and not sinks[q + 1]:
                 shares[h, 1] += line[q + 1]
             shares[h, 2] += line[q]
             opening = line[0] if sinks[0] and begin == 0 else np.float32(0)
