@@ -7,9 +7,9 @@
 Each configuration class gives a tiny random model. What Headscribe shows of it is compared with
 what the model itself returns under eager attention, text by text, texts of different lengths, one
 longer than any window; what it shows of all texts as one batch is compared with what it shows of
-each alone, in double precision, since in single precision products of matrices of other sizes round
-differently, and sharp attention amplifies that. A survey is run on it. Whatever raises something
-else than `HeadscribeError` is a fault.
+each alone, in double precision where single is not enough: products of matrices of other sizes
+round differently, and sharp attention amplifies that. A survey is run on it. Whatever raises
+something else than `HeadscribeError` is a fault.
 """
 
 import json
@@ -359,7 +359,9 @@ def outcome(name: str) -> Outcome:
             apart = by_eager(model, eager_twin(own))
             with TemporaryDirectory() as folder:
                 hs.survey(model, texts(), out=Path(folder) / "run", annotator="plain")
-            mixed = by_batch(hs.load(doubled(own), tokenizer()))
+            mixed = by_batch(model)
+            if mixed > TOLERANCE:  # by rounding, or by what it is shown
+                mixed = by_batch(hs.load(doubled(own), tokenizer()))
     except HeadscribeError as error:
         return Outcome(name, "refused", kind, sentence=str(error))
     except Exception as error:  # noqa: BLE001 what this sweep is for
@@ -396,9 +398,10 @@ What Headscribe does with every configuration class of transformers {version}, e
 random model with sharpened weights (`python benchmarks/architectures.py`). *Surveyed*: its
 attention, shown for texts of 9, 23 and 41 tokens, equals what the model itself returns under eager
 attention for each text alone to {tolerance:.0e} (*differs by*); where the texts share a batch it
-equals that of each alone to {tolerance:.0e} (*in a batch*, in double precision: in single precision
-products of matrices of other sizes round differently); no key has weight outside of what the layer
-is said to see; and a survey ran. *Refused*: `hs.load` says why, in the sentence given.
+equals that of each alone to {tolerance:.0e} (*in a batch*; in double precision where it does not in
+single, in which products of matrices of other sizes round differently); no key has weight outside
+of what the layer is said to see; and a survey ran. *Refused*: `hs.load` says why, in the sentence
+given.
 
 {surveyed} model classes are surveyed (in {replaced} of them heads can be replaced too), {refused}
 are refused, {faults} are at fault. Of the {names} configuration classes {other} give no model of
