@@ -104,7 +104,7 @@ def test_the_document_of_a_replacement(folder: Path) -> None:
     arguments = [
         "replace", "model", "--programs", "atlas", "--text", "test.jsonl", "--fit-text",
         "train.jsonl", "--max-tokens", 24, "--annotator", "plain", "--fractions", "0.25,1",
-        "--out", "replaced",
+        "--random-orders", 0, "--alone", "", "--out", "replaced",
     ]  # fmt: skip
     done = headscribe(*arguments, "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
