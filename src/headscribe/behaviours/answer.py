@@ -84,6 +84,7 @@ class Answer:
         self._heads = source.heads
         self._ids = {view: head_ids(source, mine) for view, mine in self._views.items()}
         self._clusters = clusters_of(sorted(groups), seed)
+        self._chosen = tuple(chosen)
         self._texts = frozenset(passage.text_id for passage in chosen)
         self.number = len(chosen), len(passages)
         self._collectors = self._collect()
@@ -128,7 +129,9 @@ class Answer:
             asked = self._asked[view].behaviours
             named = name(sums, [behaviour.family for behaviour in asked])
             self._told[view] = _Told(sums, named)
-            self._accountants[view] = Accountant(asked, sums, named, self._clusters, view)
+            self._accountants[view] = Accountant(
+                asked, sums, named, self._clusters, view, [text.text_id for text in self._chosen]
+            )  # fmt: skip
 
     def reading(self, batch: Sequence[Passage]) -> "Reading":
         """What reads a batch: those of its texts that were chosen."""
@@ -177,7 +180,7 @@ class Answer:
             where = placed(sums.places, sums.even, sums.all_rows, sums.half)
             found += cards(
                 self._ids[view], self._asked[view].behaviours, sums, told.named, where,
-                self._accountants[view].accounts(), self.number[0],
+                self._accountants[view].accounts(), self._chosen,
             )  # fmt: skip
         return tuple(sorted(found, key=lambda card: card.head))
 

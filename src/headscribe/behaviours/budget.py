@@ -67,6 +67,7 @@ class Accounts:
         of_behaviours: for every head the share of each of `remaining`, on both halves.
         common: overlap of rows with the mean of their text's other rows, by half, `(2, H)`.
         common_low: its lower end; `common_gain`, `common_gain_low`: beyond the profile's overlap.
+        picked: the key of each text that all its rows together read most, -1 for none, `(N, H)`.
     """
 
     remaining: tuple[tuple[Remaining, ...], ...]
@@ -76,6 +77,7 @@ class Accounts:
     common_low: Float[np.ndarray, "2 H"]
     common_gain: Float[np.ndarray, "2 H"]
     common_gain_low: Float[np.ndarray, "2 H"]
+    picked: Int[np.ndarray, "N H"]
 
     @property
     def broadcasts(self) -> Bool[np.ndarray, " H"]:
@@ -111,6 +113,7 @@ class Accountant:
         named: Named,
         clusters: dict[str, int],
         visibility: Visibility,
+        texts: Sequence[str],
     ) -> None:
         """Order every head's confirmed behaviours, so that the first explain the others.
 
@@ -120,7 +123,9 @@ class Accountant:
             named: what was confirmed.
             clusters: the cluster of each group, see `Collector`.
             visibility: what the layers see.
+            texts: ids of the texts that will be read.
         """
+        self._number = {text_id: number for number, text_id in enumerate(texts)}
         heads = named.confirmed.shape[1]
         kept = named.confirmed & ~_only_broader(behaviours, named)
         rank = np.array([FAMILIES.index(behaviour.family) for behaviour in behaviours])
@@ -146,6 +151,7 @@ class Accountant:
             "parts": np.zeros((2, heads, len(PARTS))),
             "rows": np.zeros(2),
             "overlap": np.zeros((groups, heads, 3)),
+            "picked": np.zeros((len(texts), heads)),  # counted from 1: parts of texts are added up
         }
 
     def reading(self, batch: Sequence[Passage]) -> "SecondReading":
@@ -166,6 +172,10 @@ class Accountant:
     def cluster_of(self, passage: Passage) -> int:
         """The cluster of a text's group."""
         return self._clusters[passage.group]
+
+    def number_of(self, passage: Passage) -> int:
+        """The number of a text."""
+        return self._number[passage.text_id]
 
     def cells(
         self, passage: Passage, rows: Rows
@@ -217,7 +227,7 @@ class Accountant:
         gain, gain_low = (np.stack([figures[1][i], figures[3][i]]) for i in (0, 1))
         return Accounts(
             tuple(remaining), (of["parts"] / rows[:, None, None]).transpose(0, 2, 1),
-            (given[0], given[1]), common, low, gain, gain_low,
+            (given[0], given[1]), common, low, gain, gain_low, of["picked"].astype(np.int64) - 1,
         )  # fmt: skip
 
 
@@ -255,7 +265,7 @@ class SecondReading:
                         matrix, *seen, rows.seen, listed, start, row, key, profiles, taken,
                         of["parts"][h], of["beyond"][h], of["content"][h],
                     )  # fmt: skip
-                    overlaps(matrix, *seen, own, of["overlap"][h])
+                    of["picked"][h] = overlaps(matrix, *seen, own, of["overlap"][h]) + 1
 
         share(len(self._texts), work)
 
@@ -266,5 +276,6 @@ class SecondReading:
             cluster = self._accountant.cluster_of(passage)
             for name in ("beyond", "content", "overlap"):
                 totals[name][cluster] += of[name]
+            totals["picked"][self._accountant.number_of(passage)] = of["picked"]
             totals["parts"][half_of(cluster)] += of["parts"]
             totals["rows"][half_of(cluster)] += len(rows.queries)

@@ -1,5 +1,6 @@
 """A card for every head: a name of at most five words, one sentence, and the figures behind it."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
@@ -16,7 +17,8 @@ from headscribe.behaviours.measure import Sums
 from headscribe.behaviours.naming import Excess, Named
 from headscribe.behaviours.places import PLACES, SINKS, Placed
 from headscribe.core.heads import HeadId
-from headscribe.core.visible import visible_lines
+from headscribe.core.visible import visible, visible_lines
+from headscribe.text.passages import Passage
 
 STEADY = ("the previous token", "the next token")
 """Places that name a head before any behaviour: what it reads there follows from where it looks."""
@@ -154,9 +156,10 @@ def cards(
     named: Named,
     placed: Placed,
     accounts: Accounts,
-    texts: int,
+    passages: Sequence[Passage],
 ) -> list[Card]:
-    """A card for every head."""
+    """A card for every head, of what was read from some texts."""
+    texts = len(passages)
     applies = sums.rows.sum(1) / max(float(sums.all_rows.sum()), 1.0)
     intervals = [half.interval() for half in (named.first, named.second)]
     made = []
@@ -195,7 +198,8 @@ def cards(
         elif common:
             name, family = COMMON, "common keys"
             sentence = (
-                f"It reads the same tokens from everywhere in a text: "
+                f"It reads the same tokens from everywhere in a text"
+                f"{_picked(accounts, h, passages)}: "
                 f"{percent(accounts.common[1, h])} of a row is what the text's other rows read, "
                 f"{_points(accounts.common_gain[1, h])} more than its position explains, in both "
                 f"halves of {texts} texts; {percent(sink_share)} rests on tokens without content."
@@ -295,6 +299,34 @@ def _behaviour_sentence(one: Figure, sink_share: float, texts: int) -> str:
         f"texts; {percent(one.sinks_here)} rests on tokens without content there, "
         f"{percent(sink_share)} over all."
     )
+
+
+_PICKED = 3
+"""Words that are named of those that a head reads from everywhere."""
+
+
+def _picked(accounts: Accounts, h: int, passages: Sequence[Passage]) -> str:
+    """The words that a head reads from everywhere in more than one text, the commonest first."""
+    found: Counter[str] = Counter()
+    for passage, key in zip(passages, accounts.picked[:, h].tolist(), strict=True):
+        if key >= 0:
+            found[_word_at(passage.text, *passage.spans[key].tolist())] += 1
+    often = [(word, count) for word, count in found.most_common(_PICKED) if count > 1]
+    if not often:
+        return ", a word of its own in each"
+    (first, most), *others = [(word, percent(count / found.total())) for word, count in often]
+    more = "".join(f", “{word}” ({share})" for word, share in others)
+    return f", most often “{first}” (in {most} of the texts){more}"
+
+
+def _word_at(text: str, start: int, end: int) -> str:
+    """The piece of text at a token, widened to the word that it is in."""
+    if text[start:end].strip().isalnum():
+        while start > 0 and text[start - 1].isalnum():
+            start -= 1
+        while end < len(text) and text[end].isalnum():
+            end += 1
+    return visible(text[start:end].strip().lower())
 
 
 def _placed_sentence(what: str, share: float, sink_share: float, texts: int) -> str:

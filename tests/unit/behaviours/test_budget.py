@@ -9,7 +9,7 @@ from headscribe.behaviours.budget import Accountant
 from headscribe.behaviours.catalogue import behaviours
 from headscribe.behaviours.measure import Collector
 from headscribe.behaviours.naming import name
-from headscribe.behaviours.texts import Asked
+from headscribe.behaviours.texts import Asked, sinks_of
 from headscribe.core.visibility import CAUSAL, FULL, Visibility
 from tests.oracles.budget import slow_parts
 from tests.unit.behaviours.conftest import planted, read_all
@@ -37,7 +37,8 @@ def test_budgets_equal_a_slow_computation(stories, view: Visibility) -> None:
     for head, listed in enumerate(CONFIRMED):
         confirmed[list(listed), head] = True
     named = replace(name(sums, [one.family for one in asked]), confirmed=confirmed)
-    accountant = Accountant(asked, sums, named, clusters, view)
+    texts = [passage.text_id for passage, _ in items]
+    accountant = Accountant(asked, sums, named, clusters, view, texts)
     read_all(accountant, items)
     found = accountant.accounts()
     order = [[one.behaviour for one in remaining] for remaining in found.remaining]
@@ -49,3 +50,8 @@ def test_budgets_equal_a_slow_computation(stories, view: Visibility) -> None:
         mine = [found.of_behaviours[which][head] for which in (0, 1)]
         np.testing.assert_allclose(np.array(mine).reshape(shares.shape), shares, atol=1e-9)
     assert max(abs(shares).max() for shares in given if shares.size) > 0.005
+    for (passage, attention), picked in zip(items, found.picked, strict=True):
+        content = ~sinks_of(passage, view)
+        rows = attention[:, content].astype(float) * content
+        columns = (rows / rows.sum(-1, keepdims=True)).sum(1)
+        assert picked.tolist() == columns.argmax(-1).tolist()

@@ -62,6 +62,27 @@ def test_a_word_is_told_from_its_class(stories, tmp_path) -> None:
     assert "Once a text has “the”" in found[0].sentence
 
 
+def test_what_is_read_from_everywhere_is_told(stories, tmp_path) -> None:
+    """A head that reads one token of a text, another in each: the commonest words are named."""
+    passages, provides = stories
+
+    def key_of(passage: Passage) -> int:
+        content = np.flatnonzero(passage.word >= 0)
+        return int(content[len(content) // 2])
+
+    def make(passage: Passage) -> np.ndarray:
+        made = np.full((1, len(passage), len(passage)), 0.1 / len(passage), np.float32)
+        made[:, :, key_of(passage)] += 0.9
+        return made
+
+    (found,) = of(passages, provides, make, tmp_path)
+    assert found.name == "the same from everywhere"
+    words = Counter(p.words.form[p.word[key_of(p)]].lower() for p in passages)
+    (word, count), share = words.most_common(1)[0], words.most_common(1)[0][1] / len(passages)
+    assert count > 1
+    assert f"“{word}” (in {share:.0%} of the texts)".replace("%", " %") in found.sentence
+
+
 def test_budgets_add_up_to_one(stories, tmp_path) -> None:
     passages, provides = stories
     chance = np.random.default_rng(1)

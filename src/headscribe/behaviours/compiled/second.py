@@ -83,8 +83,10 @@ def overlaps(
     bounds: Int[np.ndarray, "R 2"],
     profile: Float[np.ndarray, " C"],
     overlap: Float[np.ndarray, " 3"],
-) -> None:
+) -> int:
     """Overlap of each row with the mean of the text's others, and with the head's profile.
+
+    Gives the key that all rows together read most, -1 where they are too few.
 
     Args:
         attention, queries, sinks, place, bounds: as for `give`.
@@ -108,7 +110,8 @@ def overlaps(
                 column[k] += line[k] * each
                 count[k] += 1
     if wide < 4:
-        return
+        return -1
+    picked = int(column.argmax())
     for r in range(len(queries)):
         line = attention[queries[r]]
         each = 1 / max(mass[r], 1e-9)
@@ -130,3 +133,4 @@ def overlaps(
         overlap[0] += same * mass[r]
         overlap[1] += (same - alone) * mass[r]
         overlap[2] += mass[r]
+    return picked
