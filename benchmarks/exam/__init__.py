@@ -1,0 +1,1 @@
+"""Models whose heads are known: the material of an exam of what is said about heads."""
