@@ -81,11 +81,24 @@ FAMILIES = {
 """What heads of a family do, after "21 heads"."""
 
 
+def doing(family: str, count: int) -> str:
+    """What so many heads of a family do.
+
+    >>> doing("syntax", 1), doing("syntax", 2)
+    ('follows a syntactic link', 'follow a syntactic link')
+    """
+    verb, rest = FAMILIES[family].split(" ", 1)
+    one = "does" if verb == "do" else f"{verb}s"
+    return f"{one if count == 1 else verb} {rest}"
+
+
 def summary_of(cards: Sequence[Card], facts: Mapping[str, Any]) -> str:
     """The model in one paragraph: its sinks, its heads by family, what is left."""
     sinks = sum(card.sink_share for card in cards) / len(cards)
     named = sum(card.name != UNNAMED for card in cards)
-    kinds = ", ".join(f"{count} {FAMILIES[family]}" for family, count in families_of(cards).items())
+    kinds = ", ".join(
+        f"{count} {doing(family, count)}" for family, count in families_of(cards).items()
+    )
     texts = facts["corpus"]["texts"]
     left = len(cards) - named
     rest = f"; {left} have no name yet" if left else ""

@@ -70,12 +70,12 @@ def show(result: "tuple[Explained, list[Card]]", *, as_json: bool) -> None:
 
 def print_answer(found: "Explained") -> None:
     """Print the model in a paragraph, then its heads by family; notes go to stderr."""
-    from headscribe.behaviours.tables import FAMILIES
+    from headscribe.behaviours.tables import doing
 
     cards = found.cards.values()  # says first where there are none
     print(fill(found.summary, 79))
     for family, count in found.run.manifest["families"].items():
-        print(f"\n{family}, {plural(count, 'head')}: {FAMILIES[family]}")
+        print(f"\n{family}, {plural(count, 'head')}: {doing(family, count)}")
         mine = [card for card in cards if card.family == family]
         for card in sorted(mine, key=lambda card: -card.excess):
             print(fill(f"  {card.head!s:<6}{card.name:<35.35}{_least(card)}", 79))
