@@ -101,7 +101,7 @@ def summary_of(cards: Sequence[Card], facts: Mapping[str, Any]) -> str:
     )
     texts = facts["corpus"]["texts"]
     left = len(cards) - named
-    rest = f"; {left} have no name yet" if left else ""
+    rest = f"; {left} {'has' if left == 1 else 'have'} no name yet" if left else ""
     resting: dict[str, float] = {}
     for card in cards:
         for one in card.figures:
