@@ -4,9 +4,10 @@
     python -m benchmarks.effects --text TEXTS --explained EXPLAINED --runs RUNS
 
 writes `docs/how-to/smollm2-effects.md`. The runs are kept in RUNS and gone on with when called
-again. To take out all heads is by far the longest part, which `--matters 0` leaves out. Of each
-part the time of the processor is taken; that of writes beside plain forward passes of the same
-texts in the same process, in turn.
+again. To take out all heads is by far the longest part, which `--matters 0` leaves out; it is done
+on more and shorter texts, which for the same number of tokens give surer changes. Of each part the
+time of the processor is taken; that of writes beside plain forward passes of the same texts in the
+same process, in turn.
 """
 
 import argparse
@@ -37,7 +38,8 @@ OPENING = """\
 Of {model}, on {texts} stories of {tokens} tokens, with the commands
 
 ```
-headscribe effects {model} --text stories.jsonl --limit {texts} --max-tokens {tokens} \\
+headscribe effects {model} --text stories.jsonl --limit {texts} --max-tokens {tokens}
+headscribe effects {model} --text stories.jsonl --limit {texts} --max-tokens {short} \\
     --matters {matters}
 headscribe probe {model}
 ```
@@ -228,7 +230,8 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=40)
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--matters", type=int, default=8)
+    parser.add_argument("--matters", type=int, default=24)
+    parser.add_argument("--short", type=int, default=40, help="tokens of texts without a head")
     parser.add_argument("--reads", type=int, default=8)
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("docs/how-to/smollm2-effects.md"))
@@ -237,16 +240,17 @@ def main() -> None:
     model, texts = hs.load(asked.model), hs.corpus(asked.text, asked.texts)
     clock = Clock(asked.runs / "seconds.json")
     kept = {"resume": True, "on_progress": clock}
-    found = hs.effects(
-        model, texts, max_tokens=asked.tokens, matters=asked.matters,
-        out=asked.runs / "effects", **kept,
+    found = hs.effects(model, texts, max_tokens=asked.tokens, out=asked.runs / "effects", **kept)
+    without = asked.matters and hs.effects(
+        model, texts, max_tokens=asked.short, matters=asked.matters,
+        out=asked.runs / "matters", **kept,
     )  # fmt: skip
     asks = hs.probe(model, out=asked.runs / "probe", **kept)
     passages = list(model_inputs(model, texts, "plain", asked.tokens).passages)
     ways, explained = ways_of(model), Explained.open(asked.explained)
     page = [
         OPENING.format(**vars(asked)), f"\n> {found.summary}\n", *written(found),
-        *(mattered(found) if asked.matters else ()),
+        *(mattered(without) if without else ()),
         *fed(ways, passages[: asked.reads], explained, clock), *probed(asks),
         *cost(ways, passages, asked.rounds, clock),
     ]  # fmt: skip
