@@ -1,13 +1,17 @@
-"""The page of a recorded discovery run, beside the offline search on the same heads.
+"""The page of the real run: what a language model adds to the search, and what its words are worth.
 
-    python benchmarks/discovery_run.py RUN OFFLINE_RUN [--out docs/discovery-run.md]
+    python benchmarks/discovery_run.py --model RUN OFFLINE BLINDED DESCRIBED [--model ...]
+        [--out docs/discovery-run.md]
 
-Both are run directories of `headscribe discover` over the same heads, texts and splits. The page is
-made of their tables alone; anything that a proposer wrote stands in code spans or code blocks.
+For each model the directories of `headscribe discover` with a language model, of its two controls
+(`benchmarks/discovery_controls.py`), and of `headscribe describe` on the same heads; `-` for one
+that there is not. The page is made of the directories alone; what a proposer wrote stands in code
+spans.
 """
 
 import argparse
-import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,36 +19,59 @@ import numpy as np
 
 from headscribe.core.errors import UsageError
 from headscribe.discovery.clients import read_exchanges
+from headscribe.discovery.describe import COMPARED, points
 from headscribe.discovery.neutral import neutral
-from headscribe.discovery.outcomes import Attempt, Outcome
+from headscribe.discovery.outcomes import Outcome
 from headscribe.discovery.results import Discovery
+from headscribe.fitting.statistics import mean_interval
+from headscribe.results.run import Run
 
-LONGEST = 150
-"""Characters of a relation that the page shows."""
+LONGEST_PAGE = 300
+"""Lines of the page, at most."""
 
-WHY = {"fit": "not better on `fit`", "select": "not surely better on `select`"}
-COUNTS = ("heads", "proposals", "invalid", "failed", "rejected", "accepted", "calls", "usd")
+PROPOSERS = {"model": "language model", "offline": "offline search", "blinded": "blinded model"}
+
+COUNTS = ("proposals", "invalid", "failed", "rejected", "accepted", "calls")
 
 
-def page(model: Discovery, offline: Discovery) -> str:
-    """The page in Markdown.
+@dataclass(frozen=True)
+class Runs:
+    """The runs of one model.
 
-    Raises:
-        UsageError: the runs are not of the same heads and texts.
+    Attributes:
+        found: what discovery found, by proposer.
+        described: the run of descriptions; None: there is none.
     """
-    for name in ("examined", "texts"):
-        if facts(model)[name] != facts(offline)[name]:
-            raise UsageError(f"expected two runs of the same heads and texts, {name} differ")
-    parts = [
-        *introduction(model, offline),
-        *counts(model, offline),
-        *gains(model, offline),
-        "## Head by head",
-        "",
-    ]
-    for one, other in zip(model.outcomes, offline.outcomes, strict=True):
-        parts += story(one, other)
-    return "\n".join(parts).rstrip() + "\n"
+
+    found: dict[str, Discovery]
+    described: Run | None
+
+    @classmethod
+    def open(cls, folders: Sequence[str]) -> "Runs":
+        """Open them; all of discovery have to be of the same heads and texts.
+
+        Raises:
+            UsageError: they are not.
+        """
+        kinds = zip(PROPOSERS, folders, strict=False)
+        found = {kind: Discovery.open(folder) for kind, folder in kinds if folder != "-"}
+        if "model" not in found:
+            raise UsageError("expected the run of a language model first, got -")
+        for kind, one in found.items():
+            for name in ("examined", "texts"):
+                if facts(one)[name] != facts(found["model"])[name]:
+                    raise UsageError(f"expected runs of the same heads and texts, {kind}: {name}")
+        return cls(found, None if folders[3] == "-" else Run.open(folders[3]))
+
+    @property
+    def name(self) -> str:
+        return str(facts(self.found["model"])["model"]["name"])
+
+    def overall(self, who: str, against: str, kind: str = "both") -> dict[str, Any] | None:
+        """A row of the table `overall` of the descriptions."""
+        rows = [] if self.described is None else self.described.table("overall").to_pylist()
+        asked = (who, against, kind)
+        return next((r for r in rows if (r["who"], r["against"], r["kind"]) == asked), None)
 
 
 def facts(found: Discovery) -> dict[str, Any]:
@@ -53,171 +80,248 @@ def facts(found: Discovery) -> dict[str, Any]:
     return found.run.manifest
 
 
-def introduction(model: Discovery, offline: Discovery) -> list[str]:
-    """What was run, on what, and who answered."""
-    run, config = facts(model), facts(model)["config"]
-    corpus = run["corpus"]
-    assert model.run is not None
-    exchanges = read_exchanges(model.run.folder / "exchanges.jsonl")
-    asked = [len(one["prompt"]) for one in exchanges]
-    return [
-        "# A recorded discovery run",
-        "",
-        "Written by `benchmarks/discovery_run.py` from two run directories; nothing is added.",
-        "",
-        f"{run['model']['layers'] * run['model']['heads']} heads of `{run['model']['name']}`, "
-        f"{corpus['texts']} texts, {corpus['tokens']} tokens, annotated by "
-        f"`{config['annotator']['name']}`. Examined are the {len(model.outcomes)} heads that their "
-        "formulas explain least (mean IoU on `fit`, least first): "
-        f"{', '.join(one.head for one in model.outcomes)}. At most {config['rounds']} rounds a "
-        f"head; a formula has at most {config['terms']} terms. Texts by split: "
-        f"{', '.join(f'{split} {count}' for split, count in run['splits'].items())}.",
-        "",
-        "```",
-        command(model, "exchange:FOLDER"),
-        command(offline, "offline"),
-        "```",
-        "",
-        "The first run was answered through files by a large language model from what the prompts "
-        f"show: {len(exchanges)} prompts of {min(asked):,} to {max(asked):,} characters, read in "
-        "part through a script that condenses them. It knew beforehand that an earlier offline "
-        "search had found nothing for these heads. The second is the offline search. Splits, "
-        "formulas and rivals are the same.",
-        "",
-    ]
+def page(runs: Sequence[Runs]) -> str:
+    """The page in Markdown.
+
+    Raises:
+        UsageError: it would be longer than `LONGEST_PAGE`.
+    """
+    lines = ["# What a language model adds: a real run", "", *findings(runs), ""]
+    lines += ["## How it was got", ""]
+    for one in runs:
+        lines += introduction(one)
+    for one in runs:
+        lines += [f"## Programs of {one.name}", "", *gains(one), ""]
+    for one in runs:
+        if one.described is not None:
+            lines += [f"## Descriptions of {one.name}", "", *descriptions(one), ""]
+    if len(lines) > LONGEST_PAGE:
+        raise UsageError(f"expected a page of {LONGEST_PAGE} lines, got {len(lines)}")
+    return "\n".join(lines).rstrip() + "\n"
 
 
-def command(found: Discovery, llm: str) -> str:
-    """The command that began a run."""
-    run, config = facts(found), facts(found)["config"]
-    heads = config["heads"] if isinstance(config["heads"], str) else ",".join(config["heads"])
-    return (
-        f"headscribe discover --recorded {run['model']['name']} --annotator "
-        f"{config['annotator']['name']} --llm {llm} --heads {heads} --rounds {config['rounds']}"
-    )
-
-
-def counts(model: Discovery, offline: Discovery) -> list[str]:
-    """The one table that counts everything."""
-    lines = ["## Everything counted", "", "| | language model | offline search |", "|---|---|---|"]
-    for name in COUNTS:
-        both = [getattr(found.tally, name) for found in (model, offline)]
-        if isinstance(both[0], dict):
-            kinds = sorted(set(both[0]) | set(both[1]))
-            lines.append(f"| {name} | {sum(both[0].values())} | {sum(both[1].values())} |")
-            for kind in kinds:
-                one, other = (counted.get(kind, 0) for counted in both)
-                lines.append(f"| - {WHY.get(kind, kind)} | {one} | {other} |")
-        else:
-            lines.append(f"| {name} | {both[0]:g} | {both[1]:g} |")
-    return [*lines, ""]
-
-
-def gains(model: Discovery, offline: Discovery) -> list[str]:
-    """Scores on test text, head by head, the two proposers side by side."""
-    lines = [
-        "## Gain on test text",
-        "",
-        "IoU on `test` of the formula, and the gain over it of what was accepted (95 % interval "
-        "over groups of texts). Test text is scored once, and only for what was accepted; `-` is "
-        "no program. The best gain on `fit` is what the proposer could see.",
-        "",
-        "| head | formula | language model: gain on test | best gain on fit | "
-        "offline: gain on test | best gain on fit |",
-        "|---|---|---|---|---|---|",
-    ]
-    for one, other in zip(model.outcomes, offline.outcomes, strict=True):
-        formula = one.scores["test"]["formula"]
+def findings(runs: Sequence[Runs]) -> list[str]:
+    """What came of it, in words."""
+    lines = []
+    for kind, name in PROPOSERS.items():
+        outcomes = [o for one in runs if kind in one.found for o in one.found[kind].outcomes]
+        if not outcomes:
+            continue
+        good = [one for one in outcomes if matters(one)]
+        mean = np.mean([gain(one)[0] for one in good]) if good else 0.0
         lines.append(
-            f"| {one.head} | {formula:.3f} | {gain(one)} | {best(one)} | {gain(other)} | "
-            f"{best(other)} |"
+            f"- **{name.capitalize()}**: {len(good)} of {len(outcomes)} heads "
+            f"({len(good) / len(outcomes):.0%}) have an accepted program whose gain on `test` is "
+            "at least the smallest effect, its interval above 0"
+            + (f"; mean gain there {mean:+.3f} IoU" if good else "")
+            + f". Over all heads, 0 where nothing was accepted: {mean_gain(outcomes)}."
         )
-    return [*lines, "", *reading(model, offline), ""]
-
-
-def reading(model: Discovery, offline: Discovery) -> list[str]:
-    """What the table says, in words."""
-    said = []
-    for name, found in (("language model", model), ("offline search", offline)):
-        accepted = [one.gains["formula"] for one in found.outcomes if one.program is not None]
-        sure = sum(low > 0 for _, low, _ in accepted)
-        mean = sum(one[0] for one in accepted) / len(found.outcomes)
-        fit = [
-            max((a.fit_gain or 0.0 for a in one.attempts), default=0.0) for one in found.outcomes
-        ]
-        said.append(
-            f"- {name}: {len(accepted)} of {len(found.outcomes)} heads have an accepted program, "
-            f"{sure} of them with a gain on test whose interval lies above 0; the mean gain on "
-            f"test over all heads, 0 where nothing was accepted, is {mean:+.4f}; the mean of the "
-            f"best gains on `fit` is {np.mean(fit):+.4f}."
-        )
-    return said
-
-
-def gain(one: Outcome) -> str:
-    if one.program is None:
-        return "-"
-    mean, low, high = one.gains["formula"]
-    return f"{mean:+.4f} ({low:+.4f} to {high:+.4f})"
-
-
-def best(one: Outcome) -> str:
-    scored = [attempt.fit_gain for attempt in one.attempts if attempt.fit_gain is not None]
-    return f"{max(scored):+.4f}" if scored else "-"
-
-
-def story(one: Outcome, other: Outcome) -> list[str]:
-    """One head: what each proposer said, and what came of it."""
-    lines = [f"### {one.head}: {one.status}", ""]
-    for name, outcome in (("Language model", one), ("Offline search", other)):
-        lines += [f"{name}:", ""]
-        for attempt in outcome.attempts:
-            lines.append(f"{attempt.round}. {verdict(attempt)}")
-            if name == "Language model":
-                lines.append(f"   {span(attempt.statement, 400)}")
-            for relation in relations(attempt):
-                lines.append(f"   - {span(relation, LONGEST)}")
-        lines.append("")
-        if outcome.program is not None:
-            kept = outcome.program.get("relations", [])
-            lines += [f"Accepted, gain on test {gain(outcome)}; of the proposal stayed:", ""]
-            lines += [*(f"- {span(relation, LONGEST)}" for relation in kept), ""]
+    rest = [o for one in runs for o in one.found["model"].outcomes if not matters(o)]
+    lines += power(rest)
+    for who, control, name in (
+        ("description", "control", "Descriptions by the language model"),
+        ("template", "template control", "Templates"),
+    ):
+        lines += pooled(runs, who, control, name)
+    lines += pooled(runs, "description", "template", "Descriptions, beside templates")
     return lines
 
 
-def verdict(attempt: Attempt) -> str:
-    """What came of a proposal, in a line."""
-    said = attempt.fate + (f" ({attempt.kind})" if attempt.kind else "")
-    if attempt.fit_gain is not None:
-        said += f", gain on fit {attempt.fit_gain:+.4f}"
-    if attempt.select_p is not None:
-        said += f", p on select {attempt.select_p:.3f}"
-    if attempt.example_agreement is not None:
-        said += f", its example agrees by {attempt.example_agreement:.2f}"
-    return said
+def matters(one: Outcome) -> bool:
+    """Whether a program was accepted, and gains on `test` what matters, surely above 0."""
+    return one.confirmed and gain(one)[0] >= smallest(one)
 
 
-def relations(attempt: Attempt) -> list[str]:
-    code = attempt.code
-    if code is None:
+def smallest(one: Outcome) -> float:
+    """The smallest gain of a head that matters; 0.01 in records that lack it."""
+    return 0.01 if one.matters is None else one.matters
+
+
+def gain(one: Outcome) -> tuple[float, float, float]:
+    """Over the formula on `test`; 0 where nothing was accepted."""
+    return one.gains.get("formula", (0.0, 0.0, 0.0))
+
+
+def mean_gain(outcomes: Sequence[Outcome]) -> str:
+    """Over all heads, the head being the unit."""
+    values = np.array([gain(one)[0] for one in outcomes])
+    mean, low, high = mean_interval(values, np.arange(len(values)))
+    return f"{mean:+.4f} IoU ({low:+.4f} to {high:+.4f})"
+
+
+def detectable(one: Outcome) -> float | None:
+    """The least gain that a head's tests would have found 80 % of the time."""
+    known = [a.detectable for a in one.attempts if a.detectable is not None]
+    return min(known, default=None)
+
+
+def power(rest: Sequence[Outcome]) -> list[str]:
+    """What would have been found in the heads without such a program."""
+    if not rest:
         return []
-    return list(code["relations"]) or [json.dumps(code["program"])]
+    known = sorted(value for one in rest if (value := detectable(one)) is not None)
+    enough = sum(value <= smallest(one) for one in rest if (value := detectable(one)) is not None)
+    said = (
+        f"- **Power**: of the other {len(rest)} heads {len(known)} had a proposal good enough on "
+        "`fit` to be tested"
+    )
+    if known:
+        said += (
+            f"; the gain that their tests would have found 80 % of the time is {known[0]:.4f} to "
+            f"{known[-1]:.4f} IoU, {np.median(known):.4f} at the median, and no more than the "
+            f"smallest effect for {enough} of them"
+        )
+    return [said + ". The others' proposals gained too little on `fit` itself."]
+
+
+def pooled(runs: Sequence[Runs], who: str, control: str, name: str) -> list[str]:
+    """How often one beats the other over the heads of all models."""
+    rows = [
+        row
+        for one in runs
+        if one.described is not None
+        for row in one.described.table("simulation").to_pylist()
+        if (row["who"], row["against"], row["kind"]) == (who, control, "both")
+    ]
+    if not rows:
+        return []
+    beyond = np.array([row["beyond"] for row in rows])
+    mean, low, high = mean_interval(beyond, np.arange(len(beyond)))
+    difference = points({"beyond": mean, "low": low, "high": high})
+    sure = sum(row["low"] > 0 for row in rows)
+    right = np.mean([row["accuracy"] for row in rows])
+    against = "those of another head" if "control" in control else "them"
+    return [
+        f"- **{name}** beat {against} on unseen rows for {sum(beyond > 0)} of {len(rows)} heads "
+        f"({sum(beyond > 0) / len(rows):.0%}; surely for {sure}): {right:.0%} of the questions "
+        f"right against {right - mean:.0%}, {difference} over heads."
+    ]
+
+
+def introduction(one: Runs) -> list[str]:
+    """What was run, on what, who answered, and everything counted."""
+    found = one.found["model"]
+    run = facts(found)
+    assert found.run is not None
+    corpus, asked = run["corpus"], run["fingerprints"]
+    heads = run["model"]["layers"] * run["model"]["heads"]
+    lines = [
+        f"**{one.name}**: {len(found.outcomes)} of {heads} heads, {corpus['texts']} texts of "
+        f"`{corpus['name']}` ({corpus['tokens']:,} tokens; "
+        f"{', '.join(f'{split} {count}' for split, count in run['splits'].items())}), annotated "
+        f"by `{run['annotator']['name']}`; at most {asked['rounds']} rounds a head, "
+        f"{asked['terms']} terms a formula, smallest effect {asked['smallest']:g} IoU or 5 % of a "
+        "head's content mass."
+    ]
+    for folder, what in ((found.run, "programs"), (one.described, "descriptions and answers")):
+        path = None if folder is None else folder.folder / "exchanges.jsonl"
+        if path is not None and path.is_file():
+            sizes = [len(record["prompt"]) for record in read_exchanges(path)]
+            lines[0] += (
+                f" {len(sizes)} prompts for {what}, {min(sizes):,} to {max(sizes):,} characters, "
+                "answered from what they show alone."
+            )
+    lines += [*(f"Note: {note}." for note in run.get("notes", [])), ""]
+    kinds = [kind for kind in PROPOSERS if kind in one.found]
+    lines += [
+        f"| | {' | '.join(PROPOSERS[kind] for kind in kinds)} |",
+        "|---" * (len(kinds) + 1) + "|",
+    ]
+    for name in COUNTS:
+        values = [getattr(one.found[kind].tally, name) for kind in kinds]
+        lines.append(f"| {name} | {' | '.join(map(counted, values))} |")
+    return [*lines, ""]
+
+
+def counted(value: int | dict[str, int]) -> str:
+    """A count, with its kinds."""
+    if not isinstance(value, dict):
+        return str(value)
+    kinds = ", ".join(f"{kind} {count}" for kind, count in value.items())
+    return f"{sum(value.values())}" + (f" ({kinds})" if kinds else "")
+
+
+def gains(one: Runs) -> list[str]:
+    """Scores on test text, head by head, the proposers side by side."""
+    kinds = [kind for kind in PROPOSERS if kind in one.found]
+    lines = [
+        "IoU of the formula on `test`, and the gain over it of what was accepted (95 % interval "
+        "over groups of texts); in brackets, where nothing was, the best gain on `fit`. *Found*: "
+        "the gain that the language model's tests would have found 80 % of the time.",
+        "",
+        f"| head | formula | {' | '.join(PROPOSERS[kind] for kind in kinds)} | matters | found | "
+        "accepted relations |",
+        "|---" * (len(kinds) + 5) + "|",
+    ]
+    for place, first in enumerate(one.found["model"].outcomes):
+        cells = [gained(one.found[kind].outcomes[place]) for kind in kinds]
+        least = detectable(first)
+        kept = [] if first.program is None else first.program.get("relations", ["a program"])
+        lines.append(
+            f"| {first.head} | {first.scores['test']['formula']:.3f} | {' | '.join(cells)} | "
+            f"{smallest(first):.4f} | {'-' if least is None else f'{least:.4f}'} | "
+            f"{' '.join(span(relation, 90) for relation in kept)} |"
+        )
+    return lines
+
+
+def gained(one: Outcome) -> str:
+    """The gain on test; without a program the best on fit."""
+    if one.program is not None:
+        mean, low, high = gain(one)
+        return f"{mean:+.4f} ({low:+.4f} to {high:+.4f})"
+    scored = [attempt.fit_gain for attempt in one.attempts if attempt.fit_gain is not None]
+    return f"({max(scored):+.4f})" if scored else "-"
+
+
+def descriptions(one: Runs) -> list[str]:
+    """What is said of every head, and what it is worth."""
+    assert one.described is not None
+    share: dict[tuple[int, int], dict[str, float]] = {}
+    for row in one.described.table("simulation").to_pylist():
+        if (row["against"], row["kind"]) == ("chance", "both"):
+            mine = share.setdefault((row["layer"], row["head"]), {})
+            mine[row["who"]] = row["accuracy"]
+            mine["chance"] = row["accuracy"] - row["beyond"]
+    said: dict[tuple[int, int], str] = {}
+    for row in one.described.table("descriptions").to_pylist():
+        said.setdefault((row["layer"], row["head"]), row["description"])
+    known = [who for who in (*COMPARED, "chance") if any(who in mine for mine in share.values())]
+    lines = [one.described.manifest["summary"], ""]
+    for kind in ("detection", "fuzzing"):
+        row = one.overall("description", "control", kind) or one.overall(
+            "template", "template control", kind
+        )
+        if row is not None:
+            lines[0] += f" By {kind} alone: {points(row)}."
+    lines += [
+        f"Share of the questions right, by {', '.join(known)}.",
+        "",
+        f"| head | {' | '.join(known)} | description |",
+        "|---" * (len(known) + 2) + "|",
+    ]
+    for (layer, head), text in said.items():
+        mine = share.get((layer, head), {})
+        cells = " | ".join(f"{mine[who]:.0%}" if who in mine else "-" for who in known)
+        lines.append(f"| {layer}.{head} | {cells} | {span(text, 300)} |")
+    return lines
 
 
 def span(text: str, limit: int) -> str:
-    """Untrusted text as a code span of one line."""
-    return "`" + neutral(text, limit).replace("`", "'") + "`"
+    """Untrusted text as a code span of one line that a cell of a table holds."""
+    return "`" + neutral(text, limit).replace("`", "'").replace("|", "\\|") + "`"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run")
-    parser.add_argument("offline")
+    names = ("RUN", "OFFLINE", "BLINDED", "DESCRIBED")
+    parser.add_argument("--model", nargs=4, action="append", required=True, metavar=names)
     parser.add_argument("--out", default="docs/discovery-run.md")
     options = parser.parse_args()
-    text = page(Discovery.open(options.run), Discovery.open(options.offline))
+    text = page([Runs.open(folders) for folders in options.model])
     Path(options.out).write_text(text, encoding="utf-8")
-    print(f"{options.out}: {len(text)} characters")
+    print("\n".join(line for line in text.split("\n") if line.startswith("- **")))
+    print(f"{options.out}: {len(text.split(chr(10)))} lines")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from headscribe.api.describe import Descriptions, describe
     from headscribe.api.discover import Discovery, discover
     from headscribe.api.effects import Effects, effects
     from headscribe.api.explain import Explained, explain
@@ -41,6 +42,7 @@ _HOME = {
     "attend": "headscribe.api.heads",
     "attention": "headscribe.api.trying",
     "Matrix": "headscribe.api.trying",
+    "Descriptions": "headscribe.api.describe",
     "Discovery": "headscribe.api.discover",
     "Effects": "headscribe.api.effects",
     "Explained": "headscribe.api.explain",
@@ -57,6 +59,7 @@ _HOME = {
     "UsageError": "headscribe.core.errors",
     "View": "headscribe.api.views",
     "corpus": "headscribe.text.corpora",
+    "describe": "headscribe.api.describe",
     "discover": "headscribe.api.discover",
     "effects": "headscribe.api.effects",
     "explain": "headscribe.api.explain",
@@ -78,6 +81,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Descriptions",
     "Discovery",
     "Effects",
     "Explained",
@@ -97,6 +101,7 @@ __all__ = [
     "attend",
     "attention",
     "corpus",
+    "describe",
     "discover",
     "effects",
     "explain",

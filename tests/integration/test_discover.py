@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 import headscribe as hs
+from benchmarks.discovery_controls import Blinded, control
 from headscribe.core.errors import UsageError
+from headscribe.discovery.clients import Replay
 from headscribe.discovery.results import Discovery
 from headscribe.models.model import Model
 from headscribe.results.examples import read_examples
@@ -115,7 +117,9 @@ def answered(folder: Path, texts: list[str], running: Command) -> None:
         fresh[0].with_name(fresh[0].name.replace("prompt", "reply")).write_text(text)
 
 
-def test_by_hand_interrupted_resumed_and_replayed(here: Path) -> None:
+def test_by_hand_interrupted_resumed_and_replayed(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two heads, answered through files; Ctrl-C while the second waits; nothing asked twice."""
     arguments = ["discover", *OPTIONS, "--library", "hand.jsonl", "--out", "hand"]
     by_hand = [*arguments, "--llm", "exchange:chat"]
@@ -157,6 +161,16 @@ def test_by_hand_interrupted_resumed_and_replayed(here: Path) -> None:
     again = json.loads(replayed.stdout)
     assert again["by_head"] == document["by_head"]
     assert again["tally"] == document["tally"] | {"usd": 0.0}
+    assert Run.open(here / "again").manifest["notes"] == Run.open(here / "hand").manifest["notes"]
+    # Blinded: each head is given what was proposed for the other one.
+    monkeypatch.chdir(here)
+    hand = Run.open("hand")
+    examined = hand.manifest["examined"]
+    blinded = control(hand, Blinded(Replay("hand/exchanges.jsonl"), examined), "blinded")
+    for outcome, other in zip(blinded.outcomes, reversed(document["by_head"]), strict=True):
+        mine = [attempt.proposal for attempt in outcome.attempts]
+        assert mine == [attempt["proposal"] for attempt in other["attempts"]][: len(mine)]
+    assert "4 answers were replayed for other prompts" in " ".join(blinded.run.manifest["notes"])
 
 
 @pytest.mark.parametrize(

@@ -59,12 +59,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         model, few, heads="4.0", rounds=1, terms=1, **short, library=here / "library.jsonl",
         out=here / "discovery",
     )  # fmt: skip
+    hs.describe(
+        model, hs.corpus("bundled:samples", 60), heads="4.0", terms=1, **short, questions=4,
+        out=here / "description",
+    )  # fmt: skip
     hs.explain(model, texts, max_tokens=24, out=here / "explanation")
     hs.hints(model, QUESTIONS, answer="likelihood", causal=False, out=here / "hints")
     hs.effects(model, few, **short, matters=8, reads=8, out=here / "effects")
     hs.probe(model, probes="duplicate", pairs=8, out=here / "probes")
     names = (
-        "survey", "fit", "replacement", "discovery", "explanation", "effects", "probes", "hints",
+        "survey", "fit", "replacement", "discovery", "description", "explanation", "effects",
+        "probes", "hints",
     )  # fmt: skip
     return {name: here / name for name in names}
 
@@ -99,8 +104,8 @@ def test_every_column_of_rare_tables_is_described() -> None:
 def test_every_kind_opens_as_its_view(runs: dict[str, Path]) -> None:
     views = [hs.open(folder) for folder in runs.values()]
     assert [type(view) for view in views] == [
-        hs.Survey, hs.Fit, hs.Replacement, hs.Discovery, hs.Explained, hs.Effects, hs.Probed,
-        hs.Hints,
+        hs.Survey, hs.Fit, hs.Replacement, hs.Discovery, hs.Descriptions, hs.Explained, hs.Effects,
+        hs.Probed, hs.Hints,
     ]  # fmt: skip
     assert {view.run.kind for view in views} == {kind.name for kind in BUILT_IN}
     for view in views:

@@ -381,6 +381,61 @@ class DiscoverRequest(HeadStudy):
     ] = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class DescribeRequest(HeadStudy):
+    """Describe heads in at most 40 words, and test what the descriptions are worth."""
+
+    heads: Annotated[
+        "str | Sequence[HeadId | str | tuple[int, int]]",
+        Option(
+            "Heads such as 7.1,7.10, worst:N, those whose formulas explain least, or all.",
+            resume="fingerprint",
+            typed=str,
+            metavar="HEADS",
+        ),
+    ] = "all"
+    llm: Annotated[
+        "str | Client",
+        Option(
+            "Who describes: offline (a template of what explain finds), or a language model as in "
+            "discover: exchange:FOLDER, replay:FILE, PROVIDER:MODEL. In Python also a client.",
+            resume="fingerprint",
+            typed=str,
+            metavar="SPEC",
+        ),
+    ] = "offline"
+    judge: Annotated[
+        "str | Client",
+        Option(
+            "Who answers questions by a description alone: offline (its relations, as a program), "
+            "or a language model. In Python also a client.",
+            resume="fingerprint",
+            typed=str,
+            metavar="SPEC",
+        ),
+    ] = "offline"
+    questions: Annotated[int, Option("Questions a head, half of each kind.", least=2)] = 20
+    budget_usd: Annotated[
+        float | None, Free("What the language models may cost, in US dollars.", least=0.0)
+    ] = None
+    budget_tokens: Annotated[
+        int | None, Free("The same in tokens, prompts and answers together.", least=1)
+    ] = None
+    workers: Annotated[
+        int, Free("Prompts at a time; by exchange: that lie there to be answered.", least=1)
+    ] = 32
+    terms: Terms = 12
+    evidence_tokens: Annotated[int, Option("What a head's evidence may take.", least=1000)] = 2_200
+    look_ahead: Annotated[
+        bool | None, Option("May formulas read later tokens? Default: not in causal models.")
+    ] = None
+    tell: Annotated[
+        "Callable[[str], None] | None",
+        Free("Called with notes: which file waits for an answer. Default: they go to stderr.",
+             python_only=True),
+    ] = None  # fmt: skip
+
+
 @dataclass(frozen=True)
 class HintsRequest(Kept):
     """Ask questions with and without hints: which heads read otherwise when the answer follows?"""
@@ -507,6 +562,7 @@ REQUESTS: dict[str, type] = {
     "fit": FitRequest,
     "replace": ReplaceRequest,
     "discover": DiscoverRequest,
+    "describe": DescribeRequest,
     "hints": HintsRequest,
     "record": RecordRequest,
 }

@@ -5,6 +5,7 @@ import sys
 import typer
 
 from headscribe.api.requests import (
+    DescribeRequest,
     DiscoverRequest,
     EffectsRequest,
     ExplainRequest,
@@ -15,7 +16,18 @@ from headscribe.api.requests import (
     ReplaceRequest,
     SurveyRequest,
 )
-from headscribe.cli import discover, effects, explain, fit, hints, probe, record, replace, survey
+from headscribe.cli import (
+    describe,
+    discover,
+    effects,
+    explain,
+    fit,
+    hints,
+    probe,
+    record,
+    replace,
+    survey,
+)
 from headscribe.cli.commands import command
 from headscribe.cli.decompose import decompose
 from headscribe.cli.demo import demo
@@ -51,6 +63,7 @@ app.command()(show)
 app.command()(command(FitRequest, "headscribe.api.fit:fit", fit.show))
 app.command()(decompose)
 app.command()(command(DiscoverRequest, "headscribe.api.discover:discover", discover.show))
+app.command()(command(DescribeRequest, "headscribe.api.describe:describe", describe.show))
 app.command()(
     command(
         ReplaceRequest, "headscribe.cli.replace:replace_or_talk", replace.show, "replace",

@@ -193,14 +193,14 @@ class Replay:
 
     def __init__(self, path: str | Path, tell: Callable[[str], None] | None = None) -> None:
         self._by_key: dict[str, Reply] = {}
-        self._by_title: dict[str, tuple[str, Reply]] = {}
+        self._by_title: dict[tuple[str, str], tuple[str, Reply]] = {}
         self._tell = tell
         self.differing = 0
         for record in read_exchanges(Path(path)):
             reply = Reply(record["reply"], record["input_tokens"], record["output_tokens"])
             self._by_key[prompt_key(record["prompt"])] = reply
             version, question = question_of(record["prompt"])
-            self._by_title[question] = version, reply
+            self._by_title[version.rpartition("-")[0], question] = version, reply
 
     def ask(self, prompt: str) -> Reply:
         """Return the recorded answer.
@@ -211,10 +211,11 @@ class Replay:
         found = self._by_key.get(prompt_key(prompt))
         if found is not None:
             return found
-        _, question = question_of(prompt)
-        if question not in self._by_title:
+        asked, question = question_of(prompt)
+        kind = asked.rpartition("-")[0]
+        if (kind, question) not in self._by_title:
             raise RunError(f"the recorded run was never asked {question!r}; record it anew")
-        version, reply = self._by_title[question]
+        version, reply = self._by_title[kind, question]
         self.differing += 1
         if self._tell is not None:
             self._tell(

@@ -1,6 +1,6 @@
 """Evidence: what a language model is shown of a head, as JSON, from the `fit` split alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +40,9 @@ class Evidence:
     texts: tuple[str, ...]
 
 
-def evidence(study: HeadTask, limit: int = TOKENS) -> Evidence:
+def evidence(
+    study: HeadTask, limit: int = TOKENS, more: Mapping[str, object] | None = None
+) -> Evidence:
     """Collect the evidence of a head.
 
     Summaries and residuals come first, then single rows as long as they fit, see `shown_rows`.
@@ -48,6 +50,7 @@ def evidence(study: HeadTask, limit: int = TOKENS) -> Evidence:
     Args:
         study: the head.
         limit: tokens that it may take.
+        more: what else is known; it is shown first.
 
     Raises:
         UsageError: the limit does not even hold the summaries; says what they take.
@@ -56,7 +59,7 @@ def evidence(study: HeadTask, limit: int = TOKENS) -> Evidence:
     least = limit
     for table_rows in TABLE_ROWS:  # shorter tables where they would leave no room for rows
         if least > 2 * limit / 3:
-            document = _base(study, table_rows)
+            document = {**(more or {}), **_base(study, table_rows)}
             least = count_tokens(to_json(document))
     if least > limit:
         raise UsageError(

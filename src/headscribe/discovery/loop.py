@@ -88,6 +88,7 @@ def examine(
         dict(study.chosen),
         tuple(passed.attempts),
         scores=_scores(study),
+        matters=plan.matters(study),
     )
     return outcome if accepted is None else _reported(study, accepted, outcome)
 

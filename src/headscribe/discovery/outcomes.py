@@ -89,6 +89,7 @@ class Outcome:
             `program`); the program's only if it was accepted.
         gains: gain of the program over each rival on `test`: mean, low, high.
         failed_test_texts: texts of `test` on which the program failed, counted as uniform.
+        matters: the smallest gain that matters; None in records before there was one.
     """
 
     head: str
@@ -102,6 +103,7 @@ class Outcome:
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     gains: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     failed_test_texts: int = 0
+    matters: float | None = None
 
     @property
     def confirmed(self) -> bool:

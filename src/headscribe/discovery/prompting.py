@@ -22,7 +22,7 @@ LONGEST = 12_000
 ATTEMPTS_ROOM = 1_600
 """Characters of what was tried, the latest first."""
 
-_TITLE = re.compile(r"^# (\S+) (\| .* \| head \S+ \| round \d+)$", re.MULTILINE)
+_TITLE = re.compile(r"^# (\S+) (\| .* \| (?:head|description) \S+ \| round \d+)$", re.MULTILINE)
 
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
 
@@ -67,13 +67,18 @@ def render(name: str, values: Mapping[str, str]) -> str:
     return _SLOT.sub(lambda match: values[match[1]], text)
 
 
-def title(model: str, head: str, number: int) -> str:
+def title(model: str, about: str, number: int, version: str = VERSION) -> str:
     """The line of a prompt that says which question it asks; replays go by it."""
-    return f"# {VERSION} | {model} | head {head} | round {number}"
+    return f"# {version} | {model} | {about} | round {number}"
+
+
+def mark_of(data: str) -> str:
+    """What stands beside the ends of a block of data, so that nothing in it can end it."""
+    return blake2b(data.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
 
 
 def question_of(prompt: str) -> tuple[str, str]:
-    """The prompt's version and the question it asks: model, head, round.
+    """The prompt's version and the question it asks: model, head or description, round.
 
     A prompt without such a line is asked by its first one.
     """
@@ -96,18 +101,17 @@ def proposal_prompt(
         rounds_left: answers that may still follow this one.
     """
     document = shown.document
-    head = f"{document['layer']}.{document['head']}"
-    mark = blake2b(shown.text.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
+    head = f"head {document['layer']}.{document['head']}"
     causal = document["sees"] != "all tokens"
     return render(
         VERSION,
         {
             "title": title(str(document["model"]), head, len(attempts) + 1),
-            "attributes": _attributes(causal),
+            "attributes": attributes(causal),
             "largest": str(LARGEST),
             "python": _python() if python else "\n" + template("no-python-1"),
             "causal": template("causal-1") if causal else "",
-            "mark": mark,
+            "mark": mark_of(shown.text),
             "evidence": shown.text,
             "attempts": _tried(attempts) or "\nThis is the first answer.\n",
             "rounds_left": str(rounds_left),
@@ -137,6 +141,7 @@ def _python() -> str:
     return render("python-2", {"modules": ", ".join(MODULES)})
 
 
-def _attributes(causal: bool) -> str:
+def attributes(causal: bool) -> str:
+    """The attributes that relations read; for causal code without those that look ahead."""
     names = [name for name, one in ATTRIBUTES.items() if not (causal and one.looks_ahead)]
     return "; ".join(f"`{name}` {ATTRIBUTES[name].sentence}" for name in names)

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -32,25 +32,27 @@ Cell = tuple[
 ]
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """A part of an answer; what it has besides is not read."""
+
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Hypothesis(_Part):
+class Hypothesis(Part):
     """What the head may do, and what speaks for it."""
 
     statement: Sentence
     evidence: Annotated[tuple[Sentence, ...], Field(min_length=1, max_length=20)]
 
 
-class ExampleMatrix(_Part):
+class ExampleMatrix(Part):
     """What the code should predict for a text that was shown: `(query, key, weight)` cells."""
 
     text: Annotated[str, Field(max_length=200)]
     cells: Annotated[tuple[Cell, ...], Field(min_length=1, max_length=4096)]
 
 
-class ProposedClass(_Part):
+class ProposedClass(Part):
     """A class of words that relations may name: `key.lower in judgement`."""
 
     name: Annotated[str, Field(pattern=rf"^{NAME}$")]
@@ -67,7 +69,7 @@ class ProposedClass(_Part):
         return WordClass(self.name, neutral(self.rule, 300), words)
 
 
-class Code(_Part):
+class Code(Part):
     """Relations that the head's formula lacks, or a whole program `def attention(p)`.
 
     Attributes:
@@ -102,7 +104,7 @@ class Code(_Part):
         return self
 
 
-class Proposal(_Part):
+class Proposal(Part):
     """Three hypotheses, the chosen one, what its code should give, and the code.
 
     Attributes:
@@ -121,12 +123,12 @@ class Proposal(_Part):
 
 
 ParseKind = Literal["too_long", "no_json", "bad_json", "schema"]
-"""Why a reply holds no proposal: no object at all, one that is no JSON, one of another shape."""
+"""Why a reply holds no answer: no object at all, one that is no JSON, one of another shape."""
 
 
 @dataclass(frozen=True)
 class ParseFailure:
-    """A reply that holds no proposal; never a program."""
+    """A reply that holds no answer; never a program."""
 
     kind: ParseKind
     message: str
@@ -136,7 +138,15 @@ class ParseFailure:
 
 
 def parse_proposal(reply: str) -> Proposal | ParseFailure:
-    """Find the proposal in a reply: the reply itself, a fenced block, or an object in its prose.
+    """Find the proposal in a reply, see `parse_reply`."""
+    return parse_reply(reply, Proposal)
+
+
+Shape = TypeVar("Shape", bound=BaseModel)
+
+
+def parse_reply(reply: str, shape: type[Shape]) -> Shape | ParseFailure:
+    """Find an answer in a reply: the reply itself, a fenced block, or an object in its prose.
 
     Of several objects the last that fits the schema counts, since replies think aloud first.
     """
@@ -146,17 +156,17 @@ def parse_proposal(reply: str) -> Proposal | ParseFailure:
         )
     if "{" not in reply:
         return ParseFailure("no_json", "expected a JSON object, got none")
-    found: Proposal | None = None
+    found: Shape | None = None
     wrong: ParseFailure | None = None
     for document in _objects(reply):
         if isinstance(document, ParseFailure):
             wrong = wrong or document
             continue
         try:
-            found = Proposal.model_validate(document)
+            found = shape.model_validate(document)
         except ValidationError as error:
             # The parts of an object that is broken itself are not what is wrong.
-            if wrong is None or {"hypotheses", "code"} & document.keys():
+            if wrong is None or shape.model_fields.keys() & document.keys():
                 wrong = ParseFailure("schema", _first_of(error))
     return found or wrong or ParseFailure("no_json", "expected a JSON object, got none")
 

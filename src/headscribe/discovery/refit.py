@@ -1,7 +1,7 @@
 """Proposed relations refitted into a head's formula: structure from outside, numbers from `fit`."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from headscribe.core.arrays import Attention
 from headscribe.core.errors import UsageError
 from headscribe.core.rows import Rows as PredictedRows
 from headscribe.discovery.code import InvalidError
+from headscribe.discovery.material import Material
 from headscribe.discovery.neutral import neutral
 from headscribe.discovery.study import DEVICE, RIDGE, STEPS, HeadTask
 from headscribe.fitting.classes import WordClass, by_name, spelled_out, used
@@ -97,8 +98,9 @@ def refitted(
     Raises:
         InvalidError: none is left.
     """
-    new, notes = _usable(study, sources, classes)
     material = study.material
+    known = {term.relation for term in study.formula.terms}
+    new, notes = usable(material, sources, classes, known)
     columns = material.columns([one.source for one in new])
     rows = material.rows("fit")[material.sample.row]
     varying = []
@@ -135,16 +137,17 @@ def refitted(
     return RefittedFormula(study, formula, tuple(new), stayed, predicted, tuple(notes))
 
 
-def _usable(
-    study: HeadTask, sources: Sequence[str], classes: Sequence[WordClass]
+def usable(
+    material: Material,
+    sources: Sequence[str],
+    classes: Sequence[WordClass],
+    known: Collection[str] = (),
 ) -> tuple[list[Relation], list[str]]:
-    """The relations that can join the formula, and why others cannot.
+    """The relations that can be evaluated and are not known yet, and why others cannot.
 
     Raises:
         InvalidError: none can.
     """
-    material = study.material
-    known = {term.relation for term in study.formula.terms}
     new: list[Relation] = []
     notes: list[str] = []
     for source in sources:

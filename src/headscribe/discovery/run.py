@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -31,6 +31,9 @@ from headscribe.fitting.stages import one_torch_thread
 from headscribe.patterns.contract import Pattern
 from headscribe.results.run import Run
 from headscribe.sandbox import Runner
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 Reserved = tuple[int, Callable[[int, int], Iterable[Item]]]
 """Further texts of `select`: how many, and what reads those from one place to another."""
@@ -143,6 +146,9 @@ def discover(
         on_progress,
         stop,
     )
+    if differing := getattr(client, "differing", 0):  # of a replay
+        said = f"{differing} answers were replayed for other prompts than they were given to"
+        run.manifest.setdefault("notes", []).append(said)
     tally = Tally.of(outcomes, ledger.spent if ledger is not None else Spent())
     grown = join_library(known, outcomes, material, proposer.name, runner)
     found = Discovery(outcomes, tally, grown, left_out, run)
@@ -167,28 +173,44 @@ def _all_heads(
     on_progress: OnProgress,
     stop: Callable[[], None],
 ) -> tuple[Outcome, ...]:
-    lock, done = threading.Lock(), 0
-
     def work(study: HeadTask) -> Outcome:
-        nonlocal done
         path = run.folder / "heads" / f"{study.head}.json"
         outcome = read_outcome(path)
         if outcome is None:
             outcome = outcome_of(study)
             if outcome.status != "stopped":
                 keep_outcome(path, outcome)
+        return outcome
+
+    return tuple(in_parallel(studies, work, workers, "heads", on_progress, stop))
+
+
+def in_parallel(
+    tasks: Sequence[T],
+    work: Callable[[T], U],
+    workers: int,
+    stage: str,
+    on_progress: OnProgress,
+    stop: Callable[[], None],
+) -> list[U]:
+    """Do tasks, so many at a time; an interrupt ends the waits of all, by `stop`."""
+    lock, done = threading.Lock(), 0
+
+    def counted(task: T) -> U:
+        nonlocal done
+        found = work(task)
         with lock:
             done += 1
-            on_progress("heads", done, len(studies))
-        return outcome
+            on_progress(stage, done, len(tasks))
+        return found
 
     with one_torch_thread():
         if workers == 1:  # in this thread, so that Ctrl-C ends a wait for an answer
-            return tuple(work(study) for study in studies)
+            return [counted(task) for task in tasks]
         with ThreadPoolExecutor(workers) as executor:
-            futures = [executor.submit(work, study) for study in studies]
+            futures = [executor.submit(counted, task) for task in tasks]
             try:
-                return tuple(future.result() for future in futures)
+                return [future.result() for future in futures]
             except BaseException:
                 stop()
                 executor.shutdown(wait=False, cancel_futures=True)

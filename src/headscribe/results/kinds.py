@@ -71,6 +71,7 @@ BUILT_IN = (
         "discover", f"{_VIEWS}.discover:Discovery", "discoveries", "discovery",
         (f"{_PARTS}.discovery:PARTS", f"{_PARTS}.examples:PARTS"),
     ),
+    Kind("describe", f"{_VIEWS}.describe:Descriptions", "descriptions", "descriptions"),
     Kind(
         "explain", f"{_VIEWS}.explain:Explained", "cards", "explanation",
         (f"{_PARTS}.explanation:PARTS",), single=True,
