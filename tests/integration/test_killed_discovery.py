@@ -3,7 +3,6 @@
 import json
 import random
 import signal
-import time
 from pathlib import Path
 
 from headscribe.models.recorded import write_recording
@@ -19,13 +18,21 @@ from headscribe.discovery.run import Settings, discover
 from headscribe.fitting.sources import attention_items, head_ids
 from headscribe.models.recorded import Recording
 
-folder, out, delay = sys.argv[1], sys.argv[2], float(sys.argv[3])
+folder, out, last, delay = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
 replies = json.load(open("replies.json"))
 
 class Counting:
     name, max_output_tokens, price = "counting", 100, FREE
+    asked = 0
 
     def ask(self, prompt):
+        self.asked += 1
+        if self.asked == last and delay == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.asked == last:
+            timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL))
+            timer.daemon = True
+            timer.start()
         with open("asked", "a") as file:
             print(prompt_key(prompt), file=file)
         time.sleep(0.05)
@@ -34,14 +41,10 @@ class Counting:
     def stop(self):
         pass
 
-if delay > 0:
-    timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL))
-    timer.daemon = True
-    timer.start()
 recording = Recording(folder)
 discover(
     lambda: attention_items(recording, recording.passages), head_ids(recording), "worst:2", out,
-    model="made", client=Counting(), settings=Settings(rounds=3, terms=3),
+    model="made", client=Counting(), settings=Settings(rounds=2, terms=1),
     pool=("key.is_special", "distance == -1", "distance == 1"),
 )
 """
@@ -55,30 +58,27 @@ def test_a_killed_discovery_resumes_to_the_same_record(tmp_path: Path) -> None:
     """Killed at random moments; nobody is asked again what was answered."""
     from headscribe.discovery.clients import prompt_key
 
-    write_recording(tmp_path / "made", [(text, matrix[None]) for text, matrix, _ in items(60)])
+    write_recording(tmp_path / "made", [(text, matrix[None]) for text, matrix, _ in items(40)])
     replies = {
         f"| made | head 0.{head} | round {number}": reply
-        for head, said in enumerate(
-            (["none", answer("key.index == 3"), "{"], ["none", answer(SECRET), "none"])
-        )
+        for head, said in enumerate((["none", answer("key.index == 3")], [answer(SECRET), "{"]))
         for number, reply in enumerate(said, 1)
     }
     (tmp_path / "replies.json").write_text(json.dumps(replies))
 
-    def ran(out: str, delay: float) -> int:
-        done = Command("made", out, delay, cwd=tmp_path, code=PROGRAM).wait()
+    def ran(out: str, last: int = 0, delay: float = 0) -> int:
+        done = Command("made", out, last, delay, cwd=tmp_path, code=PROGRAM).wait()
         assert done.returncode in (0, -signal.SIGKILL), done.stderr
         return done.returncode
 
-    began = time.monotonic()
-    assert ran("whole", 0) == 0
-    took = time.monotonic() - began
+    assert ran("whole") == 0
     (tmp_path / "asked").unlink()
     moments, killed = random.Random(0), 0
     status, stored = -1, set[str]()
     while status:
         before = len(keys(tmp_path / "asked"))
-        status = ran("killed", moments.uniform(0.3, 1) * took if killed < 4 else 0)
+        # First at the second question itself, then at some moment after the first one.
+        status = ran("killed", 1, moments.uniform(0.01, 0.3)) if killed else ran("killed", 2)
         killed += status != 0
         again = set(keys(tmp_path / "asked")[before:]) & stored
         assert not again, "answered before"
