@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 
 from headscribe.core.errors import UsageError
+from headscribe.discovery.acceptance import Plan
+from headscribe.discovery.acceptance import detectable as found_by_test
 from headscribe.discovery.clients import read_exchanges
 from headscribe.discovery.describe import COMPARED, points
 from headscribe.discovery.neutral import neutral
@@ -116,8 +118,8 @@ def findings(runs: Sequence[Runs]) -> list[str]:
             + (f"; mean gain there {mean:+.3f} IoU" if good else "")
             + f". Over all heads, 0 where nothing was accepted: {mean_gain(outcomes)}."
         )
-    rest = [o for one in runs for o in one.found["model"].outcomes if not matters(o)]
-    lines += power(rest)
+    for one in runs:
+        lines += power(one)
     for who, control, name in (
         ("description", "control", "Descriptions by the language model"),
         ("template", "template control", "Templates"),
@@ -155,23 +157,45 @@ def detectable(one: Outcome) -> float | None:
     return min(known, default=None)
 
 
-def power(rest: Sequence[Outcome]) -> list[str]:
+def best(one: Outcome) -> float:
+    """The best gain of a head's proposals on `fit`."""
+    return max((a.fit_gain for a in one.attempts if a.fit_gain is not None), default=0.0)
+
+
+def power(one: Runs) -> list[str]:
     """What would have been found in the heads without such a program."""
+    found = one.found["model"]
+    rest = [outcome for outcome in found.outcomes if not matters(outcome)]
     if not rest:
         return []
-    known = sorted(value for one in rest if (value := detectable(one)) is not None)
-    enough = sum(value <= smallest(one) for one in rest if (value := detectable(one)) is not None)
+    known = sorted((value, o) for o in rest if (value := detectable(o)) is not None)
     said = (
-        f"- **Power**: of the other {len(rest)} heads {len(known)} had a proposal good enough on "
-        "`fit` to be tested"
+        f"- **Power, {one.name}**: of the {len(rest)} heads without, {len(known)} had a proposal "
     )
+    said += "that gained enough on `fit` to be tested"
     if known:
+        values = [value for value, _ in known]
+        enough = sum(value <= smallest(outcome) for value, outcome in known)
         said += (
-            f"; the gain that their tests would have found 80 % of the time is {known[0]:.4f} to "
-            f"{known[-1]:.4f} IoU, {np.median(known):.4f} at the median, and no more than the "
-            f"smallest effect for {enough} of them"
+            f"; their tests would have found a gain of {values[0]:.4f} to {values[-1]:.4f} IoU "
+            f"({np.median(values):.4f} at the median) 80 % of the time, no more than the smallest "
+            f"effect for {enough} of them"
         )
-    return [said + ". The others' proposals gained too little on `fit` itself."]
+    others = [best(outcome) for outcome in rest if detectable(outcome) is None]
+    if others:
+        said += (
+            f". The proposals for the other {len(others)} gain {np.median(others):+.4f} IoU at the "
+            f"median on the very texts that they were made from, {max(others):+.4f} at most: less "
+            "than matters, so that more texts to test on would change nothing"
+        )
+    asked, texts = facts(found)["fingerprints"], facts(found)["splits"]["select"]
+    tests = len(found.outcomes) * asked["rounds"]
+    texts = max([texts, *(a.select_texts or 0 for o in found.outcomes for a in o.attempts)])
+    least = found_by_test(1.0, texts, Plan(tests).level)
+    return [
+        f"{said}. {tests} tests share the error budget; on {texts} texts one finds a gain of "
+        f"{least:.2f} times its spread from text to text 80 % of the time."
+    ]
 
 
 def pooled(runs: Sequence[Runs], who: str, control: str, name: str) -> list[str]:
@@ -270,8 +294,8 @@ def gained(one: Outcome) -> str:
     if one.program is not None:
         mean, low, high = gain(one)
         return f"{mean:+.4f} ({low:+.4f} to {high:+.4f})"
-    scored = [attempt.fit_gain for attempt in one.attempts if attempt.fit_gain is not None]
-    return f"({max(scored):+.4f})" if scored else "-"
+    scored = any(attempt.fit_gain is not None for attempt in one.attempts)
+    return f"({best(one):+.4f})" if scored else "-"
 
 
 def descriptions(one: Runs) -> list[str]:

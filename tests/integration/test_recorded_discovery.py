@@ -2,8 +2,9 @@
 
 `recorded/bert_discovery.jsonl.gz` holds the exchanges, `recorded/bert_discovery.json` what came of
 them. Prompts are matched as they are, else by their first line: formulas are fitted otherwise since
-the recording, so that prompts differ, and what comes of a proposal may differ too. Proposals and
-rivals with their scores may not, nor may formulas be much worse.
+the recording, so that prompts differ, and so may what comes of a proposal. Proposals and rivals
+with their scores may not, nor may formulas be much worse. `recorded/bert_discovery_replayed.json`
+says, attempt by attempt, what comes of them today, and which prompts are not those recorded.
 """
 
 import gzip
@@ -55,7 +56,8 @@ def test_every_recorded_answer_is_read(exchanges: Path, recorded: dict[str, Outc
 def test_the_recorded_run_is_replayed(
     exchanges: Path, recorded: dict[str, Outcome], shared_data: Path, tmp_path: Path
 ) -> None:
-    replay = Replay(exchanges)
+    told: list[str] = []
+    replay = Replay(exchanges, told.append)
     found = hs.discover(
         hs.Recording(shared_data / "bert_sst2_attention"),
         llm=replay,
@@ -68,17 +70,24 @@ def test_the_recorded_run_is_replayed(
     assert [one.head for one in found.outcomes] == HEADS
     assert found.tally.calls == len(made) >= len(HEADS)
     assert (found.tally.usd, found.tally.invalid) == (0, {})
-    for one in found.outcomes:
-        before = recorded[one.head].attempts
-        for attempt, known in zip(one.attempts, before, strict=False):
-            assert attempt.proposal == known.proposal
+    today = json.loads((FIXTURE / "bert_discovery_replayed.json").read_text(encoding="utf-8"))
+    assert told == [said for one in today for said in one["told"]], "prompts that differ are told"
+    assert replay.differing == len(told)
+    notes = " ".join(Run.open(tmp_path / "run").manifest["notes"])
+    assert f"{len(told)} answers were replayed for other prompts" in notes
+    for one, known in zip(found.outcomes, today, strict=True):
         expected = recorded[one.head]
+        assert (one.head, one.status) == (known["head"], known["status"])
         assert one.rivals == expected.rivals
         for split, scores in expected.scores.items():
             assert one.scores[split]["catalogue"] == pytest.approx(scores["catalogue"], abs=1e-9)
             assert one.scores[split]["formula"] > scores["formula"] - 0.01
-        if one.status == "stopped":  # another round than the recording has
-            assert replay.differing
-            assert len(one.attempts) == len(before)
+        for attempt, before, after in zip(
+            one.attempts, expected.attempts, known["attempts"], strict=True
+        ):
+            assert attempt.proposal == before.proposal
+            for name, value in after.items():
+                own = list(attempt.notes) if name == "notes" else getattr(attempt, name)
+                near = pytest.approx(value, abs=2e-3) if isinstance(value, float) else value
+                assert own == near, (one.head, attempt.round, name)
     assert Run.open(tmp_path / "run").complete == (found.tally.stopped == 0)
-    assert replay.differing or found.tally.stopped == 0

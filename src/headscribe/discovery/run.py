@@ -148,7 +148,8 @@ def discover(
     )
     if differing := getattr(client, "differing", 0):  # of a replay
         said = f"{differing} answers were replayed for other prompts than they were given to"
-        run.manifest.setdefault("notes", []).append(said)
+        if said not in run.manifest.setdefault("notes", []):
+            run.manifest["notes"].append(said)
     tally = Tally.of(outcomes, ledger.spent if ledger is not None else Spent())
     grown = join_library(known, outcomes, material, proposer.name, runner)
     found = Discovery(outcomes, tally, grown, left_out, run)
