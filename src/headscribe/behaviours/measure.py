@@ -80,7 +80,6 @@ class Sums:
         by_place: of each fold the attention by place class on the rows that apply; `met`: the
             content mass that met the class, `(F, B, H, C)`.
         overall: the profile of a fold's half, its other folds, on all content rows, `(F, H, C)`.
-        cells: related cells by behaviour, `(B,)`.
     """
 
     half: Int[np.ndarray, " G"]
@@ -97,7 +96,6 @@ class Sums:
     by_place: Float[np.ndarray, "F B H C"]
     met: Float[np.ndarray, "F B H C"]
     overall: Float[np.ndarray, "F H C"]
-    cells: Float[np.ndarray, " B"]
 
     def profiles(
         self, fold: int, behaviours: Int[np.ndarray, " n"], head: int
@@ -150,7 +148,6 @@ class Collector:
             "content": np.zeros((groups, heads, count), precision),
             "hits": np.zeros((HALVES, heads, count)),
             "rows": np.zeros((groups, count)),
-            "cells": np.zeros(count),
             "all_content": np.zeros((groups, heads)),
             "all_rows": np.zeros(groups),
             "places": np.zeros((groups, heads, len(PLACES))),
@@ -210,7 +207,7 @@ class Collector:
             of["on_keys"].transpose(2, 0, 1), expected.transpose(1, 0, 2),
             of["content"].transpose(2, 0, 1), of["rows"].T, of["hits"].transpose(2, 0, 1),
             of["all_content"], of["all_rows"], of["places"].transpose(0, 2, 1), of["even"],
-            of["by_place"], of["met"], overall, of["cells"],
+            of["by_place"], of["met"], overall,
         )  # fmt: skip
 
     def _expect(
@@ -290,9 +287,8 @@ class FirstReading:
             folds += [fold_of(cluster)] * len(rows.queries)
             mass = self._mass[mine].astype(np.float64)
             gate_rows(
-                asked.pair, asked.test, related.tests, related.start, related.row, related.entry,
-                gates[:, mine], sums["cells"],
-            )  # fmt: skip
+                asked.pair, asked.test, related.tests, related.start, related.row, gates[:, mine]
+            )
             sums["rows"][cluster] += gates[:, mine].sum(1)
             add_rows(
                 asked.pair, asked.test, related.tests, related.start, related.row,

@@ -93,14 +93,12 @@ class Named:
     Attributes:
         first, second: the halves' figures.
         named, confirmed: by behaviour and head.
-        cells: related cells of all texts by behaviour: the fewer, the narrower.
     """
 
     first: Excess
     second: Excess
     named: Bool[np.ndarray, "B H"]
     confirmed: Bool[np.ndarray, "B H"]
-    cells: Float[np.ndarray, " B"]
 
 
 def name(sums: Sums, families: Sequence[str]) -> Named:
@@ -126,7 +124,7 @@ def name(sums: Sums, families: Sequence[str]) -> Named:
     named &= first.excess >= POINT
     confirmed = named & (second.excess >= CONFIRM)
     confirmed[named] &= _discovered(second.above(0.0)[named], "by")
-    return Named(first, second, named, confirmed, sums.cells)
+    return Named(first, second, named, confirmed)
 
 
 def _discovered(

@@ -124,16 +124,13 @@ def gate_rows(
     tests: Bool[np.ndarray, "K R"],
     pair_start: Int[np.ndarray, " P+1"],
     row: Int[np.ndarray, " m"],
-    entry: Int[np.ndarray, " m+1"],
     gates: Float[np.ndarray, "B R"],
-    cells: Float[np.ndarray, " B"],
 ) -> None:
-    """Mark the rows where each behaviour applies, and count its related cells."""
+    """Mark the rows where each behaviour applies."""
     for b in range(len(pair)):
         for i in range(pair_start[pair[b]], pair_start[pair[b] + 1]):
             if tests[test[b], row[i]]:
                 gates[b, row[i]] = 1
-                cells[b] += entry[i + 1] - entry[i]
 
 
 @compiled
