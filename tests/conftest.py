@@ -5,9 +5,11 @@ says of a shape, a dtype or a type is checked at every call. Left out are the co
 Numba reads as they stand, and what runs inside the sandbox, which starts without site packages.
 """
 
+import fcntl
 import json
+import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,34 @@ def _patterns_of_the_test() -> Iterator[None]:
     before = dict(made._patterns), set(made._defined)
     yield
     made._patterns, made._defined = before
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`once(name, make)`: a folder that `make` fills, made once for all processes of the tests."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def folder(name: str, make: Callable[[Path], object]) -> Path:
+        made = shared / name
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                make(shared / f"{name}.unfinished")
+                (shared / f"{name}.unfinished").rename(made)
+        return made
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def story_fit(once: Callable[..., Path]) -> Path:
+    """A small fit of the story model, to read."""
+    import headscribe as hs
+
+    texts = hs.corpus("bundled:samples", 20)
+    few = {"terms": 1, "max_tokens": 12, "annotator": "plain"}
+    return once("story_fit", lambda out: hs.fit("bundled:stories", texts, **few, out=out))
 
 
 @pytest.fixture(scope="session")

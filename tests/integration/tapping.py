@@ -1,6 +1,7 @@
 """What the tap's tests share: small batches and observers that remember."""
 
 from dataclasses import dataclass, field
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -21,8 +22,9 @@ class Tapped:
     stack: Stack
 
 
+@cache
 def tapped(family: str, stack: str | None) -> Tapped:
-    """A family's random model after the support check."""
+    """A family's random model after the support check; what changes it has to put it back."""
     found = examine(build(family), stack)[1]
     assert found is not None
     return Tapped(found)

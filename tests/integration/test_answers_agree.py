@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
@@ -84,11 +85,12 @@ def test_matrices_of_other_tokens_are_not_compared() -> None:
         hs.attention("bundled:stories", SENTENCE, "6.0")
 
 
-def test_a_fit_from_its_folder_is_the_fit(tmp_path: Path) -> None:
+def test_a_fit_from_its_folder_is_the_fit(story_fit: Path, tmp_path: Path) -> None:
     """What was fitted and what is read again say the same; a formula is a function of a text."""
+    copytree(story_fit, tmp_path / "fit")
     fit = hs.fit(
         "bundled:stories", hs.corpus("bundled:samples", 20), terms=1, max_tokens=12,
-        annotator="plain", out=tmp_path / "fit",
+        annotator="plain", out=tmp_path / "fit", resume=True,
     )  # fmt: skip
     again = hs.open(tmp_path / "fit")
     assert [str(one) for one in again.heads] == [str(one) for one in fit.heads]

@@ -158,7 +158,7 @@ def test_an_interrupted_survey_resumes_to_the_same_table(
     (tmp_path / "texts.jsonl").write_text("".join(story_lines))
     arguments = [
         "survey", stories, "--text", "texts.jsonl", "--annotator", "plain",
-        "--max-tokens", 128,
+        "--max-tokens", 64, "--patterns", "previous_token",
     ]  # fmt: skip
     running = Command(*arguments, "--out", "stopped", cwd=tmp_path)
     while not (tmp_path / "stopped" / "run.json").exists():

@@ -34,6 +34,7 @@ def test_the_demonstration_fits_and_replaces(tmp_path, monkeypatch):
     monkeypatch.setattr(demonstration, "cores", lambda: 1)
     monkeypatch.setattr(demonstration, "WRITTEN", (8, 3, 5))
     monkeypatch.setattr(demonstration, "TOKENS", 16)
+    monkeypatch.setattr(demonstration, "TERMS", 2)
     found = demo(tmp_path / "demo", answered=("bundled:stories",), texts=few(tmp_path))
     kinds = [Run.open(run).manifest["kind"] for run in found.runs]
     assert kinds == ["explain", "survey", "fit", "replacement"]

@@ -46,6 +46,12 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
     return Recording(folder)
 
 
+@pytest.fixture(scope="module")
+def local(recording: Recording, tmp_path_factory: pytest.TempPathFactory) -> Survey:
+    """What the local engine says of the whole catalogue."""
+    return survey(recording, out=tmp_path_factory.mktemp("local") / "run", token_budget=30)
+
+
 def here(job: Job, rows: list[dict[str, Any]]) -> Iterator[pa.Table]:
     """A cluster of one process that computes the last shard first."""
     scorer = ShardScorer(job)
@@ -80,53 +86,70 @@ def same(one: Survey, other: Survey, tolerance: float = 1e-6) -> None:
 
 
 @pytest.mark.parametrize("large", [False, True])
-@pytest.mark.parametrize("workers", [1, 3])
 def test_the_sharding_does_not_matter(
-    recording: Recording, tmp_path: Path, monkeypatch, workers: int, large: bool
+    recording: Recording, local: Survey, tmp_path: Path, monkeypatch, large: bool
 ) -> None:
+    alone = local
     if large:
         monkeypatch.setattr(engine_module, "CROSS_FIT_TEXTS", 3)
-    alone = survey(recording, out=tmp_path / "local", token_budget=30)
-    sharded_survey(monkeypatch, workers)
-    seen: list[tuple[str, int, int]] = []
-    many = survey(
-        recording, out=tmp_path / "sharded", token_budget=30, engine="ray",
-        on_progress=lambda *done: seen.append(done),
-    )  # fmt: skip
-    same(alone, many)
-    assert not (many.run.folder / "stages").exists()
-    # A large corpus is scored in one pass; what heads do is read twice from its texts in any case.
-    assert seen[-1] == ("scoring", 80, 80)
-    assert [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
+        alone = survey(recording, out=tmp_path / "local", token_budget=30)
+    for workers in (1, 3):
+        sharded_survey(monkeypatch, workers)
+        seen: list[tuple[str, int, int]] = []
+        many = survey(
+            recording, out=tmp_path / f"by {workers}", token_budget=30, engine="ray",
+            on_progress=lambda *done, seen=seen: seen.append(done),
+        )  # fmt: skip
+        same(alone, many)
+        assert not (many.run.folder / "stages").exists()
+        # A large corpus is scored in one pass; what heads do is read twice in any case.
+        assert seen[-1] == ("scoring", 80, 80)
+        assert [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
+
+
+NAMES = ["next_token", "previous_token_only", "uniform"]
+
+Line = tuple[str, int, int, str]
+"""Pattern, layer, head, view."""
+
+
+@pytest.fixture(scope="module")
+def lines(recording: Recording) -> dict[Line, list[dict[str, float]]]:
+    """The scores of every text, by loops in float64 over whole rows."""
+    seen = recording.visibility(0)
+    found: dict[Line, list[dict[str, float]]] = {}
+    for text in recording.passages[:40]:
+        attention = recording.read(text)
+        for name, view in product(NAMES, VIEWS):
+            rows, sinks = registry().get(name).predict(text, seen), sinks_of(text, seen)
+            for layer, head in product(range(recording.layers), range(recording.heads)):
+                one = text_scores(attention[layer, head], rows, sinks, view)
+                if one is not None:
+                    found.setdefault((name, layer, head, view), []).append(one)
+    assert len(found) == len(NAMES) * len(VIEWS) * recording.layers * recording.heads
+    return found
 
 
 @pytest.mark.parametrize("engine", ["local", "ray"])
 @pytest.mark.parametrize("token_budget", [1, 30, 1000])
 def test_corpus_means_equal_the_oracle(
-    recording: Recording, tmp_path: Path, monkeypatch, engine: str, token_budget: int
+    recording: Recording,
+    lines: dict[Line, list[dict[str, float]]],
+    tmp_path: Path,
+    monkeypatch,
+    engine: str,
+    token_budget: int,
 ) -> None:
-    """Loops in float64 over whole rows, text by text; the distance also by its square."""
+    """Means of the oracle's lines; the distance also by its square."""
     sharded_survey(monkeypatch, 2)
-    names = ["next_token", "previous_token_only", "uniform"]
     found = survey(
-        recording, patterns=names, out=tmp_path / "run", token_budget=token_budget, engine=engine
+        recording, patterns=NAMES, out=tmp_path / "run", token_budget=token_budget, engine=engine
     )
     scores = {
         (row["pattern"], row["layer"], row["head"], row["view"], row["metric"]): row["score"]
         for row in found.run.table("scores").to_pylist()
         if row["split"] == "all"
     }
-    seen = recording.visibility(0)
-    lines: dict[tuple[str, int, int, str], list[dict[str, float]]] = {}
-    for text in recording.passages[:40]:
-        attention = recording.read(text)
-        for name, view in product(names, VIEWS):
-            rows, sinks = registry().get(name).predict(text, seen), sinks_of(text, seen)
-            for layer, head in product(range(recording.layers), range(recording.heads)):
-                one = text_scores(attention[layer, head], rows, sinks, view)
-                if one is not None:
-                    lines.setdefault((name, layer, head, view), []).append(one)
-    assert len(lines) == len(names) * len(VIEWS) * recording.layers * recording.heads
     for key, each in lines.items():
         for metric in ("jsd", "sae", "iou", "overlap", "mass", "hit"):
             expected = float(np.mean([one[metric] for one in each]))
@@ -153,7 +176,7 @@ def test_words_are_found_where_the_shard_is(tmp_path: Path, monkeypatch) -> None
 
 
 def test_a_stopped_run_goes_on_with_the_shards_that_are_missing(
-    recording: Recording, tmp_path: Path, monkeypatch
+    recording: Recording, local: Survey, tmp_path: Path, monkeypatch
 ) -> None:
     computed: list[int] = []
 
@@ -180,29 +203,30 @@ def test_a_stopped_run_goes_on_with_the_shards_that_are_missing(
     many = survey(recording, out=tmp_path / "run", token_budget=30, engine="ray", resume=True)
     assert computed[3] == 3, "the parts that were there are not computed again"
     assert sorted(computed[:4]) == [0, 1, 2, 3]
-    same(survey(recording, out=tmp_path / "local", token_budget=30), many)
+    same(local, many)
 
 
 def test_a_damaged_part_a_lost_shard_and_errors_are_said(
     recording: Recording, tmp_path: Path, monkeypatch
 ) -> None:
+    few: dict[str, Any] = {"patterns": ["self"], "token_budget": 30, "engine": "ray"}
     sharded_survey(monkeypatch, 1, lambda job, rows: here(job, rows[1:]))
     with pytest.raises(RunError, match=r"1 of 4 shards came back without sums; --resume"):
-        survey(recording, out=tmp_path / "lost", token_budget=30, engine="ray")
+        survey(recording, out=tmp_path / "lost", **few)
     part = next((tmp_path / "lost" / "stages").iterdir())
     part.write_bytes(part.read_bytes()[:-20])
     sharded_survey(monkeypatch, 1)
     with pytest.raises(RunError, match="is damaged: remove it and --resume"):
-        survey(recording, out=tmp_path / "lost", token_budget=30, engine="ray", resume=True)
+        survey(recording, out=tmp_path / "lost", **few, resume=True)
     part.unlink()
-    survey(recording, out=tmp_path / "lost", token_budget=30, engine="ray", resume=True)
+    survey(recording, out=tmp_path / "lost", **few, resume=True)
 
     def elsewhere(job: Job, rows: list[dict[str, Any]]) -> Iterator[pa.Table]:
         return here(replace(job, opening=replace(job.opening, fingerprint="another")), rows)
 
     sharded_survey(monkeypatch, 1, elsewhere)
     with pytest.raises(RunError, match="its files differ there"):
-        survey(recording, out=tmp_path / "other", token_budget=30, engine="ray")
+        survey(recording, out=tmp_path / "other", **few)
 
 
 def test_warnings_of_a_shard_reach_the_user(
@@ -216,7 +240,7 @@ def test_warnings_of_a_shard_reach_the_user(
 
     monkeypatch.setattr(engine_module.Engine, "part", warned)
     sharded_survey(monkeypatch, 1)
-    survey(recording, out=tmp_path / "run", token_budget=30, engine="ray")
+    survey(recording, patterns=["self"], out=tmp_path / "run", token_budget=30, engine="ray")
     assert "halved in a shard" in caplog.text
 
 

@@ -49,6 +49,7 @@ SENTENCES = (
     "the cat and the dog ran on a mat .", "a cat saw a bird in the tree .",
 )  # fmt: skip
 TEXTS = [f"{one} {two}" for one in SENTENCES for two in SENTENCES[:3]]
+HALF = len(TEXTS) // 2
 SIZE = {
     "vocab_size": len(WORDS), "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
     "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 256,
@@ -104,6 +105,13 @@ def wide() -> Model:
 @pytest.fixture(scope="module")
 def atlas(wide, tmp_path_factory):
     return fitted(wide, out=tmp_path_factory.mktemp("fit") / "run")
+
+
+@pytest.fixture(scope="module")
+def live(wide, tmp_path_factory):
+    """A fit to the first half of the texts, scored on the others."""
+    out = tmp_path_factory.mktemp("live") / "run"
+    return fitted(wide, TEXTS[:HALF], test=TEXTS[HALF:], out=out)
 
 
 def test_a_window_that_no_text_reaches_hides_nothing(wide, atlas) -> None:
@@ -190,14 +198,12 @@ def _passages(model):
     return model_inputs(model, hs.corpus(TEXTS), annotator_name="plain").passages
 
 
-def test_a_fit_scored_on_another_recording(wide, tmp_path) -> None:
+def test_a_fit_scored_on_another_recording(wide, live, tmp_path) -> None:
     """`fit --recorded A --test B` scores what the live model scores, but for the rounding."""
-    half = len(TEXTS) // 2
     recordings = [
         hs.record(wide, texts, tmp_path / name, annotator="plain")
-        for name, texts in (("a", TEXTS[:half]), ("b", TEXTS[half:]))
+        for name, texts in (("a", TEXTS[:HALF]), ("b", TEXTS[HALF:]))
     ]
-    live = fitted(wide, TEXTS[:half], test=TEXTS[half:])
     assert live.to_json()["folds"] == 0
     recorded = hs.fit(recordings[0], test=recordings[1], terms=2, patterns="default")
     assert recorded.mean("formula").mean == pytest.approx(live.mean("formula").mean, abs=0.02)
@@ -218,12 +224,10 @@ def test_a_fit_scored_on_another_recording(wide, tmp_path) -> None:
     )
 
 
-def test_given_formulas_are_scored_as_the_fit_scores_them(wide, tmp_path) -> None:
+def test_given_formulas_are_scored_as_the_fit_scores_them(wide, live, tmp_path) -> None:
     """A fit tested on other texts, and the same formulas scored there later: the same numbers."""
-    half = len(TEXTS) // 2
-    live = fitted(wide, TEXTS[:half], test=TEXTS[half:])
     for source in (live, live.folder, str(live.folder)):
-        again = fitted(wide, TEXTS[half:], formulas=source)
+        again = fitted(wide, TEXTS[HALF:], formulas=source)
         for what in ("formula", "profile", "gain"):
             assert means(again, what) == pytest.approx(means(live, what), abs=1e-5)
         assert [str(one.formula) for one in again.heads] == [str(o.formula) for o in live.heads]

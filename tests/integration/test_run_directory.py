@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 
 import pandas
 import pyarrow.parquet as pq
@@ -44,13 +45,13 @@ def described() -> dict[str, dict[str, set[str]]]:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def runs(tmp_path_factory: pytest.TempPathFactory, story_fit: Path) -> dict[str, Path]:
     here = tmp_path_factory.mktemp("runs")
     model, texts = hs.load("bundled:stories"), hs.corpus("bundled:samples")
     few, rest = (replace(texts, texts=texts.texts[a:b]) for a, b in ((0, 20), (20, 26)))
     short = {"max_tokens": 12, "annotator": "plain"}
-    hs.survey(model, few, max_tokens=24, out=here / "survey")
-    hs.fit(model, few, terms=1, **short, out=here / "fit")
+    hs.survey(model, few, max_tokens=16, out=here / "survey")
+    copytree(story_fit, here / "fit")
     hs.replace(
         model, here / "fit", rest, few, fractions=(1.0,), random_orders=0, alone=("formula",),
         **short, out=here / "replacement",

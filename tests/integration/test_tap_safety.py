@@ -133,14 +133,13 @@ def test_stacks_are_asked_for_by_name():
 
 
 def test_nan_names_text_layer_and_head():
-    model = tapped("bert", None)
-    hf = model.stack.hf
+    support, stack = examine(build("bert"))
+    assert stack is not None
     with torch.no_grad():
-        model.stack.modules[1].value.weight[3 * 8] = float("nan")
+        stack.modules[1].value.weight[3 * 8] = float("nan")
     ids, _ = tokens()
     batch = [_encoding(ids[row, :length]) for row, length in enumerate(LENGTHS.tolist())]
-    support = examine(build("bert"))[0]
-    loaded = Model("bert", hf, word_tokenizer(), model.stack, support)
+    loaded = Model("bert", stack.hf, word_tokenizer(), stack, support)
     with pytest.raises(RunError, match="text 0 of its batch: attention of layer 1, head 3 is NaN"):
         loaded.run(batch, Memory())
 

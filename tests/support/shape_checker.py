@@ -3,7 +3,8 @@
 jaxtyping brings an import hook for that as well. It binds each call's signature and checks the
 parameters twice, which took a third of the tests' time, and it decorates a function within a
 function anew whenever the outer one runs; here such functions are left alone, and only those that
-speak of arrays get a memory for the names of axes.
+speak of arrays get a memory for the names of axes. What fits is told quickly (`_fits`, `_is_one`);
+what does not is left to jaxtyping and typing, which say why.
 """
 
 import ast
@@ -15,10 +16,11 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from inspect import Parameter, isclass, isgeneratorfunction, signature
 from types import CodeType, FunctionType, ModuleType
-from typing import Any, get_args, get_type_hints
+from typing import Any, Protocol, get_args, get_type_hints
 
 from beartype import BeartypeConf, beartype
-from jaxtyping import AbstractArray, jaxtyped
+from jaxtyping import AbstractArray, _array_types
+from jaxtyping._storage import get_shape_memo, pop_shape_memo, push_shape_memo
 
 _beartype = beartype(conf=BeartypeConf(is_pep484_tower=True))
 """Where a float is asked for, an int will do (PEP 484)."""
@@ -49,10 +51,13 @@ def _function(function: FunctionType) -> Callable[..., Any]:
 
     @wraps(function)
     def with_axes(*args: Any, **kwargs: Any) -> Any:
-        with jaxtyped("context"):
+        push_shape_memo({})
+        try:
             if inner is function:
                 arguments(*args, **kwargs)
             return inner(*args, **kwargs)
+        finally:
+            pop_shape_memo()
 
     return with_axes
 
@@ -92,6 +97,63 @@ def _speaks_of_arrays(hint: Any) -> bool:
     if isclass(hint) and issubclass(hint, AbstractArray):
         return True
     return any(map(_speaks_of_arrays, get_args(hint)))
+
+
+_Array, _Interface = type(AbstractArray), type(Protocol)
+_slow_array, _slow_interface = _Array.__instancecheck__, _Interface.__instancecheck__
+_axes: dict[Any, tuple[str | int | None, ...] | None] = {}
+_dtypes: set[tuple[Any, type, Any]] = set()
+_kinds: set[tuple[type, type]] = set()
+
+
+def _fits(cls: Any, array: Any) -> bool:
+    """Whether an array has the dtype and the shape of an annotation, and binds its axes' names."""
+    known = (cls, type(array), getattr(array, "dtype", None))
+    if known not in _dtypes:
+        found = _slow_array(cls, array)
+        if found and _axes_of(cls) is not None:
+            _dtypes.add(known)
+        return found
+    axes, memo, shape = _axes[cls], get_shape_memo()[0], array.shape
+    if len(axes) != len(shape):
+        return _slow_array(cls, array)
+    fresh = {}
+    for axis, size in zip(axes, shape, strict=True):
+        wanted = fresh.get(axis, memo.get(axis)) if isinstance(axis, str) else axis
+        if wanted is None:
+            if axis is not None:
+                fresh[axis] = size
+        elif wanted != size:
+            return _slow_array(cls, array)
+    memo.update(fresh)
+    return True
+
+
+def _axes_of(cls: Any) -> tuple[str | int | None, ...] | None:
+    """The names and sizes of an annotation's axes, None for any; None where it has other kinds."""
+    if cls not in _axes:
+        named, fixed = _array_types._NamedDim, _array_types._FixedDim
+        found: list[str | int | None] = []
+        for dim in cls.dims if getattr(cls, "index_variadic", 0) is None else ():
+            plain = not getattr(dim, "broadcastable", False) and not getattr(dim, "treepath", False)
+            if dim is _array_types._anonymous_dim:
+                found.append(None)
+            elif plain and type(dim) in (named, fixed):
+                found.append(dim.name if type(dim) is named else dim.size)
+        whole = getattr(cls, "index_variadic", 0) is None and len(found) == len(cls.dims)
+        _axes[cls] = tuple(found) if whole else None
+    return _axes[cls]
+
+
+def _is_one(cls: Any, value: Any) -> bool:
+    """Whether a value has what a protocol of ours asks for: told once for every class of values."""
+    known = (cls, type(value))
+    if known in _kinds:
+        return True
+    found = _slow_interface(cls, value)
+    if found and cls.__module__.startswith("headscribe.") and cls._is_protocol:
+        _kinds.add(known)
+    return found
 
 
 class _Decorating(ast.NodeTransformer):
@@ -141,3 +203,4 @@ def install(modules: Collection[str]) -> None:
     early = sorted(set(modules) & set(sys.modules))
     assert not early, f"imported before the hook: {early}"
     sys.meta_path.insert(0, _Finder(modules))
+    _Array.__instancecheck__, _Interface.__instancecheck__ = _fits, _is_one

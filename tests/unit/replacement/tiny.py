@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from tokenizers import Tokenizer, decoders, pre_tokenizers, processors
@@ -44,7 +44,7 @@ def tokenizer(special: bool) -> PreTrainedTokenizerFast:
     )
 
 
-@lru_cache(maxsize=4)
+@cache
 def tiny(family: str) -> Model:
     """A family's random model; nothing may change it."""
     return load((build(family), tokenizer(not FAMILIES[family].causal)))
