@@ -21,11 +21,12 @@ import numpy as np
 import torch
 
 import headscribe as hs
+from benchmarks.parts import parts_of
 from headscribe.api.effects import Effects
 from headscribe.api.explain import Explained
 from headscribe.api.probe import Probed
 from headscribe.influence.reads import reads_from
-from headscribe.influence.ways import Ways, parts_of, ways_of
+from headscribe.influence.ways import Ways, ways_of
 from headscribe.influence.writes import writes
 from headscribe.models.batching import batches
 from headscribe.models.inputs import model_inputs

@@ -264,7 +264,7 @@ class FirstReading:
                 shares = self._shares[t, columns]
                 read_rows(
                     real, rows.queries, rows.sinks, rows.place, rows.bounds, near,
-                    related.start, related.row, related.entry, related.key, by_place, mass,
+                    related.row, related.entry, related.key, by_place, mass,
                     self._on_keys[t][columns], self._hits[t][columns], shares,
                 )  # fmt: skip
                 if not np.isfinite(mass).all():

@@ -1,6 +1,7 @@
 """Files that a reader never meets half of: written under another name, then renamed."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ _SUFFIX = ".partial"
 @contextmanager
 def replacing(target: str | Path) -> Iterator[Path]:
     """Give a name to write under; what was written there takes the place of `target` at the end.
+
+    A file, or a folder where there is none of the name yet.
 
     The name lies in the same folder, since only there a rename is one step, and carries the number
     of the process, so that two writers do not meet. Where the block raises, `target` stays as it
@@ -36,7 +39,10 @@ def replacing(target: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
 
 
 def write_whole(target: str | Path, content: str | bytes | Callable[[Path], object]) -> None:

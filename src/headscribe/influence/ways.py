@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from headscribe.core.errors import UsageError
@@ -94,7 +94,7 @@ def frozen_norm(call: Call) -> Frozen:
     return Frozen(centred, None, scale, gain, bias)
 
 
-def _linear(module: nn.Module) -> tuple[Tensor, Tensor | None]:
+def linear_of(module: nn.Module) -> tuple[Tensor, Tensor | None]:
     """Weight `(out, in)` and bias of a projection; transformers' Conv1D keeps it transposed."""
     weight: Tensor = module.weight.detach().float()  # type: ignore[operator]
     bias = getattr(module, "bias", None)
@@ -134,23 +134,21 @@ class Ways:
 
     def heads_of(self, layer: int) -> Float[Tensor, "H d D"]:
         """Each head's slice of the output matrix."""
-        weight, _ = _linear(self.projections[layer])
+        weight, _ = linear_of(self.projections[layer])
         sliced = weight.reshape(len(weight), self.model.heads, -1).transpose(0, 1)
         return sliced * self.scale[layer]
 
     def vocabulary(self) -> tuple[Float[Tensor, "V d"], Float[Tensor, " d"]]:
         """The unembedding, and its mean over the vocabulary."""
-        weight, _ = _linear(self.unembedding)
+        weight, _ = linear_of(self.unembedding)
         return weight, weight.mean(0)
 
     @contextmanager
-    def recorded(self, *, whole: bool = False) -> "Iterator[Recording]":
-        """Record the way in the forward pass within; with `whole` also what layers give."""
+    def recorded(self, *more: nn.Module) -> "Iterator[Recording]":
+        """Record the way in the forward pass within, and `more` modules."""
         found = Recording(self)
-        wanted = [*self.projections, *self.final]
+        wanted = [*self.projections, *self.final, *more]
         wanted += [module for part in (*self.own, *self.residual) for module in part]
-        if whole:
-            wanted += [*self.layers, self.unembedding]
         with ExitStack() as held:
             for module in {id(one): one for one in wanted}.values():
                 hook = module.register_forward_hook(found.take, with_kwargs=True)
@@ -206,7 +204,7 @@ class Recording:
         for module in self.ways.final:
             call = self.calls[id(module)][-1]
             if hasattr(module, "weight") and module.weight.ndim == 2:
-                weight, bias = _linear(module)
+                weight, bias = linear_of(module)
                 found.append(Frozen(weight=weight, bias=bias))
                 before = call.gave.float()
                 continue
@@ -375,77 +373,3 @@ def _unknown(model: Model, why: str) -> UsageError:
         f"{type(model.hf).__name__}: the way from its heads to the logits could not be followed "
         f"({why})"
     )
-
-
-@dataclass(frozen=True, eq=False)
-class Parts:
-    """What every part of a model adds to what the unembedding reads of a text.
-
-    Attributes:
-        heads: shape `(L, H, T, d)`.
-        rest: of each layer all that is not its heads: mostly the MLP, `(L, T, d)`.
-        embeddings: what the first layer is given, `(T, d)`.
-        biases: of output matrices and norms, `(T, d)`.
-        unembedding: shape `(V, d)`; with its `bias`, `(V,)` or None.
-    """
-
-    heads: Float[Tensor, "L H T d"]
-    rest: Float[Tensor, "L T d"]
-    embeddings: Float[Tensor, "T d"]
-    biases: Float[Tensor, "T d"]
-    unembedding: Float[Tensor, "V d"]
-    bias: Float[Tensor, " V"] | None
-
-    @property
-    def logits(self) -> Float[Tensor, "T V"]:
-        """The sum of all parts, as logits."""
-        total = self.heads.sum((0, 1)) + self.rest.sum(0) + self.embeddings + self.biases
-        found = total @ self.unembedding.T
-        return found if self.bias is None else found + self.bias
-
-
-def parts_of(ways: Ways, ids: Int[Tensor, " T"]) -> Parts:
-    """Take a text's logits apart: heads, the rest of each layer, embeddings, biases.
-
-    Args:
-        ways: of the model, see `ways_of`.
-        ids: the token ids of the text, special ones included.
-    """
-    model = ways.model
-    with torch.inference_mode(), ways.recorded(whole=True) as seen, tap(model):
-        model.hf(**forward_arguments(model.stack, ids[None].to(model.device)))
-    embeddings = seen.call(ways.layers, 0).given[0].float()
-    constant = torch.zeros_like(embeddings)
-    heads: list[Tensor] = []
-    rest: list[Tensor] = []
-
-    def through(one: Frozen) -> None:
-        nonlocal embeddings, constant
-        embeddings, constant = one.push(embeddings, 0), one.push(constant, 0)
-        constant = constant if one.bias is None else constant + one.bias
-        heads[:] = [one.push(part, 0) for part in heads]
-        rest[:] = [one.push(part, 0) for part in rest]
-
-    for layer in range(model.layers):
-        call = seen.call(ways.layers, layer)
-        outputs = seen.outputs(layer)[0].transpose(0, 1)
-        added = torch.einsum("htd,hod->hto", outputs, ways.heads_of(layer))
-        _, bias = _linear(ways.projections[layer])
-        also = torch.zeros_like(call.given[0].float())
-        also = also if bias is None else also + ways.scale[layer] * bias
-        for one in seen.own(layer):
-            added, also = one.push(added, 0), one.push(also, 0)
-            also = also if one.bias is None else also + one.bias
-        heads.append(added)
-        rest.append(torch.zeros_like(also))
-        constant = constant + also
-        stream, whole = call.given[0].float(), added.sum(0) + also
-        for norm, one in zip(seen.norms(ways.residual, layer), seen.residual(layer), strict=True):
-            rest[-1] = rest[-1] + norm.given[0].float() - stream - whole
-            through(one)
-            stream, whole = norm.gave[0].float(), torch.zeros(())
-        rest[-1] = rest[-1] + call.gave[0].float() - stream - whole
-    for one in seen.final():
-        through(one)
-    weight, bias = _linear(ways.unembedding)
-    return Parts(torch.stack(heads), torch.stack(rest), embeddings, constant, weight, bias)

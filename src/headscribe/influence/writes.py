@@ -20,7 +20,7 @@ from headscribe.core.heads import HeadId
 from headscribe.core.progress import OnProgress, silent
 from headscribe.influence.statistics import Mean
 from headscribe.influence.tokens import KINDS, kinds_read
-from headscribe.influence.ways import Frozen, Recording, Ways
+from headscribe.influence.ways import Recording, Ways
 from headscribe.models.batching import batches
 from headscribe.models.calls import AttentionCall
 from headscribe.scoring.predictions import sinks_of
@@ -126,10 +126,8 @@ class Effects:
         self._ways, self._seen = ways, seen
         self._weight, self._mean = ways.vocabulary()
         self._final = seen.final()
-        layers = range(ways.model.layers)
-        self._later: list[Frozen] = self._final
         if not ways.short:
-            self._residual = [seen.residual(layer) for layer in layers]
+            self._residual = [seen.residual(layer) for layer in range(ways.model.layers)]
 
     def features(self, layer: int, text: int, length: int) -> Float[Tensor, "H T F"]:
         """What each head gives at each row, to be multiplied with `keys`."""

@@ -8,8 +8,6 @@ computes with, rounded to bfloat16 unless another type is asked for.
 
 import io
 import json
-import os
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -27,6 +25,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokeni
 from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
 
 from headscribe.core.errors import RunError, UsageError
+from headscribe.core.files import replacing
 from headscribe.text.cache import cache_folder
 
 MAGIC = b"GGUF"
@@ -115,25 +114,17 @@ def dequantised(path: Path, dtype: torch.dtype | None) -> Path:
     if (folder / FACTS).is_file():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # A folder cannot be written in one step either: it gets its name when all of it is there.
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
-        with _read_once():
+        with replacing(folder) as unfinished, _read_once():
             found = header(path)
             _convert(path, kind, unfinished)
-        facts = {"file": path.name, "architecture": found.architecture}
-        facts["quantisation"] = found.quantisation
-        (unfinished / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-        try:
-            unfinished.rename(folder)
-        except OSError:
-            # Another process was faster; its folder is as good as ours.
-            if not (folder / FACTS).is_file():
-                raise
-    except OSError as error:
-        raise RunError(f"cannot write {folder}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+            facts = {"file": path.name, "architecture": found.architecture}
+            facts["quantisation"] = found.quantisation
+            (unfinished / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    except RunError:
+        # Another process was faster; its folder is as good as ours.
+        if not (folder / FACTS).is_file():
+            raise
     return folder
 
 

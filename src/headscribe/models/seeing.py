@@ -64,14 +64,14 @@ def _seen(row: Callable[[int], Bool[np.ndarray, " T"]], length: int) -> Seen:
     causal = bool(middle.size and middle[-1] == length // 2) and length > 1
     window = int(length - last[0]) if last.size and last[0] > 0 else None
     guess = Visibility(causal, window)
-    if _holds(row, guess, length, length):
+    if _holds(row, guess, length):
         return Seen(guess)
     # Chunks, blocks: what short texts see is still all keys, or all up to the query.
     plain = Visibility(bool(np.flatnonzero(row(0)).max(initial=0) == 0))
     low, high = 1, length
     while high - low > 1:
         middle_length = (low + high) // 2
-        if _holds(row, plain, middle_length, length):
+        if _holds(row, plain, middle_length):
             low = middle_length
         else:
             high = middle_length
@@ -81,9 +81,7 @@ def _seen(row: Callable[[int], Bool[np.ndarray, " T"]], length: int) -> Seen:
     return Seen(plain, low)
 
 
-def _holds(
-    row: Callable[[int], Bool[np.ndarray, " T"]], guess: Visibility, within: int, length: int
-) -> bool:
+def _holds(row: Callable[[int], Bool[np.ndarray, " T"]], guess: Visibility, within: int) -> bool:
     """Whether the first `within` tokens see each other as guessed; asked of up to 40 queries."""
     queries = {*range(min(within, 8)), *np.linspace(0, within - 1, 32).astype(int).tolist()}
     first, last = guess.first(within), guess.last(within)

@@ -45,7 +45,7 @@ class CellPlaces:
         row_of: which of them each query is, -1 for none, `(B * T,)`.
         offset: where each query's cells begin, `(B * T + 1,)`; `column`: the key of each, `(N,)`.
         special: each query's cells on the last key and on the sinks, `(B * T, 1 + most sinks)`.
-        sink_of: where each text's sinks begin, `(B + 1,)`; `sink`: the keys that are sinks.
+        sink_of: where each text's sinks begin in a list of all, `(B + 1,)`.
     """
 
     index: Integer[np.ndarray, " E"]
@@ -56,7 +56,6 @@ class CellPlaces:
     column: Int[np.ndarray, " N"]
     special: Int[np.ndarray, "tokens most"]
     sink_of: Int[np.ndarray, " texts_1"]
-    sink: Int[np.ndarray, " n"]
 
     def pays(self, plan: BatchPlan) -> bool:
         """Whether single cells cost less than the matrix."""
@@ -110,7 +109,7 @@ class CellPlaces:
             give_back()
         return cls(
             index, row_of[batch.sampled.query] * width, whole, row_of,
-            offset, cells % width, special_at, sink_of, sink,
+            offset, cells % width, special_at, sink_of,
         )  # fmt: skip
 
 
@@ -177,7 +176,7 @@ class CellValues:
         )  # fmt: skip
         read_cells(
             values, np.ascontiguousarray(self.total[:, head]), batch.lengths, places.whole,
-            places.sink_of, places.sink, places.special, batch.content, real,
+            places.sink_of, places.special, batch.content, real,
         )  # fmt: skip
         return values
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import headscribe as hs
-from headscribe.influence.ways import parts_of, ways_of
+from benchmarks.parts import parts_of
+from headscribe.influence.ways import ways_of
 from headscribe.models.inputs import model_inputs
 from tests.integration.families import build
 from tests.unit.models.tokenizers import word_tokenizer

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import headscribe as hs
-from headscribe.influence.ways import Ways, parts_of, ways_of
+from benchmarks.parts import parts_of
+from headscribe.influence.ways import Ways, ways_of
 from headscribe.influence.writes import CONTENT, OTHERS, writes
 from headscribe.models.inputs import model_inputs
 from headscribe.models.model import Model

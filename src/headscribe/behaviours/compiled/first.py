@@ -14,7 +14,6 @@ def read_rows(
     place: Integer[np.ndarray, "R T"],
     bounds: Int[np.ndarray, "R 2"],
     near: Int[np.ndarray, " n"],
-    pair_start: Int[np.ndarray, " P+1"],
     row: Int[np.ndarray, " m"],
     entry: Int[np.ndarray, " m+1"],
     key: Int[np.ndarray, " e"],
@@ -32,8 +31,7 @@ def read_rows(
         sinks: keys without content.
         place: the place class of every key, -1 for sinks and what is hidden.
         near: the classes of the four tokens before and after.
-        pair_start: where each relation's rows begin; `row`: these; `entry`: where their keys begin
-            in `key`.
+        row: the rows of all relations; `entry`: where the keys of each begin in `key`.
         by_place: attention by place class; `mass`: on content.
         on_keys: attention on a related row's keys; `hits`: 1 where the strongest is one of them.
         shares: in each of `places.PLACES`, summed over the rows.

@@ -132,7 +132,6 @@ def read_cells(
     lengths: Int[np.ndarray, " B"],
     whole: Int[np.ndarray, " R"],
     sink_of: Int[np.ndarray, " B+1"],
-    sink: Int[np.ndarray, " n"],
     special: Int[np.ndarray, "B*T most"],
     content: Float[np.ndarray, "B T"],
     real: Float[np.ndarray, "readings B*T"],
@@ -146,8 +145,7 @@ def read_cells(
         total: the sum of each row; NaN or infinity where it is not finite.
         lengths: real tokens of each text.
         whole: the rows that are wanted as wholes, `b * T + query`.
-        sink_of: where each text's sinks begin in `sink`.
-        sink: keys that are sinks.
+        sink_of: where each text's sinks begin in a list of all.
         special: where in `values` each query's cells stand: on the last key, then on each sink.
         content: 1 for keys that count in the content view, else 0.
         real: where the readings go.
