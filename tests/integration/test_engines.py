@@ -287,7 +287,7 @@ def test_ray_equals_the_local_engine_and_outlives_a_worker(
     ray = pytest.importorskip("ray", reason="needs the extra headscribe[ray]")
     for name, value in {
         "RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-        "RAY_AUTH_MODE": "disabled",
+        "RAY_AUTH_MODE": "disabled", "RAY_worker_niceness": "0",  # else a busy machine starves them
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(shards, "SHARDS_A_WORKER", 2)

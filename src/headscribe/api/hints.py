@@ -13,6 +13,7 @@ from headscribe.api.views import View
 from headscribe.core.errors import UsageError, unknown_name
 from headscribe.core.heads import HeadId
 from headscribe.fitting.stored import stored_formulas
+from headscribe.models.inputs import facts_of
 from headscribe.results.requests import digest_of, verb
 
 if TYPE_CHECKING:
@@ -219,14 +220,7 @@ def _begun(
             "programs": prediction,
         },
         answer=settings.answer,
-        model={
-            "name": model.name,
-            "fingerprint": model.fingerprint,
-            "layers": model.layers,
-            "heads": model.heads,
-            "causal": True,
-            "chat": bool(model.tokenizer.chat_template),
-        },
+        model=facts_of(model) | {"chat": bool(model.tokenizer.chat_template)},
     )
 
 

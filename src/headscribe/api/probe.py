@@ -9,6 +9,7 @@ from headscribe.api.requests import ProbeRequest
 from headscribe.api.runs import begin, check_resume
 from headscribe.api.views import View
 from headscribe.core.errors import UsageError, unknown_name
+from headscribe.models.inputs import facts_of
 from headscribe.results.requests import verb
 
 if TYPE_CHECKING:
@@ -100,13 +101,7 @@ def probe(request: ProbeRequest) -> Probed:
         "probe",
         (model.name, "probe"),
         {"model": model.fingerprint},
-        model={
-            "name": model.name,
-            "fingerprint": model.fingerprint,
-            "layers": model.layers,
-            "heads": model.heads,
-            "causal": model.is_causal,
-        },
+        model=facts_of(model),
     )
     if not run.complete:
         with shown(request.on_progress) as on_progress:

@@ -53,6 +53,18 @@ def sourced(request: Any) -> "tuple[Model | Recording, Corpus | None]":  # noqa:
     return load(model, **options), read_texts
 
 
+def facts_of(source: "Model | Recording") -> dict[str, object]:
+    """What `run.json` says of a model."""
+    stored = getattr(source, "quantisation", None)  # recordings have none
+    return ({} if stored is None else {"quantisation": stored}) | {
+        "name": source.name,
+        "fingerprint": source.fingerprint,
+        "layers": source.layers,
+        "heads": source.heads,
+        "causal": any(source.visibility(layer).causal for layer in range(source.layers)),
+    }
+
+
 @dataclass(frozen=True)
 class Inputs:
     """A source of attention with the passages that it will be asked about.
@@ -87,15 +99,7 @@ class Inputs:
     @property
     def model_facts(self) -> dict[str, object]:
         """What `run.json` says of the model."""
-        source = self.source
-        stored = getattr(source, "quantisation", None)  # recordings have none
-        return ({} if stored is None else {"quantisation": stored}) | {
-            "name": source.name,
-            "fingerprint": source.fingerprint,
-            "layers": source.layers,
-            "heads": source.heads,
-            "causal": any(source.visibility(layer).causal for layer in range(source.layers)),
-        }
+        return facts_of(self.source)
 
     @contextmanager
     def completing(

@@ -1,7 +1,7 @@
 """A parsed relation: what is known of it, and its evaluation."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from jaxtyping import Shaped
@@ -99,6 +99,7 @@ def _all(conditions: tuple[Node, ...]) -> Node:
     return conditions[0] if len(conditions) == 1 else Logic("and", conditions)
 
 
+@lru_cache(maxsize=1 << 14)  # pools of candidates are the same for every fit
 def parse(source: str) -> Relation:
     """Read a relation such as `key.word == query.head and query.dep == "det"`.
 
