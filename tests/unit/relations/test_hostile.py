@@ -193,6 +193,6 @@ def test_a_parser_disturbed_by_another_thread_is_asked_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(ast, "parse", disturbed)
-        relation = parse("distance == -1")
+        relation = parse("distance == -371")
     assert asked == 3
-    assert str(relation) == "distance == -1"
+    assert str(relation) == "distance == -371"
