@@ -1,6 +1,6 @@
 """Names of heads beside those that they should have, and whether they can be trusted.
 
-    python -P benchmarks/answer_names.py bert smollm2 fresh null noise planted [--page FILE]
+    python -P benchmarks/answer_names.py PART... [--page FILE]
 
 `bert`: 150 recorded sentences; `smollm2`: 200 stories cut at 160 tokens (three minutes of a
 processor): what must hold, what was measured, whether it holds. `fresh`: names found on two thirds
@@ -9,8 +9,9 @@ texts. `null`: recorded BERT with the words' classes and trees of other texts of
 length, so that no behaviour of classes or trees is there to be found: ten runs. `noise`: 144 heads
 that look by distance and at random, on 20 to 1,000 texts: nothing should be named. `planted`: heads
 that give a share of their attention to the keys of one behaviour where it applies, the rest as the
-noise does: each should be named, exactly. Both on sentences of the shared treebank, in tokens of
-the bundled story model. What a part measured replaces its section of the page.
+noise does: each should be named, exactly. `mixtures`: heads that give known shares to several
+things, which their budgets should say. All on sentences of the shared treebank, in tokens of the
+bundled story model. What a part measured replaces its section of the page.
 """
 
 import argparse
@@ -70,7 +71,25 @@ SMOLLM2 = {
 }
 INDUCTION = ("18.6", "17.3", "17.4", "18.7", "23.2", "23.7")
 
+MIXED = (
+    (("sinks", 0.4), ("determiner → its noun", 0.5)),
+    (("sinks", 0.2), ("previous token", 0.3), ("the same token elsewhere", 0.4)),
+    (("previous token", 0.4), ("subject → its verb", 0.5)),
+    (("sinks", 0.5), ("reads names", 0.3)),
+    (("sinks", 0.3), ("what followed it before", 0.4), ("reads pronouns", 0.2)),
+    (("the same token elsewhere", 0.3), ("determiner → its noun", 0.6)),
+    (("sinks", 0.6), ("commas", 0.3)),
+    (("previous token", 0.2), ("the next punctuation", 0.5)),
+    (("sinks", 0.3), ("reads nouns", 0.5)),
+    (("sinks", 0.2), ("next token", 0.4), ("full stops", 0.3)),
+    (("noun → its case marker", 0.4), ("object → its verb", 0.5), ("sinks", 0.4)),
+    (("pieces of its word", 0.5), ("sinks", 0.3)),
+)
+"""Heads by what they give to what, where there is any; the rest is noise."""
+
 Line = tuple[str, str, bool]
+Told = tuple[tuple[str, float], ...]
+"""What a head gives to the keys of a behaviour, or to a part of budgets, where there are any."""
 
 
 def of_smollm2(answer: hs.Explained) -> Iterator[Line]:
@@ -123,11 +142,14 @@ def of_bert(answer: hs.Explained) -> Iterator[Line]:
         yield "7.10 on determiners 66 %, +41 (+-6), sinks 6 %, 43 %", said, near
 
 
+NEXT = {"previous token": 1, "next token": -1}
+
+
 @dataclass(frozen=True)
 class Made:
-    """A layer of heads that do what they are told: a share by a relation, the rest as noise."""
+    """A layer of heads that do what they are told, with the rest of their attention as noise."""
 
-    told: Sequence[tuple[str, float]]
+    told: Sequence[Told]
     layers: int = 1
 
     @property
@@ -141,23 +163,33 @@ class Made:
 
     def read(self, passage: Passage) -> np.ndarray:
         """The same attention whenever a text is read."""
+        return self.parts(passage).sum(1).astype(np.float32)[None]
+
+    def parts(self, passage: Passage) -> np.ndarray:
+        """Of each head its noise, then what it gives to each thing it is told, `(H, n, T, T)`."""
         chance = np.random.default_rng(list(passage.text_id.encode()))
         # Of two of one name the one that is asked where words have their parts of speech.
         relation = {one.name: one.relation for one in reversed(behaviours())}
         length = len(passage)
-        distance = np.abs(np.subtract.outer(np.arange(length), np.arange(length)))
-        found = []
-        for name, strength in self.told:
-            noise = chance.gamma(2.0, size=(length, length)) / (1 + distance)
-            noise /= noise.sum(1, keepdims=True)
-            keys = np.zeros((length, length), bool)
-            if strength:
-                keys = np.asarray(relation[name].dense(passage, FULL), bool)
-                keys[:, passage.is_special] = False
-            count = keys.sum(1, keepdims=True)
-            share = np.where(count > 0, strength, 0.0)
-            found.append(share * keys / np.maximum(count, 1) + (1 - share) * noise)
-        return np.array(found, np.float32)[None]
+        offset = np.subtract.outer(np.arange(length), np.arange(length))
+        found = np.zeros((self.heads, 1 + max(map(len, self.told)), length, length))
+        for head, told in zip(found, self.told, strict=True):
+            noise = chance.gamma(2.0, size=(length, length)) / (1 + np.abs(offset))
+            left = np.ones((length, 1))
+            for part, (name, strength) in zip(head[1:], told, strict=False):
+                if name == "sinks":
+                    keys = np.tile(passage.is_special, (length, 1))
+                elif name in NEXT:
+                    keys = (offset == NEXT[name]) & ~passage.is_special
+                else:
+                    keys = np.asarray(relation[name].dense(passage, FULL), bool)
+                    keys = keys & ~passage.is_special
+                count = keys.sum(1, keepdims=True)
+                share = np.where(count > 0, strength, 0.0)
+                part[:] = share * keys / np.maximum(count, 1)
+                left -= share
+            head[0] = left * noise / noise.sum(1, keepdims=True)
+        return found
 
     def run(self, batch: Sequence[Passage], observer: LayerObserver) -> None:
         """Show a text at a time."""
@@ -241,7 +273,7 @@ def of_noise() -> Iterator[str]:
     for size in SIZES:
         passages, provides = _sentences(size)
         asked = sum(one.applies_to(provides, FULL) for one in behaviours())
-        made = answered(Made([("", 0.0)] * 144), passages, provides)
+        made = answered(Made([()] * 144), passages, provides)
         named = sum(any(one.listed for one in card.figures) for card in made)
         yield f"| {size} | {144 * asked} | {named} ({named / 144:.1%}) |"
     yield "\nAsked: below 5 % at all sizes."
@@ -251,7 +283,7 @@ def of_planted() -> Iterator[str]:
     """Names of heads that do one thing."""
     passages, provides = _sentences(400)
     told = [(name, strength) for strength in STRENGTHS for name in PLANTED]
-    made = answered(Made(told), passages, provides)
+    made = answered(Made([(one,) for one in told]), passages, provides)
     yield f"## Planted heads: {len(told)}, 400 texts\n"
     yield "| strength | named exactly | others |\n|---|---|---|"
     for strength in STRENGTHS:
@@ -263,6 +295,45 @@ def of_planted() -> Iterator[str]:
         yield f"| {strength} | {exact} of {len(mine)} | {'; '.join(others)} |"
     off = max(abs(sum(share for _, share in card.budget) - 1) for card in made)
     yield f"\nAsked: all of a strength of 0.2 or more. Budgets add up to 1 within {off:.0e}."
+
+
+def of_mixtures() -> Iterator[str]:
+    """What heads give to several things at once, beside what their cards say."""
+    passages, provides = _sentences(400)
+    source = Made(MIXED)
+    made = answered(source, passages, provides)
+    yield f"## Planted mixtures: {len(MIXED)}, 400 texts\n"
+    yield (
+        "| what it does: share in truth, as its card says | largest difference | planted, of all "
+        "attention: beyond position |\n|---|---|---|"
+    )
+    sums = np.zeros((3, len(MIXED), max(map(len, MIXED))))
+    for passage in passages:
+        content = ~passage.is_special
+        parts = source.parts(passage)[:, :, content]
+        there = parts[:, 1:] > 0
+        rows = np.where(there.any(3), 1.0, 0.0)
+        whole = parts.sum(1)[:, None]
+        sums[0] += (whole * there).sum((2, 3))
+        sums[1] += (whole[..., content].sum(3) * rows).sum(2)
+        sums[2] += parts[:, 1:].sum((2, 3))
+    number = sum(int((~passage.is_special).sum()) for passage in passages)
+    worst = 0.0
+    for told, on_keys, read, planted, card in zip(MIXED, *sums, made, strict=True):
+        said, given, off = dict(card.budget), [], 0.0
+        share = {one.behaviour: one.confirmed["share"] for one in card.figures if one.listed}
+        beyond = []
+        for i, (name, _) in enumerate(told):
+            place = name == "sinks" or name in NEXT
+            truth = on_keys[i] / (number if place else read[i])
+            found = (said if place else share).get(name, 0.0)
+            off = max(off, abs(truth - found))
+            given.append(f"{name} {truth:.1%}, {found:.1%}")
+            if not place:
+                beyond.append(f"{planted[i] / number:.1%}: {said.get(name, 0.0):.1%}")
+        worst = max(worst, off)
+        yield f"| {'; '.join(given)} | {off:.3f} | {'; '.join(beyond)} |"
+    yield f"\nAsked: shares within 0.05. Largest difference: {worst:.3f}."
 
 
 FRESH = (
@@ -350,6 +421,7 @@ def of_budgets(answer: hs.Explained) -> Iterator[Line]:
 PARTS = {
     "bert": lambda: of_names("bert"), "smollm2": lambda: of_names("smollm2"),
     "fresh": of_fresh, "null": of_null, "noise": of_noise, "planted": of_planted,
+    "mixtures": of_mixtures,
 }  # fmt: skip
 
 

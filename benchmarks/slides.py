@@ -89,7 +89,7 @@ def sentence_tables(survey: Survey) -> list[str]:
     labels = [label.replace("|", "\\|").strip() or "␣" for label in example.labels]
     lines = [
         f"> {' '.join(example.facts['text'].split())}", "",
-        "What each word reads most, tokens without content aside: what the pattern says, then "
+        "What each word reads most, opening and special tokens aside: what the pattern says, then "
         "heads, **bold** where they agree; in brackets the share of all their attention, over the "
         "words shown, that is on the pattern's keys.", "",
         f"| | {' | '.join(labels[row] for row in rows)} |", f"|---|{'---|' * len(rows)}",
@@ -174,7 +174,7 @@ def binary(survey: Survey) -> str:
     switch = ((rests - first.sinks_here) >= SWITCH) & (first.applies < 0.9)
     return (
         f"{switch.sum()} of the {len(first)} heads that are named for what they read spend at "
-        f"least {100 * SWITCH:.0f} points more on tokens without content where their behaviour "
+        f"least {100 * SWITCH:.0f} points more on opening and special tokens where their behaviour "
         "does not apply than where it does; where it applies, "
         f"{content.median():.0%} of all attention goes to what the name says (median head)."
     )

@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 from shutil import copytree, rmtree
 
+import numpy as np
 import pytest
 
 import headscribe as hs
 from headscribe.report.page import report
+from headscribe.results.run import STAGES
 from tests.commands import Command, wrong
 from tests.integration.browser import Reader, chromium
 
@@ -139,6 +141,30 @@ def test_a_survey_answers_in_its_own_passes(answer: hs.Explained) -> None:
         assert survey.top("previous_token", k=1)[0][0] == hs.HeadId(1, 2)
     finally:
         rmtree(out)
+
+
+def test_sums_of_another_version_are_said_when_a_run_goes_on(tmp_path: Path) -> None:
+    """An interrupted run that was begun before the sums `even` and `picked` were kept."""
+    texts = [f"The cat number {i} sat on the mat." for i in range(24)]
+
+    def stop(task: str, done: int, total: int) -> None:
+        if task == "scoring" and done:
+            raise KeyboardInterrupt
+
+    def explain(**more: object) -> hs.Explained:
+        return hs.explain("bundled:stories", texts, out=tmp_path, annotator="plain", **more)
+
+    with pytest.raises(KeyboardInterrupt):
+        explain(on_progress=stop)
+    (kept,) = (tmp_path / STAGES).glob("*.npz")
+    with np.load(kept) as arrays:
+        old = {name: arrays[name] for name in arrays if not name.endswith("/even")}
+    assert len(old) < len(arrays.files)
+    np.savez(kept, **old)
+    with pytest.raises(hs.RunError, match="lacks even as this version sums them: remove it, and"):
+        explain(resume=True)
+    rmtree(tmp_path / STAGES)
+    assert len(explain(resume=True).cards) == 36
 
 
 def test_without_cards_a_survey_says_so(tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ export const FAMILIES = {
   syntax: ['#4c6a92', 'a syntactic link'], repetition: ['#b0763a', 'what stood before'],
   'word pieces': ['#50898a', 'pieces of a word'], punctuation: ['#7d7d3c', 'punctuation marks'],
   'word class': ['#5c8a5a', 'a class of words'], 'common keys': ['#a24f4f', 'the same from everywhere'],
-  position: ['#8a5a86', 'a place'], sinks: ['#747b87', 'tokens without content'], 'your own': ['#b04a86', 'what you asked for'],
+  position: ['#8a5a86', 'a place'], sinks: ['#747b87', 'an opening, special or filler token'], 'your own': ['#b04a86', 'what you asked for'],
 };
 const color = (family) => FAMILIES[family]?.[0] ?? '#747b87';
 const from = (subject, ...scope) => provenance(subject, subject.runs.some((run) => run.kind === 'explain') ? 'explain' : 'survey', ...scope);
 
-const PARTS = { sinks: 'tokens without content', itself: 'the token itself', 'previous token': 'the previous token', 'next token': 'the next token', nearby: 'four tokens around', elsewhere: 'elsewhere, for nothing named' };
+const PARTS = { sinks: 'opening and special tokens', itself: 'the token itself', 'previous token': 'the previous token', 'next token': 'the next token', nearby: 'four tokens around', elsewhere: 'farther off, for nothing found' };
 
 // A part of a budget: a place, or a behaviour in the colour of its family, as in the grid.
 const ofPlace = (part) => ({ said: PARTS[part], css: part === 'elsewhere' ? 'var(--line)' : color(part === 'sinks' ? 'sinks' : 'position') });
@@ -38,7 +38,7 @@ function whole({ budget: rows, behaviours }, heads) {
   const totals = new Map();
   for (const { part, share } of rows) {
     const kind = family.get(part);
-    const of = PARTS[part] ? ofPlace(part) : { said: kind === 'sinks' ? 'words to rest on' : `${kind}, beyond position`, css: color(kind) };
+    const of = PARTS[part] ? ofPlace(part) : { said: kind === 'sinks' ? 'filler words' : `${kind}, beyond position`, css: color(kind) };
     totals.set(of.said, { ...of, share: (totals.get(of.said)?.share ?? 0) + share / heads });
   }
   return [...totals.values()].sort((a, b) => b.share - a.share);
@@ -117,7 +117,7 @@ export function answerView(subject) {
     section('What every head does', table('Heads by family', [      { title: 'Head', cell: (row) => headLink(subject, row.head), value: (row) => Number(row.head.split('.')[0]) * 1000 + Number(row.head.split('.')[1]) },
       { title: 'Name', words: true, cell: (row) => own(row.name), value: (row) => row.name },
       { title: 'Family', cell: (row) => row.family || '–', value: (row) => row.family },
-      { title: 'On sinks', number: true, cell: (row) => percent(row.sink_share), value: (row) => row.sink_share },
+      { title: 'At rest', number: true, cell: (row) => percent(row.sink_share), value: (row) => row.sink_share },
       { title: 'The finding', words: true, cell: (row) => own(row.sentence), value: (row) => row.sentence },
     ], listed, source, { limit: 40 })),
   ];

@@ -17,7 +17,7 @@ const cardOf = new Map((cards ?? []).map((row) => [row.head, row]));
 const source = () => `${subject.name} · ${recorded ? 'recorded text ' : ''}“${cut(here().text.replaceAll('\n', ' '), 50)}”`;
 
 const SHORT = { sinks: 'sinks', itself: 'itself', 'previous token': 'previous', 'next token': 'next', nearby: 'nearby', elsewhere: 'elsewhere' };
-const PARTS = { sinks: 'tokens without content', itself: 'the token itself', 'previous token': 'the previous token', 'next token': 'the next token', nearby: 'tokens nearby', elsewhere: 'tokens farther off' };
+const PARTS = { sinks: 'opening and special tokens', itself: 'the token itself', 'previous token': 'the previous token', 'next token': 'the next token', nearby: 'tokens nearby', elsewhere: 'tokens farther off' };
 const COLORS = ['#747b87', '#b0763a', '#4c6a92', '#8a5a86', '#5c8a5a', '#50898a'];
 
 // Where a head's attention goes, as one bar; the legend says the same in words.
@@ -108,7 +108,7 @@ export function headsView(reading) {
         h('div', null,
           figure(byName ? 'The heads by name' : 'Where each head’s attention goes on this text, mostly', svg, source()),
           byName ? null : h('p', { class: 'legend' }, reading.parts.map((part, i) => h('span', null, h('i', { class: 'swatch', style: { background: COLORS[i] } }), ` ${SHORT[part]}`))),
-          read('One cell is one head. ', byName ? 'Names come from the run, not from this text.' : 'Its colour says where most of its attention goes, averaged over the words of the text; the stronger, the more of it. Sinks are tokens without content: special ones, and the first where no word sees later ones.')),
+          read('One cell is one head. ', byName ? 'Names come from the run, not from this text.' : 'Its colour says where most of its attention goes, averaged over the words of the text; the stronger, the more of it. Sinks are tokens that heads rest on: special ones, and the opening token where no word sees later ones.')),
         details));
   };
   draw();

@@ -4,9 +4,10 @@ import { h } from './dom.js';
 
 const WORDS = [
   ['Head, query, key', 'For every token of a text (the query) an attention head spreads one unit of attention over the tokens that it may see (the keys). L7H10, or 7.10, is head 10 of layer 7; both are counted from 0.'],
-  ['Behaviour', 'On the queries where something applies (a determiner), a head reads certain keys (its noun). Its share is the part of the head’s content attention there that goes to these keys. It is named on one half of the texts and confirmed on the other.'],
+  ['Behaviour', 'On the queries where something applies (a determiner), a head reads certain keys (its noun). Its share is the part of what the head reads there that goes to these keys. It is named on one half of the texts and confirmed on the other.'],
+  ['Reads, rests', 'A head reads words and marks, and rests on sinks: special tokens such as [CLS] and [SEP], and the token that opens a text in a model that writes. Shares of what it reads leave sinks aside (content attention). Some models rest on a filler word such as “the” as well.'],
   ['Beyond position', 'The share, less what the head’s own mean attention by position would put on the same keys, estimated on other texts: the excess. A head that merely looks back three tokens has none for the words that happen to stand there.'],
-  ['Budget', 'Where all of a head’s attention goes: tokens without content (sinks), the token itself, each behaviour beyond position, the neighbours, elsewhere. It adds up to 100 %.'],
+  ['Budget', 'Where all of a head’s attention goes: opening and special tokens (sinks), the token itself, each behaviour beyond position, the neighbours, elsewhere. It adds up to 100 %.'],
   ['Pattern', 'A rule that says, from a text alone, where attention goes: “to the previous token”, “from a determiner to its noun”. The catalogue has many; a survey scores some of them, which its page Patterns lists.'],
   ['JSD', 'Jensen–Shannon distance (base 2) between the attention of a query and what is predicted for it, mean over queries and texts. 0: the same. 1: nothing in common. Lower is better.'],
   ['IoU', 'Intersection over union: the attention that head and prediction share, over what either of them spends. 1: the same. 0: nothing in common. Higher is better. Overlap is the shared part alone; SAE, the sum of absolute errors, is 2 minus twice the overlap.'],

@@ -97,7 +97,7 @@ export const familyLegend = (names) => [...new Set(names.filter(Boolean))].sort(
 
 const FAMILIES = {
   positional: 'offsets only', lexical: 'the tokens themselves', syntactic: 'word classes or the parse',
-  sink: 'sinks, keys without content', custom: 'a pattern of your own',
+  sink: 'sinks: opening and special tokens', custom: 'a pattern of your own',
 };
 
 export const families = (counts) => listed(Object.entries(counts).map(([name, n]) => `${n} ${name}`));

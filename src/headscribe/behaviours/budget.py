@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, Int
 
 from headscribe.behaviours.catalogue import FAMILIES, Behaviour
 from headscribe.behaviours.compiled.second import give, overlaps
-from headscribe.behaviours.measure import Sums, half_of
+from headscribe.behaviours.measure import Sums, add_sums, half_of
 from headscribe.behaviours.naming import CONFIRM, POINT, SMALLEST, Named
 from headscribe.behaviours.texts import Rows, cells_of
 from headscribe.core.visibility import Visibility
@@ -166,8 +166,7 @@ class Accountant:
 
     def add(self, arrays: dict[str, np.ndarray]) -> None:
         """Add what `totals` were of another part of the same texts, or of an interrupted run."""
-        for name, total in self.totals.items():
-            total += arrays[name]
+        add_sums(self.totals, arrays)
 
     def cluster_of(self, passage: Passage) -> int:
         """The cluster of a text's group."""

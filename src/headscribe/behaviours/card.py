@@ -14,8 +14,8 @@ from jaxtyping import Float
 from headscribe.behaviours.budget import PARTS, Accounts
 from headscribe.behaviours.catalogue import OF_CLASS, Behaviour
 from headscribe.behaviours.measure import Sums
-from headscribe.behaviours.naming import Excess, Named
-from headscribe.behaviours.places import PLACES, SINKS, Placed
+from headscribe.behaviours.naming import CONFIRM, POINT, Excess, Named
+from headscribe.behaviours.places import PLACES, RESTING, SINKS, Placed
 from headscribe.core.heads import HeadId
 from headscribe.core.visible import visible, visible_lines
 from headscribe.text.passages import Passage
@@ -71,7 +71,7 @@ class Card:
         name: at most five words; `UNNAMED` where nothing was confirmed.
         sentence: the finding with its figures, from the half that did not choose it.
         family: the behaviour's, `position`, `sinks`, `common keys`, or empty.
-        sink_share: of its attention on tokens without content.
+        sink_share: of its attention on opening and special tokens.
         budget: where all of its attention goes, by part; sums to 1; on the second half.
         differs: the largest difference of a part from the budget of the first half.
         figures: its confirmed behaviours, that of the name first.
@@ -162,6 +162,7 @@ def cards(
     texts = len(passages)
     applies = sums.rows.sum(1) / max(float(sums.all_rows.sum()), 1.0)
     intervals = [half.interval() for half in (named.first, named.second)]
+    classes = {one.name: one.classes for one in behaviours}
     made = []
     for h, head in enumerate(heads):
         figures = [
@@ -181,7 +182,7 @@ def cards(
             for one in accounts.remaining[h]
             if one.listed
         }
-        weights = _weights(figures, left)
+        weights = _weights(figures, left, classes)
         figures.sort(key=lambda one: (not one.listed, -weights[one.behaviour]))
         common = bool(accounts.broadcasts[h])
         holds = [place for place, yes in zip(PLACES, placed.holds[:, h], strict=True) if yes]
@@ -192,17 +193,18 @@ def cards(
         if steady is not None:
             name, family = steady.name, "position"
             sentence = _placed_sentence(steady.sentence, share[steady.name], sink_share, texts)
-        elif listed:
+        elif listed and (listed[0].excess >= POINT or not common):
             name, family = listed[0].behaviour, listed[0].family
-            sentence = _behaviour_sentence(listed[0], sink_share, texts)
+            nothing = accounts.parts[1, -1, h] + sum(one.part for one in figures if not one.listed)
+            sentence = _behaviour_sentence(listed, sink_share, float(nothing), texts)
         elif common:
             name, family = COMMON, "common keys"
             sentence = (
                 f"It reads the same tokens from everywhere in a text"
                 f"{_picked(accounts, h, passages)}: "
-                f"{percent(accounts.common[1, h])} of a row is what the text's other rows read, "
-                f"{_points(accounts.common_gain[1, h])} more than its position explains, in both "
-                f"halves of {texts} texts; {percent(sink_share)} rests on tokens without content."
+                f"{percent(accounts.common[1, h])} of what a token reads is what the text's other "
+                f"tokens read, {_points(accounts.common_gain[1, h])} more than position alone "
+                f"explains, in both halves of {texts} texts; {_resting(sink_share)}."
             )
         elif holds:
             name, family = holds[0].name, "sinks" if "rests" in holds[0].name else "position"
@@ -211,7 +213,7 @@ def cards(
             name, family = UNNAMED, ""
             sentence = (
                 f"Nothing that was asked for explains it in both halves of {texts} texts; "
-                f"{percent(sink_share)} of its attention rests on tokens without content."
+                f"{_resting(sink_share)}, {_where(accounts.parts[1, :, h])}."
             )
         budget = _budget(figures, accounts.parts[1, :, h])
         of_first = [replace(one, part=first[one.behaviour]) for one in figures]
@@ -233,14 +235,36 @@ def _one_of_many(name: str, left: Mapping[str, float]) -> bool:
     return name in left and 2 * left.get(OF_CLASS[name], 0.0) > left[name]
 
 
-def _weights(figures: Sequence[Figure], left: Mapping[str, float]) -> dict[str, float]:
-    """What decides which behaviour a head is named for: their shares of all its attention."""
+def _weights(
+    figures: Sequence[Figure], left: Mapping[str, float], classes: Mapping[str, tuple[str, ...]]
+) -> dict[str, float]:
+    """What decides which behaviour a head is named for: their shares of all its attention.
+
+    A link to one word of a class that is read more than the whole class is from everywhere, by what
+    sets a class of rows apart, stands for the class too: `noun → its case marker` before
+    `reads adpositions`.
+    """
     found = {one.behaviour: one.part * (TWICE if one.family in MARKED else 1) for one in figures}
     for word, whole in OF_CLASS.items():
         if _one_of_many(word, left):
             found[whole] += found[word]
             found[word] = 0.0
+    listed = {one.behaviour: one for one in figures if one.listed}
+    for link in sorted(listed.values(), key=lambda one: -found[one.behaviour]):
+        for name in classes[link.behaviour]:
+            whole = listed.get(name)
+            if whole is not None and _apart(link, whole):
+                found[link.behaviour] += found[name]
+                found[name] = 0.0
     return found
+
+
+def _apart(link: Figure, whole: Figure) -> bool:
+    """Whether a link is read more than a class is from everywhere, on both halves."""
+    return (
+        link.excess - whole.excess >= POINT
+        and link.confirmed["excess"] - whole.confirmed["excess"] >= CONFIRM
+    )
 
 
 def _figure(
@@ -291,14 +315,32 @@ def _budget(
     )
 
 
-def _behaviour_sentence(one: Figure, sink_share: float, texts: int) -> str:
+def _behaviour_sentence(
+    listed: Sequence[Figure], sink_share: float, nothing: float, texts: int
+) -> str:
+    """The finding: what is read where it applies, then how much of all attention that is."""
+    one, *others = listed
     figures = one.confirmed
+    more = sum(other.part for other in others)
+    named = ", ".join(other.behaviour for other in others[:2]) + ", …" * (len(others) > 2)
     return (
-        f"{one.when}, {percent(figures['share'])} of its content attention goes to {one.reads}, "
-        f"{_points(figures['excess'])} more than its position explains, in both halves of {texts} "
-        f"texts; {percent(one.sinks_here)} rests on tokens without content there, "
-        f"{percent(sink_share)} over all."
+        f"{one.when}, {percent(figures['share'])} of what it reads goes to {one.reads}, "
+        f"{_points(figures['excess'])} more than position alone explains, in both halves of "
+        f"{texts} texts. Beyond position that is {percent(one.part)} of all its attention"
+        f"{f', other findings {percent(more)} ({named})' if others else ''}; "
+        f"{_resting(sink_share)} ({percent(one.sinks_here)} where this applies), "
+        f"{percent(nothing)} goes farther than four tokens for no reason found."
     )
+
+
+def _resting(share: float) -> str:
+    return f"{percent(share)} rests on {RESTING}"
+
+
+def _where(parts: Float[np.ndarray, " K"]) -> str:
+    """Where a head without a name looks."""
+    near = float(parts[1 : len(PARTS) - 1].sum())
+    return f"{percent(near)} stays within four tokens, {percent(float(parts[-1]))} goes farther"
 
 
 _PICKED = 3
@@ -330,13 +372,14 @@ def _word_at(text: str, start: int, end: int) -> str:
 
 
 def _placed_sentence(what: str, share: float, sink_share: float, texts: int) -> str:
-    rest = "" if "rests on" in what else f"; {percent(sink_share)} rests on tokens without content"
+    rest = "" if "rests on" in what else f"; {_resting(sink_share)}"
     return f"It {what}: {percent(share)} of its attention, in both halves of {texts} texts{rest}."
 
 
 def percent(share: float) -> str:
     """A share as sentences say it."""
-    return f"{share:.0%}".replace("%", " %")
+    said = f"{max(share, 0.0):.0%}".replace("%", " %")
+    return "less than 1 %" if share > 0 and said == "0 %" else said
 
 
 def _points(difference: float) -> str:

@@ -28,6 +28,7 @@ class Behaviour:
         relation: true for each (query, key) pair that counts.
         family: one of `FAMILIES`.
         broader: names of behaviours whose keys, on these rows, include these.
+        classes: names of the classes of words that a link's keys belong to.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Behaviour:
     relation: Relation
     family: str
     broader: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
 
     def applies_to(self, provides: frozenset[str], visibility: Visibility) -> bool:
         """Whether texts with these word fields can show it, in layers that see these keys."""
@@ -91,6 +93,12 @@ LINKS = {
 }
 """Universal dependency relations: the dependent with an article, and what it depends on."""
 
+TAGS = {
+    "amod": "ADJ", "advmod": "ADV", "aux": "AUX", "case": "ADP", "cc": "CCONJ", "cop": "AUX",
+    "det": "DET", "mark": "SCONJ", "nummod": "NUM",
+}  # fmt: skip
+"""Parts of speech of dependents, where the relation has one."""
+
 _BARE = {"a ": "", "an ": "", "the ": "", "its ": ""}
 
 
@@ -107,11 +115,14 @@ def _syntax() -> Iterable[Behaviour]:
         yield Behaviour(
             f"{bare} → {head}", f"On {dependent}", head,
             parse(f'query.base_dep == "{label}" and key.word == query.head'), "syntax",
+            classes=tuple(f"reads {word}s" for word in ("noun", "verb") if word in head),
         )  # fmt: skip
         owner = _without_article(head)
+        kinds = (ROLES.get(label), CLASSES.get(TAGS.get(label, "")))
         yield Behaviour(
             f"{owner} → its {bare}", f"On a word with {dependent}", f"its {bare}",
             parse(f'key.base_dep == "{label}" and key.head == query.word'), "syntax",
+            classes=tuple(f"reads {kind[0]}" for kind in kinds if kind),
         )  # fmt: skip
     yield Behaviour(
         "word → its head", "On a word", "the word it depends on",
@@ -154,37 +165,37 @@ _PUNCTUATION = (
      "first(key.is_punct and distance > 0)"),
     ("the last punctuation", "After a punctuation mark", "the last punctuation mark",
      "last(key.is_punct and distance < 0)"),
-    ("commas", "In a text with a comma", "commas", 'key.text == "," and distance != 0'),
-    ("full stops", "In a text with a full stop", "full stops",
+    ("commas", "From a token that sees a comma", "commas", 'key.text == "," and distance != 0'),
+    ("full stops", "From a token that sees a full stop", "full stops, “!” and “?”",
      'key.text in {".", "!", "?"} and distance != 0'),
-    ("quotation marks", "In a text with quotation marks", "quotation marks",
+    ("quotation marks", "From a token that sees a quotation mark", "quotation marks",
      "key.text in {'\"', \"'\", \"“\", \"”\", \"``\", \"''\"} and distance != 0"),
     ("its opening mark", "On a closing bracket or quote", "the one that opened it",
      "key.index == query.opening"),
 )  # fmt: skip
 
 _WORD_CLASSES = (
-    ("capitalised words", "In a text with capitals", "words with a capital",
+    ("capitalised words", "From a token that sees a capitalised word", "words with a capital",
      "key.is_upper and key.is_word_start and distance != 0"),
-    ("digits", "In a text with digits", "digits", "key.is_digit and distance != 0"),
-    ("words in -ing", "In a text with words in -ing", "words in -ing",
+    ("digits", "From a token that sees a digit", "digits", "key.is_digit and distance != 0"),
+    ("words in -ing", "From a token that sees a word in -ing", "words in -ing",
      'key.suffix == "ing" and key.length > 4 and key.word != query.word'),
-    ("words in -ion", "In a text with words in -ion", "words in -ion",
+    ("words in -ion", "From a token that sees a word in -ion", "words in -ion",
      'key.suffix == "ion" and key.length > 4 and key.word != query.word'),
-    ("long words", "In a text with long words", "words of eight letters or more",
+    ("long words", "From a token that sees a long word", "words of eight letters or more",
      "key.length >= 8 and key.word != query.word"),
-    ("short words", "In a text with short words", "words of at most three letters",
+    ("short words", "From a token that sees a short word", "words of at most three letters",
      "key.length <= 3 and not key.is_punct and key.word != query.word"),
-    ("rare tokens", "In a text with rare tokens", "tokens late in the vocabulary",
+    ("rare tokens", "From a token that sees a rare token", "rare tokens, late in the vocabulary",
      "key.id > 8000 and key.word != query.word"),
     ("its clause", "On a word of a clause", "other words of the clause",
      "key.clause == query.clause and key.word != query.word and key.word >= 0"),
-    ("negations", "In a text with a negation", "negations",
+    ("negations", "From a token that sees a negation", "negations",
      'key.lower in {"not", "n\'t", "t", "no", "never", "nothing", "nor", "none", "without"} '
      "and distance != 0"),
-    ("roots of sentences", "In a parsed text", "the sentence's root",
+    ("roots of sentences", "From a token that sees the root of a sentence", "roots of sentences",
      "key.depth == 0 and key.word != query.word"),
-    ("continued word pieces", "In a text with split words", "pieces that continue a word",
+    ("continued word pieces", "From a token that sees a split word", "pieces that continue a word",
      "not key.is_word_start and not key.is_special and distance != 0 and key.word >= 0"),
 )  # fmt: skip
 
@@ -256,19 +267,22 @@ def _lexical_kinds() -> dict[str, tuple[str, str]]:
     return found
 
 
+_IN_FULL = {"content words": "content words of five letters or more"}
+
+
 def _classes(kinds: dict[str, tuple[str, str]], family: str) -> Iterable[Behaviour]:
     """Every kind of key, on all rows and on the rows of every kind."""
     for test, (plural, one) in kinds.items():
         key = test.format(side="key")
-        whole = f"reads {plural}"
+        whole, keys = f"reads {plural}", _IN_FULL.get(plural, plural)
         broader = (whole, *(word for word, of in OF_CLASS.items() if of == whole))
         yield Behaviour(
-            whole, f"In a text with {one}", plural,
+            whole, f"From a token that sees {one}", keys,
             parse(f"{key} and key.word != query.word"), family,
         )  # fmt: skip
         for other, (rows, row) in kinds.items():
             yield Behaviour(
-                f"{rows} → {plural}", f"On {row}", plural,
+                f"{rows} → {plural}", f"On {row}", keys,
                 parse(f"{other.format(side='query')} and {key} and key.word != query.word"),
                 family, broader,
             )  # fmt: skip
@@ -290,7 +304,7 @@ def behaviours() -> tuple[Behaviour, ...]:
         ]
     found += [
         Behaviour(
-            _single(word), f"Once a text has “{word}”", "that word, whichever token looks",
+            _single(word), f"Once a text has “{word}”", "that word",
             parse(f'key.text == "{word}" and distance != 0'),
             "sinks" if word == SECOND_SINK else "word class",
         )

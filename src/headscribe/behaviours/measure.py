@@ -16,7 +16,7 @@ are dealt out to at most `CLUSTERS` clusters, by which intervals go: more would 
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import prod
@@ -50,6 +50,22 @@ def clusters_of(groups: Sequence[str], seed: int) -> dict[str, int]:
     bucket = buckets_of(groups, seed)
     ordered = sorted(bucket, key=lambda group: (bucket[group], group))
     return {group: place % CLUSTERS for place, group in enumerate(ordered)}
+
+
+def add_sums(totals: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray]) -> None:
+    """Add what was kept of the same sums.
+
+    Raises:
+        RunError: another version kept it, whose sums were others.
+    """
+    lacks = [
+        name for name, total in totals.items()
+        if name not in kept or kept[name].shape != total.shape
+    ]  # fmt: skip
+    if lacks:
+        raise RunError(f"what was kept lacks {', '.join(lacks)} as this version sums them")
+    for name, total in totals.items():
+        total += kept[name]
 
 
 def half_of(cluster: int) -> int:
@@ -173,8 +189,7 @@ class Collector:
 
     def add(self, arrays: dict[str, np.ndarray]) -> None:
         """Add what `arrays` gave of another part of the same texts, or of an interrupted run."""
-        for name, total in self.totals.items():
-            total += arrays[name]
+        add_sums(self.totals, arrays)
         self._texts += _unpacked(arrays)
 
     def sums(self) -> Sums:

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from scipy import stats
 
 from headscribe.behaviours.measure import Sums
+from headscribe.behaviours.places import EVENLY, placed
 from headscribe.scoring.statistics import ratio
 
 SMALLEST = 0.05
@@ -110,6 +111,10 @@ def name(sums: Sums, families: Sequence[str]) -> Named:
     bound that counts is that of the second half, which has chosen nothing: of all that was chosen,
     by Benjamini and Yekutieli's rule, which holds under any dependence.
 
+    A head that nothing else is named for, but perhaps for being even, is named from `SMALLEST` on,
+    where that is sure on both halves: the least excess guards against luck on the half that
+    chooses, and what position explains of narrow behaviours whose keys lie side by side is much.
+
     Args:
         sums: of the first reading.
         families: that of each behaviour.
@@ -121,10 +126,15 @@ def name(sums: Sums, families: Sequence[str]) -> Named:
     for family in set(families):
         mine = sound & (np.array(families) == family)[:, None]
         named[mine] = _discovered(value[mine], "bh")
-    named &= first.excess >= POINT
+    faint = named & (first.excess < POINT)
+    named &= ~faint
     confirmed = named & (second.excess >= CONFIRM)
     confirmed[named] &= _discovered(second.above(0.0)[named], "by")
-    return Named(first, second, named, confirmed)
+    where = placed(sums.places, sums.even, sums.all_rows, sums.half).holds
+    faint &= ~confirmed.any(0) & ~where[:EVENLY].any(0)
+    sure = faint.copy()
+    sure[faint] = _discovered(second.above(SMALLEST)[faint], "by")
+    return Named(first, second, named | faint, confirmed | sure)
 
 
 def _discovered(

@@ -29,15 +29,18 @@ class Place:
     sentence: str
 
 
+RESTING = "opening and special tokens"
+"""What `sinks_of` calls sinks, in words that are true of every model."""
+
 PLACES = (
     Place("the previous token", 0.3, "looks at the previous token"),
     Place("the next token", 0.3, "looks at the next token"),
     Place("itself", 0.3, "looks at the token itself"),
     Place("rests on the opening token", 0.3, "rests on the token that opens the text"),
     Place("rests on closing tokens", 0.3, "rests on the special tokens that end a text"),
-    Place("rests on special tokens", 0.4, "rests on tokens without content"),
+    Place("rests on special tokens", 0.4, f"rests on {RESTING}"),
     Place("looks nearby", 0.5, "looks at the four tokens around"),
-    Place("spreads evenly", 0.5, "spreads its attention evenly over the text"),
+    Place("spreads evenly", 0.5, "spreads over the text as an even row would"),
 )
 """Narrowest first: of two that hold, the earlier one is the name."""
 
@@ -47,7 +50,7 @@ EXCESS = 0.1
 MOST = 2 / 3
 """What one kind of sink must have of the attention on all, to be named alone."""
 
-OPENING, CLOSING, SINKS = 3, 4, 5
+OPENING, CLOSING, SINKS, EVENLY = 3, 4, 5, 7
 
 
 @dataclass(frozen=True)

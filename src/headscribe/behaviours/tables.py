@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from headscribe.behaviours.card import UNNAMED, Card, Figure, percent
+from headscribe.behaviours.places import RESTING
 from headscribe.core.heads import HeadId
 
 _CARD = ("name", "sentence", "family", "sink_share", "differs")
@@ -75,7 +76,7 @@ FAMILIES = {
     "word class": "read a class of words",
     "position": "look at a place",
     "common keys": "read the same from everywhere",
-    "sinks": "rest on tokens with no content of their own",
+    "sinks": "rest on opening, special or filler tokens",
     "your own": "do what you asked for",
 }
 """What heads of a family do, after "21 heads"."""
@@ -116,7 +117,7 @@ def summary_of(cards: Sequence[Card], facts: Mapping[str, Any]) -> str:
     return (
         f"{named} of {len(cards)} heads of {facts['model']['name']} have a name that was found on "
         f"one half of {texts} texts and held on the other: {kinds}{rest}. {percent(sinks)} of its "
-        f"attention rests on tokens without content{words}."
+        f"attention rests on {RESTING}{words}."
         + (
             f" Where attention goes is the same on both halves, to {100 * ALIKE:.0f} points in "
             f"every part, for {alike} of {len(known)} heads."

@@ -53,7 +53,7 @@ _FAMILIES = {
     "positional": "offsets only",
     "lexical": "the tokens themselves",
     "syntactic": "word classes or the parse",
-    "sink": "sinks, keys without content",
+    "sink": "sinks: opening and special tokens",
     "custom": "of installed packages",
 }
 

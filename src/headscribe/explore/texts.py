@@ -68,7 +68,7 @@ class Reading:
         return len(self.passage)
 
     def sinks(self, layer: int) -> Bool[np.ndarray, " T"]:
-        """Tokens without content: special ones, and the first where the layer is causal."""
+        """Sinks: special tokens, and the opening one where the layer is causal."""
         return sinks_of(self.passage, self._source.visibility(layer))
 
     @cached_property

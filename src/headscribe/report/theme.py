@@ -110,7 +110,7 @@ FAMILY_SENTENCES: dict[str, str] = {
     "positional": "reads offsets only",
     "lexical": "reads the tokens themselves",
     "syntactic": "reads word classes or the parse",
-    "sink": "reads sinks, keys without content",
+    "sink": "reads sinks: opening and special tokens",
     "custom": "a pattern of your own",
 }
 

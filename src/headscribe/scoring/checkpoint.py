@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from headscribe.core.errors import HeadscribeError
+from headscribe.core.errors import HeadscribeError, RunError
 from headscribe.core.progress import OnProgress
 from headscribe.results.examples import rows_of, table_of
 from headscribe.results.run import STAGES, Run, Unfinished
@@ -40,7 +40,7 @@ def run_stored(
         if kept is not None:
             found = progress_of(kept, heads, run.folder / STAGES)
             progress = replace(found, companion=progress.companion)
-            read_back(progress, kept)
+            read_back(progress, kept, run.folder / STAGES)
 
         def after_batch(now: Progress, done: int) -> None:
             on_progress("scoring", done, total)
@@ -89,12 +89,19 @@ def progress_of(arrays: dict[str, np.ndarray], heads: int, where: Path) -> Progr
     return Progress(sums, RelationSums.from_arrays(arrays, heads), examples, phase, batches)
 
 
-def read_back(progress: Progress, arrays: dict[str, np.ndarray]) -> None:
-    """Add to the companion of a progress what `arrays_of` gave of another's."""
+def read_back(progress: Progress, arrays: dict[str, np.ndarray], where: Path) -> None:
+    """Add to the companion of a progress what `arrays_of` gave of another's.
+
+    Raises:
+        RunError: it was kept by another version.
+    """
     if progress.companion is not None:
         own = {
             name.removeprefix(COMPANION): values
             for name, values in arrays.items()
             if name.startswith(COMPANION)
         }
-        progress.companion.add(own)
+        try:
+            progress.companion.add(own)
+        except RunError as error:
+            raise RunError(f"{where}: {error}: remove it, and --resume begins anew") from error

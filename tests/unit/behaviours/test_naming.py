@@ -1,10 +1,13 @@
 """What is chosen and confirmed, on sums that are made up."""
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Float
 
 from headscribe.behaviours.measure import Sums
 from headscribe.behaviours.naming import name
+from headscribe.behaviours.places import EVENLY
 
 CLUSTERS = 60
 
@@ -50,3 +53,17 @@ def test_what_is_not_there_is_not_confirmed() -> None:
 def test_what_is_there_is_confirmed() -> None:
     found = name(made(np.full(40, 0.3), 0.2, 1), ["syntax"] * 40)
     assert found.confirmed.all()
+
+
+def test_what_is_faint_is_confirmed_where_it_is_all_there_is() -> None:
+    """8 points, surely above 5 on both halves: for heads that are even at most."""
+    sums = made(np.array([0.08, 0.0]), 0.02, 2)
+    even, previous = np.zeros_like(sums.places), np.zeros_like(sums.places)
+    even[:, EVENLY], previous[:, 0] = 0.7, 0.7
+    for places, found in ((sums.places, True), (even, True), (previous, False)):
+        one = name(replace(sums, places=places), ["word pieces"] * 2)
+        assert one.confirmed[:, 0].tolist() == [found, False]
+    beside = name(made(np.array([0.08, 0.3]), 0.02, 2), ["word pieces"] * 2)
+    assert beside.confirmed[:, 0].tolist() == [False, True]
+    unsure = name(made(np.array([0.08, 0.0]), 0.2, 2), ["word pieces"] * 2)
+    assert not unsure.confirmed.any()

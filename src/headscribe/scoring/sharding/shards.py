@@ -171,4 +171,4 @@ def _add(progress: Progress, run: Run, phase: int, shard: int) -> None:
     progress.sums.add(found.sums)
     progress.relations.add(found.relations)
     progress.examples += found.examples
-    read_back(progress, arrays)
+    read_back(progress, arrays, run.folder / name)
