@@ -15,7 +15,7 @@ from headscribe.behaviours.budget import PARTS, Accounts
 from headscribe.behaviours.catalogue import OF_CLASS, Behaviour
 from headscribe.behaviours.measure import Sums
 from headscribe.behaviours.naming import CONFIRM, POINT, Excess, Named
-from headscribe.behaviours.places import PLACES, RESTING, SINKS, Placed
+from headscribe.behaviours.places import PLACES, RESTING, SINKS, Place, Placed
 from headscribe.core.heads import HeadId
 from headscribe.core.visible import visible, visible_lines
 from headscribe.text.passages import Passage
@@ -192,7 +192,7 @@ def cards(
         share = {place.name: float(placed.share[1, i, h]) for i, place in enumerate(PLACES)}
         if steady is not None:
             name, family = steady.name, "position"
-            sentence = _placed_sentence(steady.sentence, share[steady.name], sink_share, texts)
+            sentence = _placed_sentence(steady, share, accounts.parts[1, :, h], texts)
         elif listed and (listed[0].excess >= POINT or not common):
             name, family = listed[0].behaviour, listed[0].family
             nothing = accounts.parts[1, -1, h] + sum(one.part for one in figures if not one.listed)
@@ -208,7 +208,7 @@ def cards(
             )
         elif holds:
             name, family = holds[0].name, "sinks" if "rests" in holds[0].name else "position"
-            sentence = _placed_sentence(holds[0].sentence, share[name], sink_share, texts)
+            sentence = _placed_sentence(holds[0], share, accounts.parts[1, :, h], texts)
         else:
             name, family = UNNAMED, ""
             sentence = (
@@ -371,9 +371,23 @@ def _word_at(text: str, start: int, end: int) -> str:
     return visible(text[start:end].strip().lower())
 
 
-def _placed_sentence(what: str, share: float, sink_share: float, texts: int) -> str:
-    rest = "" if "rests on" in what else f"; {_resting(sink_share)}"
-    return f"It {what}: {percent(share)} of its attention, in both halves of {texts} texts{rest}."
+def _placed_sentence(
+    place: Place, share: Mapping[str, float], parts: Float[np.ndarray, " K"], texts: int
+) -> str:
+    """The place and its share, then where the rest goes."""
+    mine, sinks, far = share[place.name], float(parts[0]), float(parts[-1])
+    rest = [(sinks, f"rests on {RESTING}"), (far, "goes farther than four tokens")]
+    if "rests" in place.name:
+        near = float(parts[1 : len(PARTS) - 1].sum())
+        rest[0] = sinks - mine, f"rests on other {RESTING}"
+        rest.insert(1, (near, "stays within four tokens"))
+    elif place.name == "spreads evenly":
+        rest.pop()
+    said = ", ".join(f"{percent(part)} {goes}" for part, goes in rest if part >= 0.005)
+    return (
+        f"It {place.sentence}: {percent(mine)} of its attention, in both halves of {texts} texts"
+        f"{f'; {said}' if said else ''}."
+    )
 
 
 def percent(share: float) -> str:
