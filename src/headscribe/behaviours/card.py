@@ -252,8 +252,7 @@ def _weights(
     listed = {one.behaviour: one for one in figures if one.listed}
     for link in sorted(listed.values(), key=lambda one: -found[one.behaviour]):
         for name in classes[link.behaviour]:
-            whole = listed.get(name)
-            if whole is not None and _apart(link, whole):
+            if name in listed and _apart(link, listed[name]):
                 found[link.behaviour] += found[name]
                 found[name] = 0.0
     return found
