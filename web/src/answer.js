@@ -17,7 +17,7 @@ export const FAMILIES = {
 const color = (family) => FAMILIES[family]?.[0] ?? '#747b87';
 const from = (subject, ...scope) => provenance(subject, subject.runs.some((run) => run.kind === 'explain') ? 'explain' : 'survey', ...scope);
 
-const PARTS = { sinks: 'opening and special tokens', itself: 'the token itself', 'previous token': 'the previous token', 'next token': 'the next token', nearby: 'four tokens around', elsewhere: 'farther off, for nothing found' };
+const PARTS = { sinks: 'opening and special tokens', itself: 'the token itself', 'previous token': 'the previous token', 'next token': 'the next token', nearby: 'four tokens around', elsewhere: 'farther off, for no reason found' };
 
 // A part of a budget: a place, or a behaviour in the colour of its family, as in the grid.
 const ofPlace = (part) => ({ said: PARTS[part], css: part === 'elsewhere' ? 'var(--line)' : color(part === 'sinks' ? 'sinks' : 'position') });
@@ -60,7 +60,7 @@ export function card(subject, head) {
     written ? h('p', null, written) : null,
     h('p', { class: 'said' }, 'Where all of its attention goes:'),
     budget(parts),
-    shown.length ? table('What it does, of its content attention where it can', [
+    shown.length ? table('What it does: shares of what it reads where it can', [
       { title: 'Behaviour', words: true, cell: (row) => own(row.behaviour), value: (row) => row.behaviour },
       { title: 'Share', number: true, cell: (row) => percent(row.confirmed_share), value: (row) => row.confirmed_share },
       { title: 'Points beyond position', number: true, cell: (row) => withRange(`${signed(100 * row.confirmed_excess, 0)}`, interval(100 * row.confirmed_low, 100 * row.confirmed_high, 0)), value: (row) => row.confirmed_excess },
