@@ -1,1 +1,1 @@
-"""Models whose heads are known: the material of an exam of what is said about heads."""
+"""Scripts of the exam: the material that they make, and its page."""

@@ -3,7 +3,7 @@
 Needs the package `tracr-pypi`, which brings JAX, in an environment of its own:
 
     python -m venv ../tracr && ../tracr/bin/pip install tracr-pypi
-    ../tracr/bin/python benchmarks/exam/compile_programs.py benchmarks/exam
+    ../tracr/bin/python benchmarks/exam/compile_programs.py src/headscribe/exam
 
 Every selector stands beside the relation that says the same. Which head of the compiled model came
 of which selector is found by comparing what it attends to with what RASP itself says of the

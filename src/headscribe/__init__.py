@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from headscribe.api.bench import bench
     from headscribe.api.describe import Descriptions, describe
     from headscribe.api.discover import Discovery, discover
     from headscribe.api.effects import Effects, effects
@@ -58,6 +59,7 @@ _HOME = {
     "Survey": "headscribe.api.survey",
     "UsageError": "headscribe.core.errors",
     "View": "headscribe.api.views",
+    "bench": "headscribe.api.bench",
     "corpus": "headscribe.text.corpora",
     "describe": "headscribe.api.describe",
     "discover": "headscribe.api.discover",
@@ -100,6 +102,7 @@ __all__ = [
     "View",
     "attend",
     "attention",
+    "bench",
     "corpus",
     "describe",
     "discover",

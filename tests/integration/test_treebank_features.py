@@ -104,4 +104,5 @@ def test_every_feature_is_surveyed_and_fitted(tmp_path, model, feature):
         assert {"det", "nsubj"} <= {line.relation for line in relation_accuracy(survey.run)}
     fit = hs.fit(model, path, out=tmp_path / "fit", terms=2, max_tokens=32, patterns="uniform")
     assert len(fit.heads) == 4
-    assert all(head.formula.terms for head in fit.heads)
+    # Weights are random, and some heads read so evenly that no term is worth its ink.
+    assert all(head.scores["formula", "raw", "iou"].mean > 0.5 for head in fit.heads)

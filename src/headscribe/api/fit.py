@@ -151,7 +151,7 @@ def fit(request: FitRequest) -> Fit:
     >>> fit = hs.fit("bundled:stories", texts, test=others, terms=1, max_tokens=8)
     >>> print(fit["1.2"].formula)
     L1H2
-       +7.676  distance == -1   -0.773
+       all to  distance == -1   -0.774
 
     Raises:
         UsageError: wrong input, or a single text and none to test on.

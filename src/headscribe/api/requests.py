@@ -554,6 +554,24 @@ class ProbeRequest(Kept):
     seed: Annotated[int, Option("Draws the tokens.")] = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class BenchRequest:
+    """Examine this program on models whose heads are known: is what it says of them true?"""
+
+    models: Annotated[
+        "str | Sequence[str] | None",
+        Option("Models of the exam, separated by commas. Default: all.", typed=str | None,
+               metavar="NAMES"),
+    ] = None  # fmt: skip
+    seeds: Annotated[
+        int, Option("Times that heads are made of which nothing is to be said.", least=0)
+    ] = 10
+    on_progress: Annotated[
+        OnProgress | None,
+        Free("Called with the stage, the steps done and the steps in all.", python_only=True),
+    ] = None
+
+
 REQUESTS: dict[str, type] = {
     "explain": ExplainRequest,
     "effects": EffectsRequest,

@@ -5,6 +5,7 @@ import sys
 import typer
 
 from headscribe.api.requests import (
+    BenchRequest,
     DescribeRequest,
     DiscoverRequest,
     EffectsRequest,
@@ -17,6 +18,7 @@ from headscribe.api.requests import (
     SurveyRequest,
 )
 from headscribe.cli import (
+    bench,
     describe,
     discover,
     effects,
@@ -73,6 +75,7 @@ app.command()(
 app.command()(command(HintsRequest, "headscribe.api.hints:hints", hints.show))
 app.command()(command(RecordRequest, "headscribe.api.record:record", record.show))
 app.command()(explore)
+app.command()(command(BenchRequest, "headscribe.api.bench:bench", bench.show))
 app.command()(report)
 app.command()(diff)
 app.command()(doctor)

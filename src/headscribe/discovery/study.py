@@ -132,14 +132,17 @@ def study_heads(
 
 
 def _settled(material: Material, place: int, one: Fitted) -> Fitted:
-    """The formula with its weights fitted until they settle, so that no refit gains by that."""
+    """The formula with its weights fitted until they settle, so that no refit gains by that.
+
+    Weights that stand for infinity become finite, so that others can be weighed against them.
+    """
     fit = material.fit
     found = fit_weights(
         Rows.of(fit.lengths, DEVICE),
         features_of(one.terms, fit, DEVICE),
         torch.from_numpy(fit.attention[place]),
         "overlap",
-        start=torch.from_numpy(one.weights),
+        start=torch.from_numpy(one.weights / 4 if one.whole else one.weights),
         ridge=RIDGE,
         steps=STEPS,
     )

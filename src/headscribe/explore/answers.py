@@ -476,7 +476,8 @@ def _aligned(one: list[int], other: list[int]) -> np.ndarray:
 
 def _terms(formula: Formula) -> str:
     """A formula as a person edits it: its weights and relations."""
-    return "\n".join(f"{term.weight:+.4f}  {term.relation}" for term in formula.terms)
+    weights = [t.weighed if t.whole else f"{t.weight:+.4f}" for t in formula.terms]
+    return "\n".join(f"{w}  {t.relation}" for w, t in zip(weights, formula.terms, strict=True))
 
 
 def _packed(matrix: Float[np.ndarray, "T T"]) -> str:

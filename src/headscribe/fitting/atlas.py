@@ -25,7 +25,7 @@ from headscribe.fitting.formula import Formula, Term
 from headscribe.fitting.growth import Compound
 from headscribe.fitting.heads import ALL_METRICS, Atlas, Estimate, HeadFormula, series
 from headscribe.fitting.labels import THRESHOLD, label_heads
-from headscribe.fitting.pool import grown_attributes, relation_pool
+from headscribe.fitting.pool import grown_attributes, rare_relations, relation_pool
 from headscribe.fitting.scores import best_pattern, pattern_iou, profile_of
 from headscribe.fitting.selection import Budget
 from headscribe.fitting.solver import Rows
@@ -58,6 +58,7 @@ def collect(
     pool: Sequence[str] | None = None,
     attributes: Sequence[str] | None = None,
     patterns: Sequence[Pattern] = (),
+    rare: Sequence[str] | None = None,
 ) -> Sample:
     """Evaluate the pool of relations on sampled rows of all passages.
 
@@ -68,12 +69,16 @@ def collect(
         attributes: token attributes whose literal sets may be grown; by what the texts provide.
         patterns: patterns whose predictions to keep, for labels and mixtures; those that need
             word fields that the texts do not have are left out.
+        rare: relations that few heads need; by default those of the grammar with its pool.
     """
     stream = iter(items)
     first = next(stream, None)
     if first is None:
         raise UsageError("expected at least one text to fit to, got none")
     provides, visibility = first[0].words.provides, first[2]
+    if rare is None:
+        own = pool is None
+        rare = rare_relations(provides, visibility, look_ahead=look_ahead) if own else ()
     if pool is None:
         pool = relation_pool(provides, visibility, look_ahead=look_ahead)
     if attributes is None:
@@ -83,7 +88,7 @@ def collect(
         for pattern in patterns
         if pattern.needs <= provides and not (visibility.causal and pattern.needs_later_keys)
     ]
-    collector = Collector(pool, attributes, rows_per_text, seed, able)
+    collector = Collector(pool, attributes, rows_per_text, seed, able, rare)
     for passage, attention, seen in chain([first], stream):
         collector.add(passage, attention, seen)
     return collector.finish()
@@ -297,19 +302,23 @@ def _formulas(
     rows = Rows.of(sample.lengths, device)
     group = number_groups(sample.groups)[sample.row_text]
 
-    def work(h: int) -> Formula:
+    def intervals_of(h: int) -> Float[np.ndarray, "k 2"]:
         one = final[h]
-        weights = torch.from_numpy(one.weights).to(device)
+        if one.whole:
+            return np.full((len(one.terms), 2), np.nan)
         covariance = sandwich(
             rows,
             features_of(one.terms, sample, device),
-            weights,
+            torch.from_numpy(one.weights).to(device),
             torch.from_numpy(sample.attention[h]).to(device),
             group,
             "overlap",
             budget.ridge,
         )
-        intervals = weight_intervals(one.weights, covariance, int(group.max()) + 1)
+        return weight_intervals(one.weights, covariance, int(group.max()) + 1)
+
+    def work(h: int) -> Formula:
+        one, intervals = final[h], intervals_of(h)
         drop = np.concatenate(changes[h]).mean(axis=0) if changes[h] else None
         terms = [
             Term(
@@ -322,6 +331,8 @@ def _formulas(
             for k, term in enumerate(one.terms)
         ]
         order = np.argsort(drop, kind="stable") if drop is not None else range(len(terms))
+        if one.whole:  # what takes all of a row stands before what takes the rest
+            order = np.argsort(-one.weights, kind="stable")
         return Formula(heads[h].prose, tuple(terms[k] for k in order))
 
     return for_all_heads(work, len(final))

@@ -5,7 +5,7 @@ a relation is a sparse column over them. Nothing dense is ever kept but the atte
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 
@@ -56,6 +56,14 @@ class Sparse:
             ptr.append(ptr[-1] + sum(len(part[k][1]) for part in parts))
         return cls(np.array(ptr), np.concatenate(columns).astype(np.int32), np.concatenate(values))
 
+    def beside(self, other: "Sparse") -> "Sparse":
+        """These columns, then those of another."""
+        return Sparse(
+            np.concatenate([self.ptr, self.ptr[-1] + other.ptr[1:]]),
+            np.concatenate([self.cell, other.cell]),
+            np.concatenate([self.value, other.value]),
+        )
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -75,6 +83,9 @@ class Sample:
         patterns: the names of patterns that were asked for their prediction.
         positional: whether each reads positions and sinks only.
         predictions: what they predict; rows that a pattern does not cover have no entry.
+        texts: the passages, on which further relations are evaluated.
+        seen: what the heads see.
+        rare: relations that few heads need, evaluated where one does (`more`).
     """
 
     pool: tuple[str, ...]
@@ -90,6 +101,9 @@ class Sample:
     patterns: tuple[str, ...]
     positional: tuple[bool, ...]
     predictions: Sparse
+    texts: tuple[Passage, ...]
+    seen: Visibility
+    rare: tuple[str, ...] = ()
 
     @cached_property
     def position(self) -> dict[str, int]:
@@ -120,21 +134,47 @@ class Sample:
         """Keep the marked rows."""
         cells = keep[self.row]
         place = np.cumsum(cells) - 1
-        return Sample(
-            self.pool,
-            self.groups,
-            self.row_text[keep],
-            self.row_token[keep],
-            self.lengths[keep],
-            self.key_token[cells],
-            np.ascontiguousarray(self.attention[:, cells]),
-            self.features.only(cells, place),
-            self.kinds,
-            self.tokens,
-            self.patterns,
-            self.positional,
-            self.predictions.only(cells, place),
+        return replace(
+            self,
+            row_text=self.row_text[keep],
+            row_token=self.row_token[keep],
+            lengths=self.lengths[keep],
+            key_token=self.key_token[cells],
+            attention=np.ascontiguousarray(self.attention[:, cells]),
+            features=self.features.only(cells, place),
+            predictions=self.predictions.only(cells, place),
         )
+
+    def more(self, relations: Sequence[str]) -> "Sample":
+        """The same with further relations, those that the pool lacks, at its end."""
+        relations = [one for one in relations if one not in self.position]
+        first_row = np.searchsorted(self.row_text, np.arange(len(self.texts) + 1))
+        token = np.cumsum([0, *map(len, self.texts)])
+        parsed = [parse(source) for source in relations]
+        parts: list[Columns] = []
+        offset: list[int] = []
+        for i, passage in enumerate(self.texts):
+            rows = slice(first_row[i], first_row[i + 1])
+            if rows.start == rows.stop:
+                continue
+            begin = self.start[rows]
+            evaluator = Evaluator(passage, self.seen)
+            lay = _Layout.of(
+                len(passage), self.row_token[rows] - token[i], begin - begin[0],
+                self.key_token[begin] - token[i],
+            )  # fmt: skip
+            cells = map(evaluator.cells, parsed)
+            parts.append([lay.placed(one.query, one.key, one.value) for one in cells])
+            offset.append(int(begin[0]))
+        columns = Sparse.stacked(parts, np.array(offset))
+        return replace(self, pool=(*self.pool, *relations), features=self.features.beside(columns))
+
+    def column(self, relation: str) -> Float[np.ndarray, " N"]:
+        """A relation over all cells, float32, whether it is of the pool or not."""
+        k = self.position.get(relation)
+        if k is None:
+            return self.more([relation]).features.column(len(self.pool), len(self.key_token))
+        return self.features.column(k, len(self.key_token))
 
 
 def sampled_queries(text_id: str, length: int, limit: int, seed: int) -> Int[np.ndarray, " n"]:
@@ -144,6 +184,40 @@ def sampled_queries(text_id: str, length: int, limit: int, seed: int) -> Int[np.
     digest = blake2b(f"{seed}:rows:{text_id}".encode("utf-8", "surrogatepass"), digest_size=8)
     chooser = np.random.default_rng(int.from_bytes(digest.digest(), "big"))
     return np.sort(chooser.choice(length, limit, replace=False))
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where the cells of some rows of a text lie: by query the first cell, -1 for no row of these,
+    and the key of that cell.
+    """
+
+    start: Int[np.ndarray, " T"]
+    first: Int[np.ndarray, " T"]
+
+    @classmethod
+    def of(
+        cls,
+        length: int,
+        query: Int[np.ndarray, " n"],
+        start: Int[np.ndarray, " n"],
+        first: Int[np.ndarray, " n"],
+    ) -> "_Layout":
+        lay = cls(np.full(length, -1), np.zeros(length, np.int64))
+        lay.start[query], lay.first[query] = start, first
+        return lay
+
+    def placed(
+        self,
+        query: Int[np.ndarray, " m"],
+        key: Int[np.ndarray, " m"],
+        value: Shaped[np.ndarray, " m"],
+    ) -> tuple[Int[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+        """The cells of pairs of a query and a key, as far as they are of these rows."""
+        keep = self.start[query] >= 0
+        query = query[keep]
+        cell = self.start[query] + key[keep] - self.first[query]
+        return cell, value[keep].astype(np.float32)
 
 
 @dataclass
@@ -157,6 +231,7 @@ class Collector:
         rows_per_text: at most so many rows of every text.
         seed: chooses the rows.
         patterns: patterns whose predictions to keep as well.
+        rare: relations that are evaluated only where a head needs them.
     """
 
     pool: Sequence[str]
@@ -164,6 +239,7 @@ class Collector:
     rows_per_text: int = 64
     seed: int = 0
     patterns: Sequence[Pattern] = ()
+    rare: Sequence[str] = ()
     _parts: list["_Part"] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -191,30 +267,21 @@ class Collector:
         query = sampled_queries(passage.text_id, length, self.rows_per_text, self.seed)
         first, last = visibility.first(length), visibility.last(length)
         counts = last[query] - first[query] + 1
-        start = np.zeros(length, np.int64)
-        start[query] = np.concatenate([[0], np.cumsum(counts)[:-1]])
+        start = np.cumsum(counts) - counts
         row = np.repeat(np.arange(len(query)), counts)
-        key = np.arange(counts.sum()) - start[query][row] + first[query][row]
+        key = np.arange(counts.sum()) - start[row] + first[query][row]
         real = attention[:, query[row], key].astype(np.float32)
         if not np.isfinite(real).all():
             raise RunError(f"{where}: expected finite attention, got NaN or infinity")
-        total = np.add.reduceat(real, start[query], axis=1)
-        chosen = np.zeros(length, bool)
-        chosen[query] = True
-
-        def placed(
-            q: np.ndarray, k: np.ndarray, value: np.ndarray
-        ) -> tuple[np.ndarray, np.ndarray]:
-            keep = chosen[q]
-            return start[q[keep]] + k[keep] - first[q[keep]], value[keep].astype(np.float32)
-
+        total = np.add.reduceat(real, start, axis=1)
+        placed = _Layout.of(length, query, start, first[query]).placed
         evaluator = Evaluator(passage, visibility)
         related = [evaluator.cells(relation) for relation in self._relations]
         predicted = [pattern.predict(passage, visibility) for pattern in self.patterns]
         self._parts.append(
             _Part(
-                passage.group,
-                length,
+                passage,
+                visibility,
                 query,
                 counts,
                 key,
@@ -235,11 +302,11 @@ class Collector:
         parts = self._parts
         if not parts:
             raise UsageError("expected at least one text to fit to, got none")
-        token = np.cumsum([0, *(part.length for part in parts)])
+        token = np.cumsum([0, *(len(part.passage) for part in parts)])
         cell = np.cumsum([0, *(len(part.key) for part in parts)])
         return Sample(
             tuple(self.pool),
-            tuple(part.group for part in parts),
+            tuple(part.passage.group for part in parts),
             np.repeat(np.arange(len(parts)), [len(part.query) for part in parts]),
             np.concatenate([part.query + token[i] for i, part in enumerate(parts)]),
             np.concatenate([part.counts for part in parts]),
@@ -254,6 +321,9 @@ class Collector:
             tuple(pattern.name for pattern in self.patterns),
             tuple(pattern.family in {"positional", "sink"} for pattern in self.patterns),
             Sparse.stacked([part.predictions for part in parts], cell),
+            tuple(part.passage for part in parts),
+            parts[0].seen,
+            tuple(self.rare),
         )
 
 
@@ -261,8 +331,8 @@ class Collector:
 class _Part:
     """What is kept of one passage."""
 
-    group: str
-    length: int
+    passage: Passage
+    seen: Visibility
     query: Int[np.ndarray, " n"]
     counts: Int[np.ndarray, " n"]
     key: Int[np.ndarray, " c"]

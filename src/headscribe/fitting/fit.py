@@ -22,7 +22,7 @@ from headscribe.fitting.findings import Kind, find
 from headscribe.fitting.formula import Formula
 from headscribe.fitting.heads import Atlas
 from headscribe.fitting.labels import THRESHOLD
-from headscribe.fitting.pool import grown_attributes, relation_pool
+from headscribe.fitting.pool import grown_attributes, rare_relations, relation_pool
 from headscribe.fitting.selection import Budget
 from headscribe.fitting.sources import Source, attention_of, head_ids, layers_by_view
 from headscribe.patterns.contract import Pattern
@@ -118,7 +118,8 @@ def fit_source(
             provides = material.provides & (test or material).provides
             pool = relation_pool(provides, seen, look_ahead=look_ahead)
             attributes = grown_attributes(provides, seen, look_ahead=look_ahead)
-            sample = reading.sample(material, pool, attributes, patterns, watch=test is None)
+            rare = rare_relations(provides, seen, look_ahead=look_ahead)
+            sample = reading.sample(material, pool, attributes, patterns, rare, watch=test is None)
             if test is not None:
                 unseen = reading.sample(test, pool, attributes, (), watch=True)
             atlas = fit_heads(
@@ -160,6 +161,7 @@ class _Reading:
         pool: Sequence[str],
         attributes: Sequence[str],
         patterns: Sequence[Pattern],
+        rare: Sequence[str] = (),
         *,
         watch: bool,
     ) -> Sample:
@@ -167,7 +169,9 @@ class _Reading:
         items = self._items(material)
         if watch and self.examples is not None:
             items = self.examples.watching(items, self.heads)
-        return collect(items, seed=self.seed, pool=pool, attributes=attributes, patterns=patterns)
+        return collect(
+            items, seed=self.seed, pool=pool, attributes=attributes, patterns=patterns, rare=rare
+        )
 
     def _items(self, material: Material) -> Iterator[Item]:
         every = head_ids(material.source, self.layers)

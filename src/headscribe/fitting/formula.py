@@ -23,10 +23,20 @@ from headscribe.text.passages import Passage
 MAX_TERM_ATOMS = 3
 MAX_FORMULA_ATOMS = 36
 
+FIRST, ALL, REST = 64.0, 32.0, 16.0
+"""Weights that stand for infinity: a row goes to the related keys, all of it; before what any other
+term says; or where no term with `ALL` relates to anything. What is left over is 1 in 10 million."""
+
+_WHOLE = {FIRST: "first all to", ALL: "all to", REST: "else all to"}
+_WEIGHT = {words: weight for weight, words in _WHOLE.items()}
+_EVENLY = "evenly over every visible key"
+
 _WIDTH = 60
 """Relations are filled up to so many columns, so that costs stand below each other."""
 
-_TERM = re.compile(r"\s*([+-]\d+(?:\.\d+)?)\s+(\S.*?)(?:\s{3,}([+-]\d+\.\d+))?\s*")
+_TERM = re.compile(
+    r"\s*([+-]\d+(?:\.\d+)?|(?:first |else )?all to)\s+(\S.*?)(?:\s{3,}([+-]\d+\.\d+))?\s*"
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,16 @@ class Term:
     def parsed(self) -> Relation:
         """The relation itself."""
         return parse(self.relation)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the weight stands for infinity."""
+        return self.weight in _WHOLE
+
+    @property
+    def weighed(self) -> str:
+        """The weight as formulas print it; one that stands for infinity in words."""
+        return _WHOLE.get(self.weight, f"{self.weight:+.3f}")
 
 
 @dataclass(frozen=True)
@@ -144,42 +164,46 @@ class Formula:
         """The formula as a person reads it; `Formula.parse` reads it back, rounded as printed."""
         relations = [by_name(term.relation, self.classes) for term in self.terms]
         width = min(max(map(len, relations), default=0), _WIDTH)
-        lines = [self.name]
+        lines = [self.name] if self.terms else [self.name, f"   {_EVENLY}"]
+        widest = max((len(term.weighed) for term in self.terms), default=0)
         for term, relation in zip(self.terms, relations, strict=True):
             cost = "" if term.drop is None else f"   {term.drop:+.3f}"
             shown = relation.ljust(width) if cost else relation
-            lines.append(f"   {term.weight:+.3f}  {shown}{cost}")
+            lines.append(f"   {term.weighed:<{widest}}  {shown}{cost}")
         return "\n".join([*lines, *(f"   {one}" for one in self.classes)])
 
     @classmethod
     def parse(cls, text: str, name: str | None = None) -> "Formula":
         """Read a formula as it prints, or as a person has edited it.
 
-        Lines that start with a signed weight are terms; the first other line, up to a gap of three
-        blanks, is the name. What stands three blanks behind a relation is its cost and is dropped,
-        since an edited formula has to be scored anew.
+        Lines that start with a signed weight or with `all to` are terms; the first other line, up
+        to a gap of three blanks, is the name. What stands three blanks behind a relation is its
+        cost and is dropped, since an edited formula has to be scored anew.
 
         Raises:
             UsageError: no term, a relation that is none, or more comparisons than allowed.
         """
         terms: list[Term] = []
-        title = name
+        title, evenly = name, False
         found = [WordClass.of_line(line) for line in lines_of(text)]
         classes = tuple(one for one in found if one is not None)
         for number, line in enumerate(lines_of(text), 1):
             if not line.strip() or WordClass.of_line(line):
                 continue
             match = _TERM.fullmatch(line)
-            if match is None:
+            if line.strip() == _EVENLY and not terms:
+                evenly = True
+            elif match is None:
                 if terms or title not in (None, name):
                     raise UsageError(
                         f"line {number}: expected a term such as `+1.50  key.is_bos`, "
                         f"got {line.strip()!r}"
                     )
                 title = name or line.strip().split("   ")[0]
-                continue
-            terms.append(Term(parse(spelled_out(match[2], classes)).source, float(match[1])))
-        if not terms:
+            else:
+                relation = parse(spelled_out(match[2], classes)).source
+                terms.append(Term(relation, _WEIGHT.get(match[1]) or float(match[1])))
+        if not terms and not evenly:
             raise UsageError("expected at least one term such as `+1.50  key.is_bos`, got none")
         return cls(title or "formula", tuple(terms), classes=classes)
 
@@ -194,7 +218,8 @@ class Formula:
         for line in lines_of(text):
             if not line.strip():
                 continue
-            if _TERM.fullmatch(line) is None and not WordClass.of_line(line):
+            part = _TERM.fullmatch(line) or WordClass.of_line(line) or line.strip() == _EVENLY
+            if not part:
                 blocks.append([line])
             elif blocks:
                 blocks[-1].append(line)

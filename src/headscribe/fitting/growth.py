@@ -59,7 +59,7 @@ class Compound:
     """A term: a gate of the pool, literal sets of attributes, or both.
 
     Attributes:
-        gate: a relation of the pool; "" for none.
+        gate: a relation, mostly of the pool; "" for none.
         sets: expressions (`key.lower`, `distance`) with the values that each may take, sorted.
     """
 
@@ -79,11 +79,9 @@ class Compound:
 
     def column(self, sample: Sample) -> Float[np.ndarray, " N"]:
         """Its values over the cells of a sample, float32, without evaluating the source anew."""
+        full = np.ones(len(sample.key_token), np.float32)
         if self.gate:
-            k = sample.position[self.gate]
-            full = sample.features.column(k, len(sample.key_token))
-        else:
-            full = np.ones(len(sample.key_token), np.float32)
+            full = sample.column(self.gate)
         for name, values in self.sets:
             full = full * _holds(sample, name, frozenset(values))
         return full

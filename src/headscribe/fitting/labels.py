@@ -171,7 +171,7 @@ class _Cells:
         """Jensen-Shannon distance of some rows from a head, by text."""
         real, predicted, spent = self._compared(head, rows)
         square = self.sums(divergence(real, predicted)) / np.maximum(spent, _TINY)
-        distance = np.bincount(self.text, spent * np.sqrt(np.minimum(square, 1)), texts)
+        distance = np.bincount(self.text, spent * np.sqrt(np.clip(square, 0, 1)), texts)
         with np.errstate(divide="ignore", invalid="ignore"):
             return distance / np.bincount(self.text, spent, texts)
 

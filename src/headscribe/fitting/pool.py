@@ -4,13 +4,16 @@ Products of a query class and a key class, an offset or a sink; offsets, windows
 links of the parse in both directions and by relation; repetition and induction; gates. What needs
 annotation that a text does not have, or looks ahead where that is not allowed, is left out.
 
+Rare relations are what few heads do and then do exactly: counted from the end or by numerals, told
+by how often a token occurs. They are evaluated only where such a head is (`fitting/whole.py`).
+
 The wide pool has more, for formulas that are to stand in a head's place: runs of letters (words as
 far as they are there) and clauses, repetition and induction with up to three tokens of context and
 with classes, the token before the key, gates by the query's class, and all of these with a smooth
 distance. It costs a fit more time and serves the model more than the reader.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from headscribe.core.visibility import Visibility
@@ -295,6 +298,34 @@ def _by_class() -> Iterator[str]:
         yield from (f"nearest({near})", f"nearest({near} and distance < 0)")
 
 
+def _rare() -> Iterator[str]:
+    yield from ("distance >= 0", "distance <= 0", "abs(distance) > 2", "not key.is_special")
+    yield from (f"abs(distance) == {size}" for size in (1, 2))
+    yield from (f"key.index == {index}" for index in (2, 3))
+    yield from (f"key.from_end == {index}" for index in (0, 1, 2))
+    yield from (f"key.from_end == query.index{step}" for step in ("", " - 1"))
+    same = "key.id == query.id"
+    yield from (same, "key.id != query.id", f"first({same})", f"last({same})")
+    # A neighbour fulfils these trivially: said only of heads that do just this.
+    yield from (f"key.{side}.id == query.id" for side in ("prev", "next"))
+    yield from (f"key.id == query.{side}.id" for side in ("prev", "next"))
+    yield from (f"key.{side}.text == query.{side}.text" for side in ("prev", "next"))
+    yield from (f'key.prev.lower == "{mark}"' for mark in ",.")
+    yield from ("key.earlier == 0", "key.occurrences == 1")
+    yield from (f"key.occurrences {how} query.occurrences" for how in ("<", "==", ">"))
+    yield from (f"key.length {how} query.length" for how in ("<", "==", ">"))
+    yield from (f"key.length >= {length}" for length in range(2, 9))
+    key, query = "number(key.text)", "number(query.text)"
+    yield from (f"{key} {how} {query}" for how in ("<", "<=", "==", ">=", ">"))
+    yield from (f"{key} == {query} {step}" for step in ("+ 1", "- 1"))
+    yield from (f"{key} + {query} == {total}" for total in range(1, 19))
+    yield from (f"{key} {how} {value}" for value in range(1, 10) for how in (">=", "<"))
+    yield from (f"key.index == {query}{step}" for step in ("", " + 1"))
+    yield from (f"highest({key})", f"highest(-{key})")
+    yield from (f"key.rank {how} query.rank" for how in "<>")
+    yield from (f"key.rank == query.index{step}" for step in ("", " - 1"))
+
+
 def relation_pool(
     provides: frozenset[str],
     visibility: Visibility,
@@ -313,8 +344,21 @@ def relation_pool(
     parts = [_sinks(), _positional(), _lexical(visibility), _syntactic(), _classes()]
     if wide:
         parts += [iter(WIDE_GATES), _numbers(), _structure(), _repetition(), _by_class()]
+    return _fitting(chain(*parts), provides, visibility, look_ahead)
+
+
+def rare_relations(
+    provides: frozenset[str], visibility: Visibility, *, look_ahead: bool = True
+) -> tuple[str, ...]:
+    """Generate the rare relations, as `relation_pool` does those that every head is asked for."""
+    return _fitting(_rare(), provides, visibility, look_ahead)
+
+
+def _fitting(
+    sources: Iterable[str], provides: frozenset[str], visibility: Visibility, look_ahead: bool
+) -> tuple[str, ...]:
     pool: dict[str, None] = {}
-    for relation in map(parse, chain(*parts)):
+    for relation in map(parse, sources):
         fits = relation.needs <= provides and relation.atoms <= MAX_ATOMS
         if visibility.causal:
             fits = fits and not relation.needs_later_keys

@@ -38,6 +38,8 @@ _STEPS = 3
 _TOLERANCE = 1e-5
 _HOPE = 10.0  # what is foreseen is mostly too much, by several times: the overlap has kinks
 _REFUSED = 3
+_NEARLY = 1e-3
+_SAME = 1e-9  # what rounding leaves of a column that others add up to, as a share
 
 
 @cache
@@ -149,6 +151,10 @@ class Pruner:
                 break
             self._try(work, real, move, forced=over)
         self._trim(work, real)
+        kept = independent(work.terms, work.features, self.rows)
+        if len(kept) < len(work.terms):
+            work.terms, work.features = [work.terms[k] for k in kept], work.features[:, kept]
+            work.fit = self._fit(work.features, real, work.fit.weights[kept])
         return tuple(work.terms), work.fit
 
     def _fit(self, features: Tensor, real: Tensor, start: Tensor) -> Fit:
@@ -194,14 +200,12 @@ class Pruner:
     def _best(self, work: _Working, real: Tensor, *, over: bool) -> Move | None:
         """The move that costs least for the ink that it saves; None where none may be worth it.
 
-        The last term may become simpler but stays: a formula says something.
+        The last term may go too: then a head reads all keys evenly.
         """
         if not work.terms:
             return None
         self._extend(work, over=over)
         moves = [move for move in self._moves(work, real) if over or self._open(work, move)]
-        if len(work.terms) == 1:
-            moves = [move for move in moves if move.by is not None]
         best = min(moves, key=lambda move: move.cost / move.saved, default=None)
         if best is None or over:
             return best
@@ -252,6 +256,33 @@ class Pruner:
                 by, saved = place[one], ink(term) - ink(one)
                 if saved > 0:
                     yield Move(k, by, saved, *_without(slope, bend, weights, k, [*kept, by]))
+
+
+def independent(terms: Sequence[Compound], features: Float[Tensor, "N k"], rows: Rows) -> list[int]:
+    """The places of the terms that say something of their own, in order.
+
+    A term says nothing if it has one value for all keys of every row, and nothing of its own if
+    others add up to it but for such a part: a copy, a complement, a sum. This is told exactly, from
+    the values on all rows; of terms that say the same together the one with the most ink goes.
+    """
+    kept = list(range(len(terms)))
+    # Once to see whether there is reason to look closely, then closely.
+    for values, same in ((features, _NEARLY), (features.double(), _SAME)):
+        columns = rows.centred(values, 1 / rows.lengths.index_select(0, rows.row).to(values))
+        inner = (columns.T @ columns).double().cpu().numpy()
+        size = (values.T @ values).double().diagonal().cpu().numpy()
+        kept = [k for k in range(len(terms)) if inner[k, k] > same * size[k]]
+        for k in sorted(kept, key=lambda k: ink(terms[k]), reverse=True):
+            others = [one for one in kept if one != k]
+            scale = np.sqrt(inner.diagonal()[others])
+            among = inner[np.ix_(others, others)] / np.outer(scale, scale)
+            pull = inner[others, k] / scale
+            explained = pull @ np.linalg.lstsq(among, pull, rcond=same)[0]
+            if inner[k, k] - explained <= same * inner[k, k]:
+                kept = others
+        if len(kept) == len(terms):
+            break
+    return kept
 
 
 def trimmed(

@@ -15,10 +15,10 @@ from headscribe.core.errors import RunError
 from headscribe.core.metrics import VIEWS
 from headscribe.core.processes import cores
 from headscribe.fitting.features import Sample
-from headscribe.fitting.formula import Term
+from headscribe.fitting.formula import ALL, FIRST, REST, Term
 from headscribe.fitting.growth import Compound, step_tables
 from headscribe.fitting.pool import CROSSED, WIDE_GATES
-from headscribe.fitting.pruning import Pruner
+from headscribe.fitting.pruning import Pruner, ink
 from headscribe.fitting.scores import Scorer, cell_classes, profile_rows
 from headscribe.fitting.selection import (
     Breadth,
@@ -28,6 +28,7 @@ from headscribe.fitting.selection import (
     choose_terms,
 )
 from headscribe.fitting.solver import Rows, fit_weights, removals
+from headscribe.fitting.whole import SURE, Search
 
 Result = TypeVar("Result")
 
@@ -51,6 +52,11 @@ class Fitted:
 
     terms: tuple[Compound, ...]
     weights: Float[np.ndarray, " k"]
+
+    @property
+    def whole(self) -> bool:
+        """Whether no weight is left to fit: all stand for infinity, or there is none."""
+        return bool(np.isin(self.weights, (FIRST, ALL, REST)).all())
 
 
 @contextmanager
@@ -123,14 +129,22 @@ def features_of(
 def choose_all(sample: Sample, budget: Budget, seed: int, device: torch.device) -> list[Fitted]:
     """Choose the terms of every head and fit their weights on a sample.
 
-    Terms are chosen on some rows, have to prove their worth on others, and are weighed on all.
+    Terms are chosen on some rows, have to prove their worth on others, and are weighed on all;
+    infinite weights are taken where they do as well for their ink (`fitting/whole.py`).
     """
     part, other = split_rows(sample, seed)
     design = Design(part, device, grown=budget.grown > 0)
     rows = Rows.of(sample.lengths, device)
     pruner = Pruner(other, Rows.of(other.lengths, device), budget.price, budget.ridge)
+    search = Search(other, budget.price, grown=budget.grown > 0)
+    flat = [search.flat(real) for real in other.attention]
+    if any(flat):
+        search.conditions  # noqa: B018  (once, before the heads are worked on side by side)
 
     def work(head: int) -> Fitted:
+        whole = search.best(other.attention[head]) if flat[head] else None
+        if whole is not None and whole.loss <= SURE:
+            return Fitted(whole.terms, np.array(whole.weights))
         chosen = choose_terms(design, torch.from_numpy(part.attention[head]).to(device), budget)
         terms, fit = pruner.prune(
             chosen.terms,
@@ -138,6 +152,10 @@ def choose_all(sample: Sample, budget: Budget, seed: int, device: torch.device) 
             torch.from_numpy(other.attention[head]).to(device),
             budget.terms,
         )
+        if whole is not None:
+            lost = search.loss(fit.predicted.cpu().numpy(), other.attention[head]) - whole.loss
+            if lost >= budget.price * (sum(map(ink, whole.terms)) - sum(map(ink, terms))):
+                return Fitted(whole.terms, np.array(whole.weights))
         if other is not sample:
             fit = fit_weights(
                 rows,
@@ -219,14 +237,18 @@ def drop_changes(
 
     def work(head: int) -> Float[np.ndarray, "texts k"]:
         one = fitted[head]
-        features = features_of(one.terms, train, device)
-        real = torch.from_numpy(train.attention[head]).to(device)
-        start = torch.from_numpy(one.weights).to(device)
-        fit = fit_weights(
-            train_rows, features, real, "overlap", start=start, ridge=budget.ridge, steps=4
-        )
-        without = removals(train_rows, features, fit, real, "overlap", budget.ridge).weights
-        every = torch.cat([fit.weights[:, None], without], 1)
+        weights = torch.from_numpy(one.weights).to(device)
+        if one.whole:
+            without = weights[:, None].repeat(1, len(weights)).fill_diagonal_(0)
+        else:
+            features = features_of(one.terms, train, device)
+            real = torch.from_numpy(train.attention[head]).to(device)
+            fit = fit_weights(
+                train_rows, features, real, "overlap", start=weights, ridge=budget.ridge, steps=4
+            )
+            weights = fit.weights
+            without = removals(train_rows, features, fit, real, "overlap", budget.ridge).weights
+        every = torch.cat([weights[:, None], without], 1)
         unseen = features_of(one.terms, test, device)
         predicted = rows.softmax(unseen @ every.to(unseen.dtype)).cpu().numpy()
         iou = scorer.iou(predicted, test.attention[head])

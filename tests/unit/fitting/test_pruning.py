@@ -66,12 +66,10 @@ def test_what_is_worth_its_ink_stays(pruner):
     assert pruned(pruner, [])[1] == ()
 
 
-def test_the_last_term_stays_though_it_is_worth_nothing(pruner):
-    useless = [Compound("", (("query.lower", ("and",)), ("distance", (3,))))]
-    useless.append(Compound("", (("query.lower", ("cat",)), ("distance", (4,)))))
-    _, found, fit = pruned(pruner, useless)
-    assert len(found) == 1
-    assert len(fit.weights) == 1
+def test_a_last_term_that_is_worth_nothing_goes_too(pruner):
+    _, found, fit = pruned(pruner, [Compound("not query.is_special")])
+    assert found == ()
+    assert len(fit.weights) == 0
 
 
 def test_the_cost_foreseen_is_the_minimum_of_the_quadratic_model():

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.exam.material import known
 from headscribe.core.visibility import CAUSAL
+from headscribe.exam.material import known
 
 MODELS = {model.name: model for model in known("compiled")}
 

@@ -2,12 +2,12 @@
 
 The material lies beside this file as recordings: `NAME.json` has the texts and the truth of every
 head as a relation, `NAME.npz` for each model an array `(texts, heads, T, T)` in units of 1/250,
-padded to the longest text. `compile_programs.py` makes it.
+padded to the longest text. `benchmarks/exam/compile_programs.py` makes it.
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
@@ -45,11 +45,13 @@ class Truth:
         relation: it reads the related keys that are not special evenly, and the start of the text
             where there are none; the start itself reads itself.
         and_start: it reads the start as one of them always.
+        model: its model.
     """
 
     head: str
     relation: str
     and_start: bool = False
+    model: str = ""
 
     @property
     def terms(self) -> int:
@@ -155,6 +157,21 @@ def known(kind: str) -> tuple[Known, ...]:
         return tuple(_model(one, kind, texts[one["texts"]], arrays) for one in described["models"])
 
 
+def together(models: Sequence[Known]) -> list[Known]:
+    """The heads of models that read the same texts and see alike as those of one model."""
+    groups: dict[tuple[int, Visibility], list[Known]] = {}
+    for model in models:
+        groups.setdefault((id(model.passages), model.seen), []).append(model)
+    return [
+        replace(
+            group[0],
+            truths=tuple(chain.from_iterable(model.truths for model in group)),
+            attention=tuple(map(np.concatenate, zip(*(m.attention for m in group), strict=True))),
+        )
+        for group in groups.values()
+    ]
+
+
 def _model(
     one: dict[str, Any],
     kind: str,
@@ -166,6 +183,6 @@ def _model(
     for passage, padded in zip(passages, stored, strict=True):
         values = padded[:, : len(passage), : len(passage)].astype(np.float32)
         attention.append(values / values.sum(-1, keepdims=True))
-    truths = tuple(Truth(**truth) for truth in one["heads"])
+    truths = tuple(Truth(**truth, model=one["name"]) for truth in one["heads"])
     seen = CAUSAL if one["causal"] else FULL
     return Known(one["name"], kind, passages, truths, tuple(attention), seen)

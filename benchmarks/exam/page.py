@@ -1,0 +1,113 @@
+"""Runs the exam and writes its page, `docs/exam.md`; the sheet as JSON beside other results.
+
+python -m benchmarks.exam.page
+"""
+
+import json
+import time
+from collections import Counter
+from pathlib import Path
+
+import headscribe as hs
+from headscribe.exam.marking import Mark
+from headscribe.exam.peers import PEERS
+from headscribe.exam.sheet import OUTCOMES, Sheet
+
+ROOT = Path(__file__).parents[2]
+
+
+def table(titles: str, rows: list[str]) -> list[str]:
+    """Lines of a table, its rows written already."""
+    count = titles.count("|") - 1
+    return ["", titles, "|" + "---|" * count, *rows]
+
+
+def row(one: Mark) -> str:
+    """A head that is not recovered."""
+    formula = "<br>".join(f"`{' '.join(line.split())}`" for line in one.formula.split("\n")[1:])
+    return f"| {one.model} {one.head} | `{one.truth}` | {one.outcome} | {one.reason} | {formula} |"
+
+
+def page(sheet: Sheet, seconds: float) -> str:
+    """The page."""
+    heads, recovered = len(sheet.marks), len(sheet.of("recovered"))
+    rest = [one for one in sheet.marks if one.outcome != "recovered"]
+    idle = sum(bool(one.idle) for one in sheet.marks)
+    named = sum(bool(one.names) for one in sheet.marks)
+    partly = ", ".join(
+        f"{one.model} {one.head}: {' and '.join(one.partial)}" for one in sheet.partial
+    )
+    wrong = Counter(name for one in sheet.marks for name in one.wrong)
+    kinds = dict.fromkeys(kind for kind, _ in sheet.negatives)
+    lines = [
+        "# The exam",
+        "",
+        f"**{recovered} of {heads} heads ({recovered / heads:.0%}) whose truth is known get a "
+        f"formula that is the truth; {idle or 'none'} with a term that says nothing. "
+        f"{sheet.labelled} of {len(sheet.negatives)} heads of which nothing is to be said "
+        f"({sheet.labelled / len(sheet.negatives):.1%}) get a name.**",
+        "",
+        f"The heads are those of {sheet.models} programs that Tracr compiled to transformers. A "
+        "head is *recovered* if on texts that no formula was fitted to the rows of its formula and "
+        "those of the truth agree (IoU 0.98), no term could go, and no label or name beside it "
+        "says something else; *clumsy* if only the rows agree; *close* with an IoU of 0.9. No "
+        f"name is no fault: {named} heads have a label or a name besides. "
+        "[How it is marked, and why](decisions/exam.md). Written by `benchmarks/exam/page.py`, in "
+        f"{seconds:.0f} s of processor time; `headscribe bench` does the same.",
+        *table("| outcome | heads |", [f"| {one} | {len(sheet.of(one))} |" for one in OUTCOMES]),
+        "",
+        "## Not recovered",
+        *table("| head | truth | outcome | why | formula |", list(map(row, rest))),
+        "",
+        "Names that the truth does not bear out: "
+        + (", ".join(f"{name} ({n})" for name, n in wrong.items()) or "none")
+        + ".",
+        "",
+        f"{len(sheet.partial)} recovered heads have a label or a name that says a part of the "
+        f"truth alone: {partly or 'none'}.",
+        "",
+        "## Heads of which nothing is to be said",
+        "",
+        "Random weights, known heads with the keys of every row permuted, and heads that read "
+        "tokens, on another text of the same length. Of these names that ask for no word (places, "
+        "“the same from everywhere”) are true, and do not count. “Spreads evenly” may be true of "
+        "any, and does not count either.",
+    ]
+    counted = []
+    for kind in kinds:
+        called = [names for one, names in sheet.negatives if one == kind]
+        what = Counter(name for names in called for name in names)
+        said = ", ".join(f"{name} ({n})" for name, n in what.most_common()) or "nothing"
+        counted.append(f"| {kind} | {len(called)} | {sum(map(bool, called))} | {said} |")
+    lines += table("| kind | heads | called something | what |", counted)
+    lines += [
+        "",
+        "## The others on the same sheet",
+        "",
+        "Heads of which the answer of others is the truth, by the same IoU on the same texts, with "
+        "rows that they say nothing of on the start, as the truth has it. The raw metrics "
+        "(previous, first, itself, duplicate, induction, entropy) are of the kind that HeadVis and "
+        "TransformerLens list, in definitions of our own; neither was run.",
+        *table(
+            "| | heads | |",
+            [f"| {peer} | {sheet.right(peer)} | {sheet.right(peer) / heads:.0%} |"
+             for peer in PEERS],
+        ),
+        "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run it all."""
+    before = time.process_time()
+    sheet = hs.bench()
+    seconds = time.process_time() - before
+    results = ROOT / "benchmarks" / "results" / "exam.json"
+    results.write_text(json.dumps(sheet.to_json(), indent=1) + "\n")
+    (ROOT / "docs" / "exam.md").write_text(page(sheet, seconds))
+    print(sheet)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The exam: heads whose truth is known, and what is said of them."""
