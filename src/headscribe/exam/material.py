@@ -76,7 +76,7 @@ class Known:
 
     Attributes:
         name: the program.
-        kind: `compiled` or `trained`.
+        kind: `compiled` or `negative`.
         passages: its texts.
         truths: of every head; None where nothing is known, which goes for negatives.
         attention: of every text, `(H, T, T)`.
@@ -149,7 +149,7 @@ def passages_of(texts: Sequence[str], prefix: str) -> tuple[Passage, ...]:
 
 @cache
 def known(kind: str) -> tuple[Known, ...]:
-    """The models of a kind, `compiled` or `trained`."""
+    """The models of a kind that is kept; there is `compiled`."""
     folder = Path(__file__).parent
     described: dict[str, Any] = json.loads((folder / f"{kind}.json").read_text("utf-8"))
     texts = {name: passages_of(own, f"{name}-") for name, own in described["texts"].items()}

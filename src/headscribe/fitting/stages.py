@@ -136,7 +136,7 @@ def choose_all(sample: Sample, budget: Budget, seed: int, device: torch.device) 
     design = Design(part, device, grown=budget.grown > 0)
     rows = Rows.of(sample.lengths, device)
     pruner = Pruner(other, Rows.of(other.lengths, device), budget.price, budget.ridge)
-    search = Search(other, budget.price, grown=budget.grown > 0)
+    search = Search(other, budget.price, budget.terms, grown=budget.grown > 0)
     flat = [search.flat(real) for real in other.attention]
     if any(flat):
         search.conditions  # noqa: B018  (once, before the heads are worked on side by side)

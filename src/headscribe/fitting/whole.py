@@ -114,12 +114,16 @@ class Search:
     Args:
         sample: the rows.
         price: what a unit of ink has to gain.
+        terms: at most so many.
         grown: whether terms may have word sets that are read off the head.
     """
 
-    def __init__(self, sample: Sample, price: float, *, grown: bool = True) -> None:
+    def __init__(
+        self, sample: Sample, price: float, terms: int = _TERMS, *, grown: bool = True
+    ) -> None:
         self.sample = sample
         self.price = price
+        self.terms = min(terms, _TERMS)
         self.grown = grown
 
     @cached_property
@@ -207,7 +211,7 @@ class Search:
         nothing = np.zeros(len(real), np.float32)
         best = Whole((), 0.0, self._loss(nothing == 0, real), nothing)
         beam = [best]
-        for _ in range(_TERMS):
+        for _ in range(self.terms):
             tried: dict[frozenset[tuple[int, float]], Whole] = {}
             for one in beam:
                 for k, weight in self._further(conditions, one, support, real):
