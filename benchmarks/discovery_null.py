@@ -7,10 +7,11 @@ sees, anew for every row, so that no rule of tokens predicts it on other texts. 
 then proposes three times a head. Few of its proposals are good enough on `fit` to be tested at all,
 so that the test itself is tried on candidates that nobody sifted: pairs of relations at random,
 refitted, each tested as if it had the whole error budget, and as if any gain mattered. Prints how
-many were accepted, then a line a run.
+many were accepted; a line a run goes to stderr.
 """
 
 import argparse
+import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -110,7 +111,10 @@ def main() -> None:
     model = load("bundled:stories")
     texts = corpus("bundled:samples").limit(options.texts)
     inputs = model_inputs(model, texts, annotator_name="plain", max_tokens=24)
-    runs = [searched(inputs, model, seed) for seed in range(options.runs)]
+    runs = []
+    for seed in range(options.runs):
+        runs.append(searched(inputs, model, seed))
+        print(f"run {seed}: proposals, tested, accepted {runs[-1]}", file=sys.stderr, flush=True)
     verdicts: list[Verdict] = []
     while len(verdicts) < options.candidates:
         left = options.candidates - len(verdicts)
@@ -128,8 +132,6 @@ def main() -> None:
         f"{(p < level).mean():.1%} below {level:g}" for level in (0.01, 0.05, 0.1, 0.5)
     )
     print(f"p-values of the candidates: {below}")
-    for seed, (count, sifted, kept) in enumerate(runs):
-        print(f"run {seed}: {kept} of {count} proposals accepted, {sifted} tested")
 
 
 if __name__ == "__main__":

@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 
 from headscribe.core.errors import UsageError
+from headscribe.core.visible import plural
 from headscribe.discovery.acceptance import Plan
 from headscribe.discovery.acceptance import detectable as found_by_test
 from headscribe.discovery.clients import read_exchanges
 from headscribe.discovery.describe import COMPARED, points
+from headscribe.discovery.loop import CLASS_PENALTY
 from headscribe.discovery.neutral import neutral
 from headscribe.discovery.outcomes import Outcome
 from headscribe.discovery.results import Discovery
@@ -168,13 +170,13 @@ def power(one: Runs) -> list[str]:
     rest = [outcome for outcome in found.outcomes if not matters(outcome)]
     if not rest:
         return []
-    known = sorted((value, o) for o in rest if (value := detectable(o)) is not None)
+    known = [(value, o) for o in rest if (value := detectable(o)) is not None]
     said = (
-        f"- **Power, {one.name}**: of the {len(rest)} heads without, {len(known)} had a proposal "
+        f"- **Power, {one.name}**: of {plural(len(rest), 'head')} without, {len(known)} had a "
+        "proposal that gained enough on `fit` to be tested"
     )
-    said += "that gained enough on `fit` to be tested"
     if known:
-        values = [value for value, _ in known]
+        values = sorted(value for value, _ in known)
         enough = sum(value <= smallest(outcome) for value, outcome in known)
         said += (
             f"; their tests would have found a gain of {values[0]:.4f} to {values[-1]:.4f} IoU "
@@ -186,7 +188,9 @@ def power(one: Runs) -> list[str]:
         said += (
             f". The proposals for the other {len(others)} gain {np.median(others):+.4f} IoU at the "
             f"median on the very texts that they were made from, {max(others):+.4f} at most: less "
-            "than matters, so that more texts to test on would change nothing"
+            "than is asked for a test (the smallest effect, and "
+            f"{CLASS_PENALTY:g} more for a word class), so that more texts to test on would change "
+            "nothing"
         )
     asked, texts = facts(found)["fingerprints"], facts(found)["splits"]["select"]
     tests = len(found.outcomes) * asked["rounds"]
@@ -321,7 +325,7 @@ def descriptions(one: Runs) -> list[str]:
     lines += [
         f"Share of the questions right, by {', '.join(known)}.",
         "",
-        f"| head | {' | '.join(known)} | description |",
+        f"| head | {' | '.join(known)} | the description |",
         "|---" * (len(known) + 2) + "|",
     ]
     for (layer, head), text in said.items():
