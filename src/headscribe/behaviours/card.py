@@ -196,7 +196,9 @@ def cards(
         elif listed and (listed[0].excess >= POINT or not common):
             name, family = listed[0].behaviour, listed[0].family
             nothing = accounts.parts[1, -1, h] + sum(one.part for one in figures if not one.listed)
-            sentence = _behaviour_sentence(listed, sink_share, float(nothing), texts)
+            sentence = _behaviour_sentence(
+                listed, sink_share, accounts.parts[1, :, h], float(nothing), texts
+            )
         elif common:
             name, family = COMMON, "common keys"
             sentence = (
@@ -315,7 +317,11 @@ def _budget(
 
 
 def _behaviour_sentence(
-    listed: Sequence[Figure], sink_share: float, nothing: float, texts: int
+    listed: Sequence[Figure],
+    sink_share: float,
+    parts: Float[np.ndarray, " K"],
+    nothing: float,
+    texts: int,
 ) -> str:
     """The finding: what is read where it applies, then how much of all attention that is."""
     one, *others = listed
@@ -327,9 +333,20 @@ def _behaviour_sentence(
         f"{_points(figures['excess'])} more than position alone explains, in both halves of "
         f"{texts} texts. Beyond position that is {percent(one.part)} of all its attention"
         f"{f', other findings {percent(more)} ({named})' if others else ''}; "
-        f"{_resting(sink_share)} ({percent(one.sinks_here)} where this applies), "
+        f"{_resting(sink_share)} ({percent(one.sinks_here)} where this applies), {_beside(parts)}"
         f"{percent(nothing)} goes farther than four tokens for no reason found."
     )
+
+
+_MUCH = 0.2  # of all attention on a token at hand, which a sentence does not leave out
+
+
+def _beside(parts: Float[np.ndarray, " K"]) -> str:
+    """The token itself or beside it, where much of the attention is."""
+    part = max(PARTS[1:4], key=lambda name: float(parts[PARTS.index(name)]))
+    share = float(parts[PARTS.index(part)])
+    where = "the token itself" if part == "itself" else f"the {part}"
+    return f"{percent(share)} goes to {where}, " if share >= _MUCH else ""
 
 
 def _resting(share: float) -> str:

@@ -1,8 +1,9 @@
 """What a head is named for, of several behaviours that hold."""
 
+import numpy as np
 import pytest
 
-from headscribe.behaviours.card import Figure, _weights, percent
+from headscribe.behaviours.card import Figure, _beside, _weights, percent
 from headscribe.behaviours.catalogue import behaviours
 
 CATALOGUE = {one.name: one for one in reversed(behaviours())}
@@ -39,6 +40,12 @@ def test_classes_of_links_are_in_the_catalogue() -> None:
     assert linked["object → its verb"] == ("reads verbs",)
     assert set(linked["noun → its adjective"]) == {"reads adjectives of nouns", "reads adjectives"}
     assert {name for named in linked.values() for name in named} <= set(CATALOGUE)
+
+
+def test_a_token_at_hand_that_is_read_much_is_said() -> None:
+    assert _beside(np.array([0.1, 0.42, 0.2, 0.0, 0.1, 0.18])) == "42 % goes to the token itself, "
+    assert _beside(np.array([0.1, 0.1, 0.2, 0.3, 0.1, 0.2])) == "30 % goes to the next token, "
+    assert not _beside(np.array([0.6, 0.1, 0.1, 0.0, 0.1, 0.1]))
 
 
 def test_shares_are_said_as_they_are() -> None:
