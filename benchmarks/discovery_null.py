@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from headscribe.core.heads import HeadId
-from headscribe.discovery.acceptance import LEVEL, Plan, Verdict, decided
+from headscribe.discovery.acceptance import LEVEL, SMALLEST, Plan, Verdict, decided
 from headscribe.discovery.code import InvalidError
 from headscribe.discovery.material import Items, gather
 from headscribe.discovery.refit import refitted
@@ -121,11 +121,12 @@ def main() -> None:
         verdicts += unsifted(inputs, model, len(verdicts), min(PER_STUDY, left))
     proposals, tested, accepted = map(sum, zip(*runs, strict=True))
     false = sum(one.better for one in verdicts)
+    much = sum(one.better and one.gain >= SMALLEST for one in verdicts)
     print(
         f"nothing to find: the search had {accepted} of {proposals} proposals accepted in "
         f"{len(runs)} runs ({tested} were good enough on fit to be tested); of {len(verdicts)} "
         f"candidates at random {false} were accepted ({false / len(verdicts):.1%}; the budget is "
-        f"{LEVEL:.0%})"
+        f"{LEVEL:.0%}), {much} of them with a gain that matters in a run"
     )
     p = np.array([one.p for one in verdicts])
     below = ", ".join(
