@@ -189,8 +189,8 @@ def power(one: Runs) -> list[str]:
             f". The proposals for the other {len(others)} gain {np.median(others):+.4f} IoU at the "
             f"median on the very texts that they were made from, {max(others):+.4f} at most: less "
             "than is asked for a test (the smallest effect, and "
-            f"{CLASS_PENALTY:g} more for a word class), so that more texts to test on would change "
-            "nothing"
+            f"{CLASS_PENALTY:g} more for a word class): it was the proposals that fell short, "
+            "not the texts to test them on"
         )
     asked, texts = facts(found)["fingerprints"], facts(found)["splits"]["select"]
     tests = len(found.outcomes) * asked["rounds"]
@@ -247,7 +247,7 @@ def introduction(one: Runs) -> list[str]:
             sizes = [len(record["prompt"]) for record in read_exchanges(path)]
             lines[0] += (
                 f" {len(sizes)} prompts for {what}, {min(sizes):,} to {max(sizes):,} characters, "
-                "answered from what they show alone."
+                "answered through files by a language model that was given nothing else."
             )
     lines += [*(f"Note: {note}." for note in run.get("notes", [])), ""]
     kinds = [kind for kind in PROPOSERS if kind in one.found]
