@@ -40,9 +40,9 @@ def test_examples(name: str) -> None:
 
 
 GIVEN_BY = {
-    "Discovery": "discover", "Explained": "explain", "Fit": "fit", "Hints": "hints",
-    "Matrix": "predict", "Recording": "record", "Replacement": "replace", "Survey": "survey",
-    "Effects": "effects", "Probed": "probe", "View": "open",
+    "Descriptions": "describe", "Discovery": "discover", "Explained": "explain", "Fit": "fit",
+    "Hints": "hints", "Matrix": "predict", "Recording": "record", "Replacement": "replace",
+    "Survey": "survey", "Effects": "effects", "Probed": "probe", "View": "open",
 }  # fmt: skip
 """Results are shown by the example of the call that gives them."""
 

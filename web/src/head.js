@@ -17,12 +17,16 @@ const CLOSE = 0.025;
 // The texts on which the scores of formulas were measured.
 const measured = (subject) => (subject.fit?.about?.folds === 0 ? 'the test texts' : 'unseen texts, by fold');
 
+// Weights that stand for infinity: a row goes to the related keys, all of it.
+const WHOLE = { 64: 'first all to', 32: 'all to', 16: 'else all to' };
+
 function formula(subject, head, found) {
+  if (!found.terms.length) return note(`The formula of ${prose(head)}: evenly over every visible key.`);
   const widest = Math.max(...found.terms.flatMap(({ weight, low, high }) => [weight, low ?? weight, high ?? weight].map(Math.abs)), 0.001);
   const costliest = Math.max(...found.terms.map((t) => -(t.drop ?? 0)), 0.001);
   return table(`The formula of ${prose(head)}: attention = softmax of the weighted sum of these relations`, [
-    { title: 'Weight', number: true, cell: (t) => h('span', { class: 'weight' }, signed(t.weight, 2)), value: (t) => t.weight },
-    { title: 'with 95 % interval', cell: (t) => bar(t.weight, { low: -widest, high: widest, css: t.weight < 0 ? 'two' : 'one', ends: [t.low, t.high] }), value: (t) => (known(t.low) ? `${number(t.low)} to ${number(t.high)}` : '') },
+    { title: 'Weight', number: true, cell: (t) => h('span', { class: 'weight' }, WHOLE[t.weight] ?? signed(t.weight, 2)), value: (t) => t.weight },
+    { title: 'with 95 % interval', cell: (t) => (WHOLE[t.weight] ? '' : bar(t.weight, { low: -widest, high: widest, css: t.weight < 0 ? 'two' : 'one', ends: [t.low, t.high] })), value: (t) => (known(t.low) ? `${number(t.low)} to ${number(t.high)}` : '') },
     { title: 'Relation of query and key', words: true, cell: (t) => code(t.relation), value: (t) => t.relation },
     { title: 'Worth (IoU lost without it)', cell: (t) => (known(t.drop) ? h('span', { class: 'worth' }, bar(Math.max(0, -t.drop), { high: costliest, width: 80, css: 'good' }), number(-t.drop)) : '–'), value: (t) => (known(t.drop) ? -t.drop : null) },
   ], found.terms, provenance(subject, 'fit', subject.fit?.about?.folds === 0 ? 'worth on the test texts' : 'weights fitted on all texts, worth on unseen ones, by fold'));
