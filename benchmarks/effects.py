@@ -125,11 +125,14 @@ def mattered(found: Effects) -> Iterator[str]:
     for row in found.run.table("suffers").to_pylist():
         if row["by"] == "mean":
             worst[head(row)] = max(row, worst.get(head(row), row), key=lambda one: one["change"])
-    sure = sorted((row for row in rows if row["flagged"]), key=lambda row: -row["change"])
+    largest = sorted(rows, key=lambda row: -row["change"])
+    sure = [row for row in largest if row["flagged"]]
     yield "\n## Which matter\n\n"
+    none = "" if sure else " The largest changes, none of them sure:"
     yield (
-        f"With its mean output in a head's place, {len(sure)} of {len(rows)} heads change the loss "
-        f"of {rows[0]['loss']:.2f} nats a token clearly ({rows[0]['tokens']} tokens).\n"
+        f"With its mean output in a head's place, {len(sure)} of {len(rows)} heads surely raise "
+        f"the loss of {rows[0]['loss']:.2f} nats a token ({rows[0]['tokens']} tokens), false "
+        f"discovery among all heads controlled.{none}\n"
     )
     yield table(
         ("head", "loss without it", "95 %", "its mean attention instead", "suffers most"),
@@ -138,7 +141,7 @@ def mattered(found: Effects) -> Iterator[str]:
                 head(row), f"{row['change']:+.3f}", spread(row, 3), f"{profile[head(row)]:+.3f}",
                 "{token} {change:+.3f}".format(**worst[head(row)]),
             )
-            for row in sure[:20]
+            for row in (sure[:20] or largest[:10])
         ),
     )  # fmt: skip
 
