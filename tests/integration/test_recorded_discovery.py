@@ -1,4 +1,4 @@
-"""The recorded discovery run of `docs/discovery-run.md`, replayed.
+"""An earlier discovery run on recorded BERT, replayed.
 
 `recorded/bert_discovery.jsonl.gz` holds the exchanges, `recorded/bert_discovery.json` what came of
 them. Prompts are matched as they are, else by their first line: formulas are fitted otherwise since
