@@ -1,10 +1,9 @@
 """Descriptions of heads, and what they are worth, kept in a run directory."""
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from headscribe.api.discover import OFFLINE
+from headscribe.api.discover import OFFLINE, to_stderr
 from headscribe.api.progress import shown
 from headscribe.api.requests import DescribeRequest
 from headscribe.api.runs import begin, check_resume
@@ -101,7 +100,7 @@ def describe(request: DescribeRequest) -> Descriptions:
     from headscribe.fitting.sources import attention_items, head_ids
 
     check_resume(request)
-    tell = request.tell or _to_stderr
+    tell = request.tell or to_stderr
 
     def client(spec: "str | Client") -> "Client | None":
         if spec == OFFLINE:
@@ -180,10 +179,6 @@ def describe(request: DescribeRequest) -> Descriptions:
             on_progress=on_progress,
         )
     return Descriptions(run)
-
-
-def _to_stderr(note: str) -> None:
-    print(note, file=sys.stderr, flush=True)
 
 
 def _cards(

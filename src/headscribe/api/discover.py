@@ -116,7 +116,7 @@ def discover(request: DiscoverRequest) -> Discovery:
     check_resume(request)
     if not request.heads:
         raise UsageError("expected at least one head to examine, got none")
-    tell = request.tell or _to_stderr
+    tell = request.tell or to_stderr
     spending = Spending(request.budget_usd, request.budget_tokens)
     asked = request.heads
     wanted = parse_heads(asked) if isinstance(asked, str) else [HeadId.of(one) for one in asked]
@@ -214,7 +214,8 @@ def _embeddings(model: "Model | Recording") -> Float[np.ndarray, "V d"] | None:
     return table
 
 
-def _to_stderr(note: str) -> None:
+def to_stderr(note: str) -> None:
+    """Tell a note where no callback was given."""
     print(note, file=sys.stderr, flush=True)
 
 
