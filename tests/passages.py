@@ -16,9 +16,9 @@ CLS, SEP = 101, 102
 
 
 def encode(text: str, piece: int = 4, special: bool = True) -> Encoding:
-    """Cut runs of letters into pieces of `piece` characters, every other sign alone."""
+    """Cut runs of letters into pieces of `piece` characters, other signs and line breaks alone."""
     tokens, spans, ids = [], [], []
-    for match in re.finditer(r"\w+|[^\w\s]", text):
+    for match in re.finditer(r"\w+|[^\w\s]|\n", text):
         for start in range(match.start(), match.end(), piece):
             end = min(start + piece, match.end())
             tokens.append(("##" if start > match.start() else "") + text[start:end].lower())

@@ -1,6 +1,6 @@
 """What every entry of the catalogue predicts on a sentence, written by hand; see `sentences`."""
 
-from tests.contract.sentences import QUOTE, STORY, TINY
+from tests.contract.sentences import LINES, QUOTE, STORY, TINY
 from tests.passages import Passage
 
 EXPECTED: dict[str, tuple[Passage, str]] = {
@@ -115,6 +115,7 @@ EXPECTED: dict[str, tuple[Passage, str]] = {
     "rare_words": (TINY, "0-2>2"),
     "capitalised": (QUOTE, "0-15>1,3,9"),
     "numbers": (QUOTE, "0-15>6"),
+    "line_breaks": (LINES, "0-10>4,7,8"),
     "function_words": (STORY, "0-12>1,8"),
     "to_word_start": (STORY, "5>4"),
     "to_continuation": (STORY, "4>5"),

@@ -39,6 +39,8 @@ QUOTE = make(
     sentence=[0] * 8 + [1] * 6,
 )
 
+LINES = make("Cats ran.\nThey hid\n\nFar", piece=9)
+"""Line breaks are its tokens 4, 7 and 8."""
 
 TINY = make("a b c", special=False)
 """Three tokens, of which `c` has the highest vocabulary id."""

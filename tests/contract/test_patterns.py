@@ -12,7 +12,7 @@ from headscribe.relations import Relation
 from headscribe.relations.syntax import Call
 from headscribe.text.prefixes import prefix
 from tests.contract.expected import EXPECTED
-from tests.contract.sentences import QUOTE, STORY, TINY, matrix
+from tests.contract.sentences import LINES, QUOTE, STORY, TINY, matrix
 from tests.passages import make, random_passage
 
 PATTERNS = list(registry())
@@ -130,7 +130,7 @@ def test_applicability_under_a_causal_mask(pattern):
     )
     if pattern.family == "syntactic":
         return
-    cells = [relation.cells(passage, FULL) for passage in (STORY, QUOTE)]
+    cells = [relation.cells(passage, FULL) for passage in (STORY, QUOTE, LINES)]
     reached = np.concatenate([one.key - one.query for one in cells])
     assert pattern.needs_later_keys == bool((reached > 0).all())
 

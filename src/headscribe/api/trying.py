@@ -196,9 +196,8 @@ def _read(
 
 
 def _matrix(title: str, passage: Passage, values: Iterable[Any], model: str) -> Matrix:
-    from headscribe.scoring.examples import labels_of
 
-    labels = labels_of(passage) if model else passage.tokens
+    labels = [passage.label(i) if model else token for i, token in enumerate(passage.tokens)]
     return Matrix(title, tuple(labels), np.asarray(values, np.float32), model)
 
 

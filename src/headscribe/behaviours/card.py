@@ -384,7 +384,7 @@ def _word_at(text: str, start: int, end: int) -> str:
             start -= 1
         while end < len(text) and text[end].isalnum():
             end += 1
-    return visible(text[start:end].strip().lower())
+    return visible(text[start:end].strip().lower() or text[start:end])
 
 
 def _placed_sentence(

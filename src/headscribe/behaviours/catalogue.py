@@ -168,6 +168,8 @@ _PUNCTUATION = (
     ("commas", "From a token that sees a comma", "commas", 'key.text == "," and distance != 0'),
     ("full stops", "From a token that sees a full stop", "full stops, “!” and “?”",
      'key.text in {".", "!", "?"} and distance != 0'),
+    ("line breaks", "From a token that sees a line break", "line breaks",
+     "key.is_line_break and distance != 0"),
     ("quotation marks", "From a token that sees a quotation mark", "quotation marks",
      "key.text in {'\"', \"'\", \"“\", \"”\", \"``\", \"''\"} and distance != 0"),
     ("its opening mark", "On a closing bracket or quote", "the one that opened it",

@@ -225,5 +225,4 @@ def worst_pairs(
 
 
 def _label(passage: Passage, i: int) -> str:
-    start, end = passage.spans[i].tolist()
-    return neutral(passage.text[start:end].strip() or passage.tokens[i])
+    return neutral(passage.label(i))

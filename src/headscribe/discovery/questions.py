@@ -235,8 +235,8 @@ def marked(passage: Passage, marks: Mapping[int, tuple[str, str]]) -> str:
             parts.append(passage.text[end:start])
         piece = passage.text[start:stop]
         if i in marks:
-            word = piece.strip() or passage.tokens[i]
-            parts += [piece[: len(piece) - len(piece.lstrip())], marks[i][0], word, marks[i][1]]
+            before = piece[: len(piece) - len(piece.lstrip())] if piece.strip() else ""
+            parts += [before, marks[i][0], passage.label(i), marks[i][1]]
         else:
             parts.append(piece)
         last, end = i, max(end, stop)

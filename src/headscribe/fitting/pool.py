@@ -126,6 +126,7 @@ def token_classes(side: str, *, wide: bool) -> dict[str, str]:
         found["inside"] = f"not {side}.is_word_start and not {side}.is_special"
         found["digit"] = f"{side}.is_digit"
         found["upper"] = f"{side}.is_upper"
+        found["line break"] = f"{side}.is_line_break"
         found["long"] = f"{side}.length > 6"
         found["short"] = f"{side}.length < 4"
         found |= {f"mark {mark}": f'{side}.lower == "{mark}"' for mark in (",", ".", "-")}
@@ -259,7 +260,9 @@ def _structure() -> Iterator[str]:
     yield from (f"query.clause - key.clause == {gap}" for gap in (1, 2))
     yield "key.clause == query.clause and key.is_word_start"
     yield "key.clause == query.clause and key.prev.is_punct"
-    yield from (f"key.prev.is_{kind}" for kind in ("punct", "bos", "word_start", "upper"))
+    yield from (
+        f"key.prev.is_{kind}" for kind in ("punct", "bos", "word_start", "upper", "line_break")
+    )
     yield "key.prev.prev.is_bos"
 
 

@@ -14,6 +14,7 @@ from headscribe.relations.characters import (
     TokenTexts,
     clauses,
     is_punctuation,
+    line_breaks,
     numeral,
     openings,
     runs,
@@ -262,7 +263,11 @@ ATTRIBUTES: dict[str, Attribute] = {
         looks_ahead=True,
         reason=_WHOLE_TEXT,
     ),
-    "text": Attribute("characters of the token, as the text has them", "text", texts),
+    "text": Attribute(
+        "characters of the token, as the text has them, without blanks around; blanks alone stay",
+        "text",
+        texts,
+    ),
     "lower": Attribute("`text` in lower case", "text", lambda p: _lowered(texts(p))),
     "is_special": Attribute(
         "a token that the tokenizer added", "boolean", lambda p: p.is_special.astype(bool)
@@ -282,6 +287,7 @@ ATTRIBUTES: dict[str, Attribute] = {
     "is_digit": Attribute(
         "every character is a digit", "boolean", lambda p: _flags(p, str.isdecimal)
     ),
+    "is_line_break": Attribute("the token's characters hold a line break", "boolean", line_breaks),
     "is_word_start": Attribute(
         "the token begins a run of letters and digits, or of one sign", "boolean", word_starts
     ),

@@ -24,15 +24,24 @@ CLOSING = STRAIGHT_QUOTES | frozenset(OPENING.values())
 
 
 def texts(passage: Passage) -> TokenTexts:
-    """Return the characters of every token without blanks around; none for special tokens.
+    r"""Return the characters of every token; none for special tokens.
 
+    Blanks around them are left out, and kept where there is nothing else: a line break is `"\n"`.
     Of the pieces of one character the last has it, and the others have none.
     """
+    return [None if piece is None else piece.strip() or piece for piece in _pieces(passage)]
+
+
+def line_breaks(passage: Passage) -> TokenFlags:
+    """Return the tokens whose characters hold a line break."""
+    return np.array([piece is not None and "\n" in piece for piece in _pieces(passage)], bool)
+
+
+def _pieces(passage: Passage) -> TokenTexts:
     text, special = passage.text, passage.is_special.tolist()
-    spans = passage.read_spans.tolist()
     return [
-        None if special[i] or end <= start else text[start:end].strip() or None
-        for i, (start, end) in enumerate(spans)
+        None if special[i] or end <= start else text[start:end]
+        for i, (start, end) in enumerate(passage.read_spans.tolist())
     ]
 
 

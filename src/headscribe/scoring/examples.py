@@ -72,16 +72,8 @@ def facts_of(passage: Passage) -> dict[str, object]:
         "text": passage.text,
         "group": passage.group,
         "tokens": passage.tokens,
-        "labels": labels_of(passage),
+        "labels": [passage.label(i) for i in range(len(passage))],
         "special": passage.is_special.tolist(),
         "word_of_token": passage.word.tolist(),
         "words": {"form": words.form} | {k: v for k, v in known.items() if v is not None},
     }
-
-
-def labels_of(passage: Passage) -> list[str]:
-    """The tokens as a person reads them: the characters they stand for, else the token itself."""
-    return [
-        passage.text[start:end].strip() or token
-        for token, (start, end) in zip(passage.tokens, passage.spans.tolist(), strict=True)
-    ]

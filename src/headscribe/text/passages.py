@@ -9,6 +9,7 @@ from jaxtyping import Bool, Int
 
 from headscribe.core.arrays import Spans, TokenFlags, TokenIndex
 from headscribe.core.errors import UsageError
+from headscribe.core.visible import visible
 
 WORD_FIELDS = ("lemma", "upos", "xpos", "morph", "dep", "head", "entity", "sentence")
 """What an annotator may know about a word besides its form and span."""
@@ -165,6 +166,16 @@ class Passage:
     def tokens(self) -> tuple[str, ...]:
         """The tokens as the vocabulary writes them."""
         return self.encoding.tokens
+
+    def label(self, token: int) -> str:
+        r"""The token as a person reads it: its characters, `\n` for a line break, `␣` for a blank.
+
+        A token that stands for no character is called what the vocabulary calls it.
+        """
+        start, end = self.spans[token].tolist()
+        piece = self.text[start:end]
+        blanks = "".join("␣" if one == " " else visible(one) for one in piece)
+        return piece.strip() or blanks or self.tokens[token]
 
     @property
     def ids(self) -> TokenIndex:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from headscribe.core.visibility import CAUSAL, Visibility
 from headscribe.relations import ATTRIBUTES, parse
 from headscribe.text.prefixes import prefix
-from tests.contract.sentences import QUOTE, STORY
+from tests.contract.sentences import LINES, QUOTE, STORY
 from tests.passages import make
 from tests.unit.relations.test_evaluation import conditions, numbers
 
@@ -111,6 +111,7 @@ HAND = {
     "phrase": (STORY, [None, 1, 1, 2, 4, 4, 4, 5, 7, 7, 8, 9, None]),
     "number": (QUOTE, [None, "Sing", None, "Sing", *[None] * 5, "Sing", *[None] * 6]),
     "sentence": (QUOTE, [None, *[0] * 8, *[1] * 6, None]),
+    "is_line_break": (LINES, [index in {4, 7, 8} for index in range(11)]),
     "is_digit": (QUOTE, [index == 6 for index in range(16)]),
     "is_upper": (QUOTE, [index in {1, 3, 9} for index in range(16)]),
     "is_punct": (QUOTE, [index in {4, 7, 8, 10, 12, 14} for index in range(16)]),
@@ -145,6 +146,18 @@ def test_circles_of_heads_end():
     passage = make("a b c", head=[1, 0, 1], dep=["det", "det", "det"], special=False)
     assert _values("depth", passage) == [None, None, None]
     assert _values("phrase", passage) == [None, None, None]
+
+
+def test_a_token_of_blanks_has_them_for_its_text():
+    breaks = [False, False, False, False, True, False, False, True, True, False, False]
+    assert _values("text", LINES) == [
+        None, "Cats", "ran", ".", "\n", "They", "hid", "\n", "\n", "Far", None,
+    ]  # fmt: skip
+    assert _values("is_line_break", LINES) == breaks
+    assert not any(_values("is_punct", LINES)[at] for at in np.flatnonzero(breaks))
+    related = parse('key.text == "\\n" and distance == -1').dense(LINES, CAUSAL)
+    assert np.argwhere(related > 0).tolist() == [[5, 4], [8, 7], [9, 8]]
+    assert [LINES.label(at) for at in (0, 1, 4)] == ["[CLS]", "Cats", "\\n"]
 
 
 def test_nested_brackets_and_unclosed_ones():

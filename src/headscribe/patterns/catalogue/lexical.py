@@ -128,6 +128,13 @@ _ENTRIES: tuple[tuple[str, str | None, str, str, str], ...] = (
     ),
     ("numbers", None, "Every token attends to the numbers.", "key.is_digit", HERE),
     (
+        "line_breaks",
+        None,
+        "Every token attends to the line breaks.",
+        "key.is_line_break",
+        HERE,
+    ),
+    (
         "function_words",
         None,
         "Every token attends to the frequent function words of English.",
