@@ -13,8 +13,8 @@ from transformers import GenerationConfig, PreTrainedTokenizerFast, StoppingCrit
 
 from headscribe.core.errors import UsageError
 from headscribe.hinting.questions import LETTERS
-from headscribe.models.batching import in_halves
-from headscribe.models.model import Model, OutOfMemoryError
+from headscribe.models.batching import OutOfMemoryError, in_halves
+from headscribe.models.model import Model
 from headscribe.models.stated import padding_id
 
 State = Literal["answered", "unparsed", "unended"]

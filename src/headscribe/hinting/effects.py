@@ -32,9 +32,9 @@ from headscribe.hinting.letters import Letters
 from headscribe.hinting.outcomes import Outcomes
 from headscribe.hinting.questions import LETTERS
 from headscribe.hinting.reading import Unit
-from headscribe.models.batching import in_halves
+from headscribe.models.batching import OutOfMemoryError, in_halves
 from headscribe.models.calls import AttentionCall
-from headscribe.models.model import Model, OutOfMemoryError
+from headscribe.models.model import Model
 
 STEPS = 4
 """Passes with gradients a question."""

@@ -6,12 +6,16 @@ from typing import TypeVar
 
 import torch
 
-from headscribe.models.model import OutOfMemoryError
+from headscribe.core.errors import RunError
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 _LOG = logging.getLogger("headscribe")
+
+
+class OutOfMemoryError(RunError):
+    """A batch does not fit into memory; a smaller one may."""
 
 
 def batches(passages: Sequence[Sized], token_budget: int) -> list[tuple[int, ...]]:

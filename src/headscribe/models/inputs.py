@@ -34,8 +34,6 @@ def sourced(request: Any) -> "tuple[Model | Recording, Corpus | None]":  # noqa:
         UsageError: neither or both are given, one of them does not exist, or an option for loading
             is given with a model that is loaded already.
     """
-    from headscribe.models.loading import load
-    from headscribe.models.model import Model
     from headscribe.models.recorded import Recording
 
     model, texts = request.model, request.texts
@@ -46,6 +44,10 @@ def sourced(request: Any) -> "tuple[Model | Recording, Corpus | None]":  # noqa:
     if model is None or texts is None:
         missing = "a model and texts (--text PATH)" if model is None else "texts (--text PATH)"
         raise UsageError(f"expected {missing}, or a recording (--recorded FOLDER)")
+    # Not above: transformers takes seconds to import, and a recording needs none of it.
+    from headscribe.models.loading import load
+    from headscribe.models.model import Model
+
     read_texts = corpus(texts, request.limit, request.column)
     if isinstance(model, Model):
         return model, read_texts
@@ -167,8 +169,6 @@ def open_inputs(
     Raises:
         UsageError: texts for a recording, none for a model, or what opening either raises.
     """
-    from headscribe.models.loading import load
-    from headscribe.models.model import Model
     from headscribe.models.recorded import Recording
 
     if isinstance(model, Recording):
@@ -177,6 +177,9 @@ def open_inputs(
         return _recorded(model, annotator_name, limit, on_progress)
     if texts is None:
         raise UsageError("expected texts for the model to read, got none")
+    from headscribe.models.loading import load  # as in `sourced`
+    from headscribe.models.model import Model
+
     loaded = model if isinstance(model, Model) else load(model)
     read = corpus(texts, limit)
     return model_inputs(

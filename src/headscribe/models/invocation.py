@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 EagerFunction = Callable[..., tuple[Tensor, Tensor]]
 """A model's `eager_attention_forward`: output `(B, Tq, H, D)` and probabilities."""
@@ -72,6 +71,9 @@ class Invocation:
         """What the untouched model computes here, by its own kernel, shape `(B, Tq, H, D)`."""
         if not self.fused:
             return self.eager()[0]
+        # Not above: recordings have calls, too, and do without seconds of importing.
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
         output: Tensor = sdpa_attention_forward(
             self.module,
             self.query,

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerFast
 
 from headscribe.core.errors import RunError, UsageError
 from headscribe.core.visibility import Visibility
+from headscribe.models.batching import OutOfMemoryError
 from headscribe.models.calls import AttentionCall, Observer, Substitution, text_name
 from headscribe.models.fingerprint import fingerprint
 from headscribe.models.forward import attentions, forward_arguments, padding_mask
@@ -290,10 +291,6 @@ def _memory_errors(batch: tuple[Passage | Encoding, ...]) -> Iterator[None]:
             f"{size} do not fit into memory; a smaller batch, fewer tokens a text, or a narrower "
             "dtype may help"
         ) from error
-
-
-class OutOfMemoryError(RunError):
-    """A batch does not fit into memory; a smaller one may."""
 
 
 def _check_returned(call: AttentionCall) -> None:

@@ -12,7 +12,7 @@ from headscribe.core.errors import UsageError
 from headscribe.core.metrics import VIEWS
 from headscribe.core.rows import Rows
 from headscribe.core.visibility import CAUSAL, FULL, Visibility
-from headscribe.models.model import OutOfMemoryError
+from headscribe.models.batching import OutOfMemoryError
 from headscribe.scoring import containment as containment_module
 from headscribe.scoring import engine as engine_module
 from headscribe.scoring.accumulators import (
