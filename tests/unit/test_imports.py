@@ -26,6 +26,18 @@ def test_nothing_heavy_is_imported(code: str) -> None:
     assert done.stderr.strip().splitlines()[-1] == "[]"
 
 
+def test_recordings_are_read_without_transformers() -> None:
+    code = (
+        "import sys, headscribe.api.explain, headscribe.api.survey, headscribe.api.fit\n"
+        "from headscribe.models import recorded\nfrom headscribe.scoring import engine\n"
+        "from headscribe.models.inputs import open_inputs\n"
+        "try: open_inputs(recorded.Recording('nowhere'), None)\n"
+        "except headscribe.UsageError: print('transformers' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "False"), done.stderr
+
+
 def test_every_public_name_loads() -> None:
     import headscribe
 
