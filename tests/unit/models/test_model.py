@@ -6,8 +6,8 @@ import torch
 
 from headscribe.core.errors import UsageError
 from headscribe.core.visibility import CAUSAL, FULL
-from headscribe.models.loading import load
 from headscribe.models.batching import OutOfMemoryError
+from headscribe.models.loading import load
 from headscribe.models.model import Model, _memory_errors
 from tests.integration.families import build
 from tests.integration.tapping import Memory
