@@ -71,16 +71,8 @@ def benjamini_yekutieli(
     with `p_(k) <= k rate / (m c)` (Benjamini and Yekutieli, Annals of Statistics 29, 2001).
     """
     flat = np.asarray(p, np.float64).ravel()
-    count = len(flat)
-    if not count:
-        return np.zeros(np.shape(p), bool)
-    order = np.argsort(flat, kind="stable")
-    rank = np.arange(1, count + 1)
-    passed = np.flatnonzero(flat[order] <= rank * rate / (count * (1 / rank).sum()))
-    rejected = np.zeros(count, bool)
-    if len(passed):
-        rejected[order[: passed[-1] + 1]] = True
-    return rejected.reshape(np.shape(p))
+    passed: Bool[np.ndarray, "*any"] = stats.false_discovery_control(flat, method="by") <= rate
+    return passed.reshape(np.shape(p))
 
 
 def sandwich(
