@@ -7,11 +7,12 @@ from headscribe.api.discover import OFFLINE, to_stderr
 from headscribe.api.progress import shown
 from headscribe.api.requests import DescribeRequest
 from headscribe.api.runs import begin, check_resume
+from headscribe.api.subject import Subject, asked_heads
 from headscribe.api.views import View
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.core.progress import OnProgress
-from headscribe.models.inputs import Inputs, open_inputs, sourced
+from headscribe.models.inputs import Inputs, sourced
 from headscribe.results.requests import verb
 
 if TYPE_CHECKING:
@@ -89,15 +90,13 @@ def describe(request: DescribeRequest) -> Descriptions:
         UsageError: wrong input; says which and what would work.
         RunError: a damaged file. What was answered stays in the run.
     """
-    from headscribe.discovery.beginning import Settings, parse_heads
+    from headscribe.discovery.beginning import Settings
     from headscribe.discovery.clients import client_of
     from headscribe.discovery.describe import WriterAndJudge
     from headscribe.discovery.describe import describe as describe_heads
     from headscribe.discovery.describing import DESCRIBE
     from headscribe.discovery.ledger import Spending
-    from headscribe.discovery.material import dealt
     from headscribe.discovery.simulation import JUDGE
-    from headscribe.fitting.sources import attention_items, head_ids
 
     check_resume(request)
     tell = request.tell or to_stderr
@@ -107,59 +106,34 @@ def describe(request: DescribeRequest) -> Descriptions:
             return None
         return client_of(spec, tell) if isinstance(spec, str) else spec
 
-    asked = request.heads
-    if not asked:
-        raise UsageError("expected at least one head to describe, got none")
-    wanted: Sequence[HeadId] | int | None = None
-    if asked != "all":
-        wanted = parse_heads(asked) if isinstance(asked, str) else [HeadId.of(one) for one in asked]
+    wanted = asked_heads(request.heads)
     spending = Spending(request.budget_usd, request.budget_tokens)
     writer, judge = client(request.llm), client(request.judge)
     if writer is not None or judge is not None:
         spending.check(WriterAndJudge(writer, judge))
     source, texts = sourced(request)
     with shown(request.on_progress) as on_progress:
-        inputs = open_inputs(
-            source, texts, request.annotator, request.limit, request.max_tokens, on_progress
-        )
-        dealt(inputs.passages, request.seed)
-        ids = head_ids(inputs.source)
-        heads = ids if wanted is None else wanted
-        for head in heads if not isinstance(heads, int) else ():
-            if head not in ids:
-                raise UsageError(
-                    f"head {head} is not among the {len(ids)} heads of {inputs.source.name}"
-                )
-        causal = bool(inputs.model_facts["causal"])
-        ahead = not causal if request.look_ahead is None else request.look_ahead
+        subject = Subject.of(request, wanted, source, texts, on_progress)
+        inputs, heads = subject.inputs, subject.named
         names = {
             "llm": OFFLINE if writer is None else writer.name,
             "judge": OFFLINE if judge is None else judge.name,
-            "heads": f"worst:{heads}" if isinstance(heads, int) else [str(head) for head in heads],
+            "heads": heads if isinstance(heads, str) else [str(head) for head in heads],
             "prompts": [DESCRIBE, JUDGE],
         }
         run = begin(
             request,
             "describe",
             (inputs.source.name, str(inputs.corpus["name"]), "describe"),
-            inputs.fingerprints | names,
-            model=inputs.model_facts,
-            corpus=inputs.corpus,
-            annotator=inputs.annotator,
-            notes=list(inputs.notes),
+            subject.fingerprints | names,
+            **subject.facts,
         )
         if run.complete:
             return Descriptions(run)
-
-        def items() -> Any:  # noqa: ANN401
-            for done, item in enumerate(attention_items(inputs.source, inputs.passages), 1):
-                yield item
-                on_progress("reading", done, len(inputs.passages))
-
         describe_heads(
-            items,
-            ids,
-            f"worst:{heads}" if isinstance(heads, int) else heads,
+            subject.items,
+            subject.ids,
+            heads,
             run,
             model=inputs.source.name,
             cards_of=lambda chosen, layers: _cards(
@@ -170,12 +144,13 @@ def describe(request: DescribeRequest) -> Descriptions:
             spending=spending,
             settings=Settings(
                 terms=request.terms,
-                look_ahead=ahead,
+                look_ahead=subject.look_ahead,
                 evidence_tokens=request.evidence_tokens,
                 seed=request.seed,
                 workers=request.workers,
             ),
             number=request.questions,
+            testing=subject.testing,
             on_progress=on_progress,
         )
     return Descriptions(run)

@@ -1,7 +1,7 @@
 """Discovery: a language model, or a search, proposes programs of heads; unseen text judges them."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,10 +15,11 @@ from headscribe.api.library import known_programs, library_file, opened_runner
 from headscribe.api.progress import shown
 from headscribe.api.requests import DiscoverRequest
 from headscribe.api.runs import check_resume
+from headscribe.api.subject import Subject, asked_heads
 from headscribe.api.views import View
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
-from headscribe.models.inputs import Inputs, model_inputs, open_inputs, sourced
+from headscribe.models.inputs import Inputs, model_inputs, sourced
 from headscribe.results.requests import config_of, verb
 from headscribe.results.run import new_folder
 from headscribe.text.corpora import Corpus, corpus
@@ -106,51 +107,31 @@ def discover(request: DiscoverRequest) -> Discovery:
         UsageError: wrong input; says which and what would work.
         RunError: no answer, or a damaged file. What was answered stays in the run.
     """
-    from headscribe.discovery.beginning import Settings, parse_heads
+    from headscribe.discovery.beginning import Settings
     from headscribe.discovery.clients import client_of
     from headscribe.discovery.ledger import Spending
-    from headscribe.discovery.material import dealt
     from headscribe.discovery.run import discover as discover_heads
-    from headscribe.fitting.sources import attention_items, head_ids
+    from headscribe.fitting.sources import attention_items
 
     check_resume(request)
-    if not request.heads:
-        raise UsageError("expected at least one head to examine, got none")
+    wanted = asked_heads(request.heads)
     tell = request.tell or to_stderr
     spending = Spending(request.budget_usd, request.budget_tokens)
-    asked = request.heads
-    wanted = parse_heads(asked) if isinstance(asked, str) else [HeadId.of(one) for one in asked]
     client = None
     if request.llm != OFFLINE:
         client = client_of(request.llm, tell) if isinstance(request.llm, str) else request.llm
         spending.check(client)
     model, texts = sourced(request)
-    further = _further(request)
     with shown(request.on_progress) as on_progress:
-        inputs = open_inputs(
-            model, texts, request.annotator, request.limit, request.max_tokens, on_progress
-        )
-        dealt(inputs.passages, request.seed)
-        source, ids = inputs.source, head_ids(inputs.source)
-        for head in wanted if isinstance(wanted, list) else ():
-            if head not in ids:
-                raise UsageError(f"head {head} is not among the {len(ids)} heads of {source.name}")
-        causal = bool(inputs.model_facts["causal"])
-        ahead = not causal if request.look_ahead is None else request.look_ahead
+        subject = Subject.of(request, wanted, model, texts, on_progress)
+        inputs, source = subject.inputs, subject.inputs.source
+        further = _further(request, subject)
         settings = Settings(
-            request.rounds, request.terms, request.smallest, ahead, request.evidence_tokens,
-            request.seed, request.workers,
+            request.rounds, request.terms, request.smallest, subject.look_ahead,
+            request.evidence_tokens, request.seed, request.workers,
         )  # fmt: skip
-        facts = dict(inputs.fingerprints)
-        if further is not None:
-            facts["further"] = further.fingerprint
         file = library_file(request.library)
         known = known_programs(file)
-
-        def items() -> Any:  # noqa: ANN401
-            for done, item in enumerate(attention_items(source, inputs.passages), 1):
-                yield item
-                on_progress("reading", done, len(inputs.passages))
 
         def read_further(start: int, stop: int) -> Any:  # noqa: ANN401
             assert further is not None
@@ -160,27 +141,30 @@ def discover(request: DiscoverRequest) -> Discovery:
 
         python = client is not None or any(p.program["kind"] == "python" for p in known.entries)
         with opened_runner(python, request.trust) as (runner, reason):
-            notes = [*inputs.notes]
+            facts = subject.facts | {"config": config_of(request)}
             if python and runner is None:
-                notes.append(f"no Python programs: {reason}")
-                tell(notes[-1])
+                facts["notes"].append(f"no Python programs: {reason}")
+                tell(facts["notes"][-1])
             found = discover_heads(
-                items,
-                ids,
-                wanted if isinstance(wanted, list) else f"worst:{wanted}",
+                subject.items,
+                subject.ids,
+                subject.named,
                 _folder(request, inputs),
                 model=source.name,
                 client=client,
                 spending=spending,
                 settings=settings,
                 runner=runner,
-                patterns=choose_patterns(None, inputs.provides, causal).patterns,
+                patterns=choose_patterns(
+                    None, subject.provides, bool(inputs.model_facts["causal"])
+                ).patterns,
                 library=known,
-                config=inputs.fingerprints
+                config=subject.fingerprints
                 | ({} if further is None else {"further": further.fingerprint}),
-                about=_about(request, inputs, notes),
+                about=facts,
                 join=file,
                 reserve=None if further is None else (len(further), read_further),
+                testing=subject.testing,
                 embeddings=_embeddings(model) if client is None else None,
                 on_progress=on_progress,
             )
@@ -190,7 +174,7 @@ def discover(request: DiscoverRequest) -> Discovery:
     return view
 
 
-def _further(request: DiscoverRequest) -> Corpus | None:
+def _further(request: DiscoverRequest, subject: Subject) -> Corpus | None:
     """Texts behind the limit for tests; None for a recording, or texts that are read only once."""
     from headscribe.discovery.reserve import further_texts
 
@@ -199,7 +183,8 @@ def _further(request: DiscoverRequest) -> Corpus | None:
     if limit is None or source is None or isinstance(source, Iterator) or "-" in piped:
         return None
     whole = corpus(source, limit + 4 * request.draw, request.column)
-    return further_texts(whole, limit, request.draw, request.seed)
+    tested = None if subject.unseen is None else [one.group for one in subject.to_test]
+    return further_texts(whole, limit, request.draw, request.seed, tested)
 
 
 def _embeddings(model: "Model | Recording") -> Float[np.ndarray, "V d"] | None:
@@ -233,14 +218,3 @@ def _folder(request: DiscoverRequest, inputs: Inputs) -> Path:
             f"{folder} is not empty: give another --out, or --resume to go on with its run"
         )
     return folder
-
-
-def _about(request: DiscoverRequest, inputs: Inputs, notes: Sequence[str]) -> dict[str, Any]:
-    """What `run.json` says of the run."""
-    return {
-        "config": config_of(request),
-        "model": inputs.model_facts,
-        "corpus": inputs.corpus,
-        "annotator": inputs.annotator,
-        "notes": list(notes),
-    }

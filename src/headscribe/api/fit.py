@@ -10,12 +10,13 @@ from headscribe.api.choice import Choice, choose_patterns, named_patterns
 from headscribe.api.progress import shown
 from headscribe.api.requests import FitRequest
 from headscribe.api.runs import begin, check_resume
+from headscribe.api.subject import read_inputs
 from headscribe.api.views import View
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.core.progress import OnProgress
 from headscribe.fitting.stored import stored_formulas, stored_profiles
-from headscribe.models.inputs import Inputs, open_inputs, sourced
+from headscribe.models.inputs import Inputs, sourced
 from headscribe.results.requests import digest_of, verb
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def fit(request: FitRequest) -> Fit:
     check_resume(request)
     source, texts = sourced(request)
     with shown(request.on_progress) as on_progress:
-        inputs, unseen = _inputs(request, source, texts, on_progress)
+        inputs, unseen = read_inputs(request, source, texts, on_progress)
         choice = _choice(request, inputs)
         run = _begun(request, inputs, unseen, choice)
         if not run.complete:
@@ -172,33 +173,6 @@ def fit(request: FitRequest) -> Fit:
             atlas = _fitted(request, inputs, unseen, choice, examples, run, where, on_progress)
             _write(run, atlas, examples)
     return Fit(run)
-
-
-def _inputs(
-    request: FitRequest,
-    source: Any,  # noqa: ANN401
-    texts: Any,  # noqa: ANN401
-    on_progress: OnProgress,
-) -> tuple[Inputs, Inputs | None]:
-    """The texts to fit to, and those to score on, if they are others."""
-    annotator, most = request.annotator, request.max_tokens
-    inputs = open_inputs(source, texts, annotator, request.limit, most, on_progress)
-    if request.test is None:
-        return inputs, None
-    from headscribe.models.recorded import Recording, is_recording
-
-    test = request.test
-    named = [test] if isinstance(test, str | Path) else test if isinstance(test, list) else []
-    if len(named) == 1 and is_recording(named[0]):
-        test = Recording(named[0])
-    if isinstance(test, Recording):
-        return inputs, open_inputs(test, None, annotator, None, None, on_progress)
-    if isinstance(source, Recording):
-        raise UsageError(
-            "a recording holds attention on its own texts alone: expected another recording of the "
-            f"same heads to test on (--test FOLDER), got {str(named[0]) if named else 'texts'}"
-        )
-    return inputs, open_inputs(source, test, annotator, None, most, on_progress)
 
 
 def _choice(request: FitRequest, inputs: Inputs) -> Choice:

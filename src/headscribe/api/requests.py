@@ -49,6 +49,17 @@ Texts: TypeAlias = Annotated[
         content=True,
     ),
 ]
+Unseen: TypeAlias = Annotated[
+    "Corpus | Recording | str | Path | Sequence[str] | DatasetLike | None",
+    Option(
+        "Texts to score on, which nothing is fitted to, or with --recorded the folder of another "
+        "recording. Default: parts of --text (fit: five folds in turn; otherwise a quarter).",
+        resume="fingerprint",
+        typed=Paths,
+        metavar="PATH",
+        content=True,
+    ),
+]
 Model: TypeAlias = Annotated[
     "LoadedModel | Source",
     Option(
@@ -227,17 +238,7 @@ class SurveyRequest(HeadStudy):
 class FitRequest(HeadStudy):
     """Fit a readable formula to every head; score it on unseen text."""
 
-    test: Annotated[
-        "Corpus | Recording | str | Path | Sequence[str] | DatasetLike | None",
-        Option(
-            "Texts to score on, or with --recorded the folder of another recording. Default: "
-            "five-fold cross-fitting on --text.",
-            resume="fingerprint",
-            typed=Paths,
-            metavar="PATH",
-            content=True,
-        ),
-    ] = None
+    test: Unseen = None
     patterns: Annotated[
         "str | Sequence[str | Pattern] | None",
         Named(
@@ -323,6 +324,7 @@ class ReplaceRequest(Study):
 class DiscoverRequest(HeadStudy):
     """Look for programs of heads that beat their formulas, the catalogue and the library."""
 
+    test: Unseen = None
     llm: Annotated[
         "str | Client",
         Option(
@@ -385,6 +387,7 @@ class DiscoverRequest(HeadStudy):
 class DescribeRequest(HeadStudy):
     """Describe heads in at most 40 words, and test what the descriptions are worth."""
 
+    test: Unseen = None
     heads: Annotated[
         "str | Sequence[HeadId | str | tuple[int, int]]",
         Option(

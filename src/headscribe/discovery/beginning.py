@@ -1,7 +1,7 @@
 """How a run begins, or goes on: its settings, its directory, its heads, its texts."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -123,6 +123,7 @@ def chosen(
     budget: Budget,
     run: Run,
     on_progress: OnProgress,
+    testing: Collection[str] = (),
 ) -> list[HeadId]:
     """The heads to examine; worked out once and kept in `run.json`."""
     if "examined" in run.manifest:
@@ -143,6 +144,7 @@ def chosen(
             pool=pool,
             seed=settings.seed,
             whole=False,
+            testing=testing,
         )
         studies = study_heads(material, budget)
         run.manifest["examined"] = [str(head) for head in least_explained(studies, worst)]

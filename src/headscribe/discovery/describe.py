@@ -1,7 +1,7 @@
 """A run of `describe`: every head described, every description tested on unseen rows."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -118,6 +118,7 @@ def describe(
     settings: Settings = Settings(),  # noqa: B008
     number: int = 20,
     pool: Sequence[str] | None = None,
+    testing: Collection[str] = (),
     on_progress: OnProgress,
 ) -> None:
     """Describe heads on `fit`, and test the descriptions on `test`.
@@ -138,6 +139,7 @@ def describe(
         settings: what to do.
         number: questions a head.
         pool: the relations of formulas; generated from the grammar by default.
+        testing: the ids of the texts to test on; none: a quarter of all.
         on_progress: called with the stage, the steps done and the steps in all.
 
     Raises:
@@ -148,12 +150,13 @@ def describe(
     material = gather(
         items,
         all_heads,
-        chosen(items, all_heads, heads, model, settings, pool, budget, run, on_progress),
+        chosen(items, all_heads, heads, model, settings, pool, budget, run, on_progress, testing),
         model=model,
         look_ahead=settings.look_ahead,
         pool=pool,
         seed=settings.seed,
         whole=False,
+        testing=testing,
     )
     on_progress("formulas", 0, 1)
     studies = study_heads(material, budget)

@@ -1,6 +1,6 @@
 """What discovery works on: texts in three splits, the examined heads' attention, sampled rows."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -146,6 +146,7 @@ def gather(
     seed: int = 0,
     whole: bool = True,
     embeddings: Float[np.ndarray, "V d"] | None = None,
+    testing: Collection[str] = (),
 ) -> Material:
     """Read all texts once and keep what discovery needs of the examined heads.
 
@@ -159,6 +160,7 @@ def gather(
         pool: the relations of formulas; generated from the grammar by default.
         seed: deals groups to splits, chooses rows.
         embeddings: the model's, by token id.
+        testing: the ids of texts that are there to test on; none: a quarter of all is.
         whole: keep whole matrices besides the sampled rows; evidence and pictures need them.
 
     Raises:
@@ -192,7 +194,7 @@ def gather(
     )
     if len(set(seen)) != 1:
         raise UsageError(f"expected texts that see the same keys, got {len(set(seen))} masks")
-    splits = dealt(passages, seed)
+    splits = dealt(passages, seed, testing)
     return Material(
         model,
         tuple(examined),
@@ -207,13 +209,24 @@ def gather(
     )
 
 
-def dealt(passages: Sequence[Passage], seed: int) -> tuple[Split, ...]:
-    """The split of every text, by its group.
+def split_by(group: str, seed: int, apart: bool) -> Split:
+    """The split of a text, by its group; where those to test on are apart, the rest selects."""
+    split = split_of(bucket_of(group, seed))
+    return "select" if apart and split == "test" else split
+
+
+def dealt(
+    passages: Sequence[Passage], seed: int, testing: Collection[str] = ()
+) -> tuple[Split, ...]:
+    """The split of every text, by its group; `testing` names those to test on, if they are apart.
 
     Raises:
         UsageError: a split without a text.
     """
-    splits = tuple(split_of(bucket_of(passage.group, seed)) for passage in passages)
+    splits = tuple(
+        "test" if one.text_id in testing else split_by(one.group, seed, bool(testing))
+        for one in passages
+    )
     for split in SPLITS:
         if split not in splits:
             groups = len({passage.group for passage in passages})

@@ -1,7 +1,7 @@
 """Further texts of the `select` split, which a live model reads when a test asks for them."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,26 +10,27 @@ from jaxtyping import Float, Int
 from headscribe.core.arrays import Attention
 from headscribe.core.errors import UsageError
 from headscribe.discovery.code import Candidate
-from headscribe.discovery.material import ROWS_PER_TEXT
+from headscribe.discovery.material import ROWS_PER_TEXT, split_by
 from headscribe.discovery.study import HeadTask
 from headscribe.fitting.atlas import Item
 from headscribe.fitting.features import sampled_queries
 from headscribe.patterns.contract import Pattern
 from headscribe.text.corpora import Corpus
 from headscribe.text.passages import Passage
-from headscribe.text.splits import bucket_of, split_of
 
 
-def further_texts(whole: Corpus, limit: int, draw: int, seed: int) -> Corpus | None:
+def further_texts(
+    whole: Corpus, limit: int, draw: int, seed: int, tested: Collection[str] | None = None
+) -> Corpus | None:
     """Texts of `select` behind the first `limit`, at most `draw`, of groups that begin behind it.
 
-    None where there are none.
+    None where there are none. `tested` are the groups of texts to test on, where they are apart.
     """
-    begun = {text.group for text in whole.texts[:limit]}
+    begun = {text.group for text in whole.texts[:limit]} | set(tested or ())
     later = [
         text
         for text in whole.texts[limit:]
-        if text.group not in begun and split_of(bucket_of(text.group, seed)) == "select"
+        if text.group not in begun and split_by(text.group, seed, tested is not None) == "select"
     ]
     return replace(whole, texts=tuple(later[:draw])) if later and draw else None
 

@@ -22,7 +22,6 @@ from headscribe.discovery.study import HeadTask
 from headscribe.results.examples import table_of
 from headscribe.results.run import Run
 from headscribe.sandbox import Runner
-from headscribe.text.splits import bucket_of, split_of
 
 MERGE_TEXTS = 20
 """Texts on which programs are compared before they join the library."""
@@ -184,8 +183,9 @@ def against_all(
         return []
     total = np.zeros((len(accepted), len(all_heads)))
     texts = np.zeros(len(accepted), int)
+    tested = {material.passages[text].text_id for text in material.texts("test")}
     for passage, attention, _ in items():
-        if split_of(bucket_of(passage.group, material.seed)) != "test":
+        if passage.text_id not in tested:
             continue
         for p, outcome in enumerate(accepted):
             predicted = predicted_matrix(outcome, passage, material, runner)

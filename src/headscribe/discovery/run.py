@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -57,6 +57,7 @@ def discover(
     about: Mapping[str, Any] | None = None,
     join: Path | None = None,
     reserve: Reserved | None = None,
+    testing: Collection[str] = (),
     embeddings: Float[np.ndarray, "V d"] | None = None,
     on_progress: OnProgress = silent,
 ) -> Discovery:
@@ -87,6 +88,7 @@ def discover(
         about: facts for the record, noted when the run begins.
         join: a library file which accepted programs join at the end.
         reserve: further texts of `select`: how many, and what reads them.
+        testing: the ids of the texts to test on; none: a quarter of all.
         embeddings: the model's, by token id; the search groups words with them.
         on_progress: called with the stage, the steps done and the steps in all.
 
@@ -110,13 +112,14 @@ def discover(
     material = gather(
         items,
         all_heads,
-        chosen(items, all_heads, heads, model, settings, pool, budget, run, on_progress),
+        chosen(items, all_heads, heads, model, settings, pool, budget, run, on_progress, testing),
         model=model,
         look_ahead=settings.look_ahead,
         patterns=patterns,
         pool=pool,
         seed=settings.seed,
         embeddings=embeddings,
+        testing=testing,
     )
     same_texts(run, material)
     if run.complete:

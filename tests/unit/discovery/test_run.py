@@ -1,4 +1,6 @@
 import json
+from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -18,9 +20,9 @@ from tests.unit.discovery.mock import Queued
 SETTINGS = Settings(rounds=2, terms=3)
 
 
-def found(folder, heads=HEADS, **changes):
+def found(folder, heads=HEADS, read=items, **changes):
     options = {"model": "made-up", "settings": SETTINGS, "pool": POOL} | changes
-    return discover(items, HEADS, heads, folder, **options)
+    return discover(read, HEADS, heads, folder, **options)
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +128,32 @@ def test_a_run_draws_further_texts_until_it_is_sure(tmp_path):
     assert attempt.select_p > attempt.select_level > 0
     (said,) = Run.open(tmp_path).manifest["notes"]
     assert "too few texts to accept anything" in said
+
+
+def test_texts_to_test_on_may_be_apart(tmp_path):
+    """What is shown and fitted is as without them; the former texts of `test` select."""
+    more = [(replace(one, text_id=f"new {n}"), *rest) for n, (one, *rest) in enumerate(items(12))]
+    client, plain = Queued(answer(SECRET)), Queued(answer(SECRET))
+    options = {"heads": HEADS[1:], "settings": Settings(rounds=1, terms=3)}
+    result = found(
+        tmp_path / "apart",
+        client=client,
+        read=lambda: chain(items(), more),
+        testing=frozenset(one.text_id for one, *_ in more),
+        **options,
+    )
+    before = found(tmp_path / "plain", client=plain, **options)
+    assert client.prompts == plain.prompts
+    old, new = (Run.open(tmp_path / one).manifest["splits"] for one in ("plain", "apart"))
+    assert new == {"fit": old["fit"], "select": old["select"] + old["test"], "test": 12}
+    one, other = result["0.1"].scores, before["0.1"].scores
+    assert one["fit"] == pytest.approx(other["fit"], abs=1e-6)
+    for name, score in one["select"].items():
+        parts = [old[part] * other[part][name] for part in ("select", "test")]
+        assert score == pytest.approx(sum(parts) / new["select"], abs=1e-6)
+    assert {
+        row["texts"] for row in Run.open(tmp_path / "apart").table("all_heads").to_pylist()
+    } == {12}
 
 
 def test_an_interrupt_ends_the_waits_of_all_workers(tmp_path):
