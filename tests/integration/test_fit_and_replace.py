@@ -40,7 +40,7 @@ def test_the_document_of_a_fit(folder: Path) -> None:
     assert {"mean", "median", "low", "high"} <= set(document["test"]["iou"])
     assert document["test"]["gain"]["mean"] > 0, "formulas beat the profile on unseen texts"
     first = document["by_head"][0]
-    assert sorted(first) == ["formula", "gain", "head", "iou", "jsd", "labels"]
+    assert sorted(first) == ["formula", "gain", "head", "in_words", "iou", "jsd", "labels"]
     assert all(len(one["formula"]["terms"]) <= 2 for one in document["by_head"])
     assert not (folder / "atlas" / "stages").exists()
 

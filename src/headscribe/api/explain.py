@@ -38,9 +38,12 @@ class Explained(View):
     def cards(self) -> "dict[HeadId, Card]":
         """A card for every head, in the order of layers and heads.
 
+        Where the formula of `fit` is all that there is to say of a head, it is the name.
+
         Raises:
             UsageError: the run is unfinished, or has no cards.
         """
+        from headscribe.behaviours.card import told
         from headscribe.behaviours.tables import TABLES, cards_of
 
         if self.run.complete and not self.answered:
@@ -49,7 +52,8 @@ class Explained(View):
             )
         self.fact("named")  # tables of an unfinished run may lack their others
         held = [name for name in TABLES if name in self.tables]
-        return cards_of({name: self.run.table(name).to_pylist() for name in held})
+        cards = cards_of({name: self.run.table(name).to_pylist() for name in held})
+        return told(cards, () if self.fit is None else self.fit.heads)
 
     def card(self, head: HeadId | str | tuple[int, int]) -> "Card":
         """The card of one head.

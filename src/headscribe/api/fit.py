@@ -271,7 +271,7 @@ def _write(run: "Run", atlas: "Atlas", examples: "Examples") -> None:
     for name, table in run_tables(atlas, atlas.findings).items():
         run.write_table(name, table)
     run.write_table("examples", examples.table(atlas.heads))
-    best = sorted(atlas.heads, key=lambda one: -one.scores["formula", "raw", "iou"].mean)
+    best = sorted(atlas.heads, key=lambda one: -one.iou)
     run.write_text("formulas.txt", "\n\n".join(map(str, best)) + "\n")
     notes = [*run.manifest.get("notes", []), *atlas.notes]
     run.finish(atlas=atlas.to_json(), notes=notes)

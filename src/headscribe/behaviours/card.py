@@ -1,7 +1,7 @@
 """A card for every head: a name of at most five words, one sentence, and the figures behind it."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from math import isnan, nan
@@ -18,6 +18,8 @@ from headscribe.behaviours.naming import CONFIRM, POINT, Excess, Named
 from headscribe.behaviours.places import PLACES, RESTING, SINKS, Place, Placed
 from headscribe.core.heads import HeadId
 from headscribe.core.visible import visible, visible_lines
+from headscribe.fitting.headline import Headline, over
+from headscribe.fitting.heads import HeadFormula
 from headscribe.text.passages import Passage
 
 STEADY = ("the previous token", "the next token")
@@ -68,7 +70,7 @@ class Card:
 
     Attributes:
         head: which.
-        name: at most five words; `UNNAMED` where nothing was confirmed.
+        name: at most five words; `UNNAMED` where nothing was confirmed; see `told_by`.
         sentence: the finding with its figures, from the half that did not choose it.
         family: the behaviour's, `position`, `sinks`, `common keys`, or empty.
         sink_share: of its attention on opening and special tokens.
@@ -122,6 +124,15 @@ class Card:
         named = first is not None and first.listed and first.behaviour == self.name
         return first.confirmed["excess"] if first is not None and named else 0.0
 
+    def told_by(self, headline: Headline, iou: float) -> "Card":
+        """The card of a head whose formula is all that there is to say: the name is what it says.
+
+        What the head was called before stands in the sentence and the figures.
+        """
+        if self.name == str(headline):
+            return self
+        return replace(self, name=str(headline), sentence=over(str(headline), iou, self.sentence))
+
     def to_json(self) -> dict[str, Any]:
         """The card as `headscribe explain --json` prints it."""
         return {
@@ -147,6 +158,15 @@ class Card:
                 if one.listed
             ],
         }
+
+
+def told(cards: Mapping[HeadId, Card], heads: Iterable[HeadFormula]) -> dict[HeadId, Card]:
+    """Cards under the names that the heads' formulas give them, see `Card.told_by`."""
+    named = dict(cards)
+    for one in heads:
+        if one.head in named and one.headline is not None:
+            named[one.head] = named[one.head].told_by(one.headline, one.iou)
+    return named
 
 
 def cards(

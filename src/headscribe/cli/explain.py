@@ -78,7 +78,7 @@ def print_answer(found: "Explained") -> None:
         print(f"\n{family}, {plural(count, 'head')}: {doing(family, count)}")
         mine = [card for card in cards if card.family == family]
         for card in sorted(mine, key=lambda card: -card.excess):
-            print(fill(f"  {card.head!s:<6}{card.name:<35.35}{_least(card)}", 79))
+            print(fill(f"  {card.head!s:<6}{card.name:<35}{_least(card)}", 79))
     for note in found.run.manifest.get("notes", []):
         print(note, file=sys.stderr)
 

@@ -19,7 +19,8 @@ def show(fit: "Fit", *, as_json: bool) -> None:
         print(json.dumps(fit.to_json(), ensure_ascii=False))
         return
     for one in surest_first(fit.heads)[:BEST]:
-        print(f"{one}\n   labels: {one.follows}\n")
+        words = "" if one.headline is None else f"   in words: {one.headline}\n"
+        print(f"{one}\n{words}   labels: {one.follows}\n")
     if len(fit.heads) > BEST:
         print(f"these {BEST} gain most, even at the lower ends of their intervals")
         print(f"all {len(fit.heads)} heads, highest IoU first: {fit.folder / 'formulas.txt'}")

@@ -2,11 +2,11 @@
 
 Not the likeness of two matrices decides: a formula has to be the truth. On fresh texts its rows and
 the truth's agree, it takes no more terms than the truth needs, none of them says what others say or
-nothing, and no name that the head gets elsewhere says something else.
+nothing, and the name on the head's card says the same; no label beside it says something else.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -16,6 +16,7 @@ from headscribe.exam.material import Known, Truth
 from headscribe.fitting.atlas import collect
 from headscribe.fitting.formula import Formula
 from headscribe.fitting.growth import Compound
+from headscribe.fitting.headline import Headline
 from headscribe.fitting.pruning import independent
 from headscribe.fitting.solver import Rows
 from headscribe.fitting.stages import features_of
@@ -33,7 +34,7 @@ much of its keys is read, and wrong otherwise."""
 VOID = 1e-3
 """A term is void if without it the rows stay as they were, up to this IoU."""
 
-Outcome = Literal["recovered", "clumsy", "close", "missed"]
+Outcome = Literal["recovered", "misnamed", "clumsy", "close", "missed"]
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,10 @@ class Mark:
         iou: of the formula's rows with the truth's, on fresh texts.
         terms: of the formula.
         idle: terms that say what others say, or nothing.
-        names: what the head is called elsewhere: its labels, the name on its card.
-        wrong: those of them that the truth does not bear out.
+        name: what its card calls it; empty: nothing.
+        same: whether the name says what the truth does, no more and no less.
+        labels: what it is called beside.
+        wrong: names and labels that the truth does not bear out.
         partial: those that say a part of it: their keys are among those that it reads.
         outcome: what comes of it.
         reason: why it is not recovered, empty if it is.
@@ -62,12 +65,34 @@ class Mark:
     iou: float
     terms: int
     idle: tuple[str, ...]
-    names: tuple[str, ...]
+    name: str
+    same: bool
+    labels: tuple[str, ...]
     wrong: tuple[str, ...]
     partial: tuple[str, ...]
     outcome: Outcome
     reason: str
     peers: tuple[str, ...] = ()
+
+    @property
+    def true(self) -> bool:
+        """Whether its formula is the truth and nothing beside it wrong, whatever it is called."""
+        return self.outcome == "recovered" or self.outcome == "misnamed"
+
+
+@dataclass(frozen=True)
+class Called:
+    """What a head is called.
+
+    Attributes:
+        name: on its card; empty: nothing.
+        means: what that means: a formula in words, a relation, or nothing of single keys.
+        labels: patterns that it follows, with their relations; None where one means no keys.
+    """
+
+    name: str = ""
+    means: Headline | str | None = None
+    labels: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def iou(one: Sequence[Matrix], other: Sequence[Matrix]) -> float:
@@ -120,14 +145,25 @@ def borne_out(relation: str, truth: Truth, model: Known) -> tuple[float, float]:
     return (there / total if total else 0.0, read / keys if keys else 0.0)
 
 
-def mark(model: Known, truth: Truth, formula: Formula, said: Mapping[str, str | None]) -> Mark:
+def says(means: Headline | str | None, truth: Truth, model: Known) -> bool:
+    """Whether a name says what the truth does: no key more, none less; the start aside."""
+    if means is None:
+        return False
+    if isinstance(means, str):
+        return min(borne_out(means, truth, model)) >= SAME
+    fresh = model.parts[1]
+    rows = [means.attention(passage, model.seen)[1:] for passage in fresh]
+    return iou(rows, [truth.rows(passage, model.seen)[1:] for passage in fresh]) >= SAME
+
+
+def mark(model: Known, truth: Truth, formula: Formula, called: Called) -> Mark:
     """Mark one head.
 
     Args:
         model: its model.
         truth: what it does.
         formula: what was fitted to it.
-        said: its names, with the relation that each means; None where it means no keys.
+        called: what it is called.
     """
     fresh = model.parts[1]
     likeness = iou(
@@ -135,9 +171,13 @@ def mark(model: Known, truth: Truth, formula: Formula, said: Mapping[str, str | 
         [truth.rows(passage, model.seen) for passage in fresh],
     )
     idle = idle_terms(formula, model)
-    says = {name: borne_out(one, truth, model) for name, one in said.items() if one is not None}
-    wrong = tuple(name for name, shares in says.items() if max(shares) < HOLDS)
-    partial = tuple(name for name, (there, _) in says.items() if there < HOLDS)
+    same = says(called.means, truth, model)
+    said = dict(called.labels)
+    if called.name and not same and not isinstance(called.means, Headline):
+        said[called.name] = called.means
+    shares = {name: borne_out(one, truth, model) for name, one in said.items() if one is not None}
+    wrong = tuple(name for name, both in shares.items() if max(both) < HOLDS)
+    partial = tuple(n for n, (there, _) in shares.items() if there < HOLDS and n not in wrong)
     outcome: Outcome = "clumsy"
     if likeness < SAME:
         outcome = "close" if likeness >= CLOSE else "missed"
@@ -148,9 +188,11 @@ def mark(model: Known, truth: Truth, formula: Formula, said: Mapping[str, str | 
         reason = f"says nothing of its own: {', '.join(idle)}"
     elif wrong:
         reason = f"is also called {', '.join(wrong)}"
+    elif not same:
+        outcome, reason = "misnamed", f"is called {called.name or 'nothing'}"
     else:
         outcome, reason = "recovered", ""
     return Mark(
         truth.model, truth.head, truth.relation, str(formula), likeness, len(formula.terms), idle,
-        tuple(said), wrong, tuple(name for name in partial if name not in wrong), outcome, reason,
+        called.name, same, tuple(called.labels), wrong, partial, outcome, reason,
     )  # fmt: skip

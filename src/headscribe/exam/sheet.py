@@ -8,12 +8,14 @@ from headscribe.behaviours.answer import Answer
 from headscribe.behaviours.card import COMMON, UNNAMED, Card
 from headscribe.behaviours.places import PLACES
 from headscribe.core.progress import OnProgress, silent
-from headscribe.exam.marking import Mark, Outcome, mark
+from headscribe.exam.marking import Called, Mark, Outcome, mark
 from headscribe.exam.material import Known, together
 from headscribe.exam.negatives import EVEN, SWAPPED, negatives
 from headscribe.exam.peers import PEERS, recovered_by
 from headscribe.fitting.atlas import collect
 from headscribe.fitting.fit import Material, fit_source
+from headscribe.fitting.headline import EVENLY
+from headscribe.fitting.heads import Atlas
 from headscribe.fitting.labels import label_heads
 from headscribe.fitting.selection import Budget
 from headscribe.patterns.contract import Pattern
@@ -59,7 +61,7 @@ class Sheet:
 
     @property
     def partial(self) -> list[Mark]:
-        """Recovered heads with a label or a name that says a part of the truth alone."""
+        """Recovered heads with a label, beside their name, that says a part of the truth alone."""
         return [one for one in self.of("recovered") if one.partial]
 
     @property
@@ -73,7 +75,7 @@ class Sheet:
             "models": self.models,
             "active_heads": len(self.marks),
             **{outcome: len(self.of(outcome)) for outcome in OUTCOMES},
-            "named_in_part": len(self.partial),
+            "labelled_in_part": len(self.partial),
             "negatives": {"heads": len(self.negatives), "labelled": self.labelled},
             "peers": {peer: self.right(peer) for peer in PEERS},
             "by_head": [asdict(one) for one in self.marks],
@@ -83,12 +85,11 @@ class Sheet:
         heads, recovered = len(self.marks), len(self.of("recovered"))
         lines = [
             f"{recovered} of {heads} known heads ({recovered / heads:.0%}) get a formula that is "
-            "the truth,",
-            f"in {self.models} models; {len(self.of('clumsy'))} more do with a needless term or a "
-            f"wrong name beside it, {len(self.of('close'))} come close",
-            f"(IoU 0.9 on fresh texts), {len(self.of('missed'))} are missed. Of the recovered ones "
-            f"{len(self.partial)} have a label or name",
-            "that says a part of the truth alone.",
+            "the truth, and a name that says the same,",
+            f"in {self.models} models; {len(self.of('misnamed'))} more get the formula and another "
+            f"name, {len(self.of('clumsy'))} with a needless term or a wrong",
+            f"label beside it, {len(self.of('close'))} come close (IoU 0.9 on fresh texts), "
+            f"{len(self.of('missed'))} are missed.",
         ]
         if self.negatives:
             lines.append(
@@ -141,22 +142,26 @@ def examine(
 
 
 def _marked(model: Known, patterns: Mapping[str, Pattern]) -> list[Mark]:
-    fit, fresh = model.parts
-    atlas = fit_source(
-        Material(model, fit), tuple(patterns.values()), Budget(),
-        look_ahead=not model.seen.causal, test=Material(model, fresh),
-    )  # fmt: skip
-    marks = []
+    atlas, marks = _fitted(model, tuple(patterns.values())), []
     every = enumerate(zip(atlas.heads, cards_of(model), model.truths, strict=True))
     for h, (one, card, truth) in every:
         if truth is not None:
-            said = {label.pattern: _means(patterns[label.pattern]) for label in one.labels}
-            if card.name != UNNAMED:
-                listed = {figure.behaviour: figure.relation for figure in card.figures}
-                said[card.name] = listed.get(card.name, _PLACES.get(card.name))
+            labels = {label.pattern: _means(patterns[label.pattern]) for label in one.labels}
+            listed = {figure.behaviour: figure.relation for figure in card.figures}
+            means = one.headline or listed.get(card.name, _PLACES.get(card.name))
+            name = card.name if one.headline is None else card.told_by(one.headline, one.iou).name
+            called = Called("" if name == UNNAMED else name, means, labels)
             peers = recovered_by(model, h, truth, one, patterns)
-            marks.append(replace(mark(model, truth, one.formula, said), peers=peers))
+            marks.append(replace(mark(model, truth, one.formula, called), peers=peers))
     return marks
+
+
+def _fitted(model: Known, patterns: tuple[Pattern, ...] = ()) -> Atlas:
+    fit, fresh = model.parts
+    return fit_source(
+        Material(model, fit), patterns, Budget(),
+        look_ahead=not model.seen.causal, test=Material(model, fresh),
+    )  # fmt: skip
 
 
 def _means(pattern: Pattern) -> str | None:
@@ -182,10 +187,15 @@ def _called(model: Known, patterns: Mapping[str, Pattern]) -> list[tuple[str, ..
     sample = collect(
         items, pool=["key.is_special"], attributes=(), patterns=tuple(patterns.values())
     )
-    allowed = {EVEN, UNNAMED}
+    allowed = {EVEN, EVENLY, UNNAMED}
     if model.name == SWAPPED:
         allowed |= {COMMON, *(place.name for place in PLACES)}
         allowed |= {one.name for one in patterns.values() if one.family in {"positional", "sink"}}
-    named = zip(cards_of(model), label_heads(sample), strict=True)
-    every = ((*(label.pattern for label in labels), card.name) for card, labels in named)
-    return [tuple(name for name in names if name not in allowed) for names in every]
+    found = []
+    each = zip(cards_of(model), label_heads(sample), _fitted(model).heads, strict=True)
+    for card, labels, one in each:
+        names = [*(label.pattern for label in labels), card.name]
+        if one.headline is not None and not (model.name == SWAPPED and one.headline.of_positions):
+            names.append(str(one.headline))
+        found.append(tuple(name for name in names if name not in allowed))
+    return found

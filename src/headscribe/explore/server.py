@@ -208,6 +208,7 @@ def opened(
     from headscribe.api.fit import Fit
     from headscribe.api.replace import opened_model
     from headscribe.api.views import View, open_run
+    from headscribe.behaviours.card import told
     from headscribe.fitting.stored import stored_formulas
     from headscribe.models.recorded import Recording, is_recording
 
@@ -229,7 +230,7 @@ def opened(
         texts.read("The first text loads what annotates the next.")
     return Explorer(
         texts,
-        {} if answered is None else answered.cards,
+        {} if answered is None else told(answered.cards, () if fitted is None else fitted.heads),
         {} if fitted is None else stored_formulas(fitted.folder),
         tuple(one.run for one in (answered, fitted) if one is not None),
     )

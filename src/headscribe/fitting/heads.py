@@ -9,6 +9,7 @@ from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.fitting.findings import Findings
 from headscribe.fitting.formula import Formula
+from headscribe.fitting.headline import Headline
 from headscribe.fitting.labels import Label
 from headscribe.fitting.stages import Fitted
 from headscribe.fitting.statistics import mean_interval
@@ -60,6 +61,16 @@ class HeadFormula:
     labels: tuple[Label, ...] = ()
     pattern: tuple[str, Estimate] | None = None
     folds: int = 0
+
+    @property
+    def iou(self) -> float:
+        """Mean IoU of the formula on unseen texts."""
+        return self.scores["formula", "raw", "iou"].mean
+
+    @property
+    def headline(self) -> Headline | None:
+        """The formula in plain words, where it is all that there is to say."""
+        return Headline.of(self.formula, self.iou)
 
     @property
     def follows(self) -> str:
@@ -150,7 +161,8 @@ class Atlas:
                 {
                     "head": str(one.head),
                     "formula": one.formula.to_json(),
-                    "iou": one.scores["formula", "raw", "iou"].mean,
+                    "in_words": None if one.headline is None else str(one.headline),
+                    "iou": one.iou,
                     "jsd": one.scores["formula", "raw", "jsd"].mean,
                     "gain": one.scores["gain", "raw", "iou"].mean,
                     "labels": [label.pattern for label in one.labels],

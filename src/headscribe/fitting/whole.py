@@ -42,6 +42,7 @@ _GROWN = 48
 _GATES = ("", "distance < 0", "distance > 0", "distance <= 0", "distance >= 0")
 _CONTENT = "not key.is_special"
 _EQUAL = 1e-7
+_TWICE = 0.1  # ink of a term on cells that another of the same weight is on, which is hard to say
 
 Cells = Bool[np.ndarray, " N"]
 
@@ -86,10 +87,13 @@ class Conditions:
     holds: sparse.csr_array
 
     def alike(self, wanted: Cells, where: Cells) -> Int[np.ndarray, " K"]:
-        """Most nearly `wanted` first, as far as they hold somewhere; those with none left out."""
+        """Most nearly `wanted` first, as far as they hold somewhere; those with none left out.
+
+        Of those that are as near the one that holds least elsewhere comes first.
+        """
         shared, size = (self.holds @ np.stack([wanted, where], 1).astype(np.float32)).T
         likeness = shared / np.maximum(size + wanted.sum() - shared, 1)
-        order = np.argsort(-likeness, kind="stable")
+        order = np.lexsort((np.diff(self.holds.indptr), -likeness))
         return order[likeness[order] > 0]
 
     def cells(self, k: int) -> Int[np.ndarray, " n"]:
@@ -233,23 +237,23 @@ class Search:
         weight: float,
         real: Float[np.ndarray, " N"],
     ) -> Whole:
-        logits = one.logits.copy()
-        logits[conditions.cells(k)] += weight
-        terms, spent = (*one.terms, (k, weight)), one.ink + float(conditions.ink[k])
+        logits, cells = one.logits.copy(), conditions.cells(k)
+        logits[cells] += weight
+        twice = _TWICE * bool((one.logits[cells] == weight).any())
+        terms, spent = (*one.terms, (k, weight)), one.ink + float(conditions.ink[k]) + twice
         return Whole(terms, spent, self._loss(logits == self._most(logits), real), logits)
 
     def _further(
         self, conditions: Conditions, one: Whole, support: Cells, real: Float[np.ndarray, " N"]
     ) -> Iterator[tuple[int, float]]:
         """Terms that may be added, with their weights: those nearest to what is still wrong."""
-        every = np.ones_like(support)
+        every, most = np.ones_like(support), self._most(one.logits)
+        wrong = (self._off(one.logits == most, real) > 0.5)[self.sample.row]
         if not one.terms:
-            for wanted in (support, support & self.content):
+            for wanted in (support, support & self.content, support & wrong):
                 yield from ((k, ALL) for k in conditions.alike(wanted, every)[:_FIRST].tolist())
             return
-        own, most = one.logits >= ALL, self._most(one.logits)
-        left = most < ALL
-        wrong = (self._off(one.logits == most, real) > 0.5)[self.sample.row]
+        own, left = one.logits >= ALL, most < ALL
         for wanted, where, weight in (
             (support & ~own, ~own, ALL),
             (support & left, left, REST),

@@ -5,6 +5,7 @@ from importlib.metadata import version
 from typing import Any
 
 from headscribe.core.errors import HeadscribeError, RunError
+from headscribe.fitting.headline import over
 from headscribe.report.packing import clean
 from headscribe.report.parts import examples
 from headscribe.report.reading import MAX_HEADS, facts
@@ -51,6 +52,7 @@ def document(runs: Sequence[Run]) -> dict[str, Any]:
     }
     for subject in subjects:
         _complete(subject)
+        name_by_formulas(subject)
         kept = (_mapping(subject.get(kind)).get("examples") for kind in ("fit", "survey"))
         texts, others = (_mapping(found).get("texts", []) for found in kept)
         examples.without_repeats(texts, others)
@@ -163,6 +165,21 @@ def _complete(subject: dict[str, Any]) -> None:
             f"expected at most {MAX_HEADS:,} heads, got {subject['layers']} layers of "
             f"{subject['heads']}"
         )
+
+
+def name_by_formulas(subject: dict[str, Any]) -> None:
+    """Cards under the names that formulas give them, where these are all that there is to say."""
+    formulas = _mapping(_mapping(subject.get("fit")).get("formulas"))
+    cards = _mapping(_mapping(subject.get("explanation")).get("cards"))
+    columns = cards.get("columns", [])
+    for place, row in enumerate(cards.get("rows", [])):
+        card = dict(zip(columns, row, strict=True))
+        found = _mapping(formulas.get(card["head"]))
+        words = found.get("inWords")
+        if words and words != card["name"]:
+            iou = found["scores"]["formula_raw_iou"][0]
+            card |= {"name": words, "sentence": over(words, iou, card["sentence"])}
+            cards["rows"][place] = [card[name] for name in columns]
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:  # noqa: ANN401

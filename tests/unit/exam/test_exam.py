@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from headscribe.exam.marking import borne_out, idle_terms, iou, mark
+from headscribe.exam.marking import Called, borne_out, idle_terms, iou, mark
 from headscribe.exam.material import known
 from headscribe.exam.negatives import HEADS, negatives, permuted, swapped
 from headscribe.exam.peers import PEERS
 from headscribe.exam.sheet import Sheet
 from headscribe.fitting.formula import ALL, REST, Formula, Term
+from headscribe.fitting.headline import Headline
 
 MODELS = {model.name: model for model in known("compiled")}
 
@@ -22,6 +23,7 @@ def formula(*terms: tuple[float, str]) -> Formula:
 
 
 STEP, START = (ALL, "distance == -1"), (REST, "key.is_bos")
+PREVIOUS = Called("the previous token", "distance == -1")
 SOFT = ((5.3, "distance == -1"), (1.0, "key.is_bos"), (5.0, "query.is_special and key.is_bos"))
 
 
@@ -38,17 +40,28 @@ SOFT = ((5.3, "distance == -1"), (1.0, "key.is_bos"), (5.0, "query.is_special an
 )
 def test_marks(terms, outcome, reason):
     model = MODELS["shift_right"]
-    found = mark(model, model.truths[0], formula(*terms), {})
+    found = mark(model, model.truths[0], formula(*terms), PREVIOUS)
     assert found.outcome == outcome
     assert found.reason.startswith(reason) if reason else not found.reason
 
 
-def test_a_wrong_name_beside_the_truth_is_clumsy():
+@pytest.mark.parametrize(
+    ("called", "outcome"),
+    [
+        (PREVIOUS, "recovered"),
+        (Called("x", Headline.of(formula(STEP, START), 1.0)), "recovered"),
+        (Called("x", Headline.of(formula((ALL, "distance == -2"), START), 1.0)), "misnamed"),
+        (Called("looks nearby", "abs(distance) <= 2"), "misnamed"),
+        (Called(), "misnamed"),
+        (Called("spreads evenly"), "misnamed"),
+        (Called("the next token", "distance == 1"), "clumsy"),
+        (replace(PREVIOUS, labels={"next": "distance == 1", "even": None}), "clumsy"),
+        (replace(PREVIOUS, labels={"previous": "distance == -1", "even": None}), "recovered"),
+    ],
+)
+def test_the_name_has_to_say_what_the_truth_does(called, outcome):
     model = MODELS["shift_right"]
-    right = formula(STEP, START)
-    found = mark(model, model.truths[0], right, {"next": "distance == 1", "even": None})
-    assert (found.outcome, found.wrong) == ("clumsy", ("next",))
-    assert mark(model, model.truths[0], right, {"x": "distance == -1"}).outcome == "recovered"
+    assert mark(model, model.truths[0], formula(STEP, START), called).outcome == outcome
 
 
 def test_what_bears_a_name_out():
@@ -62,7 +75,7 @@ def test_what_bears_a_name_out():
     assert 0 < there < 0.5
     assert read == 1
     said = {"a part": "distance == -1", "other": "distance == 1", "even": None}
-    found = mark(model, truth, formula((ALL, "distance < 0")), said)
+    found = mark(model, truth, formula((ALL, "distance < 0")), Called(labels=said))
     assert (found.partial, found.wrong) == (("a part",), ("other",))
 
 
@@ -99,8 +112,8 @@ def test_a_part_of_the_exam():
 
 def test_the_document():
     model = MODELS["shift_right"]
-    right = mark(model, model.truths[0], formula(STEP, START), {})
-    wrong = mark(model, model.truths[0], formula(START), {"next": "distance == 1"})
+    right = mark(model, model.truths[0], formula(STEP, START), PREVIOUS)
+    wrong = mark(model, model.truths[0], formula(START), Called("next", "distance == 1"))
     sheet = Sheet(1, (replace(right, peers=PEERS[:1]), wrong), (("keys permuted", ("x",)),))
     found = sheet.to_json()
     assert (found["active_heads"], found["recovered"], found["missed"]) == (2, 1, 1)

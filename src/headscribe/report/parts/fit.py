@@ -5,6 +5,8 @@ from typing import Any
 
 from headscribe.core.errors import RunError
 from headscribe.core.heads import HeadId
+from headscribe.fitting.formula import Formula
+from headscribe.fitting.headline import Headline
 from headscribe.report.schema import Facts, Table, of_table, rows, tabled
 from headscribe.results.run import Run
 
@@ -34,6 +36,7 @@ def formulas(run: Run) -> Facts:
     return {
         row["head"]: {
             "terms": _terms(row["formula"], row["head"]),
+            "inWords": _in_words(row["formula"], row["formula_raw_iou_mean"]),
             "labels": row["labels"],
             "scores": {
                 name: [row[f"{name}_{end}"] for end in ("mean", "low", "high")] for name in _SCORED
@@ -51,6 +54,12 @@ def _terms(stored: str, head: str) -> Table:
         return tabled(("relation", "weight", "low", "high", "drop"), terms)
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise RunError(f"formulas: the formula of head {head} is damaged ({error})") from error
+
+
+def _in_words(stored: str, iou: float) -> str | None:
+    """What a formula says in plain words, where it is all that there is to say."""
+    headline = Headline.of(Formula.from_json(json.loads(stored)), iou)
+    return None if headline is None else str(headline)
 
 
 def similar(run: Run) -> Table:
