@@ -33,7 +33,8 @@ def page(sheet: Sheet, seconds: float) -> str:
     heads, recovered = len(sheet.marks), len(sheet.of("recovered"))
     rest = [one for one in sheet.marks if one.outcome != "recovered"]
     idle = sum(bool(one.idle) for one in sheet.marks)
-    named = sum(bool(one.names) for one in sheet.marks)
+    formulas = sum(one.true for one in sheet.marks) - recovered
+    alone = f", {formulas} more the formula alone" * bool(formulas)
     partly = ", ".join(
         f"{one.model} {one.head}: {' and '.join(one.partial)}" for one in sheet.partial
     )
@@ -43,15 +44,17 @@ def page(sheet: Sheet, seconds: float) -> str:
         "# The exam",
         "",
         f"**{recovered} of {heads} heads ({recovered / heads:.0%}) whose truth is known get a "
-        f"formula that is the truth; {idle or 'none'} with a term that says nothing. "
+        f"formula that is the truth and a name that says the same{alone}; {idle or 'none'} has a "
+        "term that says nothing. "
         f"{sheet.labelled} of {len(sheet.negatives)} heads of which nothing is to be said "
         f"({sheet.labelled / len(sheet.negatives):.1%}) get a name.**",
         "",
         f"The heads are those of {sheet.models} programs that Tracr compiled to transformers. A "
         "head is *recovered* if on texts that no formula was fitted to the rows of its formula and "
-        "those of the truth agree (IoU 0.98), no term could go, and no label or name beside it "
-        "says something else; *clumsy* if only the rows agree; *close* with an IoU of 0.9. No "
-        f"name is no fault: {named} heads have a label or a name besides. "
+        "those of the truth agree (IoU 0.98), no term could go, no label beside it says something "
+        "else, and the name on its card says what the truth does: no key more, none less (the rows "
+        "that it means, too, agree by 0.98); *misnamed* if only the name does not, or there is "
+        "none; *clumsy* if only the rows agree; *close* with an IoU of 0.9. "
         "[How it is marked, and why](decisions/exam.md). Written by `benchmarks/exam/page.py`, in "
         f"{seconds:.0f} s of processor time; `headscribe bench` does the same.",
         *table("| outcome | heads |", [f"| {one} | {len(sheet.of(one))} |" for one in OUTCOMES]),
@@ -63,8 +66,17 @@ def page(sheet: Sheet, seconds: float) -> str:
         + (", ".join(f"{name} ({n})" for name, n in wrong.items()) or "none")
         + ".",
         "",
-        f"{len(sheet.partial)} recovered heads have a label or a name that says a part of the "
-        f"truth alone: {partly or 'none'}.",
+        f"{len(sheet.partial)} recovered heads have a label beside their name that says a part of "
+        f"the truth alone: {partly or 'none'}.",
+        "",
+        "## What they are called",
+        *table(
+            "| head | truth | its name: it reads … |",
+            [
+                f"| {one.model} {one.head} | `{one.truth}` | {one.name or 'no name'} |"
+                for one in sheet.marks
+            ],
+        ),
         "",
         "## Heads of which nothing is to be said",
         "",

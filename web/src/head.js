@@ -165,7 +165,7 @@ export async function headView(subject, head) {
     section('On example texts', read('Point at a word, or move to it with the arrow keys: the words that it reads are shaded. In the pictures rows are queries, columns keys, and every row sums to 1; a prediction is right where the first two pictures agree and the third is empty.'),
       examples(subject, head, { prefer: top.line?.pattern })),
     section('Its formula', found
-      ? [formula(subject, head, found), h('div', { class: 'figures' }, scores(subject, head, found), mixture(subject, head)), relatives(subject, head)]
+      ? [found.inWords ? h('p', { class: 'headline' }, 'In words: it reads ', own(found.inWords), '.') : null, formula(subject, head, found), h('div', { class: 'figures' }, scores(subject, head, found), mixture(subject, head)), relatives(subject, head)]
       : lacking(subject, ['formulas'], 'No fit of this model is in the report. headscribe fit writes one; give its run to headscribe report as well.')),
     section('Patterns of the catalogue', subject.survey ? patterns(subject, head) : lacking(subject, ['scores'], 'No survey of this model is in the report.')),
     replaced(subject, head),
