@@ -1,6 +1,8 @@
 import json
+import shutil
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,6 +99,49 @@ def test_kill_resume_and_replay(tmp_path):
     assert repeated.outcomes == result.outcomes
     assert replay.differing == 0
     assert repeated.tally.usd == 0
+
+
+def test_killed_in_the_last_stretch(tmp_path, monkeypatch):
+    """What a kill leaves is what stands on disk: copied at every write, and gone on from."""
+    options = {
+        "read": lambda: items(40),
+        "runner": Trusted(),
+        "settings": Settings(rounds=1, terms=2),
+        "pool": POOL[:3],
+    }
+    run, library, states = tmp_path / "run", tmp_path / "library.jsonl", []
+    rename = Path.replace
+
+    def copied(self, target):
+        shutil.copytree(run, tmp_path / f"{len(states)}" / "run")
+        if library.exists():
+            shutil.copy(library, tmp_path / f"{len(states)}")
+        states.append(Path(target).name)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", copied)
+    client = Queued(answer("key.index == 3"), answer(SECRET))
+    whole = found(run, client=client, join=library, **options)
+    monkeypatch.undo()
+    assert whole["0.1"].status == "accepted"
+    assert library.exists()
+    last = len(states) - states[::-1].index("0.1.json")
+    tables = ["discoveries", "attempts", "examples", "all_heads"]
+    written = ["library.jsonl", *(n for t in tables for n in (f"{t}.parquet", "run.json"))]
+    assert states[last:] == ["library.jsonl", *written, "run.json"]
+    # Before the library has it, before and after a table, before the run is called complete.
+    for state in (last, last + 2, last + 3, len(states) - 1):
+        folder = tmp_path / f"{state}"
+        assert not Run.open(folder / "run").complete
+        idle = Queued()
+        again = found(folder / "run", client=idle, join=folder / "library.jsonl", **options)
+        assert idle.prompts == []
+        assert again.outcomes == whole.outcomes
+        assert (folder / "library.jsonl").read_bytes() == library.read_bytes()
+        for name in [*(f"{table}.parquet" for table in tables), "library.jsonl", "exchanges.jsonl"]:
+            assert (folder / "run" / name).read_bytes() == (run / name).read_bytes(), name
+        assert Run.open(folder / "run").complete
+        assert not list((folder / "run").glob(".*.partial"))
 
 
 def test_a_budget_leaves_the_run_open(tmp_path):
