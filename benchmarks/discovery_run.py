@@ -69,7 +69,8 @@ class Runs:
 
     @property
     def name(self) -> str:
-        return str(facts(self.found["model"])["model"]["name"])
+        run = facts(self.found["model"])
+        return f"{run['model']['name']} on {run['corpus']['name']}"
 
     def overall(self, who: str, against: str, kind: str = "both") -> dict[str, Any] | None:
         """A row of the table `overall` of the descriptions."""
@@ -231,13 +232,14 @@ def introduction(one: Runs) -> list[str]:
     found = one.found["model"]
     run = facts(found)
     assert found.run is not None
-    corpus, asked = run["corpus"], run["fingerprints"]
+    corpus, asked, test = run["corpus"], run["fingerprints"], run.get("test")
     heads = run["model"]["layers"] * run["model"]["heads"]
     lines = [
         f"**{one.name}**: {len(found.outcomes)} of {heads} heads, {corpus['texts']} texts of "
-        f"`{corpus['name']}` ({corpus['tokens']:,} tokens; "
-        f"{', '.join(f'{split} {count}' for split, count in run['splits'].items())}), annotated "
-        f"by `{run['annotator']['name']}`; at most {asked['rounds']} rounds a head, "
+        f"`{corpus['name']}` ({corpus['tokens']:,} tokens)"
+        + (f" and {test['texts']} of `{test['name']}` to test on" if test else "")
+        + f" ({', '.join(f'{split} {count}' for split, count in run['splits'].items())}), "
+        f"annotated by `{run['annotator']['name']}`; at most {asked['rounds']} rounds a head, "
         f"{asked['terms']} terms a formula, smallest effect {asked['smallest']:g} IoU or 5 % of a "
         "head's content mass."
     ]

@@ -37,6 +37,9 @@ LEAST_GROUPS = 40
 
 POWER = 0.8
 
+OWN = ("formula", "without")
+"""Rivals of the head itself, over which a gain has to be as much as matters."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -159,7 +162,8 @@ def verdict(gains_of: GainsOf, first: int, most: int, plan: Plan, matters: float
         gains_of: gains over every rival by text (`formula` among them) with the group of each, of
             the first so many texts.
         first: texts of the first look; `most`: all that there are.
-        matters: the smallest gain over the formula that matters.
+        matters: the smallest gain that matters over the formula, and over what is left of the
+            candidate without what is new.
     """
     for texts, level in plan.looks(first, most):
         gains, group = gains_of(texts)
@@ -171,11 +175,12 @@ def verdict(gains_of: GainsOf, first: int, most: int, plan: Plan, matters: float
         if groups > 1:
             spread = (high - low) / 2 / float(stats.t.ppf(0.975, groups - 1)) * groups**0.5
         enough = groups >= LEAST_GROUPS or texts == most
-        better = p < level and mean >= matters and enough
+        asked = {name: matters if name in OWN else 0.0 for name in gains}
+        much = all(float(np.mean(gain)) >= asked[name] for name, gain in gains.items())
+        better = p < level and much and enough
         found = Verdict(better, p, level, mean, len(group), detectable(spread, groups, level))
         hopeless = any(
-            float(mean_interval(gain, group)[2]) < (matters if name == "formula" else 0.0)
-            for name, gain in gains.items()
+            float(mean_interval(gain, group)[2]) < asked[name] for name, gain in gains.items()
         )
         if better or hopeless:
             break
@@ -185,8 +190,9 @@ def verdict(gains_of: GainsOf, first: int, most: int, plan: Plan, matters: float
 def decided(study: HeadTask, made: Candidate, plan: Plan, reserve: Reserve | None) -> Verdict:
     """Test a candidate on `select`, and on as many further texts as it takes.
 
-    It has to beat every rival; the largest p-value decides without a correction (an
-    intersection-union test, Berger 1982).
+    It has to beat every rival, and what is left of it without what is new, so that terms which made
+    room, and were right on `fit` alone, are no merit of what took their place. The largest p-value
+    decides without a correction (an intersection-union test, Berger 1982).
 
     Raises:
         FailedError: a program gave no matrix for a text.
@@ -194,6 +200,8 @@ def decided(study: HeadTask, made: Candidate, plan: Plan, reserve: Reserve | Non
     texts = list(study.material.texts("select"))
     own = made.iou("select")
     known = {name: own - rival[texts] for name, rival in study.rivals.items()}
+    if made.without is not None:
+        known["without"] = own - made.without.iou("select")
     group: list[str] = [study.material.passages[text].group for text in texts]
 
     def gains_of(number: int) -> tuple[dict[str, np.ndarray], np.ndarray]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -113,44 +114,39 @@ def same_texts(run: Run, material: Material) -> None:
     run.save()
 
 
-def chosen(
+def gathered(
     items: Items,
     all_heads: Sequence[HeadId],
     heads: Sequence[HeadId] | str,
-    model: str,
-    settings: Settings,
-    pool: Sequence[str] | None,
-    budget: Budget,
     run: Run,
+    settings: Settings,
+    budget: Budget,
     on_progress: OnProgress,
-    testing: Collection[str] = (),
-) -> list[HeadId]:
-    """The heads to examine; worked out once and kept in `run.json`."""
-    if "examined" in run.manifest:
-        return [HeadId.parse(head) for head in run.manifest["examined"]]
-    worst = parse_heads(heads) if isinstance(heads, str) else list(dict.fromkeys(heads))
-    if isinstance(worst, list):
+    *,
+    model: str,
+    pool: Sequence[str] | None,
+    testing: Collection[str],
+    **kept: Any,  # noqa: ANN401
+) -> Material:
+    """What is known of the heads to examine, which are worked out once and kept in `run.json`.
+
+    `kept` is what else `gather` is told of what to keep.
+    """
+    read = partial(
+        gather, items, all_heads, model=model, look_ahead=settings.look_ahead, pool=pool,
+        seed=settings.seed, testing=testing,
+    )  # fmt: skip
+    if "examined" not in run.manifest:
+        worst = parse_heads(heads) if isinstance(heads, str) else list(dict.fromkeys(heads))
+        if isinstance(worst, int):
+            on_progress("all formulas", 0, 1)
+            worst = least_explained(study_heads(read(all_heads, whole=False), budget), worst)
+            on_progress("all formulas", 1, 1)
         if not worst:
             raise UsageError("expected at least one head to examine, got none")
         run.manifest["examined"] = [str(head) for head in worst]
-    else:
-        on_progress("all formulas", 0, 1)
-        material = gather(
-            items,
-            all_heads,
-            all_heads,
-            model=model,
-            look_ahead=settings.look_ahead,
-            pool=pool,
-            seed=settings.seed,
-            whole=False,
-            testing=testing,
-        )
-        studies = study_heads(material, budget)
-        run.manifest["examined"] = [str(head) for head in least_explained(studies, worst)]
-        on_progress("all formulas", 1, 1)
-    run.save()
-    return [HeadId.parse(head) for head in run.manifest["examined"]]
+        run.save()
+    return read([HeadId.parse(head) for head in run.manifest["examined"]], **kept)
 
 
 _COMMA = re.compile(r",(?![^(]*\))")

@@ -53,6 +53,10 @@ class ProposedProgram:
     failed: int = 0
     _own: dict[int, Matrix] = field(default_factory=dict)
 
+    @property
+    def without(self) -> None:
+        """Nothing: a program takes the whole formula's place."""
+
     def iou(self, split: Split) -> Float[np.ndarray, " n"]:
         """IoU on every text of a split; runs the program on those that it has not seen."""
         material = self.study.material

@@ -39,12 +39,15 @@ class Candidate(Protocol):
     Attributes:
         notes: what was left out of the proposal and why.
         looks_ahead: a row may depend on later tokens.
+        without: what is left of it without what is new, a rival; None where nothing was kept.
     """
 
     @property
     def notes(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
     def looks_ahead(self) -> bool: ...  # noqa: D102
+    @property
+    def without(self) -> "Candidate | None": ...  # noqa: D102
 
     def iou(self, split: Split) -> Float[np.ndarray, " n"]:
         """IoU with the head on every text of a split, in order.

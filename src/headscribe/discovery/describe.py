@@ -15,11 +15,11 @@ from headscribe.core.heads import HeadId
 from headscribe.core.progress import OnProgress
 from headscribe.core.visible import plural
 from headscribe.discovery import describing, simulation
-from headscribe.discovery.beginning import Settings, chosen
+from headscribe.discovery.beginning import Settings, gathered
 from headscribe.discovery.clients import Client, Price, Reply
 from headscribe.discovery.describing import TEMPLATE, Description
 from headscribe.discovery.ledger import Ledger, Spending, Spent
-from headscribe.discovery.material import Items, gather
+from headscribe.discovery.material import Items
 from headscribe.discovery.prompting import question_of
 from headscribe.discovery.questions import Question, questions
 from headscribe.discovery.run import in_parallel
@@ -147,17 +147,10 @@ def describe(
         RunError: a file failed.
     """
     budget = Budget(terms=settings.terms)
-    material = gather(
-        items,
-        all_heads,
-        chosen(items, all_heads, heads, model, settings, pool, budget, run, on_progress, testing),
-        model=model,
-        look_ahead=settings.look_ahead,
-        pool=pool,
-        seed=settings.seed,
-        whole=False,
-        testing=testing,
-    )
+    material = gathered(
+        items, all_heads, heads, run, settings, budget, on_progress,
+        model=model, pool=pool, testing=testing, whole=False,
+    )  # fmt: skip
     on_progress("formulas", 0, 1)
     studies = study_heads(material, budget)
     on_progress("formulas", 1, 1)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -14,12 +15,12 @@ from headscribe.core.rows import Rows as PredictedRows
 from headscribe.discovery.code import InvalidError
 from headscribe.discovery.material import Material
 from headscribe.discovery.neutral import neutral
-from headscribe.discovery.study import DEVICE, RIDGE, STEPS, HeadTask
+from headscribe.discovery.study import DEVICE, RIDGE, STEPS, HeadTask, formula_of
 from headscribe.fitting.classes import WordClass, by_name, spelled_out, used
 from headscribe.fitting.formula import MAX_FORMULA_ATOMS, MAX_TERM_ATOMS, Formula, Term
 from headscribe.fitting.growth import MAX_MEMBERS
 from headscribe.fitting.solver import Rows, fit_weights, removals
-from headscribe.fitting.stages import features_of
+from headscribe.fitting.stages import Fitted, features_of
 from headscribe.relations import Evaluator, Relation, parse
 from headscribe.text.passages import Passage
 from headscribe.text.splits import Split
@@ -51,6 +52,32 @@ class RefittedFormula:
     new: tuple[Relation, ...]
     predicted: Float[np.ndarray, " N"]
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def without(self) -> "RefittedFormula | None":
+        """The formula without what is new in it, refitted; None: nothing is new.
+
+        Terms made room for the proposal. On unseen text that alone can be better, where they were
+        fitted to few texts: no merit of what took their place.
+        """
+        if not self.new:
+            return None
+        study, sample = self.study, self.study.material.sample
+        weight = {term.relation: term.weight for term in self.formula.terms}
+        terms = tuple(t for t in study.fitted.terms if parse(t.source).source in weight)
+        features = features_of(terms, sample, DEVICE)
+        weights = torch.tensor([weight[parse(t.source).source] for t in terms]).double()
+        if terms:
+            fit = study.material.fit
+            rows = torch.from_numpy(study.material.rows("fit")[sample.row])
+            real = torch.from_numpy(fit.attention[study.place])
+            layout = Rows.of(fit.lengths, DEVICE)
+            weights = fit_weights(
+                layout, features[rows], real, "overlap", start=weights, ridge=RIDGE, steps=STEPS
+            ).weights
+        left = formula_of(study.head.prose, Fitted(terms, weights.numpy()))
+        predicted = Rows.of(sample.lengths, DEVICE).softmax(features @ weights.float()).numpy()
+        return RefittedFormula(study, left, self.proposed, (), predicted)
 
     @property
     def looks_ahead(self) -> bool:

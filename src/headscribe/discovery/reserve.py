@@ -104,6 +104,9 @@ class Reserve:
             else:
                 matrices = [self._rival(study, study.chosen[name], one) for one in passages]
             gains[name] = own - self._iou(study, drawn, matrices)
+        if made.without is not None:
+            left = made.without.predicted_of(passages)
+            gains["without"] = own - self._iou(study, drawn, left)
         return gains, [passage.group for passage in passages]
 
     def _rival(self, study: HeadTask, name: str, passage: Passage) -> Attention:

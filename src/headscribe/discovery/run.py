@@ -13,12 +13,12 @@ from jaxtyping import Float
 from headscribe.core.heads import HeadId
 from headscribe.core.progress import OnProgress, silent
 from headscribe.discovery.acceptance import Plan
-from headscribe.discovery.beginning import Settings, chosen, opened, same_texts
+from headscribe.discovery.beginning import Settings, gathered, opened, same_texts
 from headscribe.discovery.clients import Client
 from headscribe.discovery.ledger import Ledger, Spending, Spent
 from headscribe.discovery.library import Library, library_scores
 from headscribe.discovery.loop import examine
-from headscribe.discovery.material import Items, gather
+from headscribe.discovery.material import Items
 from headscribe.discovery.offline import Offline
 from headscribe.discovery.outcomes import Outcome, Tally, keep_outcome, read_outcome
 from headscribe.discovery.proposers import LanguageModel, Proposer
@@ -109,18 +109,10 @@ def discover(
     if client is not None:
         ledger = Ledger(client, run.folder / "exchanges.jsonl", spending)
         proposer = LanguageModel(ledger, client.name, settings.evidence_tokens)
-    material = gather(
-        items,
-        all_heads,
-        chosen(items, all_heads, heads, model, settings, pool, budget, run, on_progress, testing),
-        model=model,
-        look_ahead=settings.look_ahead,
-        patterns=patterns,
-        pool=pool,
-        seed=settings.seed,
-        embeddings=embeddings,
-        testing=testing,
-    )
+    material = gathered(
+        items, all_heads, heads, run, settings, budget, on_progress,
+        model=model, pool=pool, testing=testing, patterns=patterns, embeddings=embeddings,
+    )  # fmt: skip
     same_texts(run, material)
     if run.complete:
         return Discovery.open(run.folder)

@@ -1,6 +1,7 @@
 """The group-sequential test: its level by simulation, its power, what it reads and when it ends."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,9 @@ from headscribe.discovery.acceptance import (
 )
 from headscribe.discovery.refit import refitted
 from headscribe.discovery.reserve import Reserve, further_texts
+from headscribe.discovery.study import HeadTask
+from headscribe.fitting.growth import Compound
+from headscribe.fitting.stages import Fitted
 from headscribe.text.corpora import Corpus, Text
 from headscribe.text.splits import bucket_of, split_of
 from tests.unit.discovery.conftest import HEADS, SECRET, items
@@ -175,16 +179,56 @@ def test_nothing_is_accepted_where_attention_is_permuted(tmp_path):
     from headscribe.discovery.run import Settings, discover
     from tests.unit.discovery.conftest import POOL
 
-    for seed in range(2):
-        found = discover(
-            permuted(lambda: items(60), seed),
-            HEADS,
-            HEADS,
-            tmp_path / str(seed),
-            model="permuted",
-            settings=Settings(rounds=2, terms=3, seed=seed, smallest=0.0),
-            pool=POOL,
-        )
-        assert found.tally.proposals > 0
-        assert found.tally.accepted == 0
-        assert not (tmp_path / str(seed) / "library.jsonl").read_text()
+    found = discover(
+        permuted(lambda: items(40), 0),
+        HEADS,
+        HEADS,
+        tmp_path,
+        model="permuted",
+        settings=Settings(rounds=2, terms=3, smallest=0.0),
+        pool=POOL,
+    )
+    assert found.tally.proposals > 0
+    assert found.tally.accepted == 0
+    assert not (tmp_path / "library.jsonl").read_text()
+
+
+def test_a_term_that_goes_is_no_merit_of_what_replaces_it(studies):
+    """A formula with a harmful term; a proposal that says nothing takes that term's place.
+
+    Beside the formula it is surely better, beside what it left of the formula it is not.
+    """
+    material, terms = studies[0].material, (Compound("distance == -1"), Compound("distance == 2"))
+    bad = HeadTask(material, 0, Fitted(terms, np.array([4.0, 3.0])), {})
+    study = replace(bad, rivals={"formula": bad.iou(bad.predicted)})
+    tried = (refitted(study, [f"distance == {n}"]) for n in range(3, 9))
+    made = next(
+        one for one in tried if one.new and one.formula.terms[0].relation == terms[0].source
+    )
+    gains = made.iou("select") - study.rivals["formula"][list(material.texts("select"))]
+    group = np.arange(len(gains))
+    alone = verdict(lambda n: ({"formula": gains}, group), len(gains), len(gains), Plan(1), 0.01)
+    assert alone.better
+    assert not decided(study, made, Plan(1), None).better
+    assert not decided(study, made, Plan(1), Reserve(0, lambda *_: [], (0, 1), {}, 0)).better
+    # What is left has the weight that is best, by trying them all in float64.
+    left = made.without
+    assert [term.relation for term in left.formula.terms] == ["distance == -1"]
+    fit = material.texts("fit")
+    seen = [material.real(0, text) for text in fit]
+
+    def mean_iou(weight):
+        found = []
+        for real in seen:
+            predicted = np.exp(weight * np.eye(len(real), k=-1))
+            predicted /= predicted.sum(axis=1, keepdims=True)
+            shared = np.minimum(real.astype(np.float64), predicted).sum()
+            found.append(shared / (2 * len(real) - shared))
+        return np.mean(found)
+
+    weight = left.formula.terms[0].weight
+    assert mean_iou(weight) == pytest.approx(left.iou("fit").mean(), abs=1e-5)
+    assert mean_iou(weight) >= max(map(mean_iou, np.linspace(0, 8, 81))) - 2e-3
+    good = refitted(studies[1], [SECRET])  # a true gain stays one
+    assert decided(studies[1], good, Plan(1), None).better
+    assert good.without.iou("select").mean() < good.iou("select").mean() - 0.01

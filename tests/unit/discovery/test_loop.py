@@ -204,6 +204,8 @@ def test_select_p_is_the_worst_of_the_rivals(studies):
         p_value(made.iou("select") - rival[texts], np.arange(len(texts)))
         for rival in study.rivals.values()
     ]
+    left = made.iou("select") - made.without.iou("select")
+    values.append(p_value(left, np.arange(len(texts))))
     assert decided(study, made, Plan(3), None).p == pytest.approx(max(values))
 
 
