@@ -197,7 +197,7 @@ def card_shown(card: Card) -> dict[str, object]:
     """A card as a prompt shows it."""
     return {
         "name": None if card.name == UNNAMED else neutral(card.name),
-        "sentence": neutral(card.sentence, 400),
+        "sentence": neutral(card.sentence, 1000),
         "behaviours": [
             [one.when, one.reads, *(round(one.confirmed[n], 2) for n in ("share", "excess")),
              one.relation]
