@@ -40,10 +40,10 @@ COUNTS = ("proposals", "invalid", "failed", "rejected", "accepted", "calls")
 
 @dataclass(frozen=True)
 class Runs:
-    """The runs of one model.
+    """The runs of one model on one corpus.
 
     Attributes:
-        found: what discovery found, by proposer.
+        found: what discovery found, by proposer; empty where heads were described alone.
         described: the run of descriptions; None: there is none.
     """
 
@@ -59,7 +59,7 @@ class Runs:
         """
         kinds = zip(PROPOSERS, folders, strict=False)
         found = {kind: Discovery.open(folder) for kind, folder in kinds if folder != "-"}
-        if "model" not in found:
+        if "model" not in found and (found or folders[3] == "-"):
             raise UsageError("expected the run of a language model first, got -")
         for kind, one in found.items():
             for name in ("examined", "texts"):
@@ -69,8 +69,18 @@ class Runs:
 
     @property
     def name(self) -> str:
-        run = facts(self.found["model"])
-        return f"{run['model']['name']} on {run['corpus']['name']}"
+        corpus, texts = self.about["corpus"]["name"], self.about["config"].get("texts")
+        if corpus in ("train", "dev", "test") and isinstance(texts, list):
+            corpus = f"{Path(texts[0]).parent.name} {corpus}"
+        return f"{self.about['model']['name']} on {corpus}"
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the first run recorded about itself."""
+        if self.found:
+            return facts(self.found["model"])
+        assert self.described is not None
+        return self.described.manifest
 
     def overall(self, who: str, against: str, kind: str = "both") -> dict[str, Any] | None:
         """A row of the table `overall` of the descriptions."""
@@ -95,7 +105,7 @@ def page(runs: Sequence[Runs]) -> str:
     lines += ["## How it was got", ""]
     for one in runs:
         lines += introduction(one)
-    for one in runs:
+    for one in (one for one in runs if one.found):
         lines += [f"## Programs of {one.name}", "", *gains(one), ""]
     for one in runs:
         if one.described is not None:
@@ -121,7 +131,7 @@ def findings(runs: Sequence[Runs]) -> list[str]:
             + (f"; mean gain there {mean:+.3f} IoU" if good else "")
             + f". Over all heads, 0 where nothing was accepted: {mean_gain(outcomes)}."
         )
-    for one in runs:
+    for one in (one for one in runs if one.found):
         lines += power(one)
     for who, control, name in (
         ("description", "control", "Descriptions by the language model"),
@@ -229,21 +239,27 @@ def pooled(runs: Sequence[Runs], who: str, control: str, name: str) -> list[str]
 
 def introduction(one: Runs) -> list[str]:
     """What was run, on what, who answered, and everything counted."""
-    found = one.found["model"]
-    run = facts(found)
-    assert found.run is not None
-    corpus, asked, test = run["corpus"], run["fingerprints"], run.get("test")
+    run = one.about
+    corpus, asked, test = run["corpus"], run["config"] | run["fingerprints"], run.get("test")
     heads = run["model"]["layers"] * run["model"]["heads"]
     lines = [
-        f"**{one.name}**: {len(found.outcomes)} of {heads} heads, {corpus['texts']} texts of "
+        f"**{one.name}**: {len(run['examined'])} of {heads} heads, {corpus['texts']} texts of "
         f"`{corpus['name']}` ({corpus['tokens']:,} tokens)"
         + (f" and {test['texts']} of `{test['name']}` to test on" if test else "")
-        + f" ({', '.join(f'{split} {count}' for split, count in run['splits'].items())}), "
-        f"annotated by `{run['annotator']['name']}`; at most {asked['rounds']} rounds a head, "
-        f"{asked['terms']} terms a formula, smallest effect {asked['smallest']:g} IoU or 5 % of a "
-        "head's content mass."
+        + f", annotated by `{run['annotator']['name']}`"
     ]
-    for folder, what in ((found.run, "programs"), (one.described, "descriptions and answers")):
+    if one.found:
+        splits = ", ".join(f"{split} {count}" for split, count in run["splits"].items())
+        lines[0] += (
+            f" ({splits}); at most {asked['rounds']} rounds a head, {asked['terms']} terms a "
+            f"formula, smallest effect {asked['smallest']:g} IoU or 5 % of a head's content mass."
+        )
+    else:
+        lines[0] += "; descriptions alone."
+    if one.described is not None and asked_offline(one.described):
+        lines[0] += " The program of a description's relations answers in place of a judge."
+    kept = one.found["model"].run if one.found else None
+    for folder, what in ((kept, "programs"), (one.described, "descriptions and answers")):
         path = None if folder is None else folder.folder / "exchanges.jsonl"
         if path is not None and path.is_file():
             sizes = [len(record["prompt"]) for record in read_exchanges(path)]
@@ -252,6 +268,8 @@ def introduction(one: Runs) -> list[str]:
                 "answered through files by a language model that was given nothing else."
             )
     lines += [*(f"Note: {note}." for note in run.get("notes", [])), ""]
+    if not one.found:
+        return lines
     kinds = [kind for kind in PROPOSERS if kind in one.found]
     lines += [
         f"| | {' | '.join(PROPOSERS[kind] for kind in kinds)} |",
@@ -261,6 +279,11 @@ def introduction(one: Runs) -> list[str]:
         values = [getattr(one.found[kind].tally, name) for kind in kinds]
         lines.append(f"| {name} | {' | '.join(map(counted, values))} |")
     return [*lines, ""]
+
+
+def asked_offline(described: Run) -> bool:
+    """Whether no language model answered by the descriptions."""
+    return bool(described.manifest["fingerprints"].get("judge") == "offline")
 
 
 def counted(value: int | dict[str, int]) -> str:

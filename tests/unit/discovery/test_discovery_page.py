@@ -43,6 +43,8 @@ def test_the_page_begins_with_what_was_found(tmp_path, studies):
     assert f"{mean:+.4f} ({low:+.4f} to {high:+.4f})" in text
     assert "It reads the previous token." in text
     assert str(tmp_path) not in text
+    with pytest.raises(UsageError, match="run of a language model first"):
+        Runs.open(["-", "-", "-", "-"])
     found(tmp_path / "one", heads=HEADS[:1], client=Queued("none", "none"), about=ABOUT)
     with pytest.raises(UsageError, match="same heads and texts"):
         Runs.open([folders[0], str(tmp_path / "one"), "-", "-"])
