@@ -16,8 +16,8 @@ from tests.commands import Command, wrong
 from tests.integration.browser import Reader, chromium
 
 ENTRY = {
-    "head", "name", "sentence", "family", "sink_share", "budget", "budget_differs", "behaviours",
-    "formula", "iou", "profile_iou", "gain", "writes",
+    "head", "name", "sentence", "reads", "family", "sink_share", "budget", "budget_differs",
+    "behaviours", "formula", "iou", "profile_iou", "gain", "writes",
 }  # fmt: skip
 
 

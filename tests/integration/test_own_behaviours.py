@@ -62,7 +62,8 @@ def test_explain_names_a_relation_of_ones_own(recording: Path, tmp_path: Path) -
     _as_planted(answer, name)
     card = answer.card("0.0")
     assert card.name == name
-    assert f"Where {RELATION}, 70 %" in card.sentence
+    assert f"Where {RELATION} (" in card.sentence
+    assert ", 70 % of its attention" in card.sentence
     (entry,) = answer.to_json([card.head])
     assert (entry["name"], entry["family"]) == (name, "your own")
     assert entry["behaviours"][0]["confirmed"]["share"] == pytest.approx(SHARE, abs=1e-4)

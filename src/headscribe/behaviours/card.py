@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Float
 
 from headscribe.behaviours.budget import PARTS, Accounts
-from headscribe.behaviours.catalogue import OF_CLASS, Behaviour
+from headscribe.behaviours.catalogue import OF_CLASS, TERMS, UNSEEN, Behaviour
 from headscribe.behaviours.measure import Sums
 from headscribe.behaviours.naming import CONFIRM, POINT, Excess, Named
-from headscribe.behaviours.places import PLACES, RESTING, SINKS, Place, Placed
+from headscribe.behaviours.places import MOSTLY, PLACES, RESTING, SINKS, Place, Placed
 from headscribe.core.heads import HeadId
 from headscribe.core.visible import visible, visible_lines
 from headscribe.fitting.headline import Headline, over
@@ -124,6 +124,12 @@ class Card:
         named = first is not None and first.listed and first.behaviour == self.name
         return first.confirmed["excess"] if first is not None and named else 0.0
 
+    @property
+    def reads(self) -> str | None:
+        """Its name where places and sinks are set aside: the behaviour that most of it is for."""
+        words = (one for one in self.figures if one.listed and one.family != "sinks")
+        return next((one.behaviour for one in words), None)
+
     def told_by(self, headline: Headline, iou: float) -> "Card":
         """The card of a head whose formula is all that there is to say: the name is what it says.
 
@@ -139,6 +145,7 @@ class Card:
             "head": str(self.head),
             "name": None if self.name == UNNAMED else self.name,
             "sentence": self.sentence,
+            "reads": self.reads,
             "family": self.family,
             "sink_share": round(self.sink_share, 4),
             "budget": [{"part": part, "share": round(share, 4)} for part, share in self.budget],
@@ -188,7 +195,7 @@ def cards(
         figures = [
             _figure(
                 behaviours[one.behaviour], one.behaviour, h, named, intervals, applies,
-                float(sums.rows[one.behaviour].sum()), accounts.of_behaviours[1][h][slot],
+                float(sums.rows[one.behaviour].sum()), float(accounts.of_behaviours[1][h][slot]),
                 one.listed,
             )
             for slot, one in enumerate(accounts.remaining[h])
@@ -208,36 +215,40 @@ def cards(
         holds = [place for place, yes in zip(PLACES, placed.holds[:, h], strict=True) if yes]
         sink_share = float(placed.share[1, SINKS, h])
         listed = [one for one in figures if one.listed]
-        steady = next((place for place in holds if place.name in STEADY), None)
         share = {place.name: float(placed.share[1, i, h]) for i, place in enumerate(PLACES)}
+        resting = _rest(share, sink_share)
+        budget = _budget(figures, accounts.parts[1, :, h])
+        steady = next((place for place in holds if place.name in STEADY), None)
+        if steady is None and holds and listed and _faint(listed):
+            steady = holds[0]
         if steady is not None:
-            name, family = steady.name, "position"
-            sentence = _placed_sentence(steady, share, accounts.parts[1, :, h], texts)
+            name, family = steady.name, "sinks" if "rests" in steady.name else "position"
+            said = [_placed_sentence(steady, share, budget, resting), *_read(listed, sink_share)]
         elif listed and (listed[0].excess >= POINT or not common):
             name, family = listed[0].behaviour, listed[0].family
-            nothing = accounts.parts[1, -1, h] + sum(one.part for one in figures if not one.listed)
-            sentence = _behaviour_sentence(
-                listed, sink_share, accounts.parts[1, :, h], float(nothing), texts
-            )
+            said = [mostly(budget, resting, name), *_read(listed, sink_share)]
         elif common:
             name, family = COMMON, "common keys"
-            sentence = (
+            reads = "attention not at rest" if sink_share >= _SMALL else "attention"
+            usual = max(float(accounts.common[1, h] - accounts.common_gain[1, h]), 0.0)
+            said = [
                 f"It reads the same tokens from everywhere in a text"
-                f"{_picked(accounts, h, passages)}: "
-                f"{percent(accounts.common[1, h])} of what a token reads is what the text's other "
-                f"tokens read, {_points(accounts.common_gain[1, h])} more than position alone "
-                f"explains, in both halves of {texts} texts; {_resting(sink_share)}."
-            )
+                f"{_picked(accounts, h, passages)}: {percent(accounts.common[1, h])} of a token's "
+                f"{reads} goes where that of the text's other tokens goes, where {_USUAL} would "
+                f"have {percent(usual)} in common",
+                mostly(budget, resting),
+            ]
         elif holds:
             name, family = holds[0].name, "sinks" if "rests" in holds[0].name else "position"
-            sentence = _placed_sentence(holds[0], share, accounts.parts[1, :, h], texts)
+            said = [_placed_sentence(holds[0], share, budget, resting)]
         else:
             name, family = UNNAMED, ""
-            sentence = (
-                f"Nothing that was asked for explains it in both halves of {texts} texts; "
-                f"{_resting(sink_share)}, {_where(accounts.parts[1, :, h])}."
-            )
-        budget = _budget(figures, accounts.parts[1, :, h])
+            said = [mostly(budget, resting), "Nothing that was asked for explains what it reads"]
+        if name != UNNAMED:
+            said.append(f"Found in one half of {texts} texts, confirmed in the other")
+        else:
+            said[-1] += f" in both halves of {texts} texts"
+        sentence = ". ".join(said) + "."
         of_first = [replace(one, part=first[one.behaviour]) for one in figures]
         before = dict(_budget(of_first, accounts.parts[0, :, h]))
         differs = max(abs(share - before[part]) for part, share in budget)
@@ -264,9 +275,11 @@ def _weights(
 
     A link to one word of a class that is read more than the whole class is from everywhere, by what
     sets a class of rows apart, stands for the class too: `noun → its case marker` before
-    `reads adpositions`.
+    `reads adpositions`. What nobody sees in a text (`UNSEEN`) is a name where nothing else is.
     """
     found = {one.behaviour: one.part * (TWICE if one.family in MARKED else 1) for one in figures}
+    for name in UNSEEN & found.keys():
+        found[name] = 0.0
     for word, whole in OF_CLASS.items():
         if _one_of_many(word, left):
             found[whole] += found[word]
@@ -336,47 +349,75 @@ def _budget(
     )
 
 
-def _behaviour_sentence(
-    listed: Sequence[Figure],
-    sink_share: float,
-    parts: Float[np.ndarray, " K"],
-    nothing: float,
-    texts: int,
-) -> str:
-    """The finding: what is read where it applies, then how much of all attention that is."""
+_USUAL = "its usual distances alone"
+
+
+def _faint(listed: Sequence[Figure]) -> bool:
+    """Whether what a head reads beside a place is a lean of few points on few rows."""
+    one = listed[0].confirmed
+    here = one["excess"] * (1 - listed[0].sinks_here)
+    return one["excess"] < 0.2 and here < POINT and sum(figure.part for figure in listed) < _SMALL
+
+
+def mostly(budget: Sequence[tuple[str, float]], resting: str, name: str = "") -> str:
+    """Where most of all attention goes, the largest part first; of behaviours those that matter."""
+    of = dict(budget)
+    near = {part: of.pop(part) for part in PARTS[1:5]}
+    rest, far = of.pop("sinks"), of.pop("elsewhere")
+    alone = {part: share for part, share in near.items() if part != "nearby" and share >= _MUCH}
+    others = "other " if alone else ""
+    parts = [(rest, f"rests on {resting}"), (far, "goes to tokens more than four away")]
+    parts += [
+        (share, f"goes to the {'token itself' if part == 'itself' else part}")
+        for part, share in alone.items()
+    ]
+    parts.append(
+        (sum(near.values()) - sum(alone.values()), f"goes to {others}tokens at most four away")
+    )
+    parts += [
+        (share, one if one.startswith("rests") else f"is for {one}")
+        for one, share in of.items()
+        if share >= _PART or (one == name and one.startswith("rests"))
+    ]
+    parts = sorted((part for part in parts if part[0] >= _SAID), reverse=True)
+    (most, goes), *less = parts
+    said = "; ".join(f"{percent(share)} {other}" for share, other in less)
+    if most >= 0.5 and goes.startswith(("rests", "goes")):
+        return f"Most of its attention ({percent(most)}) {goes}{f'; {said}' if said else ''}"
+    return f"Of all its attention {percent(most)} {goes}{f'; {said}' if said else ''}"
+
+
+def _read(listed: Sequence[Figure], sink_share: float) -> list[str]:
+    """What is read where it applies, then how much of all attention that is, then its terms."""
+    if not listed:
+        return []
     one, *others = listed
     figures = one.confirmed
+    rests = max(sink_share, one.sinks_here) >= _SMALL
+    base = "its attention not at rest" if rests else "its attention"
     more = sum(other.part for other in others)
     named = ", ".join(other.behaviour for other in others[:2]) + ", …" * (len(others) > 2)
-    return (
-        f"{one.when}, {percent(figures['share'])} of what it reads goes to {one.reads}, "
-        f"{_points(figures['excess'])} more than position alone explains, in both halves of "
-        f"{texts} texts. Beyond position that is {percent(one.part)} of all its attention"
-        f"{f', other findings {percent(more)} ({named})' if others else ''}; "
-        f"{_resting(sink_share)} ({percent(one.sinks_here)} where this applies), {_beside(parts)}"
-        f"{percent(nothing)} goes farther than four tokens for no reason found."
-    )
+    said = [
+        f"{one.when} ({percent(one.applies)} of tokens), {percent(figures['share'])} of {base} "
+        f"goes to {one.reads}; {_USUAL} would give {percent(figures['expected'])}",
+        f"The difference is {percent(one.part)} of all its attention"
+        + (f"; {percent(more)} more is for {named}" if others else ""),
+    ]
+    terms = [f"{term}: {TERMS[term]}" for term in TERMS if term in f"{one.when} {one.reads}"]
+    return [*said, *(term[0].upper() + term[1:] for term in terms)]
 
 
 _MUCH = 0.2  # of all attention on a token at hand, which a sentence does not leave out
+_PART = 0.1  # of all attention, for a behaviour among the places
+_SAID = 0.05  # parts of all attention that a sentence leaves out are below it
 
 
-def _beside(parts: Float[np.ndarray, " K"]) -> str:
-    """The token itself or beside it, where much of the attention is."""
-    part = max(PARTS[1:4], key=lambda name: float(parts[PARTS.index(name)]))
-    share = float(parts[PARTS.index(part)])
-    where = "the token itself" if part == "itself" else f"the {part}"
-    return f"{percent(share)} goes to {where}, " if share >= _MUCH else ""
-
-
-def _resting(share: float) -> str:
-    return f"{percent(share)} rests on {RESTING}"
-
-
-def _where(parts: Float[np.ndarray, " K"]) -> str:
-    """Where a head without a name looks."""
-    near = float(parts[1 : len(PARTS) - 1].sum())
-    return f"{percent(near)} stays within four tokens, {percent(float(parts[-1]))} goes farther"
+def _rest(share: Mapping[str, float], sinks: float) -> str:
+    """What a head rests on, where that is one kind of sink."""
+    for place, words in MOSTLY.items():
+        if share[place] > 0.9 * sinks:
+            return words
+    return RESTING
 
 
 _PICKED = 3
@@ -408,29 +449,26 @@ def _word_at(text: str, start: int, end: int) -> str:
 
 
 def _placed_sentence(
-    place: Place, share: Mapping[str, float], parts: Float[np.ndarray, " K"], texts: int
+    place: Place,
+    share: Mapping[str, float],
+    budget: Sequence[tuple[str, float]],
+    resting: str,
 ) -> str:
     """The place and its share, then where the rest goes."""
-    mine, sinks, far = share[place.name], float(parts[0]), float(parts[-1])
-    rest = [(sinks, f"rests on {RESTING}"), (far, "goes farther than four tokens")]
+    mine, of = share[place.name], dict(budget)
+    sinks, far = of["sinks"], of["elsewhere"]
+    rest = [(sinks, f"rests on {resting}"), (far, "goes to tokens more than four away")]
     if "rests" in place.name:
-        near = float(parts[1 : len(PARTS) - 1].sum())
+        near = sum(of[part] for part in PARTS[1:5])
         rest[0] = sinks - mine, f"rests on other {RESTING}"
-        rest.insert(1, (near, "stays within four tokens"))
+        rest.insert(1, (near, "goes to tokens at most four away"))
     elif place.name == "spreads evenly":
         rest.pop()
-    said = ", ".join(f"{percent(part)} {goes}" for part, goes in rest if part >= 0.005)
-    return (
-        f"It {place.sentence}: {percent(mine)} of its attention, in both halves of {texts} texts"
-        f"{f'; {said}' if said else ''}."
-    )
+    said = "; ".join(f"{percent(part)} {goes}" for part, goes in rest if part >= 0.005)
+    return f"It {place.sentence}: {percent(mine)} of all its attention{f'; {said}' if said else ''}"
 
 
 def percent(share: float) -> str:
     """A share as sentences say it."""
     said = f"{max(share, 0.0):.0%}".replace("%", " %")
     return "less than 1 %" if share > 0 and said == "0 %" else said
-
-
-def _points(difference: float) -> str:
-    return f"{100 * difference:.0f} points"

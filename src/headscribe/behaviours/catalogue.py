@@ -93,6 +93,35 @@ LINKS = {
 }
 """Universal dependency relations: the dependent with an article, and what it depends on."""
 
+TERMS = {
+    "case marker": "a word such as “of” or “in” beside its noun (case)",
+    "adposition": "a word such as “of” or “in”",
+    "conjunct": "each of the words that “and” or “or” joins (conj)",
+    "coordinator": "“and”, “or”, “but”",
+    "subordinator": "“that”, “because”, “if” and the like",
+    "oblique noun": "a noun that tells where, when or how, “park” in “played in the park” (obl)",
+    "noun's modifier": "a noun that hangs on another, “dog” in “the tail of the dog” (nmod)",
+    "modifying noun": "a noun that hangs on another, “dog” in “the tail of the dog” (nmod)",
+    "noun's clause": "a clause that tells more of a noun, “lost” in “the toy that he lost” (acl)",
+    "adverbial clause": "a clause that tells when or why, “fell” in “cried when he fell” (advcl)",
+    "clausal complement": "a clause that is said or thought, “left” in “said he left” (ccomp)",
+    "open complement": "“play” in “wants to play” (xcomp)",
+    "clause marker": "“that”, “to”, “because” before a clause (mark)",
+    "apposition": "a second name of the same, “Tom” in “my friend Tom” (appos)",
+    "compound part": "“ice” in “ice cream” (compound)",
+    "copula": "“is” in “is happy” (cop)",
+    "expletive": "“there” in “there is” (expl)",
+    "parataxis": "a clause set beside another without a link (parataxis)",
+    "indirect object": "whom something is given to (iobj)",
+    "determiner": "“the”, “a”, “his” and the like",
+    "auxiliary": "“was”, “has”, “will” and the like",
+    "particle": "“to”, “not” and the like",
+    "siblings": "words that depend on the same word",
+    "word it depends on": "the verb for its subject, the noun for its “the”",
+    "root": "the main verb, or the word that stands for it",
+}
+"""What terms of grammar mean, for those who do not know them; with the dependency label."""
+
 TAGS = {
     "amod": "ADJ", "advmod": "ADV", "aux": "AUX", "case": "ADP", "cc": "CCONJ", "cop": "AUX",
     "det": "DET", "mark": "SCONJ", "nummod": "NUM",
@@ -160,6 +189,9 @@ _PIECES = (
      "key.run == query.run and distance != 0"),
 )  # fmt: skip
 
+UNSEEN = {"rare tokens"}
+"""Behaviours that nobody sees in a text: they name a head that nothing else is found of."""
+
 _PUNCTUATION = (
     ("the next punctuation", "Before a punctuation mark", "the next punctuation mark",
      "first(key.is_punct and distance > 0)"),
@@ -188,7 +220,7 @@ _WORD_CLASSES = (
      "key.length >= 8 and key.word != query.word"),
     ("short words", "From a token that sees a short word", "words of at most three letters",
      "key.length <= 3 and not key.is_punct and key.word != query.word"),
-    ("rare tokens", "From a token that sees a rare token", "rare tokens, late in the vocabulary",
+    ("rare tokens", "From a token that sees a rare token", "tokens that are rare in most texts",
      "key.id > 8000 and key.word != query.word"),
     ("its clause", "On a word of a clause", "other words of the clause",
      "key.clause == query.clause and key.word != query.word and key.word >= 0"),

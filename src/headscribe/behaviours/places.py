@@ -32,6 +32,12 @@ class Place:
 RESTING = "opening and special tokens"
 """What `sinks_of` calls sinks, in words that are true of every model."""
 
+MOSTLY = {
+    "rests on the opening token": "the token that opens the text",
+    "rests on closing tokens": "the special tokens that end a text",
+}
+"""What a head rests on whose attention on sinks is on one kind of them, by the place's name."""
+
 PLACES = (
     Place("the previous token", 0.3, "looks at the previous token"),
     Place("the next token", 0.3, "looks at the next token"),

@@ -1,10 +1,12 @@
-"""What a head is named for, of several behaviours that hold."""
+"""What a head is named for, of several behaviours that hold, and what its sentence says."""
 
-import numpy as np
+from dataclasses import replace
+
 import pytest
 
-from headscribe.behaviours.card import Figure, _beside, _weights, percent
-from headscribe.behaviours.catalogue import behaviours
+from headscribe.behaviours.card import Card, Figure, _faint, _weights, mostly, percent
+from headscribe.behaviours.catalogue import TERMS, behaviours
+from headscribe.core.heads import HeadId
 
 CATALOGUE = {one.name: one for one in reversed(behaviours())}
 LINK, CLASS = "noun → its case marker", "reads adpositions"
@@ -42,13 +44,38 @@ def test_classes_of_links_are_in_the_catalogue() -> None:
     assert {name for named in linked.values() for name in named} <= set(CATALOGUE)
 
 
-def test_a_token_at_hand_that_is_read_much_is_said() -> None:
-    assert _beside(np.array([0.1, 0.42, 0.2, 0.0, 0.1, 0.18])) == "42 % goes to the token itself, "
-    assert _beside(np.array([0.1, 0.1, 0.2, 0.3, 0.1, 0.2])) == "30 % goes to the next token, "
-    assert not _beside(np.array([0.6, 0.1, 0.1, 0.0, 0.1, 0.1]))
+def test_a_sentence_begins_with_what_most_of_the_attention_does() -> None:
+    budget = [("sinks", 0.1), ("itself", 0.42), ("commas", 0.02), ("previous token", 0.15)]
+    budget += [("next token", 0.0), ("nearby", 0.1), ("elsewhere", 0.21)]
+    assert mostly(budget, "[SEP]", "commas") == (
+        "Of all its attention 42 % goes to the token itself; 25 % goes to other tokens at most "
+        "four away; 21 % goes to tokens more than four away; 10 % rests on [SEP]"
+    )
+    budget = [("sinks", 0.54), ("itself", 0.04), ("rests on “the”", 0.22), ("previous token", 0.0)]
+    budget += [("next token", 0.0), ("nearby", 0.08), ("elsewhere", 0.12)]
+    assert mostly(budget, "[SEP]", "rests on “the”") == (
+        "Most of its attention (54 %) rests on [SEP]; 22 % rests on “the”; 12 % goes to tokens "
+        "more than four away; 12 % goes to tokens at most four away"
+    )
+
+
+def test_a_lean_of_few_points_on_few_rows_is_no_name_beside_a_place() -> None:
+    """15 points of what is read are 13 of all attention there, or 7 where half of it rests."""
+    lean = figure(LINK, 0.15, 0.15, 0.01)
+    assert not _faint([lean])
+    assert _faint([replace(lean, sinks_here=0.5)])
+    assert not _faint([replace(lean, sinks_here=0.5), figure(CLASS, 0.1, 0.1, 0.02)])
+    assert not _faint([replace(figure(LINK, 0.5, 0.5, 0.01), sinks_here=0.95)])
+    card = Card(HeadId(1, 2), "rests on special tokens", "", "sinks", 0.5, (), (lean,))
+    assert card.reads == LINK
 
 
 def test_shares_are_said_as_they_are() -> None:
     assert [percent(share) for share in (0, 0.004, 0.005, 0.126, 1, -0.001)] == [
         "0 %", "less than 1 %", "less than 1 %", "13 %", "100 %", "0 %",
     ]  # fmt: skip
+
+
+def test_terms_of_grammar_are_those_of_the_catalogue() -> None:
+    said = " ".join(f"{one.when} {one.reads}" for one in CATALOGUE.values())
+    assert all(term in said for term in TERMS)
