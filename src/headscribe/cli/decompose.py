@@ -15,7 +15,6 @@ def decompose(
         str | None,
         typer.Argument(
             metavar="HEAD", help="LAYER.HEAD; none: every pattern with its heads.",
-            show_default=False,
         ),
     ] = None,
     as_json: JsonOption = False,

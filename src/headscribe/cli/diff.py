@@ -8,10 +8,8 @@ from headscribe.cli.options import JsonOption, MetricOption, SplitOption, ViewOp
 
 
 def diff(
-    first: Annotated[str, typer.Argument(metavar="RUN", help="One run.", show_default=False)],
-    second: Annotated[
-        str, typer.Argument(metavar="RUN", help="Another of its kind.", show_default=False)
-    ],
+    first: Annotated[str, typer.Argument(metavar="RUN", help="One run.")],
+    second: Annotated[str, typer.Argument(metavar="RUN", help="Another of its kind.")],
     metric: MetricOption = "jsd",
     view: ViewOption = "raw",
     split: SplitOption = "all",

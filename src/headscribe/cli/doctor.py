@@ -12,7 +12,7 @@ from headscribe.cli.options import DeviceOption, JsonOption, StackOption
 def doctor(
     model: Annotated[
         str | None,
-        typer.Argument(metavar="MODEL", help="A model to look at.", show_default=False),
+        typer.Argument(metavar="MODEL", help="A model to look at."),
     ] = None,
     device: DeviceOption = None,
     stack: StackOption = None,

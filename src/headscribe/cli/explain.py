@@ -20,7 +20,6 @@ HeadOption = Annotated[
         "--head",
         metavar="HEAD",
         help="Print the cards of these heads in full; may be given again.",
-        show_default=False,
     ),
 ]
 
@@ -30,7 +29,6 @@ HeadsArgument = Annotated[
     typer.Argument(
         metavar="HEAD...",
         help="Heads such as 7.10 or L7H10, whose cards are printed in full.",
-        show_default=False,
     ),
 ]
 

@@ -13,7 +13,6 @@ def explore(
         typer.Argument(
             metavar="MODEL",
             help="A hub id, a folder, bundled:stories; or a folder of recorded attention.",
-            show_default=False,
         ),
     ],
     runs: Annotated[
@@ -21,7 +20,6 @@ def explore(
         typer.Option(
             "--runs", metavar="RUN",
             help="A run of this model, of survey, explain or fit; may be repeated.",
-            show_default=False,
         ),
     ] = None,
     annotator: AnnotatorOption = None,

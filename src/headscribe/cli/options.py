@@ -4,16 +4,13 @@ from typing import Annotated
 
 import typer
 
-RunArgument = Annotated[
-    str, typer.Argument(metavar="RUN", help="The directory of a run.", show_default=False)
-]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The directory of a run.")]
 AnnotatorOption = Annotated[
     str | None,
     typer.Option(
         "--annotator",
         metavar="NAME",
         help="plain, conllu, bundled:en or a spaCy pipeline. Default: gold words or bundled:en.",
-        show_default=False,
     ),
 ]
 DeviceOption = Annotated[
@@ -21,7 +18,6 @@ DeviceOption = Annotated[
     typer.Option(
         "--device",
         help="cpu, cuda, mps; auto: spread over all. Default: the best.",
-        show_default=False,
     ),
 ]
 StackOption = Annotated[
@@ -29,7 +25,6 @@ StackOption = Annotated[
     typer.Option(
         "--stack",
         help="Of an encoder-decoder model: encoder (default) or decoder.",
-        show_default=False,
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]

@@ -10,7 +10,7 @@ from headscribe.core.errors import UsageError
 
 app = typer.Typer(help="The catalogue, and relations of your own.", no_args_is_help=True)
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME")]
 CausalOption = Annotated[
     bool, typer.Option("--causal", help="Hide later keys, as a causal model does.")
 ]
@@ -22,7 +22,6 @@ def list_patterns(
         list[str] | None,
         typer.Argument(
             metavar="[SET]...", help="Sets such as default, classic, syntactic. Default: all.",
-            show_default=False,
         ),
     ] = None,
     as_json: JsonOption = False,
@@ -89,7 +88,7 @@ def try_relation(
     causal: CausalOption = False,
     png: Annotated[
         str | None,
-        typer.Option("--png", metavar="FILE", help="Write the figure.", show_default=False),
+        typer.Option("--png", metavar="FILE", help="Write the figure."),
     ] = None,
 ) -> None:
     """Draw the attention that a relation predicts on a text."""

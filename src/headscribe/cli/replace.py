@@ -21,7 +21,6 @@ GenerateOption = Annotated[
         "--generate",
         metavar="TEXT",
         help="Instead: go on with this text, the largest of the fractions replaced.",
-        show_default=False,
     ),
 ]
 

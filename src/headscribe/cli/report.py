@@ -6,9 +6,7 @@ import typer
 
 
 def report(
-    runs: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help="Directories of runs.", show_default=False)
-    ],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Directories of runs.")],
     out: Annotated[
         str, typer.Option("--out", "-o", metavar="FILE.html", help="Where to write the page.")
     ] = "report.html",

@@ -12,38 +12,35 @@ from headscribe.core.errors import UsageError, unknown_name
 def show(
     run: RunArgument,
     head: Annotated[
-        str, typer.Argument(metavar="HEAD", help="Such as 7.10 or L7H10.", show_default=False)
+        str, typer.Argument(metavar="HEAD", help="Such as 7.10 or L7H10.")
     ],
     text_id: Annotated[
         str | None,
-        typer.Option("--text-id", metavar="ID", help="Which example text.", show_default=False),
+        typer.Option("--text-id", metavar="ID", help="Which example text."),
     ] = None,
     text: Annotated[
         str | None,
         typer.Option(
             "--text", metavar="TEXT", help="On this text of yours, which the model reads now.",
-            show_default=False,
         ),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
             "--model", metavar="MODEL", help="Which model reads it. Default: that of the run.",
-            show_default=False,
         ),
     ] = None,
     pattern: Annotated[
         str | None,
         typer.Option(
             "--pattern", metavar="NAME", help="Beside which pattern. Default: the best.",
-            show_default=False,
         ),
     ] = None,
     metric: MetricOption = "jsd",
     view: ViewOption = "raw",
     png: Annotated[
         str | None,
-        typer.Option("--png", metavar="FILE", help="Write the figure.", show_default=False),
+        typer.Option("--png", metavar="FILE", help="Write the figure."),
     ] = None,
 ) -> None:  # fmt: skip
     """Show one head: its scores, and its attention beside what a pattern predicts."""

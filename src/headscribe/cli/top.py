@@ -13,7 +13,7 @@ def top(
     run: RunArgument,
     pattern: Annotated[
         str | None,
-        typer.Option("--pattern", metavar="NAME", help="Only this pattern.", show_default=False),
+        typer.Option("--pattern", metavar="NAME", help="Only this pattern."),
     ] = None,
     metric: MetricOption = "jsd",
     view: ViewOption = "raw",
@@ -27,7 +27,6 @@ def top(
             max=1,
             help="Leave out patterns that cover fewer of the rows. Default: 0.05, and 0 for one "
             "that is named.",
-            show_default=False,
         ),
     ] = None,
     relations: Annotated[

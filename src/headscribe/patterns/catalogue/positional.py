@@ -20,76 +20,35 @@ _BASELINES = (
     ("first_token", "All attention goes to the first visible key.", "first(key.index >= 0)"),
     ("last_token", "All attention goes to the last visible key.", "last(key.index >= 0)"),
     ("self", "Every token attends to itself.", "distance == 0"),
-    (
-        "previous",
-        "Every token attends to the previous one; the first to itself.",
-        "otherwise(distance == -1, distance == 0)",
-    ),
-    (
-        "next",
-        "Every token attends to the next one; the last to itself.",
-        "otherwise(distance == 1, distance == 0)",
-    ),
-)
+    ("previous", "Every token attends to the previous one; the first to itself.",
+     "otherwise(distance == -1, distance == 0)"),
+    ("next", "Every token attends to the next one; the last to itself.",
+     "otherwise(distance == 1, distance == 0)"),
+)  # fmt: skip
 
 _BOUNDARIES = (
-    (
-        "sentence_start",
-        None,
-        "Every token attends to the first token of its sentence.",
-        "first(key.sentence == query.sentence)",
-        "Kovaleva et al. 2019",
-    ),
-    (
-        "previous_sentence_end",
-        "next_sentence_start",
-        "Every token attends to the last token of the sentence before its own.",
-        "last(key.sentence < query.sentence)",
-        RAGANATO,
-    ),
-    (
-        "next_sentence_start",
-        "previous_sentence_end",
-        "Every token attends to the first token of the sentence after its own.",
-        "first(key.sentence > query.sentence and distance > 0)",
-        RAGANATO,
-    ),
-    (
-        "word_start",
-        "word_end",
-        "Every token attends to the first subword of its word.",
-        "key.run == query.run and key.is_word_start",
-        "Correia et al. 2019",
-    ),
-    (
-        "word_end",
-        "word_start",
-        "Every token attends to the last visible subword of its word.",
-        "last(key.run == query.run)",
-        "Correia et al. 2019",
-    ),
-    (
-        "decay",
-        None,
-        "Attention falls off with the distance, to either side, as 1 / (1 + |distance|).",
-        "1 / (1 + abs(distance))",
-        "Press et al. 2022, ALiBi, with a power law",
-    ),
-    (
-        "decay:left",
-        "decay:right",
-        "Attention falls off with the distance to earlier tokens, as 1 / (1 + |distance|).",
-        "(distance <= 0) / (1 - distance)",
-        "Press et al. 2022, ALiBi, with a power law",
-    ),
-    (
-        "decay:right",
-        "decay:left",
-        "Attention falls off with the distance to later tokens, as 1 / (1 + |distance|).",
-        "(distance >= 0) / (1 + distance)",
-        "Press et al. 2022, ALiBi, with a power law",
-    ),
-)
+    ("sentence_start", None, "Every token attends to the first token of its sentence.",
+     "first(key.sentence == query.sentence)", "Kovaleva et al. 2019"),
+    ("previous_sentence_end", "next_sentence_start",
+     "Every token attends to the last token of the sentence before its own.",
+     "last(key.sentence < query.sentence)", RAGANATO),
+    ("next_sentence_start", "previous_sentence_end",
+     "Every token attends to the first token of the sentence after its own.",
+     "first(key.sentence > query.sentence and distance > 0)", RAGANATO),
+    ("word_start", "word_end", "Every token attends to the first subword of its word.",
+     "key.run == query.run and key.is_word_start", "Correia et al. 2019"),
+    ("word_end", "word_start", "Every token attends to the last visible subword of its word.",
+     "last(key.run == query.run)", "Correia et al. 2019"),
+    ("decay", None,
+     "Attention falls off with the distance, to either side, as 1 / (1 + |distance|).",
+     "1 / (1 + abs(distance))", "Press et al. 2022, ALiBi, with a power law"),
+    ("decay:left", "decay:right",
+     "Attention falls off with the distance to earlier tokens, as 1 / (1 + |distance|).",
+     "(distance <= 0) / (1 - distance)", "Press et al. 2022, ALiBi, with a power law"),
+    ("decay:right", "decay:left",
+     "Attention falls off with the distance to later tokens, as 1 / (1 + |distance|).",
+     "(distance >= 0) / (1 + distance)", "Press et al. 2022, ALiBi, with a power law"),
+)  # fmt: skip
 
 
 def _offset(offset: int) -> RelationPattern:

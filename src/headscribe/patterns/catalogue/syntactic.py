@@ -59,94 +59,39 @@ _VERB_ADPOSITION = (
 )
 
 _ENTRIES: tuple[tuple[str, str | None, str, str, str], ...] = (
-    (
-        "siblings",
-        None,
-        "Every word attends to the other children of its head.",
-        "key.head == query.head and key.word != query.word",
-        HTUT,
-    ),
-    (
-        "grandparent",
-        "grandchildren",
-        "Every word attends to the head of its head.",
-        "key.word == query.grandparent",
-        HERE,
-    ),
-    (
-        "grandchildren",
-        "grandparent",
-        "Every word attends to the children of its children.",
-        "key.grandparent == query.word",
-        HERE,
-    ),
-    (
-        "other_part_of_speech",
-        None,
-        "Every token attends to all tokens of another part of speech.",
-        "key.upos != query.upos",
-        SLIDES,
-    ),
-    (
-        "same_phrase",
-        None,
-        "Every token attends to the other tokens of its phrase: a noun with its determiners, "
-        "adjectives, compounds, possessives and case markers.",
-        "key.phrase == query.phrase and distance != 0",
-        HERE,
-    ),
-    (
-        "root",
-        None,
-        "Every token attends to the roots of the sentences.",
-        "key.depth == 0",
-        HERE,
-    ),
-    (
-        "verb_to_object",
-        "object_to_verb",
-        "A verb attends to its objects.",
-        'query.upos == "VERB" and key.head == query.word and key.base_dep in {"iobj", "obj"}',
-        SLIDES,
-    ),
-    (
-        "object_to_verb",
-        "verb_to_object",
-        "An object attends to its verb.",
-        'key.upos == "VERB" and key.word == query.head and query.base_dep in {"iobj", "obj"}',
-        SLIDES,
-    ),
-    (
-        "verb_to_adposition",
-        "adposition_to_verb",
-        "A verb attends to its particles and to the adpositions of its dependents.",
-        _VERB_ADPOSITION.format(one="query", two="key"),
-        SLIDES,
-    ),
-    (
-        "adposition_to_verb",
-        "verb_to_adposition",
-        "An adposition attends to the verb that its phrase, or itself, depends on.",
-        _VERB_ADPOSITION.format(one="key", two="query"),
-        SLIDES,
-    ),
-    (
-        "same_lemma",
-        None,
-        "Every token attends to the other tokens whose words have the same dictionary form.",
-        "key.lemma == query.lemma and key.word != query.word",
-        HERE,
-    ),
-    (
-        "pronoun_to_noun",
-        None,
-        "A pronoun attends to the nearest noun or proper noun before it that does not differ in "
-        "number.",
-        'last(query.upos == "PRON" and key.upos in {"NOUN", "PROPN"} and distance < 0 '
-        "and not key.number != query.number)",
-        f"{CLARK}: coreference, by rule",
-    ),
-)
+    ("siblings", None, "Every word attends to the other children of its head.",
+     "key.head == query.head and key.word != query.word", HTUT),
+    ("grandparent", "grandchildren", "Every word attends to the head of its head.",
+     "key.word == query.grandparent", HERE),
+    ("grandchildren", "grandparent", "Every word attends to the children of its children.",
+     "key.grandparent == query.word", HERE),
+    ("other_part_of_speech", None, "Every token attends to all tokens of another part of speech.",
+     "key.upos != query.upos", SLIDES),
+    ("same_phrase", None,
+     "Every token attends to the other tokens of its phrase: a noun with its determiners, "
+     "adjectives, compounds, possessives and case markers.",
+     "key.phrase == query.phrase and distance != 0", HERE),
+    ("root", None, "Every token attends to the roots of the sentences.", "key.depth == 0", HERE),
+    ("verb_to_object", "object_to_verb", "A verb attends to its objects.",
+     'query.upos == "VERB" and key.head == query.word and key.base_dep in {"iobj", "obj"}',
+     SLIDES),
+    ("object_to_verb", "verb_to_object", "An object attends to its verb.",
+     'key.upos == "VERB" and key.word == query.head and query.base_dep in {"iobj", "obj"}',
+     SLIDES),
+    ("verb_to_adposition", "adposition_to_verb",
+     "A verb attends to its particles and to the adpositions of its dependents.",
+     _VERB_ADPOSITION.format(one="query", two="key"), SLIDES),
+    ("adposition_to_verb", "verb_to_adposition",
+     "An adposition attends to the verb that its phrase, or itself, depends on.",
+     _VERB_ADPOSITION.format(one="key", two="query"), SLIDES),
+    ("same_lemma", None,
+     "Every token attends to the other tokens whose words have the same dictionary form.",
+     "key.lemma == query.lemma and key.word != query.word", HERE),
+    ("pronoun_to_noun", None,
+     "A pronoun attends to the nearest noun or proper noun before it that does not differ in "
+     "number.", 'last(query.upos == "PRON" and key.upos in {"NOUN", "PROPN"} and distance < 0 '
+     "and not key.number != query.number)", f"{CLARK}: coreference, by rule"),
+)  # fmt: skip
 
 
 def register(registry: "Registry") -> None:
