@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -74,15 +74,9 @@ class Invocation:
         # Not above: recordings have calls, too, and do without seconds of importing.
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+        given = self.module, self.query, self.key, self.value, self.mask
         output: Tensor = sdpa_attention_forward(
-            self.module,
-            self.query,
-            self.key,
-            self.value,
-            self.mask,
-            dropout=self.dropout,
-            scaling=self.scaling,
-            **self.options,
+            *given, dropout=self.dropout, scaling=self.scaling, **self.options
         )[0]
         return output
 
@@ -124,42 +118,23 @@ class Invocation:
         options = dict(self.options)
         if self.position_bias is not None:
             options["position_bias"] = part(self.position_bias)
-        return Invocation(
-            self.module, query, self.key, self.value, mask, self.scaling, self.dropout, options,
-            self.fused,
-        ).weights()  # fmt: skip
+        return replace(self, query=query, mask=mask, options=options).weights()
 
     def eager(self) -> tuple[Tensor, Tensor]:
         """Output and probabilities as the model's own eager function computes them."""
         function = eager_function(self.module)
         if function is None:
             raise LookupError(f"{type(self.module).__module__} has no eager_attention_forward")
-        return function(
-            self.module,
-            self.query,
-            self.key,
-            self.value,
-            self._explicit_mask(),
-            scaling=self.scaling,
-            dropout=self.dropout,
-            **self.options,
-        )
+        given = self.module, self.query, self.key, self.value, self._explicit_mask()
+        return function(*given, scaling=self.scaling, dropout=self.dropout, **self.options)
 
     def widened(self) -> "Invocation":
         """The same call in float32 at least."""
         if self.query.dtype in (torch.float32, torch.float64):
             return self
-        return Invocation(
-            self.module,
-            self.query.float(),
-            self.key.float(),
-            self.value.float(),
-            None if self.mask is None else self.mask.float(),
-            self.scaling,
-            self.dropout,
-            self.options,
-            self.fused,
-        )
+        mask = None if self.mask is None else self.mask.float()
+        query, key, value = self.query.float(), self.key.float(), self.value.float()
+        return replace(self, query=query, key=key, value=value, mask=mask)
 
     def weights(self) -> Tensor:
         """The probabilities in closed form, `(B, H, Tq, Tk)`, in the order that eager code takes:

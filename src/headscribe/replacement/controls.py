@@ -25,8 +25,19 @@ from headscribe.scoring.profile import CELL_CLASSES, HIDDEN, profile_cells
 from headscribe.text.passages import Passage
 
 
+class _Estimated:
+    """What a reader must know of a pattern that is estimated on texts."""
+
+    family: ClassVar[Family] = "positional"
+    source: ClassVar[str] = "estimated on the fit texts"
+    needs: ClassVar[frozenset[str]] = frozenset()
+    looks_ahead: ClassVar[bool] = False
+    needs_later_keys: ClassVar[bool] = False
+    mirror: ClassVar[str | None] = None
+
+
 @dataclass(frozen=True, eq=False)
-class Profile:
+class Profile(_Estimated):
     """A head's mean attention by position, as a program.
 
     Attributes:
@@ -35,13 +46,7 @@ class Profile:
 
     table: Float[np.ndarray, " C"]
     name: str = "profile"
-    family: ClassVar[Family] = "positional"
     sentence: ClassVar[str] = "The head's own mean attention by offset, sinks and ends apart."
-    source: ClassVar[str] = "estimated on the fit texts"
-    needs: ClassVar[frozenset[str]] = frozenset()
-    looks_ahead: ClassVar[bool] = False
-    needs_later_keys: ClassVar[bool] = False
-    mirror: ClassVar[str | None] = None
 
     def predict(self, passage: Passage, visibility: Visibility) -> Rows:
         """The profile's rows; uniform over the visible keys where it knows nothing."""
@@ -71,7 +76,7 @@ def _classes(passage: Passage, visibility: Visibility) -> Int[Tensor, "T T"]:
 
 
 @dataclass(frozen=True, eq=False)
-class MeanAttention:
+class MeanAttention(_Estimated):
     """A head's attention averaged over texts, place by place: `A[i, j]` of all texts that long.
 
     Rows beyond the longest `fit` text stay uncovered.
@@ -82,13 +87,7 @@ class MeanAttention:
 
     mean: Float[np.ndarray, "T T"]
     name: str = "mean"
-    family: ClassVar[Family] = "positional"
     sentence: ClassVar[str] = "The head's attention averaged over texts, place by place."
-    source: ClassVar[str] = "estimated on the fit texts"
-    needs: ClassVar[frozenset[str]] = frozenset()
-    looks_ahead: ClassVar[bool] = False
-    needs_later_keys: ClassVar[bool] = False
-    mirror: ClassVar[str | None] = None
 
     def predict(self, passage: Passage, visibility: Visibility) -> Rows:
         """The averaged rows, restricted to the keys that the text has and the layer sees."""

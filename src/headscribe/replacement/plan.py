@@ -1,6 +1,6 @@
 """What replaces which head, and what is refused before a model is touched."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -47,23 +47,6 @@ class Plan:
 
     programs: Mapping[HeadId, Program]
     policy: RowPolicy = "exclude"
-
-    @classmethod
-    def of(cls, pairs: Iterable[tuple[HeadId, Program]], policy: RowPolicy = "exclude") -> "Plan":
-        """Make a plan of (head, program) pairs.
-
-        Raises:
-            UsageError: a head occurs twice.
-        """
-        programs: dict[HeadId, Program] = {}
-        for head, program in pairs:
-            if head in programs:
-                raise UsageError(
-                    f"head {head}: expected one program, got {programs[head].name} and "
-                    f"{program.name}"
-                )
-            programs[head] = program
-        return cls(programs, policy)
 
     def __len__(self) -> int:
         return len(self.programs)

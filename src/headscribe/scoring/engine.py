@@ -13,6 +13,7 @@ is read once, those that it chose are read again at the end.
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -27,7 +28,6 @@ from headscribe.scoring.containment import containment_sums
 from headscribe.scoring.examples import ExampleCollector, choose_examples
 from headscribe.scoring.loops import BatchScorer
 from headscribe.scoring.observer import (
-    BatchReading,
     Companion,
     Enough,
     LayerObserver,
@@ -91,15 +91,8 @@ class Phase:
     reading: int = 0
 
 
-@dataclass(frozen=True)
-class _Part:
-    """What was read of a batch, or of a piece of one, and is not added yet."""
-
-    plan: BatchPlan | None
-    scorer: BatchScorer | None
-    collector: ExampleCollector | None
-    asker: RelationObserver | None
-    reading: BatchReading | None
+_Commit = Callable[[], None]
+"""Adds what was read of a batch, or of a piece of one, to the sums."""
 
 
 @dataclass
@@ -255,20 +248,14 @@ class Engine:
         calibration: Calibration | None,
         progress: Progress,
     ) -> None:
-        parts = self._read(self.complete(batch), phase, calibration, progress)
+        def read(some: Sequence[Passage]) -> list[_Commit]:
+            return self._read(some, phase, calibration, progress)
+
+        # In halves where it does not fit into memory.
+        commits = in_halves(self.complete(batch), read)
         progress.whole = False
-        for part in parts:
-            if part.scorer is not None:
-                part.scorer.task.commit()
-            if part.reading is not None:
-                part.reading.commit()
-            if part.asker is not None:
-                part.asker.commit()
-            if part.plan is not None:
-                self._count(part.plan, progress.sums)
-            if part.collector is not None:
-                names = [pattern.name for pattern in self.patterns]
-                progress.examples += part.collector.rows(names)
+        for commit in commits:
+            commit()
         progress.batches = index + 1
         progress.whole = True
 
@@ -278,21 +265,8 @@ class Engine:
         phase: Phase,
         calibration: Calibration | None,
         progress: Progress,
-    ) -> list[_Part]:
-        """Show the batch to its observers; in halves where it does not fit into memory."""
-
-        def read(some: Sequence[Passage]) -> list[_Part]:
-            return [self._read_whole(some, phase, calibration, progress)]
-
-        return in_halves(batch, read)
-
-    def _read_whole(
-        self,
-        batch: Sequence[Passage],
-        phase: Phase,
-        calibration: Calibration | None,
-        progress: Progress,
-    ) -> _Part:
+    ) -> list[_Commit]:
+        """Show the batch to its observers; what they have seen is not added yet."""
         buckets = np.array([self._bucket(p) for p in batch])
         folds = np.array([fold_of(int(bucket), FOLDS) for bucket in buckets])
 
@@ -302,26 +276,32 @@ class Engine:
         asked = phase.calibrate, calibration, phase.score
         first = self.chosen[0]
         members: list[LayerObserver] = []
-        scorer, collector, asker, reading = None, None, None, None
+        commits: list[_Commit] = []
         scores = phase.score and bool(self.patterns)
         if scores or (phase.calibrate and self.patterns):
             scorer = BatchScorer(Task(progress.sums, buckets, folds, self.fixed, *asked), plan_of)
             members.append(scorer)
+            commits.append(scorer.task.commit)
         wanted = {p.text_id for p in batch} & self.examples if scores else set()
         if wanted:
             collector = ExampleCollector(plan_of(first), wanted)
             members.append(collector)
+            names = [pattern.name for pattern in self.patterns]
+            commits.append(lambda: progress.examples.extend(collector.rows(names)))
         if phase.reading and progress.companion is not None:
             reading = progress.companion.reading(batch)
             members.append(reading)
+            commits.append(reading.commit)
         if scores and all(p.words.provides >= RELATION_NEEDS for p in batch):
             causal = any(self.source.visibility(i).causal for i in self.chosen)
             asker = RelationObserver(progress.relations, batch, buckets, causal=causal)
             members.append(asker)
+            commits.append(asker.commit)
         with torch.inference_mode(), suppress(Enough):
             self.source.run(batch, SomeLayers(Observers(members), self.chosen))
-        plan = plan_of(first) if self.patterns and phase.first_visit else None
-        return _Part(plan, scorer, collector, asker, reading)
+        if self.patterns and phase.first_visit:
+            commits.append(partial(self._count, plan_of(first), progress.sums))
+        return commits
 
     def _count(self, plan: BatchPlan, sums: Accumulators) -> None:
         buckets = np.array([self._bucket(passage) for passage in plan.passages])

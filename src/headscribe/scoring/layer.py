@@ -24,19 +24,17 @@ from headscribe.scoring.profile import ProfileCells
 from headscribe.scoring.threads import share
 
 
-@runtime_checkable
-class Places(Protocol):
-    """Where things stand in a head's values, the same in every layer."""
+@dataclass(frozen=True)
+class Places:
+    """Where things stand in a head's values, the same in every layer.
 
-    @property
-    def index(self) -> Integer[np.ndarray, " E"]:
-        """Where each entry of the layout stands in a head's values."""
-        ...
+    Attributes:
+        index: each entry of the layout, `(E,)`, unsigned.
+        start: each sampled row.
+    """
 
-    @property
-    def start(self) -> Int[np.ndarray, " R"]:
-        """Where each sampled row begins in a head's values."""
-        ...
+    index: Integer[np.ndarray, " E"]
+    start: Int[np.ndarray, " sampled"]
 
 
 @runtime_checkable

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int, Integer
+from jaxtyping import Float, Int
 
 from headscribe.models.calls import AttentionCall
 from headscribe.scoring.compiled.reading import read_rows
@@ -14,6 +14,7 @@ from headscribe.scoring.layer import (
     Compared,
     HeadValues,
     LayerSums,
+    Places,
     score_layer,
 )
 from headscribe.scoring.observer import LayerAttention
@@ -137,19 +138,15 @@ class _Addition:
 
 
 @dataclass(frozen=True)
-class DensePlaces:
+class DensePlaces(Places):
     """Where things stand in a layer's probabilities as a whole, seen from a head's own plane.
 
     Attributes:
-        index: each entry of the layout, `(E,)`, unsigned.
-        start: each sampled row, `(R,)`.
         lengths: real tokens of each text.
         segment_of: where each text's segments begin, `(B + 1,)`.
         segments: runs of keys that are sinks or not: first, last + 1, whether they are.
     """
 
-    index: Integer[np.ndarray, " E"]
-    start: Int[np.ndarray, " R"]
     lengths: Int[np.ndarray, " B"]
     segment_of: Int[np.ndarray, " texts_1"]
     segments: Int[np.ndarray, "n 3"]

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Integer
+from jaxtyping import Float, Int
 
 from headscribe.core.memory import give_back
 from headscribe.models.calls import AttentionCall
 from headscribe.scoring.compiled.cells import find_cells, read_cells, take_cells
 from headscribe.scoring.compiled.reading import READINGS, read_rows
-from headscribe.scoring.layer import Batch
+from headscribe.scoring.layer import Batch, Places
 from headscribe.scoring.plan import BatchPlan
 from headscribe.scoring.threads import share
 
@@ -34,12 +34,10 @@ CELL_COST = 2.0
 
 
 @dataclass(frozen=True)
-class CellPlaces:
+class CellPlaces(Places):
     """Where things stand in a head's values: `R` whole rows of `T`, then `N` cells.
 
     Attributes:
-        index: each entry of the layout, `(E,)`, unsigned.
-        start: each sampled row.
         whole: the rows that are there as wholes, `b * T + query`, `(R,)`: the sampled ones and, in
             causal layers, the first ones, whose few keys a pattern often predicts exactly.
         row_of: which of them each query is, -1 for none, `(B * T,)`.
@@ -48,8 +46,6 @@ class CellPlaces:
         sink_of: where each text's sinks begin in a list of all, `(B + 1,)`.
     """
 
-    index: Integer[np.ndarray, " E"]
-    start: Int[np.ndarray, " sampled"]
     whole: Int[np.ndarray, " R"]
     row_of: Int[np.ndarray, " tokens"]
     offset: Int[np.ndarray, " tokens_1"]

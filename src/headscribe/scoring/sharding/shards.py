@@ -58,47 +58,28 @@ def run_sharded(
         UsageError: what a shard raised.
         RunError: what a shard raised, a shard that is lost, or a full disk. Finished parts stay.
     """
-    job = _job(engine, later)
+    source = engine.source
+    assert isinstance(source, Model | Recording)
+    opening = opening_of(source)
+    words = None if later is None else (later.name, later.fingerprint)
+    patterns, examples = tuple(engine.patterns), frozenset(engine.examples)
     progress = engine.start()
     finished = _counted(engine.total_texts(), on_progress)
     for phase in engine.phases():
         shards = _shards(run, progress.phase, engine.batches_of(phase), SHARDS_A_WORKER * workers)
         if progress.companion is not None and phase.reading == 2:
             progress.companion.turn()
-        now = replace(
-            job,
-            calibrate=phase.calibrate,
-            score=phase.score,
-            first_visit=phase.first_visit,
-            calibration=engine.calibration(progress) if engine.compares(progress.phase) else None,
-            reading=phase.reading,
-            companion=None if progress.companion is None else progress.companion.blank(),
-        )
-        _finish(run, progress.phase, shards, partial(compute, now), finished)
+        job = Job(
+            opening, words, patterns, engine.buckets, engine.chosen, examples,
+            replace(phase, passages=()),
+            engine.calibration(progress) if engine.compares(progress.phase) else None,
+            None if progress.companion is None else progress.companion.blank(),
+        )  # fmt: skip
+        _finish(run, progress.phase, shards, partial(compute, job), finished)
         for shard in range(len(shards)):
             _add(progress, run, progress.phase, shard)
         progress.phase += 1
     return progress
-
-
-def _job(engine: Engine, later: Annotator | None) -> Job:
-
-    source = engine.source
-    assert isinstance(source, Model | Recording)
-    return Job(
-        opening_of(source),
-        None if later is None else (later.name, later.fingerprint),
-        tuple(engine.patterns),
-        engine.buckets,
-        engine.chosen,
-        frozenset(engine.examples),
-        calibrate=False,
-        score=False,
-        first_visit=False,
-        calibration=None,
-        reading=0,
-        companion=None,
-    )
 
 
 def _counted(total: int, on_progress: OnProgress) -> Callable[[int], None]:
@@ -117,7 +98,6 @@ def _shards(
     run: Run, phase: int, batches: Sequence[Sequence[Passage]], number: int
 ) -> list[Sequence[Sequence[Passage]]]:
     """The phase's batches in shards: as many as when the run was started."""
-
     known: dict[str, int] = run.manifest.setdefault("shards", {})
     number = known.setdefault(str(phase), number)
     run.save()
@@ -136,7 +116,6 @@ def _finish(
     finished: Callable[[int], None],
 ) -> None:
     """Compute the parts of the shards that have none yet, and keep them."""
-
     texts = [sum(map(len, shard)) for shard in shards]
     missing = [i for i in range(len(shards)) if not run.has_kept(_part(phase, i))]
     finished(sum(texts) - sum(texts[i] for i in missing))
@@ -164,7 +143,6 @@ def _finish(
 
 def _add(progress: Progress, run: Run, phase: int, shard: int) -> None:
     """Add a part; in the order of the shards, so that rounding does not depend on their speed."""
-
     name = _part(phase, shard)
     arrays = arrays_from(run.kept(name), run.folder / name)
     found = progress_of(arrays, progress.relations.number_of_heads, run.folder / name)

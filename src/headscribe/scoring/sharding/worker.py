@@ -68,9 +68,8 @@ class Job:
         buckets: that of each group, which decides splits and folds.
         layers: the layers to score, None for all.
         examples: texts whose attention is kept.
-        calibrate, score, first_visit: what this pass over the texts is for.
+        phase: what this pass over the texts is for; it holds none of them.
         calibration: the baselines, once they are known.
-        reading: which reading of the companion's it is, 0 for none.
         companion: what asks other questions in the same pass.
     """
 
@@ -80,11 +79,8 @@ class Job:
     buckets: dict[str, int]
     layers: tuple[int, ...] | None
     examples: frozenset[str]
-    calibrate: bool
-    score: bool
-    first_visit: bool
+    phase: Phase
     calibration: Calibration | None
-    reading: int
     companion: Companion | None
 
 
@@ -129,14 +125,13 @@ class ShardScorer:
 
     def _sums(self, batches: Sequence[Sequence[Passage]]) -> dict[str, Any]:
         job = self._job
-        phase = Phase((), job.calibrate, job.score, job.first_visit, job.reading)
         texts = [bare_text(passage) for batch in batches for passage in batch]
         if self._annotator is not None:
             annotation = Annotation(texts, self._annotator, workers=0)
             self._engine.complete = lambda passages: [
                 completed(p, annotation.words(p.text_id)) for p in passages
             ]
-        return arrays_of(self._engine.part(batches, phase, job.calibration))
+        return arrays_of(self._engine.part(batches, job.phase, job.calibration))
 
 
 def _annotator(chosen: tuple[str, str] | None) -> Annotator | None:

@@ -3,9 +3,10 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 from functools import lru_cache
+from operator import add
 from typing import Any
 
 _WORD = re.compile(r"[^\W\d_]+")
@@ -51,13 +52,7 @@ class _Count:
     strange: int = 0
 
     def __add__(self, other: "_Count") -> "_Count":
-        return _Count(
-            self.words + other.words,
-            self.unknown + other.unknown,
-            self.common + other.common,
-            self.letters + other.letters,
-            self.strange + other.strange,
-        )
+        return _Count(*map(add, astuple(self), astuple(other)))
 
     @property
     def foreign_script(self) -> bool:
@@ -145,12 +140,8 @@ class Language:
             sum(word not in self.words for word in words),
             sum(word in self.common for word in words),
             len(letters),
-            _strange(letters, self.scripts),
+            sum(_script(letter) not in self.scripts for letter in letters),
         )
-
-
-def _strange(letters: Iterable[str], scripts: frozenset[str]) -> int:
-    return sum(_script(letter) not in scripts for letter in letters)
 
 
 @lru_cache(maxsize=4096)
