@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 TOP = 10
 """Heads that the JSON document lists."""
 
+_LISTED = ("rates", "ranking", "causal")
+"""Tables that it holds."""
+
 
 @dataclass(frozen=True, repr=False)
 class Hints(View):
@@ -161,9 +164,21 @@ def hints(request: HintsRequest) -> Hints:
         return Hints(run)
     with shown(request.on_progress) as on_progress:
         found = study(model, questions, settings, run, on_progress, formulas, prediction)
-    for name, table in run_tables(found).items():
+    tables = run_tables(found)
+    for name, table in tables.items():
         run.write_table(name, table)
-    run.finish(**_facts(found), hints=_document(found, messages(found)))
+    facts = _facts(found) | {"messages": messages(found)}
+    rows = {name: table.to_pylist() for name, table in tables.items() if name in _LISTED}
+    document = {
+        "questions": {"rows": len(questions), **found.questions.counts},
+        "answer": settings.answer,
+        "messages": facts["messages"],
+        "rates": rows["rates"],
+        "ranking": facts["ranking"],
+        "heads": rows.get("ranking", [])[:TOP],
+        "causal": rows.get("causal", []),
+    }
+    run.finish(**facts, hints=document)
     view = Hints(run)
     view.__dict__["_study"] = found
     return view
@@ -226,8 +241,6 @@ def _begun(
 
 def _facts(found: "HintStudy") -> dict[str, Any]:
     """What `run.json` says beside the tables."""
-    from headscribe.hinting.messages import messages
-
     questions = found.questions
     example = found.outcomes.asked[found.example].question.id
     return {
@@ -235,26 +248,7 @@ def _facts(found: "HintStudy") -> dict[str, Any]:
             "name": questions.name, "fingerprint": questions.fingerprint, "rows": len(questions),
             **questions.counts,
         },
-        "messages": messages(found),
         "ranking": asdict(found.comparison.ranking),
         "example": {"question": example, "condition": "wrong"},
         "passes": found.passes,
     }  # fmt: skip
-
-
-def _document(found: "HintStudy", told: list[str]) -> dict[str, Any]:
-    from headscribe.hinting.tables import run_tables
-
-    tables = run_tables(found)
-    ranking = asdict(found.comparison.ranking)
-    heads = tables["ranking"].to_pylist()[:TOP] if "ranking" in tables else []
-    causal = tables["causal"].to_pylist() if "causal" in tables else []
-    return {
-        "questions": {"rows": len(found.questions), **found.questions.counts},
-        "answer": found.settings.answer,
-        "messages": told,
-        "rates": tables["rates"].to_pylist(),
-        "ranking": ranking,
-        "heads": heads,
-        "causal": causal,
-    }

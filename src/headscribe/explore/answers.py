@@ -150,12 +150,8 @@ class Explorer:
             place = ".".join(map(str, first["loc"])) or "the question"
             message = first["msg"].replace("Input should be", "expected")
             raise UsageError(f"{place}: {message}") from None
-        answers: dict[str, Callable[..., dict[str, Any]]] = {
-            "read": self._read, "words": self._words, "head": self._head,
-            "follows": self._follows, "relation": self._relation, "change": self._change,
-            "compare": self._compare,
-        }  # fmt: skip
-        return answers[name](asked, going)
+        answer: Callable[..., dict[str, Any]] = getattr(self, f"_{name}")
+        return answer(asked, going)
 
     def _read(self, asked: Asked, going: Going) -> dict[str, Any]:
         reading = self.texts.read(asked.text)
@@ -230,7 +226,7 @@ class Explorer:
     def _head(self, asked: OneHead, going: Going) -> dict[str, Any]:
         reading, head = self.texts.read(asked.text), self._known(asked.head)
         formula = self._formula(head, asked.formula)
-        (real,) = self._rows(asked.text, head, going)
+        real = self._rows(asked.text, head, going)
         predicted = None if formula is None else self._predicted(formula, reading, head.layer)
         fitted = self.formulas.get(head)
         return {
@@ -243,7 +239,7 @@ class Explorer:
 
     def _follows(self, asked: Follows, going: Going) -> dict[str, Any]:
         reading, head = self.texts.read(asked.text), self._known(asked.head)
-        (real,) = self._rows(asked.text, head, going)
+        real = self._rows(asked.text, head, going)
         sight = self.source.visibility(head.layer)
         content, sees = ~reading.sinks(head.layer), sight.dense(len(reading))
         found = []
@@ -269,8 +265,8 @@ class Explorer:
             ]
         }  # fmt: skip
 
-    def _rows(self, text: str, head: HeadId, going: Going) -> list[Float[np.ndarray, "T T"]]:
-        """One head's attention, as a list of one."""
+    def _rows(self, text: str, head: HeadId, going: Going) -> Float[np.ndarray, "T T"]:
+        """One head's attention."""
         found: list[Float[np.ndarray, "T T"]] = []
 
         def see(layer: int, attention: Float[np.ndarray, "H T T"]) -> None:
@@ -278,7 +274,7 @@ class Explorer:
                 found.append(attention[head.head])
 
         self.texts.each(text, see, going)
-        return found
+        return found[0]
 
     def _relation(self, asked: OfRelation, going: Going) -> dict[str, Any]:
         pattern = pattern_of(asked.relation)

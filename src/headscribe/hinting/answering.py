@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -87,8 +88,8 @@ def written_answers(
         prompts: ids; they are padded on the left.
         choices: how many choices each has.
         max_new_tokens: how much it may write.
-        through: a function of the padded ids and their mask that gives a context manager in which
-            to generate; None for none.
+        through: a function of the padded texts' mask that gives a context manager in which to
+            generate; None for none.
 
     Raises:
         RunError: a single prompt, or a batch that is generated `through` something, does not fit
@@ -128,12 +129,8 @@ def _written(
     )  # fmt: skip
     options = {"generation_config": config, "attention_mask": mask,
                "stopping_criteria": [_Answered(model.tokenizer, width)]}  # fmt: skip
-    with torch.inference_mode():
-        if through is None:
-            result = model.hf.generate(ids, **options)
-        else:
-            with through(ids, mask):
-                result = model.hf.generate(ids, **options)
+    with torch.inference_mode(), nullcontext() if through is None else through(mask):
+        result = model.hf.generate(ids, **options)
     answers = []
     for row, count in zip(result[:, width:].tolist(), choices, strict=True):
         stop = next((at for at, one in enumerate(row) if one in ends), len(row))

@@ -115,7 +115,7 @@ class Causal:
             counts = [count for count in choices for _ in conditions]
             answers = written_answers(
                 self.model, prompts, counts, self.max_new_tokens,
-                partial(_through, self.model, heads, targets),
+                partial(altered, self.model, heads, targets),
             )  # fmt: skip
             return answers[len(conditions) - 1 :: len(conditions)]
         texts = [unit.text(condition) for unit in units for condition in conditions]
@@ -133,12 +133,6 @@ class Causal:
             return self.model.logits(texts, intervention, last=True)
 
         return go_on
-
-
-def _through(
-    model: Model, heads: Sequence[HeadId], targets: Sequence[Target], _: Tensor, mask: Tensor
-) -> object:
-    return altered(model, heads, targets, mask)
 
 
 def _targets(units: Sequence[Unit], how: How, more: int, *, forced: bool) -> list[Target]:
@@ -196,25 +190,21 @@ def check(
     done, total = 0, len(HOWS) * (1 + len(drawn))
     group = causal.outcomes.group[causal.questions]
     for how in HOWS:
-        first = causal.restored(top, how)
-        found.append(_line("top", -1, first))
-        on_step(done := done + 1, total)
-        others = []
-        for draw, heads in enumerate(drawn):
+        each = []
+        for draw, heads in enumerate([top, *drawn], -1):
             one = causal.restored(heads, how)
-            found.append(_line("random", draw, one))
-            others.append(one.each)
+            name = "random" if each else "top"
+            found.append(
+                Check(name, draw, how, one.heads, one.n, one.back, one.share, one.low, one.high)
+            )
+            each.append(one.each)
             on_step(done := done + 1, total)
-        if others:
-            mean = np.mean(others, axis=0)
-            for name, values in (("random", mean), ("difference", first.each - mean)):
-                ends = [float(one) for one in mean_interval(values, group)]
-                found.append(Check(name, -1, how, (), len(values), None, ends[0], ends[1], ends[2]))
+        if drawn:
+            mean = np.mean(each[1:], axis=0)
+            for name, values in (("random", mean), ("difference", each[0] - mean)):
+                ends = map(float, mean_interval(values, group))
+                found.append(Check(name, -1, how, (), len(values), None, *ends))
     return found
-
-
-def _line(name: str, draw: int, one: Restoration) -> Check:
-    return Check(name, draw, one.how, one.heads, one.n, one.back, one.share, one.low, one.high)
 
 
 def random_sets(model: Model, top: Sequence[HeadId], seed: int) -> list[tuple[HeadId, ...]]:

@@ -6,7 +6,7 @@ conditions share every character outside the insertion.
 
 import re
 import tomllib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from hashlib import blake2b
 from os import PathLike
 from pathlib import Path
@@ -69,10 +69,6 @@ class Template:
                 raise UsageError(f"expected words in the template's `{name}`, got none")
         if _FIELD.search(self.note):
             raise UsageError("expected a neutral `note` in the template, got one with a field")
-
-    def as_dict(self) -> dict[str, str]:
-        """The fields by name."""
-        return asdict(self)
 
 
 DEFAULT = Template()

@@ -7,6 +7,7 @@ cells is measured in both, pair by pair, and the difference is what counts.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -96,12 +97,14 @@ class Supply:
 
     def tokens(self, texts: str) -> list[int]:
         """Those of several words that are a single token each, after a blank."""
+        return self.single([f" {text}" for text in texts.split()])
+
+    def single(self, texts: Sequence[str]) -> list[int]:
+        """Those of several texts that are a single token each."""
         found = []
-        for text in texts.split():
-            try:
-                found.append(self.token(f" {text}"))
-            except LookupError:
-                continue
+        for text in texts:
+            with suppress(LookupError):
+                found.append(self.token(text))
         return found
 
 
@@ -210,10 +213,8 @@ def _closing(supply: Supply) -> Pair:
     """Words in brackets or quotation marks: from the closing one to the one that opened it."""
     pairs = []
     for one, other in ((" (", ")"), (" [", "]"), ("(", ")"), (' "', '"'), ('"', '"')):
-        try:
+        with suppress(LookupError):
             pairs.append((supply.token(one), supply.token(other)))
-        except LookupError:
-            continue
     if not pairs:
         raise LookupError
     opening, closing = pairs[supply.chance.integers(len(pairs))]
@@ -254,28 +255,19 @@ def _retrieval(supply: Supply) -> Pair:
     joint, stop = supply.token(" is"), supply.token(".")
     drawn = supply.words(8 + FAR)
     keys, values, filler = drawn[:4], drawn[4:8], drawn[8:]
-    ids: list[int] = []
-    at: list[int] = []
-    for key, value in zip(keys, values, strict=True):
-        at.append(len(ids) + 2)
-        ids += [int(key), joint, int(value), stop]
+    pairs = zip(keys, values, strict=True)
+    facts = [one for key, value in pairs for one in (key, joint, value, stop)]
+    at = 4 * np.arange(4) + 2
     asked = int(supply.chance.integers(4))
-    ids += [*filler.tolist(), stop, int(keys[asked]), joint]
+    ids = np.array([*facts, *filler, stop, keys[asked], joint], np.int64)
     other = at[(asked + int(supply.chance.integers(1, 4))) % 4]
     end = len(ids) - 1
-    return Side(np.array(ids), _cells([end], [at[asked]])), Side(
-        np.array(ids), _cells([end], [other])
-    )
+    return Side(ids, _cells([end], [at[asked]])), Side(ids, _cells([end], [other]))
 
 
 def _delimiters(supply: Supply) -> Pair:
     """Lines of code: from the names to the brackets, commas, signs and line breaks before them."""
-    marks = []
-    for text in ("(", ")", ",", ";", "=", "{", "}", ":", "\n"):
-        try:
-            marks.append(supply.token(text))
-        except LookupError:
-            continue
+    marks = supply.single(["(", ")", ",", ";", "=", "{", "}", ":", "\n"])
     if len(marks) < 4:
         raise LookupError
     words, filled = supply.words(32), supply.words(16)

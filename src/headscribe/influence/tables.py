@@ -28,36 +28,22 @@ _NAMED = 6
 
 def written_tables(written: Written) -> dict[str, pa.Table]:
     """The tables `effects` and `promoted`."""
-    beyond = written.beyond
     effects = [
-        {
-            "layer": head.layer,
-            "head": head.head,
-            "token": token,
-            "value": float(written.value[t, k]),
-            "expected": float(written.expected[t, k]),
-            "effect": float(beyond.mean[t, k]),
-            "low": float(beyond.low[t, k]),
-            "high": float(beyond.high[t, k]),
-            "rows": int(written.rows[t, k]),
-            "named": _name(written, t, k),
-        }
+        {"layer": head.layer, "head": head.head, "token": token,
+         "value": float(written.value[t, k]), "expected": float(written.expected[t, k]),
+         **_interval("effect", written.beyond, (t, k)),
+         "rows": int(written.rows[t, k]), "named": _name(written, t, k)}
         for k, head in enumerate(written.heads)
         for t, token in enumerate(TARGETS)
-    ]
+    ]  # fmt: skip
     promoted = [
-        {
-            "layer": one.head.layer,
-            "head": one.head.head,
-            "reads": one.reads,
-            "rows": one.rows,
-            "promotes": [token for token, _ in one.up],
-            "promoted_by": [size for _, size in one.up],
-            "demotes": [token for token, _ in one.down],
-            "demoted_by": [size for _, size in one.down],
-        }
+        {"layer": one.head.layer, "head": one.head.head, "reads": one.reads, "rows": one.rows,
+         "promotes": [token for token, _ in one.up],
+         "promoted_by": [size for _, size in one.up],
+         "demotes": [token for token, _ in one.down],
+         "demoted_by": [size for _, size in one.down]}
         for one in written.promoted
-    ]
+    ]  # fmt: skip
     found = {"effects": pa.Table.from_pylist(effects)}
     return found | ({"promoted": pa.Table.from_pylist(promoted)} if promoted else {})
 
@@ -162,26 +148,23 @@ def document(
 
 def probed_table(probed: Probed, heads: int) -> pa.Table:
     """The table `probes`; a model has `heads` heads a layer."""
-    difference = probed.difference
-    return pa.Table.from_pylist(
-        [
-            {
-                "probe": probe.name,
-                "layer": k // heads,
-                "head": k % heads,
-                "unit": "logits" if probe.effect else "attention",
-                "value": float(probed.value[p, k]),
-                "control": float(probed.control[p, k]),
-                "difference": float(difference.mean[p, k]),
-                "low": float(difference.low[p, k]),
-                "high": float(difference.high[p, k]),
-                "pairs": int(difference.freedom[p, k]) + 1,
-                "flagged": bool(probed.flagged[p, k]),
-            }
-            for p, probe in enumerate(probed.probes)
-            for k in range(probed.value.shape[1])
-        ]
-    )
+    rows = [
+        {"probe": probe.name, "layer": k // heads, "head": k % heads,
+         "unit": "logits" if probe.effect else "attention",
+         "value": float(probed.value[p, k]), "control": float(probed.control[p, k]),
+         **_interval("difference", probed.difference, (p, k)),
+         "pairs": int(probed.difference.freedom[p, k]) + 1,
+         "flagged": bool(probed.flagged[p, k])}
+        for p, probe in enumerate(probed.probes)
+        for k in range(probed.value.shape[1])
+    ]  # fmt: skip
+    return pa.Table.from_pylist(rows)
+
+
+def _interval(name: str, mean: Mean, at: tuple[int, ...]) -> dict[str, float]:
+    return {
+        name: float(mean.mean[at]), "low": float(mean.low[at]), "high": float(mean.high[at])
+    }  # fmt: skip
 
 
 def probed_line(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -223,20 +206,14 @@ def mattered_tables(mattered: Mattered) -> dict[str, pa.Table]:
 
     def row(place: int, how: int, mean: Mean, at: tuple[int, ...]) -> dict[str, Any]:
         head = mattered.heads[place]
-        return {
-            "layer": head.layer, "head": head.head, "by": HOWS[how],
-            "change": float(mean.mean[at]), "low": float(mean.low[at]),
-            "high": float(mean.high[at]),
-        }  # fmt: skip
+        own = {"layer": head.layer, "head": head.head, "by": HOWS[how]}
+        return own | _interval("change", mean, at)
 
     places = range(len(mattered.heads))
     matters = [
         row(k, how, mattered.change, (how, k))
-        | {
-            "loss": mattered.loss,
-            "tokens": mattered.tokens,
-            "flagged": bool(mattered.flagged[how, k]),
-        }
+        | {"loss": mattered.loss, "tokens": mattered.tokens}
+        | {"flagged": bool(mattered.flagged[how, k])}
         for k in places
         for how in range(len(HOWS))
     ]
@@ -253,26 +230,14 @@ def mattered_tables(mattered: Mattered) -> dict[str, pa.Table]:
 
 def feeding_table(found: Sequence[Feeding]) -> pa.Table:
     """The table `reads_from`, the largest change of each head and input first."""
-    return pa.Table.from_pylist(
-        [
-            {
-                "layer": one.head.layer,
-                "head": one.head.head,
-                "behaviour": one.behaviour,
-                "input": one.input,
-                "from_layer": one.source.layer,
-                "from_head": one.source.head,
-                "own": one.own,
-                "estimated": one.estimated,
-                "change": one.change,
-                "low": one.low,
-                "high": one.high,
-                "texts": one.texts,
-                "flagged": one.flagged,
-            }
-            for one in found
-        ]
-    )
+    names = ("own", "estimated", "change", "low", "high", "texts", "flagged")
+    rows = [
+        {"layer": one.head.layer, "head": one.head.head, "behaviour": one.behaviour,
+         "input": one.input, "from_layer": one.source.layer, "from_head": one.source.head}
+        | {name: getattr(one, name) for name in names}
+        for one in found
+    ]  # fmt: skip
+    return pa.Table.from_pylist(rows)
 
 
 def also(matters: Sequence[Mapping[str, Any]], reads: Sequence[Mapping[str, Any]]) -> str:

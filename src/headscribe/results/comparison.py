@@ -46,10 +46,6 @@ class Change:
             apart = bool(first[1] > second[2] or second[1] > first[2])  # type: ignore[operator]
         return cls(what, where, there, *first, *second, second[0] - first[0], apart)
 
-    def as_dict(self) -> dict[str, object]:
-        """The fields by name."""
-        return asdict(self)
-
 
 Value = tuple[float, float | None, float | None]
 
@@ -194,12 +190,7 @@ def as_json(found: Comparison | None, names: Names | None, first: Run, second: R
         "runs": [str(first.folder), str(second.folder)],
     }  # fmt: skip
     if found is not None:
-        document |= {
-            "measure": found.measure,
-            "by": found.by,
-            "higher_is_better": found.higher_is_better,
-            "changes": [change.as_dict() for change in found.changes],
-        }
+        document |= asdict(found)
     if names is not None:
         document["names"] = names.to_json()
     return json.dumps(document, ensure_ascii=False)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, TypeAlias, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
@@ -49,8 +49,7 @@ Kept: TypeAlias = Mapping[str, np.ndarray] | pa.Table | dict[str, Any] | list[An
 _VERSIONS = ("headscribe", "torch", "transformers", "numpy", "spacy")
 
 
-@runtime_checkable
-class Stages(Protocol):
+class Stages:
     """Whoever keeps finished stages: a `Run`, or `NOT_KEPT`, which computes them every time."""
 
     def stage(
@@ -61,11 +60,15 @@ class Stages(Protocol):
         unpack: Callable[[Any], T] | None = None,
     ) -> T:
         """What `compute` gives, or gave before the run was interrupted."""
-        ...
+        return compute(Unfinished(None, name))
+
+
+NOT_KEPT = Stages()
+"""For work that belongs to no run."""
 
 
 @dataclass
-class Run:
+class Run(Stages):
     """One run directory.
 
     Attributes:
@@ -212,10 +215,7 @@ class Run:
 
     def write_table(self, name: str, table: pa.Table) -> None:
         """Write a table and note it in the manifest."""
-        write_whole(
-            self.folder / f"{name}.parquet",
-            lambda path: pq.write_table(table, path, compression="zstd"),
-        )
+        _write_table(self.folder / f"{name}.parquet", table)
         if name not in self.manifest["tables"]:
             self.manifest["tables"].append(name)
         self.manifest.setdefault("columns", {})[name] = _types(table.schema)
@@ -319,10 +319,7 @@ class Run:
         except OSError as error:
             raise RunError(f"cannot make {folder}: {error.strerror or error}") from error
         if isinstance(value, pa.Table):
-            write_whole(
-                folder / f"{name}.parquet",
-                lambda path: pq.write_table(value, path, compression="zstd"),
-            )
+            _write_table(folder / f"{name}.parquet", value)
         elif isinstance(value, dict) and any(isinstance(v, np.ndarray) for v in value.values()):
             write_whole(folder / f"{name}.npz", lambda path: _write_arrays(path, value))
         else:
@@ -388,24 +385,6 @@ class Unfinished:
         self._due = ended + max(KEEP_EVERY, (ended - began) / KEEP_SHARE)
 
 
-class _NotKept:
-    """Computes every stage, keeps none."""
-
-    def stage(
-        self,
-        name: str,
-        compute: Callable[[Unfinished], T],
-        pack: Callable[[T], Kept] | None = None,
-        unpack: Callable[[Any], T] | None = None,
-    ) -> T:
-        """What `compute` gives."""
-        return compute(Unfinished(None, name))
-
-
-NOT_KEPT: Stages = _NotKept()
-"""For work that belongs to no run."""
-
-
 def new_folder(*names: str) -> Path:
     """A folder for a run under `runs/`, such as `runs/MODEL--TEXTS`, numbered if there is one."""
     raw = "--".join([Path(names[0]).name or "model", *names[1:]])
@@ -428,6 +407,10 @@ def _now() -> str:
 def _plain(value: Any) -> Any:  # noqa: ANN401
     """A value as JSON gives it back: tuples are lists."""
     return json.loads(json.dumps(value))
+
+
+def _write_table(path: Path, table: pa.Table) -> None:
+    write_whole(path, lambda to: pq.write_table(table, to, compression="zstd"))
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

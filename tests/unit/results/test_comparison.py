@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import asdict
 
 import pytest
 from rich.console import Console
@@ -74,7 +75,7 @@ def test_json_and_table_say_the_same_and_hold_no_control_character(surveys, tmp_
     one, two = (make_run(tmp_path / f"h{n}", patterns=names, seed=n) for n in range(2))
     found = compare(one, two)
     document = json.loads(as_json(found, None, one, two))
-    assert document["changes"][0] == found.changes[0].as_dict()
+    assert document["changes"][0] == asdict(found.changes[0])
     assert document["runs"] == [str(one.folder), str(two.folder)]
     console = Console(width=150, record=True, file=io.StringIO())
     print_changes(found, one, two, k=len(found.changes), console=console)
