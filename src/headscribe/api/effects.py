@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from headscribe.api.progress import shown
 from headscribe.api.replace import opened_model
 from headscribe.api.requests import EffectsRequest
-from headscribe.api.runs import begin, check_resume
+from headscribe.api.runs import begin_study, check_resume
 from headscribe.api.views import View
 from headscribe.core.errors import UsageError
 from headscribe.core.progress import OnProgress
@@ -122,16 +122,7 @@ def effects(request: EffectsRequest) -> Effects:
                 f"expected at least {most} texts to take heads out on, got {len(inputs.passages)}"
             )
         asked = None if request.explained is None else _named_in(request.explained, inputs)
-        run = begin(
-            request,
-            "effects",
-            (model.name, str(inputs.corpus["name"]), "effects"),
-            inputs.fingerprints,
-            model=inputs.model_facts,
-            corpus=inputs.corpus,
-            annotator=inputs.annotator,
-            notes=list(inputs.notes),
-        )
+        run = begin_study(request, "effects", inputs)
         if run.complete:
             return Effects(run)
         if "effects" not in run.manifest["tables"]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headscribe.api.progress import shown
 from headscribe.api.requests import ExplainRequest
-from headscribe.api.runs import begin, check_resume
+from headscribe.api.runs import begin_study, check_resume
 from headscribe.api.views import V, View, open_run
 from headscribe.core.errors import HeadscribeError, UsageError
 from headscribe.core.heads import HeadId
@@ -204,16 +204,9 @@ def explain(request: ExplainRequest) -> Explained:
         )  # fmt: skip
         own = own_behaviours(_own_patterns(request, inputs))
         answer = Answer(inputs.source, inputs.passages, inputs.provides, own=own, seed=request.seed)
-        run = begin(
-            request,
-            "explain",
-            (inputs.source.name, str(inputs.corpus["name"]), "explain"),
-            inputs.fingerprints | ({"own": [one.relation.source for one in own]} if own else {}),
-            model=inputs.model_facts,
-            corpus=inputs.corpus,
-            annotator=inputs.annotator,
-            notes=[*inputs.notes, *answer.notes],
-        )
+        named = {"own": [one.relation.source for one in own]} if own else {}
+        notes = [*inputs.notes, *answer.notes]
+        run = begin_study(request, "explain", inputs, named, notes=notes)
         if not run.complete:
             engine = Engine(
                 Rereading(inputs.source, file), inputs.passages, (), request.seed,

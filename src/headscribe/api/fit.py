@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from headscribe.api.choice import Choice, choose_patterns, named_patterns
 from headscribe.api.progress import shown
 from headscribe.api.requests import FitRequest
-from headscribe.api.runs import begin, check_resume
+from headscribe.api.runs import begin_study, check_resume, keep_texts
 from headscribe.api.subject import read_inputs
 from headscribe.api.views import View
 from headscribe.core.errors import UsageError
@@ -184,25 +184,16 @@ def _choice(request: FitRequest, inputs: Inputs) -> Choice:
 
 
 def _begun(request: FitRequest, inputs: Inputs, unseen: Inputs | None, choice: Choice) -> "Run":
-    from headscribe.text.hashes import TEXTS, texts_table
-
     test = None if unseen is None else unseen.fingerprints["texts"]
-    given = None if request.formulas is None else digest_of(_formulas_of(request.formulas))
-    run = begin(
-        request,
-        "fit",
-        (inputs.source.name, str(inputs.corpus["name"]), "fit"),
-        inputs.fingerprints
-        | {"test": test, "patterns": digest_of(choice.descriptions), "formulas": given},
-        model=inputs.model_facts,
-        corpus=inputs.corpus,
-        test=None if unseen is None else unseen.corpus,
-        annotator=inputs.annotator,
-        notes=list(inputs.notes),
+    given = (
+        None
+        if request.formulas is None
+        else digest_of([one.to_json() for one in _given(request.formulas).formulas.values()])
     )
-    if TEXTS not in run.manifest["tables"]:
-        # By this `replace` knows texts again that formulas were fitted on.
-        run.write_table(TEXTS, texts_table((one.text_id, one.text) for one in inputs.passages))
+    named = {"test": test, "patterns": digest_of(choice.descriptions), "formulas": given}
+    tested = None if unseen is None else unseen.corpus
+    run = begin_study(request, "fit", inputs, named, test=tested)
+    keep_texts(run, inputs)
     return run
 
 
@@ -243,10 +234,6 @@ def _given(formulas: "Fit | str | Path") -> "Given":
 
     folder = formulas.folder if isinstance(formulas, Fit) else formulas
     return Given(stored_formulas(folder), stored_profiles(folder))
-
-
-def _formulas_of(formulas: "Fit | str | Path") -> list[object]:
-    return [one.to_json() for one in _given(formulas).formulas.values()]
 
 
 def _device(name: str | None) -> "torch.device":

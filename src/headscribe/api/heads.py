@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
+from headscribe.fitting.sources import head_ids
 from headscribe.models.calls import AttentionCall
 
 if TYPE_CHECKING:
@@ -72,12 +73,7 @@ class Heads:
         Raises:
             UsageError: as `off`.
         """
-        every = [
-            HeadId(layer, head)
-            for layer in range(self.model.layers)
-            for head in range(self.model.heads)
-        ]
-        return self.replace(dict.fromkeys(_named(heads) or every, "profile"), texts)
+        return self.replace(dict.fromkeys(_named(heads) or head_ids(self.model), "profile"), texts)
 
     @contextmanager
     def replace(self, programs: "Programs", texts: Any = None) -> "Iterator[PreTrainedModel]":  # noqa: ANN401

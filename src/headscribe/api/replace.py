@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 from headscribe.api.progress import shown
 from headscribe.api.requests import ReplaceRequest
-from headscribe.api.runs import begin, check_resume
+from headscribe.api.runs import begin_study, check_resume, keep_texts
 from headscribe.api.views import View
 from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
@@ -210,21 +210,11 @@ def policy_of(text: str) -> RowPolicy:
 
 
 def _begun(request: ReplaceRequest, measured: Inputs, fitted: Inputs, programs: str) -> Run:
-    from headscribe.text.hashes import TEXTS, texts_table
-
-    run = begin(
-        request,
-        "replacement",
-        (measured.source.name, str(measured.corpus["name"]), "replaced"),
-        measured.fingerprints | {"fit_texts": fitted.fingerprints["texts"], "programs": programs},
-        model=measured.model_facts,
-        corpus=measured.corpus,
-        fit_corpus=fitted.corpus,
-        annotator=measured.annotator,
-        notes=list(measured.notes),
+    named = {"fit_texts": fitted.fingerprints["texts"], "programs": programs}
+    run = begin_study(
+        request, "replacement", measured, named, end=("replaced",), fit_corpus=fitted.corpus
     )
-    if TEXTS not in run.manifest["tables"]:
-        run.write_table(TEXTS, texts_table((one.text_id, one.text) for one in fitted.passages))
+    keep_texts(run, fitted)
     return run
 
 

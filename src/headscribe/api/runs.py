@@ -10,6 +10,7 @@ from headscribe.core.files import is_partial
 from headscribe.results.requests import config_of, equal_on_resume
 
 if TYPE_CHECKING:
+    from headscribe.models.inputs import Inputs
     from headscribe.results.run import Run
 
 _LOG = logging.getLogger("headscribe")
@@ -66,3 +67,38 @@ def begin(
         return run
     folder = new_folder(*names) if request.out is None else Path(request.out)
     return Run.create(folder, kind, config, fingerprints, **facts)
+
+
+def begin_study(
+    request: Any,  # noqa: ANN401
+    kind: str,
+    inputs: "Inputs",
+    fingerprints: Mapping[str, Any] | None = None,
+    *,
+    end: tuple[str, ...] | None = None,
+    **facts: object,
+) -> "Run":
+    """`begin` for what reads texts: with what `run.json` says of these, of the model, of words.
+
+    Args:
+        request, kind: as in `begin`.
+        inputs: the model or recording, and its texts.
+        fingerprints: of what else the request names.
+        end: how the name of a folder under `runs/` ends; None: with the kind.
+        facts: what else `run.json` records of a new run; or says otherwise.
+    """
+    known: dict[str, object] = {
+        "model": inputs.model_facts, "corpus": inputs.corpus, "annotator": inputs.annotator,
+        "notes": list(inputs.notes),
+    }  # fmt: skip
+    names = inputs.source.name, str(inputs.corpus["name"]), *((kind,) if end is None else end)
+    own = inputs.fingerprints | dict(fingerprints or {})
+    return begin(request, kind, names, own, **known | facts)
+
+
+def keep_texts(run: "Run", inputs: "Inputs") -> None:
+    """Keep by what the texts that something is fitted on are known again, as `replace` does."""
+    from headscribe.text.hashes import TEXTS, texts_table
+
+    if TEXTS not in run.manifest["tables"]:
+        run.write_table(TEXTS, texts_table((one.text_id, one.text) for one in inputs.passages))

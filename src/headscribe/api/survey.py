@@ -1,7 +1,7 @@
 """The survey: every head of a model scored against every pattern, in one directory."""
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from headscribe.api.choice import LIBRARY, Choice, choose_patterns, named_patterns
@@ -9,7 +9,7 @@ from headscribe.api.explain import Explained, write_answer
 from headscribe.api.library import Programs, library_patterns
 from headscribe.api.progress import shown
 from headscribe.api.requests import SurveyRequest
-from headscribe.api.runs import begin, check_resume
+from headscribe.api.runs import begin_study, check_resume
 from headscribe.core.errors import UsageError, unknown_name
 from headscribe.core.heads import HeadId
 from headscribe.core.progress import OnProgress
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from headscribe.models.recorded import Recording
     from headscribe.patterns.contract import Pattern
     from headscribe.scoring.engine import Engine, Progress
-    from headscribe.text.passages import Passage
 
 
 class Survey(Explained):
@@ -182,21 +181,14 @@ def _engine(request: SurveyRequest, inputs: Inputs, choice: Choice) -> "Engine":
 
 def _begun(request: SurveyRequest, inputs: Inputs, choice: Choice, engine: "Engine") -> Run:
     """A new run, or the one to go on with."""
-    source = inputs.source
-    return begin(
-        request,
-        "survey",
-        (source.name, str(inputs.corpus["name"])),
-        inputs.fingerprints
-        | {"patterns": digest_of(choice.descriptions), "layers": list(engine.chosen)},
-        model=inputs.model_facts | {"surveyed": list(engine.chosen)},
-        corpus=inputs.corpus,
-        annotator=inputs.annotator,
-        patterns=choice.descriptions,
-        skipped=choice.skipped,
-        notes=_notes(request, inputs, engine),
+    chosen = list(engine.chosen)
+    return begin_study(
+        request, "survey", inputs,
+        {"patterns": digest_of(choice.descriptions), "layers": chosen}, end=(),
+        model=inputs.model_facts | {"surveyed": chosen}, patterns=choice.descriptions,
+        skipped=choice.skipped, notes=_notes(request, inputs, engine),
         cross_fitted=engine.cross and len(engine.buckets) > 1,
-    )
+    )  # fmt: skip
 
 
 def _notes(request: SurveyRequest, inputs: Inputs, engine: "Engine") -> list[str]:
@@ -224,12 +216,10 @@ def _scored(
         return run_on_ray(engine, inputs.later, run, request.workers, on_progress)
     from headscribe.scoring.checkpoint import run_stored
 
-    def completing(
-        order: Sequence[str],
-    ) -> "AbstractContextManager[Callable[[Sequence[Passage]], Sequence[Passage]]]":
-        return inputs.completing(order, request.workers, on_progress)
-
-    return run_stored(engine, completing, run, on_progress)
+    return run_stored(
+        engine, lambda order: inputs.completing(order, request.workers, on_progress), run,
+        on_progress,
+    )  # fmt: skip
 
 
 def _write_tables(engine: "Engine", progress: "Progress", run: Run) -> None:

@@ -14,6 +14,7 @@ from headscribe.core.heads import HeadId
 from headscribe.core.progress import OnProgress, silent
 from headscribe.core.rows import Rows
 from headscribe.core.visibility import Visibility
+from headscribe.fitting.sources import head_ids
 from headscribe.models.batching import batches
 from headscribe.models.calls import AttentionCall
 from headscribe.models.model import Model
@@ -141,7 +142,7 @@ def estimate(
         model.run([passages[index] for index in batch], sums)
         done += len(batch)
         on_progress("estimating controls", done, len(passages))
-    heads = [HeadId(layer, head) for layer in range(model.layers) for head in range(model.heads)]
+    heads = head_ids(model)
     return Controls(
         {head: Profile(sums.profile(head)) for head in heads},
         {head: sums.best_fixed(head) for head in heads},

@@ -72,7 +72,7 @@ def test_blocked_heads_write_alike_with_and_without_a_cache(family):
     targets = [Target(n, one.inserted) for n, one in enumerate(prompts)]
     found = written_answers(
         model, [one.ids.tolist() for one in prompts], [4] * 3, 6,
-        lambda ids, mask: altered(model, HEADS, targets, mask),
+        lambda mask: altered(model, HEADS, targets, mask),
     )  # fmt: skip
     for prompt, answer in zip(prompts, found, strict=True):
         ids = prompt.ids.tolist()
