@@ -97,11 +97,7 @@ def probe(request: ProbeRequest) -> Probed:
     check_resume(request)
     model = opened_model(request.model, device=request.device, dtype=request.dtype)
     run = begin(
-        request,
-        "probe",
-        (model.name, "probe"),
-        {"model": model.fingerprint},
-        model=facts_of(model),
+        request, "probe", (model.name, "probe"), {"model": model.fingerprint}, model=facts_of(model)
     )
     if not run.complete:
         with shown(request.on_progress) as on_progress:

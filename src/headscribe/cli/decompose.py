@@ -66,8 +66,7 @@ def _print_patterns(edges: list[dict[str, Any]], most: int = 8) -> None:
 
     for pattern in sorted({edge["pattern"] for edge in edges}):
         mine = sorted(
-            (edge for edge in edges if edge["pattern"] == pattern),
-            key=lambda edge: -edge["weight"],
+            (edge for edge in edges if edge["pattern"] == pattern), key=lambda edge: -edge["weight"]
         )
         first = ", ".join(f"{edge['head']} {edge['weight']:.2f}" for edge in mine[:most])
         print(f"{visible(pattern)}: {len(mine)} heads; {first}")

@@ -11,8 +11,7 @@ from headscribe.cli.options import DeviceOption, JsonOption, StackOption
 
 def doctor(
     model: Annotated[
-        str | None,
-        typer.Argument(metavar="MODEL", help="A model to look at."),
+        str | None, typer.Argument(metavar="MODEL", help="A model to look at.")
     ] = None,
     device: DeviceOption = None,
     stack: StackOption = None,

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 HeadOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--head",
-        metavar="HEAD",
-        help="Print the cards of these heads in full; may be given again.",
+        "--head", metavar="HEAD", help="Print the cards of these heads in full; may be given again."
     ),
 ]
 
@@ -27,8 +25,7 @@ HeadOption = Annotated[
 HeadsArgument = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="HEAD...",
-        help="Heads such as 7.10 or L7H10, whose cards are printed in full.",
+        metavar="HEAD...", help="Heads such as 7.10 or L7H10, whose cards are printed in full."
     ),
 ]
 

@@ -15,17 +15,11 @@ AnnotatorOption = Annotated[
 ]
 DeviceOption = Annotated[
     str | None,
-    typer.Option(
-        "--device",
-        help="cpu, cuda, mps; auto: spread over all. Default: the best.",
-    ),
+    typer.Option("--device", help="cpu, cuda, mps; auto: spread over all. Default: the best."),
 ]
 StackOption = Annotated[
     str | None,
-    typer.Option(
-        "--stack",
-        help="Of an encoder-decoder model: encoder (default) or decoder.",
-    ),
+    typer.Option("--stack", help="Of an encoder-decoder model: encoder (default) or decoder."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 MetricOption = Annotated[

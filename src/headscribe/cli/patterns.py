@@ -87,8 +87,7 @@ def try_relation(
     annotator: AnnotatorOption = None,
     causal: CausalOption = False,
     png: Annotated[
-        str | None,
-        typer.Option("--png", metavar="FILE", help="Write the figure."),
+        str | None, typer.Option("--png", metavar="FILE", help="Write the figure.")
     ] = None,
 ) -> None:
     """Draw the attention that a relation predicts on a text."""

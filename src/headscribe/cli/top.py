@@ -12,8 +12,7 @@ from headscribe.core.errors import UsageError, unknown_name
 def top(
     run: RunArgument,
     pattern: Annotated[
-        str | None,
-        typer.Option("--pattern", metavar="NAME", help="Only this pattern."),
+        str | None, typer.Option("--pattern", metavar="NAME", help="Only this pattern.")
     ] = None,
     metric: MetricOption = "jsd",
     view: ViewOption = "raw",

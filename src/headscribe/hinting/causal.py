@@ -13,14 +13,7 @@ from headscribe.core.errors import UsageError
 from headscribe.core.heads import HeadId
 from headscribe.hinting.answering import Answer, scored, written_answers
 from headscribe.hinting.conditions import Condition
-from headscribe.hinting.intervention import (
-    HOWS,
-    How,
-    Intervention,
-    Target,
-    altered,
-    checked,
-)
+from headscribe.hinting.intervention import HOWS, How, Intervention, Target, altered, checked
 from headscribe.hinting.letters import Letters
 from headscribe.hinting.outcomes import Outcomes
 from headscribe.hinting.reading import Unit

@@ -299,10 +299,7 @@ def _mean(values: Float[np.ndarray, "n m"]) -> Float[np.ndarray, " m"]:
 
 
 def _findings(
-    heads: Sequence[HeadId],
-    tested: Slopes,
-    flags: Bool[np.ndarray, " m"],
-    traced: _Traced | None,
+    heads: Sequence[HeadId], tested: Slopes, flags: Bool[np.ndarray, " m"], traced: _Traced | None
 ) -> tuple[Finding, ...]:
     """Heads by mean effect, or by the largest `t` of their measures; those without come last."""
     t = np.where(np.isnan(tested.t), -np.inf, tested.t).reshape(len(MEASURES), len(heads))

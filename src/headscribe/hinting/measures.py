@@ -67,9 +67,7 @@ class PairIndex:
 
 
 def compare(
-    attention: Float[Tensor, "B H T T"],
-    pairs: PairIndex,
-    visible: Bool[Tensor, "n R K"],
+    attention: Float[Tensor, "B H T T"], pairs: PairIndex, visible: Bool[Tensor, "n R K"]
 ) -> tuple[Float[Tensor, "n M H"], Int[Tensor, "n H"]]:
     """All measures of all heads for each pair, and the rows that were compared.
 

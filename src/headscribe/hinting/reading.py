@@ -135,9 +135,7 @@ def pair_index(units: Sequence[Unit], device: torch.device) -> PairIndex:
     return PairIndex(*(torch.from_numpy(one).to(device) for one in arrays))
 
 
-def _padded(
-    lists: Sequence[np.ndarray],
-) -> tuple[Int[np.ndarray, "n m"], Bool[np.ndarray, "n m"]]:
+def _padded(lists: Sequence[np.ndarray]) -> tuple[Int[np.ndarray, "n m"], Bool[np.ndarray, "n m"]]:
     width = max(1, *map(len, lists))
     table = np.zeros((len(lists), width), np.int64)
     real = np.zeros((len(lists), width), bool)

@@ -26,12 +26,7 @@ from headscribe.hinting.effects import STEPS, pairs, traceable, traced
 from headscribe.hinting.letters import Letters
 from headscribe.hinting.measures import MEASURES
 from headscribe.hinting.outcomes import Outcomes
-from headscribe.hinting.parts import (
-    pack_answers,
-    pack_readings,
-    unpack_answers,
-    unpack_readings,
-)
+from headscribe.hinting.parts import pack_answers, pack_readings, unpack_answers, unpack_readings
 from headscribe.hinting.profiles import ColumnProfile, profiles
 from headscribe.hinting.prompts import Asked, Prompter
 from headscribe.hinting.questions import MODEL_STATUSES, Question, Questions

@@ -68,10 +68,7 @@ def own_scores(outcomes: Outcomes, values: Float[np.ndarray, "Q 3 M L H"]) -> li
 
 
 def program_scores(
-    model: Model,
-    outcomes: Outcomes,
-    units: Sequence[Unit],
-    programs: Mapping[HeadId, Program],
+    model: Model, outcomes: Outcomes, units: Sequence[Unit], programs: Mapping[HeadId, Program]
 ) -> list[SlidesScore]:
     """The score with a program as each head's prediction; two texts a question are read again.
 

@@ -358,14 +358,7 @@ def _loading_errors(name: str) -> Iterator[None]:
         yield
     except SafetensorError as error:
         raise RunError(f"the weights of {name} are damaged: {error}") from error
-    except (
-        KeyError,
-        OSError,
-        TypeError,
-        ValueError,
-        RuntimeError,
-        ImportError,
-    ) as error:
+    except (KeyError, OSError, TypeError, ValueError, RuntimeError, ImportError) as error:
         raise _loading_error(name, str(error)) from error
     finally:
         hub_logging.set_verbosity(hub)

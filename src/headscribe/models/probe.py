@@ -11,12 +11,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel as HuggingFaceModel
 
 from headscribe.core.errors import RunError, UsageError
-from headscribe.models.forward import (
-    attentions,
-    eager_attentions,
-    forward_arguments,
-    padding_mask,
-)
+from headscribe.models.forward import attentions, eager_attentions, forward_arguments, padding_mask
 from headscribe.models.invocation import Invocation, eager_function
 from headscribe.models.placement import device_of
 from headscribe.models.seeing import Seen, seen_by_rule, seen_in

@@ -196,9 +196,7 @@ def _seen(stack: Stack) -> Stack:
     layers = what_layers_see(stack)
     limits = [seen.limit for seen in layers if seen.limit is not None]
     return replace(
-        stack,
-        visibility=tuple(seen.visibility for seen in layers),
-        limit=min(limits, default=None),
+        stack, visibility=tuple(seen.visibility for seen in layers), limit=min(limits, default=None)
     )
 
 

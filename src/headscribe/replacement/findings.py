@@ -108,9 +108,7 @@ def guessing(model: Model, measured: Sequence[Passage], fit: Sequence[Passage]) 
         return float(np.exp(nats / max(tokens, 1)))
 
     return min(
-        float(size),
-        perplexity([elsewhere] * len(own)),
-        perplexity([here - text for text in own]),
+        float(size), perplexity([elsewhere] * len(own)), perplexity([here - text for text in own])
     )
 
 

@@ -91,10 +91,7 @@ class Readings:
         return METRICS[self.kind][0]
 
     def estimate(
-        self,
-        plan: int | Sequence[int],
-        metric: Metric | None = None,
-        against: int | None = None,
+        self, plan: int | Sequence[int], metric: Metric | None = None, against: int | None = None
     ) -> Estimate:
         """A metric under a plan; under several, the mean over them (random orders).
 

@@ -61,7 +61,7 @@ def record(
         "agreement": [
             {"program": program, "tuned": tuned, "iou": float(np.mean(values))}
             for (program, tuned), values in means.items()
-        ],
+        ]
     }
     if model.kind == "causal" and model.stack.name is None:
         facts["continuations"] = continuations(model, arms, order, passages, policy, fractions)

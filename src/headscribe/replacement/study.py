@@ -140,9 +140,7 @@ def tuned(
     for name, start in beginnings(model, formulas, fit, schedule.seed).items():
 
         def compute(
-            unfinished: Unfinished,
-            name: str = name,
-            start: Mapping[HeadId, Formula] = start,
+            unfinished: Unfinished, name: str = name, start: Mapping[HeadId, Formula] = start
         ) -> dict[HeadId, Formula]:
             def said(_: str, step: int, steps: int) -> None:
                 on_progress(f"tuning {name}", step, steps)

@@ -271,12 +271,7 @@ def _grid_legend(
         if name in seen
     ]
     keys.append(
-        Patch(
-            facecolor=theme.empty,
-            edgecolor=theme.line,
-            hatch="////",
-            label="by none scored",
-        )
+        Patch(facecolor=theme.empty, edgecolor=theme.line, hatch="////", label="by none scored")
     )
     figure.legend(
         handles=keys, loc="lower left", bbox_to_anchor=(0.0, 0.56 / height), ncols=6, fontsize=8,
@@ -291,12 +286,7 @@ def _grid_legend(
 
 
 def _draw_view(
-    axes: "Axes",
-    rows: Sequence[dict[str, Any]],
-    view: str,
-    color: str,
-    marker: str,
-    shift: float,
+    axes: "Axes", rows: Sequence[dict[str, Any]], view: str, color: str, marker: str, shift: float
 ) -> None:
     known = [row for row in rows if row["layer"] is not None and row["score"] is not None]
     at = np.array([row["layer"] + shift for row in known])

@@ -61,9 +61,7 @@ def calibrate(sums: Accumulators, fixed: list[int], *, cross: bool) -> Calibrati
     fits = ((texts > 0) & ~barred).any(axis=2) & estimated
     by_jsd, by_overlap = jsd.argmin(axis=2), overlap.argmax(axis=2)
     return Calibration(
-        profile,
-        np.where(fits, by_jsd, UNKNOWN),
-        np.where(fits, by_overlap, UNKNOWN),
+        profile, np.where(fits, by_jsd, UNKNOWN), np.where(fits, by_overlap, UNKNOWN)
     )
 
 

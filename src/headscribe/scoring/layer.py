@@ -233,12 +233,7 @@ def _score_head(
 
 
 def _sum_view(
-    batch: Batch,
-    view: int,
-    head: int,
-    compared: Compared | None,
-    found: LayerSums,
-    room: _Room,
+    batch: Batch, view: int, head: int, compared: Compared | None, found: LayerSums, room: _Room
 ) -> None:
     layout = batch.layout
     if compared is not None or found.calibration is not None:

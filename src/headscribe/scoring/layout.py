@@ -136,9 +136,7 @@ def lay_out(
     )
 
 
-def _modes(
-    found: Sequence[EntryRows],
-) -> tuple[UInt64[np.ndarray, " R"], Int[np.ndarray, " R"]]:
+def _modes(found: Sequence[EntryRows]) -> tuple[UInt64[np.ndarray, " R"], Int[np.ndarray, " R"]]:
     """What tells rows apart, and the views that each is for.
 
     A row that a pattern predicts in both views is `BOTH` in both; where its views differ, one row

@@ -9,14 +9,7 @@ from jaxtyping import Float, Int
 from headscribe.models.calls import AttentionCall
 from headscribe.scoring.compiled.reading import read_rows
 from headscribe.scoring.compiled.texts import add_texts
-from headscribe.scoring.layer import (
-    Batch,
-    Compared,
-    HeadValues,
-    LayerSums,
-    Places,
-    score_layer,
-)
+from headscribe.scoring.layer import Batch, Compared, HeadValues, LayerSums, Places, score_layer
 from headscribe.scoring.observer import LayerAttention
 from headscribe.scoring.plan import LONG_TEXT, BatchPlan
 from headscribe.scoring.profile import CELL_CLASSES, profile_cells

@@ -139,9 +139,7 @@ class BatchPlan:
 
 
 def make_plan(
-    patterns: Sequence[Pattern],
-    passages: Sequence[Passage],
-    visibility: Visibility,
+    patterns: Sequence[Pattern], passages: Sequence[Passage], visibility: Visibility
 ) -> BatchPlan:
     """Predict with every pattern and lay the predictions out."""
     predictions, failed, said = predict(patterns, passages, visibility)

@@ -21,11 +21,7 @@ from headscribe.text.annotators import Annotator
 
 
 def run_on_ray(
-    engine: Engine,
-    later: Annotator | None,
-    run: Run,
-    workers: int | None,
-    on_progress: OnProgress,
+    engine: Engine, later: Annotator | None, run: Run, workers: int | None, on_progress: OnProgress
 ) -> Progress:
     """Run a survey on a Ray cluster, the one of `RAY_ADDRESS` or a new one on this machine.
 
