@@ -29,8 +29,16 @@ if TYPE_CHECKING:
 Strings: TypeAlias = list[str] | None
 Paths: TypeAlias = list[Path] | None
 
-Named = partial(Option, resume="fingerprint", typed=str | None)
-"""An option that names something, by a string on the command line: the same thing on resuming."""
+Fixed = partial(Option, resume="fingerprint")
+"""An option whose value is the same thing on resuming: its fingerprint is."""
+Named = partial(Fixed, typed=str | None)
+"""One that names something, by a string on the command line."""
+Files = partial(Fixed, typed=Paths, metavar="PATH", content=True)
+"""One that names files by paths, which may be given again."""
+Spoken = partial(Fixed, typed=str, metavar="SPEC")
+"""One that says who answers prompts."""
+Chosen = partial(Fixed, typed=str, metavar="HEADS")
+"""One that chooses heads."""
 Free = partial(Option, resume="free")
 """An option that no number depends on."""
 
@@ -38,34 +46,25 @@ Free = partial(Option, resume="free")
 
 Texts: TypeAlias = Annotated[
     "Corpus | str | Path | Sequence[str] | DatasetLike | None",
-    Option(
+    Files(
         "Texts: .txt, .jsonl, .json, .csv, .tsv, .parquet or .conllu, also .gz, or - for plain "
         "text that is piped in; may be given again. In Python "
         "also what headscribe.corpus takes.",
-        resume="fingerprint",
-        typed=Paths,
         name="--text",
-        metavar="PATH",
-        content=True,
     ),
 ]
 Unseen: TypeAlias = Annotated[
     "Corpus | Recording | str | Path | Sequence[str] | DatasetLike | None",
-    Option(
+    Files(
         "Texts to score on, which nothing is fitted to, or with --recorded the folder of another "
-        "recording. Default: parts of --text (fit: five folds in turn; otherwise a quarter).",
-        resume="fingerprint",
-        typed=Paths,
-        metavar="PATH",
-        content=True,
+        "recording. Default: parts of --text (fit: five folds in turn; otherwise a quarter)."
     ),
 ]
 Model: TypeAlias = Annotated[
     "LoadedModel | Source",
-    Option(
+    Fixed(
         "A hub id, a folder or bundled:stories. In Python also what headscribe.load gives, or "
         "(model, tokenizer).",
-        resume="fingerprint",
         typed=str,
         metavar="MODEL",
         argument=True,
@@ -78,8 +77,7 @@ Library: TypeAlias = Annotated[
 Trust: TypeAlias = Annotated[bool, Free("Run Python that you wrote yourself without the sandbox.")]
 Terms: TypeAlias = Annotated[int, Option("Terms a formula.", least=1)]
 Stack: TypeAlias = Annotated[
-    str | None,
-    Option("Of an encoder-decoder model: encoder (default) or decoder.", resume="fingerprint"),
+    str | None, Fixed("Of an encoder-decoder model: encoder (default) or decoder.")
 ]
 
 
@@ -95,10 +93,7 @@ class Working:
         str | None, Free("cpu, cuda, mps; auto: spread over all. Default: the best.")
     ] = None
     dtype: Annotated[
-        str | None,
-        Option(
-            "float32, bfloat16, ... Default: as stored; on a CPU not half.", resume="fingerprint"
-        ),
+        str | None, Fixed("float32, bfloat16, ... Default: as stored; on a CPU not half.")
     ] = None
     on_progress: Annotated[
         OnProgress | None,
@@ -127,20 +122,15 @@ class Kept(Working):
 class Reading(Working):
     """Texts that are read."""
 
-    limit: Annotated[
-        int | None, Option("At most so many texts.", resume="fingerprint", least=1)
-    ] = None
+    limit: Annotated[int | None, Fixed("At most so many texts.", least=1)] = None
     column: Annotated[
         str | None,
-        Option(
+        Fixed(
             "Of tables the column with the text. Default: text, or a guess that is said.",
-            resume="fingerprint",
             metavar="NAME",
         ),
     ] = None
-    max_tokens: Annotated[
-        int | None, Option("Cut every text to so many tokens.", resume="fingerprint", least=1)
-    ] = None
+    max_tokens: Annotated[int | None, Fixed("Cut every text to so many tokens.", least=1)] = None
     annotator: Annotated[
         "str | AnnotatorObject | None",
         Named(
@@ -181,9 +171,8 @@ class HeadStudy(Study):
 
 Own = Annotated[
     "str | Sequence[str] | None",
-    Option(
+    Fixed(
         "A relation of your own, beside the others; may be given again.",
-        resume="fingerprint",
         typed=Strings,
         metavar="EXPR",
     ),
@@ -271,12 +260,11 @@ class ReplaceRequest(Study):
     model: Model
     programs: Annotated[
         "str | Path | Mapping[Any, Any]",
-        Option(
+        Fixed(
             "The run of a fit, a file of formulas by head, or one of lines `LAYER.HEAD: PROGRAM`, "
             "where PROGRAM is a pattern, a relation, a .py file, zero, profile or mean; or effect: "
             "formulas fitted to do what the heads do. In Python also programs by head, best "
             "explained first.",
-            resume="fingerprint",
             typed=str,
             metavar="RUN|FILE|effect",
         ),
@@ -284,13 +272,9 @@ class ReplaceRequest(Study):
     texts: Texts = None
     fit_texts: Annotated[
         "Corpus | str | Path | Sequence[str] | DatasetLike | None",
-        Option(
+        Files(
             "Texts that the controls are estimated on, effect is fitted on, --tune reads.",
-            resume="fingerprint",
-            typed=Paths,
             name="--fit-text",
-            metavar="PATH",
-            content=True,
         ),
     ] = None
     _: KW_ONLY
@@ -327,23 +311,15 @@ class DiscoverRequest(HeadStudy):
     test: Unseen = None
     llm: Annotated[
         "str | Client",
-        Option(
+        Spoken(
             "Who proposes programs: offline (a search, no language model), exchange:FOLDER "
             "(prompts and answers as files), replay:FILE (a recorded run), anthropic:MODEL, "
-            "openai:MODEL, google:MODEL, or compatible:URL#MODEL. In Python also a client.",
-            resume="fingerprint",
-            typed=str,
-            metavar="SPEC",
+            "openai:MODEL, google:MODEL, or compatible:URL#MODEL. In Python also a client."
         ),
     ] = "offline"
     heads: Annotated[
         "str | Sequence[HeadId | str | tuple[int, int]]",
-        Option(
-            "Heads such as 7.1,7.10, or worst:N, those whose formulas explain least.",
-            resume="fingerprint",
-            typed=str,
-            metavar="HEADS",
-        ),
+        Chosen("Heads such as 7.1,7.10, or worst:N, those whose formulas explain least."),
     ] = "worst:10"
     rounds: Annotated[int, Option("Proposals a head.", least=1)] = 3
     budget_usd: Annotated[
@@ -390,31 +366,20 @@ class DescribeRequest(HeadStudy):
     test: Unseen = None
     heads: Annotated[
         "str | Sequence[HeadId | str | tuple[int, int]]",
-        Option(
-            "Heads such as 7.1,7.10, worst:N, those whose formulas explain least, or all.",
-            resume="fingerprint",
-            typed=str,
-            metavar="HEADS",
-        ),
+        Chosen("Heads such as 7.1,7.10, worst:N, those whose formulas explain least, or all."),
     ] = "all"
     llm: Annotated[
         "str | Client",
-        Option(
+        Spoken(
             "Who describes: offline (a template of what explain finds), or a language model as in "
-            "discover: exchange:FOLDER, replay:FILE, PROVIDER:MODEL. In Python also a client.",
-            resume="fingerprint",
-            typed=str,
-            metavar="SPEC",
+            "discover: exchange:FOLDER, replay:FILE, PROVIDER:MODEL. In Python also a client."
         ),
     ] = "offline"
     judge: Annotated[
         "str | Client",
-        Option(
+        Spoken(
             "Who answers questions by a description alone: offline (its relations, as a program), "
-            "or a language model. In Python also a client.",
-            resume="fingerprint",
-            typed=str,
-            metavar="SPEC",
+            "or a language model. In Python also a client."
         ),
     ] = "offline"
     questions: Annotated[int, Option("Questions a head, half of each kind.", least=2)] = 20
@@ -446,10 +411,9 @@ class HintsRequest(Kept):
     model: Model
     questions: Annotated[
         "QuestionsLike",
-        Option(
+        Fixed(
             "Questions with `question`, `choices`, `answer`: .jsonl, .csv, .parquet (.gz). In "
             "Python also rows, or a data set.",
-            resume="fingerprint",
             typed=str,
             metavar="FILE",
             content=True,
@@ -468,9 +432,7 @@ class HintsRequest(Kept):
         ),
     ] = None
     max_new_tokens: Annotated[int, Option("How much the model may write.", least=1)] = 256
-    limit: Annotated[
-        int | None, Option("The first so many questions.", resume="fingerprint", least=1)
-    ] = None
+    limit: Annotated[int | None, Fixed("The first so many questions.", least=1)] = None
     top: Annotated[int, Option("Heads that are altered to see answers change back.", least=1)] = 5
     causal: Annotated[bool, Option("Whether to alter heads at all.")] = True
     programs: Annotated[
@@ -531,11 +493,9 @@ class EffectsRequest(Study):
     ] = 0  # fmt: skip
     explained: Annotated[
         str | Path | None,
-        Option(
+        Named(
             "A run of explain of this model: --reads asks for the behaviours that it named. "
             "Default: for some that need no words.",
-            resume="fingerprint",
-            typed=str | None,
             metavar="RUN",
         ),
     ] = None
