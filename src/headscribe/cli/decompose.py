@@ -13,12 +13,10 @@ def decompose(
     run: RunArgument,
     head: Annotated[
         str | None,
-        typer.Argument(
-            metavar="HEAD", help="LAYER.HEAD; none: every pattern with its heads.",
-        ),
+        typer.Argument(metavar="HEAD", help="LAYER.HEAD; none: every pattern with its heads."),
     ] = None,
     as_json: JsonOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Take a head of a fit apart into simple patterns."""
     from headscribe.api.fit import Fit
     from headscribe.core.heads import HeadId

@@ -10,7 +10,7 @@ from headscribe.cli.options import JsonOption
 
 def demo(
     out: Annotated[
-        str, typer.Option("--out", metavar="FOLDER", help="A new folder for everything.")
+        str, typer.Option(metavar="FOLDER", help="A new folder for everything.")
     ] = "headscribe-demo",
     as_json: JsonOption = False,
 ) -> None:

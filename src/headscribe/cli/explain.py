@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 HeadOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--head", metavar="HEAD", help="Print the cards of these heads in full; may be given again."
+        metavar="HEAD", help="Print the cards of these heads in full; may be given again."
     ),
 ]
 

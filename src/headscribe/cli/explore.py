@@ -17,8 +17,7 @@ def explore(
     ],
     runs: Annotated[
         list[str] | None,
-        typer.Option(
-            "--runs", metavar="RUN",
+        typer.Option(metavar="RUN",
             help="A run of this model, of survey, explain or fit; may be repeated.",
         ),
     ] = None,
@@ -26,7 +25,7 @@ def explore(
     device: DeviceOption = None,
     stack: StackOption = None,
     port: Annotated[
-        int, typer.Option("--port", help="Of this machine; 0: any that is free.", min=0, max=65535)
+        int, typer.Option(help="Of this machine; 0: any that is free.", min=0, max=65535)
     ] = 0,
     browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:  # fmt: skip

@@ -4,19 +4,7 @@ import sys
 
 import typer
 
-from headscribe.api.requests import (
-    BenchRequest,
-    DescribeRequest,
-    DiscoverRequest,
-    EffectsRequest,
-    ExplainRequest,
-    FitRequest,
-    HintsRequest,
-    ProbeRequest,
-    RecordRequest,
-    ReplaceRequest,
-    SurveyRequest,
-)
+from headscribe.api import requests as asked
 from headscribe.cli import (
     bench,
     describe,
@@ -51,31 +39,31 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command()(command(SurveyRequest, "headscribe.api.survey:survey", survey.show))
+app.command()(command(asked.SurveyRequest, "headscribe.api.survey:survey", survey.show))
 app.command()(
     command(
-        ExplainRequest, "headscribe.cli.explain:explain_heads", explain.show, "explain",
+        asked.ExplainRequest, "headscribe.cli.explain:explain_heads", explain.show, "explain",
         heads=explain.HeadsArgument, head=explain.HeadOption,
     )
 )  # fmt: skip
-app.command()(command(EffectsRequest, "headscribe.api.effects:effects", effects.show))
-app.command()(command(ProbeRequest, "headscribe.api.probe:probe", probe.show))
+app.command()(command(asked.EffectsRequest, "headscribe.api.effects:effects", effects.show))
+app.command()(command(asked.ProbeRequest, "headscribe.api.probe:probe", probe.show))
 app.command()(top)
 app.command()(show)
-app.command()(command(FitRequest, "headscribe.api.fit:fit", fit.show))
+app.command()(command(asked.FitRequest, "headscribe.api.fit:fit", fit.show))
 app.command()(decompose)
-app.command()(command(DiscoverRequest, "headscribe.api.discover:discover", discover.show))
-app.command()(command(DescribeRequest, "headscribe.api.describe:describe", describe.show))
+app.command()(command(asked.DiscoverRequest, "headscribe.api.discover:discover", discover.show))
+app.command()(command(asked.DescribeRequest, "headscribe.api.describe:describe", describe.show))
 app.command()(
     command(
-        ReplaceRequest, "headscribe.cli.replace:replace_or_talk", replace.show, "replace",
+        asked.ReplaceRequest, "headscribe.cli.replace:replace_or_talk", replace.show, "replace",
         generate=replace.GenerateOption,
     )
 )  # fmt: skip
-app.command()(command(HintsRequest, "headscribe.api.hints:hints", hints.show))
-app.command()(command(RecordRequest, "headscribe.api.record:record", record.show))
+app.command()(command(asked.HintsRequest, "headscribe.api.hints:hints", hints.show))
+app.command()(command(asked.RecordRequest, "headscribe.api.record:record", record.show))
 app.command()(explore)
-app.command()(command(BenchRequest, "headscribe.api.bench:bench", bench.show))
+app.command()(command(asked.BenchRequest, "headscribe.api.bench:bench", bench.show))
 app.command()(report)
 app.command()(diff)
 app.command()(doctor)

@@ -21,11 +21,11 @@ def list_patterns(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SET]...", help="Sets such as default, classic, syntactic. Default: all.",
+            metavar="[SET]...", help="Sets such as default, classic, syntactic. Default: all."
         ),
     ] = None,
     as_json: JsonOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """List the patterns."""
     from headscribe.patterns.registry import registry
 
@@ -83,12 +83,10 @@ def try_relation(
     expression: Annotated[
         str, typer.Argument(metavar="EXPR", help="A relation, or a pattern's name.")
     ],
-    text: Annotated[str, typer.Option("--text", help="The text to draw it on.")],
+    text: Annotated[str, typer.Option(help="The text to draw it on.")],
     annotator: AnnotatorOption = None,
     causal: CausalOption = False,
-    png: Annotated[
-        str | None, typer.Option("--png", metavar="FILE", help="Write the figure.")
-    ] = None,
+    png: Annotated[str | None, typer.Option(metavar="FILE", help="Write the figure.")] = None,
 ) -> None:
     """Draw the attention that a relation predicts on a text."""
     from headscribe.api.trying import predict

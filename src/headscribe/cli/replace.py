@@ -18,9 +18,7 @@ _ORDERS = {
 GenerateOption = Annotated[
     str | None,
     typer.Option(
-        "--generate",
-        metavar="TEXT",
-        help="Instead: go on with this text, the largest of the fractions replaced.",
+        metavar="TEXT", help="Instead: go on with this text, the largest of the fractions replaced."
     ),
 ]
 

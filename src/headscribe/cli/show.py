@@ -11,38 +11,23 @@ from headscribe.core.errors import UsageError, unknown_name
 
 def show(
     run: RunArgument,
-    head: Annotated[
-        str, typer.Argument(metavar="HEAD", help="Such as 7.10 or L7H10.")
-    ],
-    text_id: Annotated[
-        str | None,
-        typer.Option("--text-id", metavar="ID", help="Which example text."),
-    ] = None,
+    head: Annotated[str, typer.Argument(metavar="HEAD", help="Such as 7.10 or L7H10.")],
+    text_id: Annotated[str | None, typer.Option(metavar="ID", help="Which example text.")] = None,
     text: Annotated[
         str | None,
-        typer.Option(
-            "--text", metavar="TEXT", help="On this text of yours, which the model reads now.",
-        ),
+        typer.Option(metavar="TEXT", help="On this text of yours, which the model reads now."),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(
-            "--model", metavar="MODEL", help="Which model reads it. Default: that of the run.",
-        ),
+        typer.Option(metavar="MODEL", help="Which model reads it. Default: that of the run."),
     ] = None,
     pattern: Annotated[
-        str | None,
-        typer.Option(
-            "--pattern", metavar="NAME", help="Beside which pattern. Default: the best.",
-        ),
+        str | None, typer.Option(metavar="NAME", help="Beside which pattern. Default: the best.")
     ] = None,
     metric: MetricOption = "jsd",
     view: ViewOption = "raw",
-    png: Annotated[
-        str | None,
-        typer.Option("--png", metavar="FILE", help="Write the figure."),
-    ] = None,
-) -> None:  # fmt: skip
+    png: Annotated[str | None, typer.Option(metavar="FILE", help="Write the figure.")] = None,
+) -> None:
     """Show one head: its scores, and its attention beside what a pattern predicts."""
     if text is not None:
         if text_id is not None:

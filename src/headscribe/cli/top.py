@@ -11,9 +11,7 @@ from headscribe.core.errors import UsageError, unknown_name
 
 def top(
     run: RunArgument,
-    pattern: Annotated[
-        str | None, typer.Option("--pattern", metavar="NAME", help="Only this pattern.")
-    ] = None,
+    pattern: Annotated[str | None, typer.Option(metavar="NAME", help="Only this pattern.")] = None,
     metric: MetricOption = "jsd",
     view: ViewOption = "raw",
     split: SplitOption = "all",
@@ -21,7 +19,6 @@ def top(
     coverage: Annotated[
         float | None,
         typer.Option(
-            "--coverage",
             min=0,
             max=1,
             help="Leave out patterns that cover fewer of the rows. Default: 0.05, and 0 for one "

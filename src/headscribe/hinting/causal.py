@@ -183,7 +183,7 @@ def check(
     done, total = 0, len(HOWS) * (1 + len(drawn))
     group = causal.outcomes.group[causal.questions]
     for how in HOWS:
-        each = []
+        each: list[Bool[np.ndarray, " n"]] = []
         for draw, heads in enumerate([top, *drawn], -1):
             one = causal.restored(heads, how)
             name = "random" if each else "top"
