@@ -109,14 +109,9 @@ def matrix_figure(
         left = _EDGE + sizes.label_width + 0.24
         for number, (name, matrix) in enumerate(shown.items()):
             box = (left + number * (sizes.panel + _GAP), _EDGE + head)
-            axes = figure.add_axes(_place(box, (sizes.panel, sizes.panel), (width, height)))
-            _draw_matrix(axes, matrix, uncovered[name], sizes, colors,
-                         difference=is_difference(name, matrix), queries=number == 0)  # fmt: skip
-            room = int(sizes.panel * 12.5)
-            figure.text(
-                box[0] / width, 1 - (box[1] - sizes.label_height - 0.06) / height,
-                plottable(shortened(name, room)), fontsize=10, fontweight="bold", va="bottom",
-            )  # fmt: skip
+            _draw_matrix(
+                figure, box, name, matrix, uncovered[name], sizes, colors, queries=number == 0
+            )
             bar = (box[0], box[1] + sizes.panel + 0.34)
             room_below = (min(sizes.panel, 2.3), 0.09)
             _draw_bar(figure.add_axes(_place(bar, room_below, (width, height))), colors,
@@ -161,15 +156,10 @@ def optimal_figure(
         for number, (name, matrix) in enumerate(shown.items()):
             row, column = divmod(number, across)
             box = (left + column * step[0], top + row * step[1] + head)
-            axes = figure.add_axes(_place(box, (sizes.panel, sizes.panel), (width, height)))
-            _draw_matrix(axes, matrix, uncovered[name], sizes, colors,
-                         difference=False, queries=column == 0)  # fmt: skip
+            axes = _draw_matrix(
+                figure, box, name, matrix, uncovered[name], sizes, colors, queries=column == 0
+            )
             axes.set_xlabel("")
-            figure.text(
-                box[0] / width, 1 - (box[1] - sizes.label_height - 0.06) / height,
-                plottable(shortened(name, int(sizes.panel * 12.5))), fontsize=10,
-                fontweight="bold", va="bottom",
-            )  # fmt: skip
         bar = figure.add_axes(_place((left, top + down * step[1] + 0.08), (2.3, 0.09),
                                      (width, height)))  # fmt: skip
         _draw_bar(bar, colors, difference=False)
@@ -239,17 +229,26 @@ def _place(
 
 
 def _draw_matrix(
-    axes: "Axes",
+    figure: "Figure",
+    corner: tuple[float, float],
+    name: str,
     matrix: Attention,
     uncovered: Bool[np.ndarray, " T"],
     sizes: _Sizes,
     theme: Theme,
     *,
-    difference: bool,
     queries: bool,
-) -> None:
+) -> "Axes":
     from matplotlib.patches import Rectangle
 
+    width, height = figure.get_size_inches()
+    axes = figure.add_axes(_place(corner, (sizes.panel, sizes.panel), (width, height)))
+    figure.text(
+        corner[0] / width, 1 - (corner[1] - sizes.label_height - 0.06) / height,
+        plottable(shortened(name, int(sizes.panel * 12.5))), fontsize=10, fontweight="bold",
+        va="bottom",
+    )  # fmt: skip
+    difference = is_difference(name, matrix)
     axes.imshow(
         on_scale(np.clip(matrix, -1, 1)), cmap=theme.colormap("difference" if difference else
         "attention"), vmin=-1 if difference else 0, vmax=1, interpolation="nearest", aspect="auto",
@@ -280,8 +279,8 @@ def _draw_matrix(
     axes.set_xlabel("key: attended to", fontsize=8, labelpad=4)
     if queries:
         axes.set_ylabel("query: the token that attends", fontsize=8, labelpad=5)
-    for spine in axes.spines.values():
-        spine.set_visible(True)
+    axes.spines[:].set_visible(True)
+    return axes
 
 
 def _draw_bar(axes: "Axes", theme: Theme, *, difference: bool) -> None:
@@ -300,8 +299,7 @@ def _draw_bar(axes: "Axes", theme: Theme, *, difference: bool) -> None:
     if difference:
         axes.set_xlabel("← only predicted · only real →", fontsize=7, labelpad=2)
     axes.tick_params(length=2, pad=2)
-    for spine in axes.spines.values():
-        spine.set_visible(True)
+    axes.spines[:].set_visible(True)
 
 
 def _captions(figure: "Figure", title: str, note: str, theme: Theme) -> None:

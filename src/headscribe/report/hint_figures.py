@@ -11,7 +11,7 @@ from headscribe.core.errors import UsageError
 from headscribe.core.visible import shortened
 from headscribe.report.hint_tables import CONDITION_NAMES
 from headscribe.report.labels import plottable, plottable_tokens
-from headscribe.report.theme import THEMES, Theme, ThemeName, drawing, on_scale
+from headscribe.report.theme import THEMES, Theme, ThemeName, drawing, number_heads, on_scale, panel
 from headscribe.results.run import Run
 
 if TYPE_CHECKING:
@@ -41,27 +41,16 @@ def grid_figure(run: Run, *, theme: ThemeName = "light") -> "Figure":
     Raises:
         UsageError: the run is unfinished.
     """
-    from matplotlib.figure import Figure
-
     colors = THEMES[theme]
     shape = (run.manifest["model"]["layers"], run.manifest["model"]["heads"])
     grid = _grid(run, shape)
     cell = 0.5 if shape[1] <= 16 else max(0.22, 11 / shape[1])
     left, above, below = 0.62, 0.86, 0.66
     width, height = max(left + shape[1] * cell + 0.2, 5.6), above + shape[0] * cell + below
-    with drawing(colors):
-        figure = Figure(figsize=(width, height))
-        axes = figure.add_axes(
-            (left / width, below / height, shape[1] * cell / width, shape[0] * cell / height)
-        )
+    box = (left, below, shape[1] * cell, shape[0] * cell)
+    with panel(colors, (width, height), box) as (figure, axes):
         _draw_grid(axes, grid, colors, written=cell >= 0.4)
-        axes.xaxis.tick_top()
-        axes.set_xticks(range(shape[1]), [str(n) for n in range(shape[1])], fontsize=8)
-        axes.set_yticks(range(shape[0]), [str(n) for n in range(shape[0])], fontsize=8)
-        axes.tick_params(length=0, pad=3)
-        axes.xaxis.set_label_position("top")
-        axes.set_xlabel("head", labelpad=3)
-        axes.set_ylabel("layer", labelpad=4)
+        number_heads(axes, shape)
         _caption(figure, grid.title, f"{grid.note} · {_source(run)}", colors)
     return figure
 
@@ -106,10 +95,8 @@ def _draw_grid(axes: "Axes", grid: _Grid, theme: Theme, *, written: bool) -> Non
         shades, cmap=theme.colormap("attention"), vmin=0, vmax=1, interpolation="nearest",
         aspect="auto",
     )  # fmt: skip
-    ramp = theme.ramp("attention", 101)
     for (layer, head), value in np.ndenumerate(grid.values):
-        red, green, blue = (int(one) for one in ramp[round(100 * float(shades[layer, head]))])
-        ink = theme.text_on(f"#{red:02x}{green:02x}{blue:02x}")
+        ink = theme.text_on(theme.attention_at(shades[layer, head]))
         text = f"{value:.2f}".replace("-0.", "-.").removeprefix("0") if abs(value) < 10 else (
             f"{value:.0f}")  # fmt: skip
         shown = ("★" if grid.starred[layer, head] else "") + (
@@ -151,14 +138,8 @@ def profile_figure(run: Run, *, theme: ThemeName = "light") -> "Figure":
                  len(labels) * line / height)
             )  # fmt: skip
             _strips(axes, matrix[number], labels if number == 0 else None, marked, colors)
-            figure.text(
-                at / width,
-                1 - 0.4 / height,
-                plottable(head),
-                fontsize=8,
-                fontweight="bold",
-                va="top",
-            )
+            where = (at / width, 1 - 0.4 / height)
+            figure.text(*where, plottable(head), fontsize=8, fontweight="bold", va="top")
         question = run.manifest["example"]["question"]
         title = f"What heads read of question {question}"
         note = "share of what the tokens after the insertion read, each head to its own largest"
@@ -229,8 +210,7 @@ def _strips(
     for tick, inserted in zip(axes.get_yticklabels(), marked, strict=True):
         tick.set_color(theme.second if inserted else theme.ink)
     axes.tick_params(length=0, pad=2)
-    for spine in axes.spines.values():
-        spine.set_visible(True)
+    axes.spines[:].set_visible(True)
 
 
 def _source(run: Run) -> str:

@@ -23,7 +23,7 @@ from headscribe.report.reading import (
     provenance,
     shape,
 )
-from headscribe.report.theme import FAMILY_SENTENCES, THEMES, Theme, ThemeName, drawing
+from headscribe.report.theme import FAMILY_SENTENCES, THEMES, Theme, ThemeName, number_heads, panel
 from headscribe.results.queries import Score, scores
 from headscribe.results.run import Run
 
@@ -53,8 +53,6 @@ def grid_figure(
         UsageError: the run has no scores yet.
         RunError: its table of scores is damaged.
     """
-    from matplotlib.figure import Figure
-
     colors, (layers, heads) = THEMES[theme], shape(run)
     best = findings(scores(run, metric=metric, view=view, split=split), baselines(run))
     named = heads <= NAMED_HEADS
@@ -62,24 +60,14 @@ def grid_figure(
     left, top, below = 0.62, 0.52, 1.12
     width = max(left + heads * cell[0] + 0.2, 5.6)
     height = top + layers * cell[1] + below
-    with drawing(colors):
-        figure = Figure(figsize=(width, height))
-        box = (left / width, below / height, heads * cell[0] / width, layers * cell[1] / height)
-        axes = figure.add_axes(box)
+    box = (left, below, heads * cell[0], layers * cell[1])
+    with panel(colors, (width, height), box) as (figure, axes):
         largest = max((line.worth for line in best.values()), default=0.0)
         _draw_cells(axes, (layers, heads), best, families(run), largest, colors, named=named)
-        size = 8 if named else 7
         axes.set_xlim(0, heads)
         axes.set_ylim(layers, 0)
-        axes.xaxis.tick_top()
-        axes.set_xticks(np.arange(heads) + 0.5, [str(h) for h in range(heads)], fontsize=size)
-        axes.set_yticks(np.arange(layers) + 0.5, [str(n) for n in range(layers)], fontsize=size)
-        axes.tick_params(length=0, pad=3)
-        axes.xaxis.set_label_position("top")
-        axes.set_xlabel("head", labelpad=3)
-        axes.set_ylabel("layer", labelpad=4)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
+        number_heads(axes, (layers, heads), 8 if named else 7, middle=0.5)
+        axes.spines[:].set_visible(False)
         seen = {families(run).get(line.pattern, "custom") for line in best.values()}
         _grid_legend(figure, seen, largest, metric, colors)
         _note(figure, provenance(run, metric, f"view {view}", f"split {split}"), colors)
@@ -95,15 +83,12 @@ def layers_figure(
         UsageError: the run has no table of layers.
         RunError: the table is damaged.
     """
-    from matplotlib.figure import Figure
-
     colors = THEMES[theme]
     rows = [row for row in run.table("layers").to_pylist() if row["metric"] == metric]
     layers = shape(run)[0]
     width, height = min(max(5.6, 1.6 + 0.42 * layers), 14.0), 3.6
-    with drawing(colors):
-        figure = Figure(figsize=(width, height))
-        axes = figure.add_axes((0.78 / width, 0.92 / height, 1 - 0.95 / width, 1 - 1.3 / height))
+    box = (0.78, 0.92, width - 0.95, height - 1.3)
+    with panel(colors, (width, height), box) as (figure, axes):
         marks = (("raw", colors.accent, "o", -0.1), ("content", colors.second, "s", 0.1))
         for view, color, marker, shift in marks:
             _draw_view(axes, [row for row in rows if row["view"] == view], view, color, marker,
@@ -129,8 +114,6 @@ def containment_figure(run: Run, *, theme: ThemeName = "light") -> "Figure":
         UsageError: the run has no table of containment.
         RunError: the table is damaged.
     """
-    from matplotlib.figure import Figure
-
     colors = THEMES[theme]
     rows = run.table("containment").to_pylist()
     names = list(dict.fromkeys(row["pattern"] for row in rows))
@@ -143,19 +126,15 @@ def containment_figure(run: Run, *, theme: ThemeName = "light") -> "Figure":
     cell, margin = (0.34, 0.2 + 0.078 * max(map(len, labels), default=1))
     side = max(len(names) * cell, 1.6)
     width, height = margin + side + 0.75, margin + side + 0.66
-    with drawing(colors):
-        figure = Figure(figsize=(width, height))
-        axes = figure.add_axes((margin / width, 0.62 / height, side / width, side / height))
+    with panel(colors, (width, height), (margin, 0.62, side, side)) as (figure, axes):
         axes.set_facecolor(colors.empty)
         axes.imshow(inside, cmap=colors.colormap("attention"), vmin=0, vmax=1, aspect="auto",
                     interpolation="nearest")  # fmt: skip
-        ramp = colors.ramp("attention", 101)
         for (row_at, column), value in np.ndenumerate(inside):
             if not np.isnan(value):
-                fill = "#" + "".join(f"{channel:02x}" for channel in ramp[round(value * 100)])
-                axes.text(column, row_at, f"{value:.2f}".removeprefix("0") if value < 0.995 else
-                          "1", color=colors.text_on(fill), fontsize=7, ha="center",
-                          va="center")  # fmt: skip
+                words = f"{value:.2f}".removeprefix("0") if value < 0.995 else "1"
+                axes.text(column, row_at, words, color=colors.text_on(colors.attention_at(value)),
+                          fontsize=7, ha="center", va="center")  # fmt: skip
         axes.xaxis.tick_top()
         axes.set_xticks(range(len(names)), labels, rotation=90, fontsize=8)
         axes.set_yticks(range(len(names)), labels, fontsize=8)
@@ -176,14 +155,11 @@ def gate_figure(run: Run, k: int = GATES, *, theme: ThemeName = "light") -> "Fig
         UsageError: the run has no table of gates.
         RunError: the table is damaged.
     """
-    from matplotlib.figure import Figure
-
     colors, found = THEMES[theme], gates(run, k)
     width, row_height = 8.0, 0.34
     height = 1.5 + row_height * max(len(found), 1)
-    with drawing(colors):
-        figure = Figure(figsize=(width, height))
-        axes = figure.add_axes((3.1 / width, 0.88 / height, 1 - 3.3 / width, 1 - 1.3 / height))
+    box = (3.1, 0.88, width - 3.3, height - 1.3)
+    with panel(colors, (width, height), box) as (figure, axes):
         for at, gate in enumerate(found):
             axes.plot([gate.off, gate.on], [at, at], color=colors.line, linewidth=2.5, zorder=1)
             for value, low, high, color, marker in (

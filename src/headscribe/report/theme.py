@@ -14,7 +14,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
 
 ThemeName = Literal["light", "dark"]
 RampName = Literal["attention", "difference"]
@@ -71,6 +73,11 @@ class Theme:
         at = np.linspace(0, len(stops) - 1, steps)
         columns = [np.interp(at, np.arange(len(stops)), stops[:, c]) for c in range(3)]
         return np.rint(np.stack(columns, axis=1)).astype(np.uint8)
+
+    def attention_at(self, share: float) -> str:
+        """The colour of the ramp of attention at `share` (0 to 1)."""
+        red, green, blue = self.ramp("attention", 101)[round(100 * float(share))]
+        return f"#{red:02x}{green:02x}{blue:02x}"
 
     def colormap(self, kind: RampName) -> "Colormap":
         """The ramp for matplotlib; missing values are transparent."""
@@ -158,3 +165,28 @@ def drawing(theme: Theme) -> Iterator[None]:
     }  # fmt: skip
     with matplotlib.rc_context({**matplotlib.rcParamsDefault, **settings, "backend": "agg"}):
         yield
+
+
+@contextmanager
+def panel(
+    theme: Theme, size: tuple[float, float], box: tuple[float, float, float, float]
+) -> "Iterator[tuple[Figure, Axes]]":
+    """A figure of one panel, in inches: the box is left, bottom, width and height."""
+    from matplotlib.figure import Figure
+
+    with drawing(theme):
+        figure = Figure(figsize=size)
+        yield figure, figure.add_axes(tuple(np.divide(box, [*size, *size])))
+
+
+def number_heads(
+    axes: "Axes", shape: tuple[int, int], fontsize: float = 8, middle: float = 0
+) -> None:
+    """Number layers on the left and heads on top; the first one's middle lies at `middle`."""
+    for axis, count in zip((axes.yaxis, axes.xaxis), shape, strict=True):
+        axis.set_ticks(np.arange(count) + middle, map(str, range(count)), fontsize=fontsize)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0, pad=3)
+    axes.xaxis.set_label_position("top")
+    axes.set_xlabel("head", labelpad=3)
+    axes.set_ylabel("layer", labelpad=4)

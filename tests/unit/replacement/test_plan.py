@@ -44,13 +44,6 @@ def test_looking_ahead_is_refused_in_causal_layers_only():
         Plan({HeadId(0, 0): later}).check(Sized(CAUSAL, FULL))
 
 
-def test_a_head_has_one_program():
-    pairs = [(HeadId(0, 0), UNIFORM), (HeadId(0, 0), ITSELF)]
-    with pytest.raises(UsageError, match=r"head 0.0: expected one program, got uniform and self"):
-        Plan.of(pairs)
-    assert len(Plan.of(pairs[:1])) == 1
-
-
 def test_unknown_policies_and_heads_without_a_program():
     with pytest.raises(UsageError, match=r"expected a row policy of exclude, sink"):
         policy_of("nothing")
