@@ -19,7 +19,7 @@ from headscribe.core.heads import HeadId
 from headscribe.core.progress import OnProgress, silent
 from headscribe.influence.statistics import Mean
 from headscribe.influence.tokens import FLAGS, flags_of
-from headscribe.influence.ways import Ways
+from headscribe.influence.ways import BATCH, Ways
 from headscribe.models.batching import batches
 from headscribe.models.calls import AttentionCall
 from headscribe.models.model import Model
@@ -122,7 +122,6 @@ def matters(
     texts: int,
     *,
     seed: int = 0,
-    token_budget: int = 1024,
     stages: Stages = NOT_KEPT,
     on_progress: OnProgress = silent,
 ) -> Mattered:
@@ -133,7 +132,6 @@ def matters(
         passages: all texts; means are estimated on those that are not measured on.
         texts: on at most so many it is measured.
         seed: chooses them.
-        token_budget: tokens a batch.
         stages: keeps what is done, layer by layer.
         on_progress: called with the layers done, batch by batch.
 
@@ -146,7 +144,7 @@ def matters(
     others = [passages[k] for k in order[texts:][:_FITTED]] or [one.text for one in chosen]
 
     def compute(unfinished: Unfinished) -> dict[str, np.ndarray]:
-        return _measured(ways, chosen, others, token_budget, unfinished, on_progress)
+        return _measured(ways, chosen, others, unfinished, on_progress)
 
     found = stages.stage("matters", compute, lambda kept: kept, lambda kept: kept)
     groups = {group: k for k, group in enumerate(sorted({one.text.group for one in chosen}))}
@@ -175,7 +173,6 @@ def _measured(
     ways: Ways,
     chosen: Sequence[_Scored],
     others: Sequence[Passage],
-    token_budget: int,
     unfinished: Unfinished,
     on_progress: OnProgress,
 ) -> dict[str, np.ndarray]:
@@ -189,7 +186,7 @@ def _measured(
         "done": np.zeros(1, np.int64),
     }
     means, profiles = _means(ways, others)
-    parts = batches([one.read for one in chosen], token_budget)
+    parts = batches([one.read for one in chosen], BATCH)
     total = len(parts) * model.layers
     for number, batch in enumerate(parts):
         if (number + 1) * model.layers <= found["done"][0]:

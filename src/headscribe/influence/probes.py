@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 from headscribe.core.errors import UsageError, unknown_name
 from headscribe.core.progress import OnProgress, silent
 from headscribe.influence.statistics import Mean
-from headscribe.influence.ways import Ways, ways_of
+from headscribe.influence.ways import BATCH, Ways, ways_of
 from headscribe.influence.writes import Effects
 from headscribe.models.batching import batches
 from headscribe.models.calls import AttentionCall
@@ -257,7 +257,7 @@ def _retrieval(supply: Supply) -> Pair:
     keys, values, filler = drawn[:4], drawn[4:8], drawn[8:]
     pairs = zip(keys, values, strict=True)
     facts = [one for key, value in pairs for one in (key, joint, value, stop)]
-    at = 4 * np.arange(4) + 2
+    at = range(2, 16, 4)
     asked = int(supply.chance.integers(4))
     ids = np.array([*facts, *filler, stop, keys[asked], joint], np.int64)
     other = at[(asked + int(supply.chance.integers(1, 4))) % 4]
@@ -366,7 +366,6 @@ def probe(
     *,
     pairs: int = 12,
     seed: int = 0,
-    token_budget: int = 1024,
     on_progress: OnProgress = silent,
 ) -> Probed:
     """Ask every head every probe.
@@ -376,7 +375,6 @@ def probe(
         probes: which.
         pairs: texts a probe, each with its control.
         seed: draws tokens; probes that ask of the same kind of text draw the same.
-        token_budget: tokens a batch.
         on_progress: called with the texts done.
 
     Raises:
@@ -397,7 +395,7 @@ def probe(
     if not made:
         raise UsageError(f"no probe can be made: {'; '.join(notes)}")
     sides = [side for of in made.values() for pair in of for side in pair]
-    found = iter(_read(model, sides, token_budget, on_progress))
+    found = iter(_read(model, sides, on_progress))
     means, both = [], []
     for of in made.values():
         values = np.array([[next(found), next(found)] for _ in of])
@@ -430,9 +428,7 @@ class _Cells:
                 self.found[b][s].append(mass / len(np.unique(side.cells[:, 0])))
 
 
-def _read(
-    model: Model, sides: Sequence[Side], token_budget: int, on_progress: OnProgress
-) -> Float[np.ndarray, "S N"]:
+def _read(model: Model, sides: Sequence[Side], on_progress: OnProgress) -> Float[np.ndarray, "S N"]:
     """The mean of every side by head; a text that several sides share is read once."""
     before, after = _around(model)
     texts: dict[bytes, list[int]] = {}
@@ -443,7 +439,7 @@ def _read(
     encodings = [_encoding(model, [*before, *sides[of[0]].ids.tolist(), *after]) for of in numbers]
     ways = ways_of(model) if any(side.wanted is not None for side in sides) else None
     done = 0
-    for batch in batches(encodings, token_budget):
+    for batch in batches(encodings, BATCH):
         given = [[sides[k] for k in numbers[index]] for index in batch]
         some = [encodings[index] for index in batch]
         cells = _Cells(given, len(before), model.heads)

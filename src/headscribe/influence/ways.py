@@ -27,6 +27,9 @@ from headscribe.models.resuming import layer_modules
 from headscribe.models.stated import vocabulary
 from headscribe.models.tap import tap
 
+BATCH = 1024
+"""Tokens of a batch."""
+
 _TOKENS = 7
 """Length of the text by which the way is found."""
 

@@ -20,7 +20,7 @@ from headscribe.core.heads import HeadId
 from headscribe.core.progress import OnProgress, silent
 from headscribe.influence.statistics import Mean
 from headscribe.influence.tokens import KINDS, kinds_read
-from headscribe.influence.ways import Recording, Ways
+from headscribe.influence.ways import BATCH, Recording, Ways
 from headscribe.models.batching import batches
 from headscribe.models.calls import AttentionCall
 from headscribe.scoring.predictions import sinks_of
@@ -179,7 +179,6 @@ def writes(
     ways: Ways,
     passages: Sequence[Passage],
     *,
-    token_budget: int = 1024,
     on_progress: OnProgress = silent,
 ) -> Written:
     """Measure what every head writes, in one pass over the texts.
@@ -187,7 +186,6 @@ def writes(
     Args:
         ways: of the model, see `ways_of`.
         passages: the texts; intervals are clustered by their groups.
-        token_budget: tokens a batch.
         on_progress: called with the texts done.
     """
     model = ways.model
@@ -199,7 +197,7 @@ def writes(
     met = torch.zeros(model.layers, model.heads, len(KINDS))
     done = 0
     effects: Effects | None = None
-    for batch in batches(passages, token_budget):
+    for batch in batches(passages, BATCH):
         texts = [passages[index] for index in batch]
         width = max(map(len, texts))
         sinks = torch.ones(len(texts), width, dtype=torch.bool)

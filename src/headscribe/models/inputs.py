@@ -151,7 +151,6 @@ def open_inputs(
     max_tokens: int | None,
     on_progress: OnProgress,
     *,
-    workers: int | None = None,
     later: bool = False,
 ) -> Inputs:
     """Open a model with a corpus, or a recording, which has its own texts.
@@ -163,7 +162,6 @@ def open_inputs(
         limit: at most so many texts.
         max_tokens: cut every text to so many tokens.
         on_progress: called with the stage, the texts done and the texts in all.
-        workers: processes that annotate; None: what the work is worth.
         later: leave out words that take long to find; `Inputs.completing` finds them.
 
     Raises:
@@ -182,9 +180,7 @@ def open_inputs(
 
     loaded = model if isinstance(model, Model) else load(model)
     read = corpus(texts, limit)
-    return model_inputs(
-        loaded, read, annotator_name, max_tokens, on_progress, workers=workers, later=later
-    )
+    return model_inputs(loaded, read, annotator_name, max_tokens, on_progress, later=later)
 
 
 def model_inputs(
@@ -194,7 +190,6 @@ def model_inputs(
     max_tokens: int | None = None,
     on_progress: OnProgress = silent,
     *,
-    workers: int | None = None,
     later: bool = False,
 ) -> Inputs:
     """Tokenise, annotate and align a corpus for a model; see `open_inputs`.
@@ -216,7 +211,7 @@ def model_inputs(
         nothing = Words((), np.zeros((0, 2), np.int64))
         passages = [align(text, encoding, nothing) for text, encoding in with_tokens]
     else:
-        passages = _annotated(texts, with_tokens, chosen, workers, on_progress)
+        passages = _annotated(texts, with_tokens, chosen, on_progress)
     if not passages:
         raise UsageError(f"expected texts with at least one token, got {empty} without any")
     skipped = dict(texts.skipped) | ({"no token": empty} if empty else {})
@@ -249,13 +244,12 @@ def _annotated(
     texts: Corpus,
     encoded: Sequence[tuple[Text, Encoding]],
     chosen: Annotator,
-    workers: int | None,
     on_progress: OnProgress,
 ) -> list[Passage]:
     gold = isinstance(chosen, Gold)  # whose words stand where the treebank says
     read = tuple(text if gold else readable(text, encoding) for text, encoding in encoded)
     progress = lambda done, total: on_progress("annotating", done, total)  # noqa: E731
-    found = annotated(replace(texts, texts=read), chosen, progress, workers=workers)
+    found = annotated(replace(texts, texts=read), chosen, progress)
     return [
         (align if gold else joined)(text, encoding, words)
         for (_, words), (text, encoding) in zip(found, encoded, strict=True)

@@ -3,7 +3,7 @@
 from typing import get_args
 
 from headscribe.patterns.contract import Family
-from headscribe.patterns.registry import Registry, group_of, registry
+from headscribe.patterns.registry import group_of, registry
 from headscribe.patterns.relational import RelationPattern
 from headscribe.relations import ATTRIBUTES
 
@@ -17,9 +17,9 @@ _TITLES: dict[Family, str] = {
 _KINDS = {"boolean": "condition", "number": "number", "text": "text"}
 
 
-def patterns_page(where: Registry | None = None) -> str:
+def patterns_page() -> str:
     """Return the page in Markdown: every pattern by family, then the token attributes."""
-    patterns = list(registry() if where is None else where)
+    patterns = list(registry())
     lines = [
         "# Patterns",
         "",

@@ -14,13 +14,15 @@ from headscribe.replacement.plan import Program
 from headscribe.replacement.rows import dense_rows
 from headscribe.text.passages import Passage
 
+_BATCH = 4096
+"""Tokens of a batch."""
+
 
 def agreements(
     model: Model,
     several: Sequence[Mapping[HeadId, Program]],
     passages: Sequence[Passage],
     *,
-    token_budget: int = 4096,
     on_progress: OnProgress = silent,
 ) -> list[dict[HeadId, float]]:
     """The IoU of programs with their heads in the untouched model, mean over texts, all rows.
@@ -35,7 +37,7 @@ def agreements(
         raise UsageError("expected at least one text to compare on, got none")
     sums = _Sums(model, several)
     done = 0
-    for batch in batches(passages, token_budget):
+    for batch in batches(passages, _BATCH):
         model.run([passages[index] for index in batch], sums)
         done += len(batch)
         on_progress("comparing with the heads", done, len(passages))

@@ -40,6 +40,12 @@ T = TypeVar("T")
 _TINY = 1e-9
 _RIDGE = 1e-4
 
+_SHARE = 1.0
+"""What the overlap counts, beside the effect."""
+
+_ROWS = 40
+"""At most so many rows of every text."""
+
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
@@ -76,9 +82,7 @@ def fitted_to_effect(
     candidates: Mapping[HeadId, Sequence[Term]],
     passages: Sequence[Passage],
     *,
-    share: float = 1.0,
     terms: int = 12,
-    rows_per_text: int = 40,
     draws: int = 3,
     seed: int = 0,
     on_progress: OnProgress = silent,
@@ -89,10 +93,8 @@ def fitted_to_effect(
         model: the untouched model.
         candidates: terms for each head, with weights to begin with.
         passages: the `fit` texts.
-        share: what the overlap counts, beside the effect.
         terms: at most so many stay. While there are more, those go that cost the objective least
             (`w^2 / 2 [H^-1]_kk`; Hassibi and Stork, NeurIPS 1992), and the others are refitted.
-        rows_per_text: at most so many rows of every text.
         draws: labels drawn for every token.
         seed: chooses rows and labels.
         on_progress: called with the heads that are done.
@@ -114,31 +116,21 @@ def fitted_to_effect(
             at = (done, total) if stage == "tracing" else (before + done, every)
             on_progress(stage, *at)
 
-        budget = _Budget(share, terms, rows_per_text, draws, seed)
-        found |= _fitted(model, part, passages, budget, said)
+        found |= _fitted(model, part, passages, terms, draws, seed, said)
     return dict(sorted(found.items()))
-
-
-@dataclass(frozen=True)
-class _Budget:
-    """What `fitted_to_effect` was asked for."""
-
-    share: float
-    terms: int
-    rows_per_text: int
-    draws: int
-    seed: int
 
 
 def _fitted(
     model: Model,
     candidates: Mapping[HeadId, Sequence[Term]],
     passages: Sequence[Passage],
-    budget: _Budget,
+    terms: int,
+    draws: int,
+    seed: int,
     on_progress: OnProgress,
 ) -> dict[HeadId, Formula]:
     """Fit heads of layers that see the same keys."""
-    chooser = torch.Generator().manual_seed(budget.seed)
+    chooser = torch.Generator().manual_seed(seed)
     heads = sorted(candidates)
     place = [head.layer * model.heads + head.head for head in heads]
     traced: list[_Effect] = []
@@ -146,12 +138,12 @@ def _fitted(
     def items() -> Iterator[Item]:
         each = counted(passages, "tracing", len(passages), on_progress)
         for passage in each:
-            one = trace(model, passage, budget.draws, chooser)
+            one = trace(model, passage, draws, chooser)
             traced.append(_Effect(one.value, one.pull))  # the attention is in the sample
             yield passage, one.attention[place].numpy(), model.visibility(heads[0].layer)
 
     pool = sorted({term.relation for head in heads for term in candidates[head]})
-    sample = collect(items(), pool=pool, rows_per_text=budget.rows_per_text, seed=budget.seed)
+    sample = collect(items(), pool=pool, rows_per_text=_ROWS, seed=seed)
     columns = _Columns(sample)
 
     def work(n: int) -> Formula:
@@ -161,7 +153,7 @@ def _fitted(
         start = torch.tensor([term.weight for term in given])
         features = torch.stack([columns.dense(term.relation) for term in given], dim=-1)
         rows = _rows(columns, sample.attention[n], traced, place[n])
-        kept, weights = _eliminated(rows, features, start, budget.share, budget.terms)
+        kept, weights = _eliminated(rows, features, start, _SHARE, terms)
         chosen = (given[k].relation for k in kept)
         return Formula(head.prose, tuple(map(Term, chosen, weights.tolist())))
 
@@ -257,7 +249,6 @@ def _fit(
     share: float,
     ridge: float = _RIDGE,
     steps: int = 15,
-    tolerance: float = 1e-6,
 ) -> Float[Tensor, " k"]:
     """Damped Gauss-Newton steps from the given weights; float64 weights in features' own units."""
     spread = _spread(rows, features)
@@ -270,7 +261,7 @@ def _fit(
     def slope(w: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor]:
         return _slope(rows, scaled, predicted, w, share, ridge)
 
-    weights, _, _ = damped_newton(weights, at, slope, steps, tolerance, damping=1e-6)
+    weights, _, _ = damped_newton(weights, at, slope, steps, tolerance=1e-6, damping=1e-6)
     return weights / spread.double()
 
 

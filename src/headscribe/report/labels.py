@@ -22,9 +22,9 @@ def plottable(text: str) -> str:
     return "".join(c if ord(c) in glyphs else MISSING_GLYPH for c in visible(text))
 
 
-def plottable_tokens(labels: Sequence[str], width: int = 16) -> list[str]:
+def plottable_tokens(labels: Sequence[str]) -> list[str]:
     """Tokens as labels of a figure."""
-    return [plottable(token_label(label, width)) for label in labels]
+    return [plottable(token_label(label)) for label in labels]
 
 
 def short_name(pattern: str) -> str:

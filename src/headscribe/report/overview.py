@@ -14,7 +14,6 @@ from headscribe.core.metrics import metric as metric_named
 from headscribe.core.visible import shortened
 from headscribe.report.labels import number, plottable, short_name
 from headscribe.report.reading import (
-    GATES,
     METRIC_TITLES,
     baselines,
     families,
@@ -146,16 +145,16 @@ def containment_figure(run: Run, *, theme: ThemeName = "light") -> "Figure":
     return figure
 
 
-def gate_figure(run: Run, k: int = GATES, *, theme: ThemeName = "light") -> "Figure":
+def gate_figure(run: Run, *, theme: ThemeName = "light") -> "Figure":
     """Attention on a sink or the last token where a pattern applies to the row, and where not.
 
-    The `k` clearest of them, see `reading.gates`.
+    The clearest of them, see `reading.gates`.
 
     Raises:
         UsageError: the run has no table of gates.
         RunError: the table is damaged.
     """
-    colors, found = THEMES[theme], gates(run, k)
+    colors, found = THEMES[theme], gates(run)
     width, row_height = 8.0, 0.34
     height = 1.5 + row_height * max(len(found), 1)
     box = (3.1, 0.88, width - 3.3, height - 1.3)
@@ -223,8 +222,9 @@ def _draw_cells(
             )  # fmt: skip
 
 
-def _in_two_lines(name: str, width: int = 12) -> str:
-    """A name broken at a blank, each line at most `width` characters."""
+def _in_two_lines(name: str) -> str:
+    """A name broken at a blank, each line at most 12 characters."""
+    width = 12
     if len(name) <= width:
         return name
     blanks = [i for i, character in enumerate(name) if character == " "]

@@ -33,9 +33,7 @@ def print_top(scores: Sequence[Score], console: Console | None = None) -> None:
     print_whole(top_table(scores), console or Console())
 
 
-def print_behaviours(
-    found: Mapping[str, Sequence[Mapping[str, Any]]], console: Console | None = None
-) -> None:
+def print_behaviours(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """Print the heads of each behaviour, those with the largest excess first."""
     table = plain_table(
         "What heads do most clearly beyond position",
@@ -57,7 +55,7 @@ def print_behaviours(
                 Text(interval(100 * one["low"], 100 * one["high"], 0), style="dim"),
                 str(one["rows"]),
             )
-    print_whole(table, console or Console())
+    print_whole(table, Console())
 
 
 def print_head(
@@ -112,7 +110,7 @@ def _least(table: Table, console: Console) -> int:
     return needed
 
 
-def print_layers(rows: Sequence[dict[str, Any]], console: Console | None = None) -> None:
+def print_layers(rows: Sequence[dict[str, Any]]) -> None:
     """Print how close patterns come to each layer: rows of the table `layers`, raw view."""
     table = plain_table(
         "How close the best pattern of each head comes, mean by layer",
@@ -125,12 +123,12 @@ def print_layers(rows: Sequence[dict[str, Any]], console: Console | None = None)
         if row["view"] == "raw" and row["metric"] == "jsd":
             layer = "all" if row["layer"] is None else str(row["layer"])
             table.add_row(layer, number(row["score"]), interval(row["low"], row["high"]))
-    print_whole(table, console or Console())
+    print_whole(table, Console())
 
 
-def print_relations(lines: Sequence[HalfAccuracy], console: Console | None = None) -> None:
+def print_relations(lines: Sequence[HalfAccuracy]) -> None:
     """Print for every dependency relation the head that follows it."""
-    print_whole(relations_table(lines), console or Console())
+    print_whole(relations_table(lines), Console())
 
 
 def relations_table(lines: Sequence[HalfAccuracy]) -> Table:
