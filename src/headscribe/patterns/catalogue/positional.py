@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from headscribe.patterns.contract import Family
-from headscribe.patterns.relational import RelationPattern, relation_pattern
+from headscribe.patterns.relational import relation_pattern
 
 if TYPE_CHECKING:
     from headscribe.patterns.registry import Registry
@@ -14,6 +14,12 @@ WINDOWS = (1, 2, 4, 8)
 HERE = "Headscribe"
 CLARK = "Clark et al. 2019"
 RAGANATO = "Raganato and Tiedemann 2018"
+
+Entry = tuple[str, str | None, str, str, str]
+"""Name, mirror, sentence, relation, source."""
+
+_BOUNDARIES = ("sentence", "previous_sentence", "next_sentence", "word")
+"""How the names of patterns at the boundaries of words and sentences begin."""
 
 _BASELINES = (
     ("uniform", "Attention is spread evenly over all visible keys.", "key.index >= 0"),
@@ -26,7 +32,7 @@ _BASELINES = (
      "otherwise(distance == 1, distance == 0)"),
 )  # fmt: skip
 
-_BOUNDARIES = (
+_OTHERS: tuple[Entry, ...] = (
     ("sentence_start", None, "Every token attends to the first token of its sentence.",
      "first(key.sentence == query.sentence)", "Kovaleva et al. 2019"),
     ("previous_sentence_end", "next_sentence_start",
@@ -51,47 +57,26 @@ _BOUNDARIES = (
 )  # fmt: skip
 
 
-def _offset(offset: int) -> RelationPattern:
+def _offset(offset: int) -> Entry:
     count = f"{abs(offset)} token{'s' * (abs(offset) != 1)}"
     way = f"{count} {'after' if offset > 0 else 'before'} it" if offset else "itself"
-    return relation_pattern(
-        f"offset:{offset}",
-        f"Every token attends to {'the one ' * (offset != 0)}{way}.",
-        f"distance == {offset}",
-        "Voita et al. 2019; " + CLARK,
-        "positional",
-        mirror=f"offset:{-offset}" if offset else None,
-    )
+    return (
+        f"offset:{offset}", f"offset:{-offset}" if offset else None,
+        f"Every token attends to {'the one ' * (offset != 0)}{way}.", f"distance == {offset}",
+        f"Voita et al. 2019; {CLARK}",
+    )  # fmt: skip
 
 
-def _windows(size: int) -> Iterator[RelationPattern]:
+def _windows(size: int) -> Iterator[Entry]:
     source = "Raganato et al. 2020"
-    many = f"{size} tokens" if size > 1 else "token"
-    yield relation_pattern(
-        f"window:{size}",
-        f"Every token attends evenly to itself and {size} on either side.",
-        f"abs(distance) <= {size}",
-        source,
-        "positional",
-    )
-    if size == 1:
-        return
-    yield relation_pattern(
-        f"window:left:{size}",
-        f"Every token attends evenly to the {many} before it.",
-        f"-{size} <= distance < 0",
-        source,
-        "positional",
-        mirror=f"window:right:{size}",
-    )
-    yield relation_pattern(
-        f"window:right:{size}",
-        f"Every token attends evenly to the {many} after it.",
-        f"0 < distance <= {size}",
-        source,
-        "positional",
-        mirror=f"window:left:{size}",
-    )
+    yield (f"window:{size}", None,
+           f"Every token attends evenly to itself and {size} on either side.",
+           f"abs(distance) <= {size}", source)  # fmt: skip
+    if size > 1:
+        left, right = f"window:left:{size}", f"window:right:{size}"
+        said = f"Every token attends evenly to the {size} tokens"
+        yield left, right, f"{said} before it.", f"-{size} <= distance < 0", source
+        yield right, left, f"{said} after it.", f"0 < distance <= {size}", source
 
 
 def register(registry: "Registry") -> None:
@@ -104,11 +89,7 @@ def register(registry: "Registry") -> None:
         registry.register(
             relation_pattern(name, sentence, relation, HERE, "positional", "baseline", mirror)
         )
-    for offset in OFFSETS:
-        registry.register(_offset(offset))
-    for size in WINDOWS:
-        for window in _windows(size):
-            registry.register(window)
-    for name, mirror, sentence, relation, source in _BOUNDARIES:
-        family: Family = "positional" if name.startswith("decay") else "lexical"
+    windows = (window for size in WINDOWS for window in _windows(size))
+    for name, mirror, sentence, relation, source in (*map(_offset, OFFSETS), *windows, *_OTHERS):
+        family: Family = "lexical" if name.startswith(_BOUNDARIES) else "positional"
         registry.register(relation_pattern(name, sentence, relation, source, family, mirror=mirror))

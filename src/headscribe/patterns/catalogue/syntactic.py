@@ -96,30 +96,17 @@ _ENTRIES: tuple[tuple[str, str | None, str, str, str], ...] = (
 
 def register(registry: "Registry") -> None:
     """Register the syntactic patterns, the universal relations in both directions."""
-    for name, mirror, sentence, relation, source in _ENTRIES:
-        registry.register(
-            relation_pattern(name, sentence, relation, source, "syntactic", mirror=mirror)
-        )
+    entries = list(_ENTRIES)
     for label, meaning in RELATIONS.items():
         up, down = f"to_head:{label}", f"to_children:{label}"
         a = "An" if meaning[0] in "aeiou" else "A"
+        entries += [
+            (up, down, f"{a} {meaning} ({label}) attends to its head.",
+             f'key.word == query.head and query.base_dep == "{label}"', UNIVERSAL),
+            (down, up, f"A head attends to its dependents of the kind {meaning} ({label}).",
+             f'key.head == query.word and key.base_dep == "{label}"', UNIVERSAL),
+        ]  # fmt: skip
+    for name, mirror, sentence, relation, source in entries:
         registry.register(
-            relation_pattern(
-                up,
-                f"{a} {meaning} ({label}) attends to its head.",
-                f'key.word == query.head and query.base_dep == "{label}"',
-                UNIVERSAL,
-                "syntactic",
-                mirror=down,
-            )
-        )
-        registry.register(
-            relation_pattern(
-                down,
-                f"A head attends to its dependents of the kind {meaning} ({label}).",
-                f'key.head == query.word and key.base_dep == "{label}"',
-                UNIVERSAL,
-                "syntactic",
-                mirror=up,
-            )
+            relation_pattern(name, sentence, relation, source, "syntactic", mirror=mirror)
         )
