@@ -34,6 +34,15 @@ class RunError(HeadscribeError):
     exit_status = 1
 
 
+def first_line(error: BaseException) -> str:
+    """Return what an error of other code says, on one line: its name where it says nothing.
+
+    >>> first_line(ValueError("not so\\nbut so")), first_line(KeyError())
+    ('not so', 'KeyError')
+    """
+    return (str(error).strip() or type(error).__name__).partition("\n")[0]
+
+
 def unknown_name(what: str, name: str, known: list[str]) -> UsageError:
     """Return the error for `name`, which is none of `known`; suggests the closest names."""
     from difflib import get_close_matches

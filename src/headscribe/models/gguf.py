@@ -24,7 +24,7 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
 
-from headscribe.core.errors import RunError, UsageError
+from headscribe.core.errors import RunError, UsageError, first_line
 from headscribe.core.files import replacing
 from headscribe.text.cache import cache_folder
 
@@ -84,7 +84,7 @@ def header(path: Path) -> Header:
     except (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
         raise RunError(
             f"{path.name} is damaged or cut off ({path.stat().st_size:,} bytes are here): get it "
-            f"again (its reader says: {_first_line(error)})"
+            f"again (its reader says: {first_line(error)})"
         ) from error
     if not architecture or not sizes:
         raise RunError(f"{path.name} is damaged: it names no architecture or holds no weights")
@@ -200,7 +200,3 @@ def _key(path: Path, dtype: torch.dtype) -> str:
         while block := file.read(1 << 22):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).partition("\n")[0]

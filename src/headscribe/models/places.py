@@ -8,7 +8,7 @@ from pathlib import Path
 from huggingface_hub import hf_hub_download
 
 from headscribe.core.assets import asset
-from headscribe.core.errors import RunError, UsageError, unknown_name
+from headscribe.core.errors import RunError, UsageError, first_line, unknown_name
 from headscribe.models.gguf import is_gguf, only_file
 
 _KNOWN = ["bundled:stories", "bundled:minilm", "bundled:smollm2"]
@@ -118,8 +118,8 @@ def _on_the_hub(source: str) -> Place:
     try:
         path = hf_hub_download(f"{owner}/{name}", file, revision=revision or None)
     except (OSError, ValueError) as error:
-        first = str(error).strip().partition("\n")[0]
-        raise RunError(f"cannot get {file} of {owner}/{name} from the hub: {first}") from error
+        said = first_line(error)
+        raise RunError(f"cannot get {file} of {owner}/{name} from the hub: {said}") from error
     return Place(path, source)
 
 

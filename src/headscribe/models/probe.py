@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel as HuggingFaceModel
 
-from headscribe.core.errors import RunError, UsageError
+from headscribe.core.errors import RunError, UsageError, first_line
 from headscribe.models.forward import attentions, eager_attentions, forward_arguments, padding_mask
 from headscribe.models.invocation import Invocation, eager_function
 from headscribe.models.placement import device_of
@@ -103,11 +103,13 @@ def probe(hf: HuggingFaceModel, name: StackName | None) -> Probe:
     try:
         returned, output = eager_attentions(bare, inputs)
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise RunError(f"{type(hf).__name__} does not fit into memory: {_line(error)}") from error
+        raise RunError(
+            f"{type(hf).__name__} does not fit into memory: {first_line(error)}"
+        ) from error
     except _CONFUSED as error:
         raise UsageError(
             f"{type(hf).__name__} cannot be surveyed: its own code breaks on {LENGTH} token ids "
-            f"alone ({_line(error)})"
+            f"alone ({first_line(error)})"
         ) from error
     # SqueezeBERT returns the scores before the softmax.
     returned = {place: item for place, item in returned.items() if _is_distribution(item)}
@@ -161,7 +163,7 @@ def what_layers_see(stack: Stack) -> tuple[Seen, ...]:
         )
     except _CONFUSED as error:
         raise UsageError(
-            f"{type(stack.hf).__name__} cannot read {length} tokens: {_line(error)}"
+            f"{type(stack.hf).__name__} cannot read {length} tokens: {first_line(error)}"
         ) from error
     return tuple(
         by_rule.get(layer) or seen_in((each[0] > 0).any(dim=0).cpu().numpy())
@@ -324,7 +326,3 @@ def _near(one: Tensor, other: Tensor) -> bool:
     if other.dtype in (torch.float32, torch.float64):
         return bool(difference.max() <= TOLERANCE * max(1.0, float(other.abs().max())))
     return bool(difference.mean() <= HALF_TOLERANCE * other.float().abs().mean())
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).partition("\n")[0]
