@@ -43,9 +43,6 @@ _RIDGE = 1e-4
 _SHARE = 1.0
 """What the overlap counts, beside the effect."""
 
-_ROWS = 40
-"""At most so many rows of every text."""
-
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
@@ -83,6 +80,7 @@ def fitted_to_effect(
     passages: Sequence[Passage],
     *,
     terms: int = 12,
+    rows_per_text: int = 40,
     draws: int = 3,
     seed: int = 0,
     on_progress: OnProgress = silent,
@@ -95,6 +93,7 @@ def fitted_to_effect(
         passages: the `fit` texts.
         terms: at most so many stay. While there are more, those go that cost the objective least
             (`w^2 / 2 [H^-1]_kk`; Hassibi and Stork, NeurIPS 1992), and the others are refitted.
+        rows_per_text: at most so many rows of every text.
         draws: labels drawn for every token.
         seed: chooses rows and labels.
         on_progress: called with the heads that are done.
@@ -116,7 +115,7 @@ def fitted_to_effect(
             at = (done, total) if stage == "tracing" else (before + done, every)
             on_progress(stage, *at)
 
-        found |= _fitted(model, part, passages, terms, draws, seed, said)
+        found |= _fitted(model, part, passages, terms, rows_per_text, draws, seed, said)
     return dict(sorted(found.items()))
 
 
@@ -125,6 +124,7 @@ def _fitted(
     candidates: Mapping[HeadId, Sequence[Term]],
     passages: Sequence[Passage],
     terms: int,
+    rows_per_text: int,
     draws: int,
     seed: int,
     on_progress: OnProgress,
@@ -143,7 +143,7 @@ def _fitted(
             yield passage, one.attention[place].numpy(), model.visibility(heads[0].layer)
 
     pool = sorted({term.relation for head in heads for term in candidates[head]})
-    sample = collect(items(), pool=pool, rows_per_text=_ROWS, seed=seed)
+    sample = collect(items(), pool=pool, rows_per_text=rows_per_text, seed=seed)
     columns = _Columns(sample)
 
     def work(n: int) -> Formula:
