@@ -203,7 +203,6 @@ class _Rows:
         self._weights: list[np.ndarray] = []
 
     def observe(self, call: AttentionCall) -> None:
-        """Read the head's layer; the others pass by."""
         if call.layer != self._head.layer:
             return
         for start in range(0, len(self._rows), _BLOCK):
@@ -224,6 +223,5 @@ class _Rows:
         self._weights.append(part.float().cpu().numpy())
 
     def found(self) -> Any:  # noqa: ANN401
-        """What `attend` returns."""
         weights = np.concatenate(self._weights)
         return weights if self._topk is None else (np.concatenate(self._keys), weights)

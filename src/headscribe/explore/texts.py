@@ -52,7 +52,6 @@ class _Layers:
         self._length, self._see = len(passage), see
 
     def observe(self, call: LayerAttention) -> None:
-        """Hand on one layer."""
         part = call.probabilities()[0, :, : self._length, : self._length]
         self._see(call.layer, part.float().cpu().numpy())
 

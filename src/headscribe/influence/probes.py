@@ -419,7 +419,6 @@ class _Cells:
         self.found: list[list[list[np.ndarray]]] = [[[] for _ in of] for of in sides]
 
     def observe(self, call: AttentionCall) -> None:
-        """Read one layer."""
         attention = call.probabilities()
         for b, of in enumerate(self._sides):
             for s, side in enumerate(of):

@@ -237,7 +237,6 @@ class _Masses:
         self.rows = np.zeros((len(relations), ways.model.layers, 1))
 
     def observe(self, call: AttentionCall) -> None:
-        """Read one layer of one text."""
         (text,) = call.batch
         assert isinstance(text, Passage)
         attention = call.probabilities()[0]

@@ -291,7 +291,6 @@ class _Marks(Observer):
         self._log, self._model = log, model
 
     def observe(self, call: AttentionCall) -> None:
-        """Note one layer."""
         width = call.query.shape[1] * call.value.shape[-1]
         empty = torch.empty(1, 0, width)
         module = self._model.stack.modules[call.layer]

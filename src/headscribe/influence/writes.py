@@ -113,7 +113,6 @@ class _Reading:
         self.mass: list[Float[Tensor, "B H T"]] = []
 
     def observe(self, call: AttentionCall) -> None:
-        """Read one layer."""
         content = call.probabilities().masked_fill(self._sinks.to(call.lengths.device), 0)
         self.key.append(content.argmax(-1))
         self.mass.append(content.sum(-1))

@@ -55,7 +55,6 @@ class _Sums:
         ]
 
     def observe(self, call: AttentionCall) -> None:
-        """Compare one layer's heads."""
         seen = self._visibility[call.layer]
         attention = call.probabilities().cpu()
         for b, passage in enumerate(call.batch):

@@ -172,7 +172,6 @@ class _Sums:
         self._overlap = torch.zeros((layers, heads, len(fixed)), dtype=torch.float64)
 
     def observe(self, call: AttentionCall) -> None:
-        """Add one layer's attention on a batch."""
         layer = call.layer
         seen = self._visibility[layer]
         attention = call.probabilities().cpu()
@@ -194,7 +193,6 @@ class _Sums:
                 self._overlap[layer, :, k] += shared / length
 
     def profile(self, head: HeadId) -> Float[np.ndarray, " C"]:
-        """Mean attention by cell class."""
         total, count = self._attention[head.layer, head.head], self._cells[head.layer]
         return profile.Profile(total.numpy()[None, None], count.numpy()[None, None]).table()[0]
 

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headscribe.core.visible import visible
-from headscribe.report.labels import interval, number, percent, signed
+from headscribe.report.labels import number, percent, signed, with_ends
 from headscribe.report.terminal import plain_table, print_whole
 from headscribe.results.comparison import Change, Comparison
 from headscribe.results.names import Holds, Names
@@ -77,12 +77,7 @@ def _cells(change: Change) -> list[Text]:
     return [
         Text(visible(change.what)),
         Text(visible(where)),
-        Text(_value(change.first, change.first_low, change.first_high)),
-        Text(_value(change.second, change.second_low, change.second_high)),
+        Text(with_ends(number(change.first), change.first_low, change.first_high)),
+        Text(with_ends(number(change.second), change.second_low, change.second_high)),
         Text(signed(change.change) + ("*" if change.apart else " ")),
     ]
-
-
-def _value(value: float, low: float | None, high: float | None) -> str:
-    ends = interval(low, high)
-    return f"{number(value)} ({ends})" if ends else number(value)

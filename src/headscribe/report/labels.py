@@ -57,6 +57,12 @@ def interval(low: float | None, high: float | None, digits: int = 3) -> str:
     return f"{number(low, digits)}{between}{number(high, digits)}"
 
 
+def with_ends(value: str, low: float | None, high: float | None, digits: int = 3) -> str:
+    """Return a written value with the ends of its interval in brackets, where it has any."""
+    ends = interval(low, high, digits)
+    return f"{value} ({ends})" if ends else value
+
+
 @cache
 def _glyphs() -> frozenset[int]:
     """Code points that the font which ships with matplotlib can draw."""

@@ -1,7 +1,7 @@
 """What figures and pages read from a run: score lines with their gains, findings, provenance."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from headscribe.core.errors import RunError
@@ -163,9 +163,8 @@ class Gate:
 GATES = 12
 """Gates that a figure and a table show."""
 
-_ENDS = (
-    "on", "on_low", "on_high", "off", "off_low", "off_high", "on_rows", "off_rows",
-)  # fmt: skip
+MEASURED = tuple(field.name for field in fields(Gate))[3:]
+"""What was measured of a gate, as the table of gates has it."""
 
 _PLACES = {"sink": "sinks", "last": "last token"}
 
@@ -178,12 +177,12 @@ def gates_of_heads(run: Run) -> dict[HeadId, list[Gate]]:
         RunError: the table is damaged.
     """
     found: dict[HeadId, list[Gate]] = {}
-    for row in rows(run, "gate", ("head", "pattern", "read", *_ENDS)):
+    for row in rows(run, "gate", ("head", "pattern", "read", *MEASURED)):
         if row["on"] is not None and row["off"] is not None:
             place = _PLACES.get(row["read"], row["read"])
             head = HeadId.parse(row["head"])
             found.setdefault(head, []).append(
-                Gate(row["pattern"], head, place, **{name: row[name] for name in _ENDS})
+                Gate(row["pattern"], head, place, **{name: row[name] for name in MEASURED})
             )
     return {
         head: sorted(gates, key=lambda gate: (not gate.clear, -abs(gate.difference)))

@@ -16,7 +16,7 @@ from headscribe.core.arrays import Attention
 from headscribe.core.heads import HeadId
 from headscribe.core.metrics import metric as metric_named
 from headscribe.core.visible import visible
-from headscribe.report.labels import interval, number, percent, signed
+from headscribe.report.labels import interval, number, percent, signed, with_ends
 from headscribe.report.matrix_text import matrix_text
 from headscribe.report.reading import METRIC_TITLES
 from headscribe.results.queries import MIN_COVERAGE, Score
@@ -158,18 +158,13 @@ def relations_table(lines: Sequence[HalfAccuracy]) -> Table:
         table.add_row(
             Text(what if what != last else ""),
             line.head,
-            _with_ends(number(line.accuracy, 2), line.accuracy_low, line.accuracy_high),
+            with_ends(number(line.accuracy, 2), line.accuracy_low, line.accuracy_high, 2),
             f"{line.offset:+d}: {number(line.offset_accuracy, 2)}".replace("-", "−"),
-            _with_ends(signed(line.gain, 2), line.gain_low, line.gain_high),
+            with_ends(signed(line.gain, 2), line.gain_low, line.gain_high, 2),
             f"{line.instances}{'*' if line.few else ''}",
         )
         last = what
     return table
-
-
-def _with_ends(value: str, low: float | None, high: float | None) -> str:
-    ends = interval(low, high, 2)
-    return f"{value} ({ends})" if ends else value
 
 
 def top_table(scores: Sequence[Score]) -> Table:

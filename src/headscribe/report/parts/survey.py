@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from headscribe.core.metrics import metric as metric_named
 from headscribe.report.packing import numbers, small_numbers
-from headscribe.report.reading import METRIC_TITLES, baselines, gates_of_heads, shape
+from headscribe.report.reading import MEASURED, METRIC_TITLES, baselines, gates_of_heads, shape
 from headscribe.report.schema import Facts, Table, of_table, table, tabled
 from headscribe.results.relations import relation_accuracy
 from headscribe.results.run import Run
@@ -133,10 +133,7 @@ def _spread(values: np.ndarray, at: np.ndarray, size: tuple[int, int], empty: fl
 GATES_OF_A_HEAD = 6
 """Gates of a head that a page keeps, the clearest ones."""
 
-_GATE = (
-    "head", "pattern", "place", "on", "on_low", "on_high", "off", "off_low", "off_high", "on_rows",
-    "off_rows", "clear",
-)  # fmt: skip
+_GATE = ("head", "pattern", "place", *MEASURED, "clear")
 
 
 def gates(run: Run) -> Table:
