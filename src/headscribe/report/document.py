@@ -40,15 +40,9 @@ def document(runs: Sequence[Run]) -> dict[str, Any]:
             if answer.subject not in subject:
                 subject[answer.subject] = _content(run, answer, subject["missing"])
         subject["runs"].append(content["run"])
+    colours = ("families", "attention", "difference", "surface", "ink")
     themes = {
-        name: {
-            "families": dict(theme.families),
-            "attention": list(theme.attention),
-            "difference": list(theme.difference),
-            "surface": theme.surface,
-            "ink": theme.ink,
-        }
-        for name, theme in THEMES.items()
+        name: {part: getattr(theme, part) for part in colours} for name, theme in THEMES.items()
     }
     for subject in subjects:
         _complete(subject)
@@ -126,22 +120,16 @@ def _about(run: Run) -> dict[str, Any]:
     manifest = run.manifest
     model, corpus = _mapping(manifest.get("model")), _mapping(manifest.get("corpus"))
     config = _mapping(manifest.get("config"))
-    return {
+    said = ("damaged", "skipped", "failures", "notes", "versions", "started", "seconds")
+    return {key: manifest.get(key) for key in said} | {
         "folder": run.folder.name,
         "kind": run.kind,
         "complete": run.complete,
-        "damaged": manifest.get("damaged"),
         "facts": facts(run),
         "model": {key: model.get(key) for key in ("name", "layers", "heads", "causal")},
         "corpus": {key: corpus.get(key) for key in ("name", "texts", "groups", "tokens", "cut")},
         "skippedTexts": corpus.get("skipped"),
-        "skipped": manifest.get("skipped"),
-        "failures": manifest.get("failures"),
-        "notes": manifest.get("notes"),
         "crossFitted": manifest.get("cross_fitted"),
-        "versions": manifest.get("versions"),
-        "started": manifest.get("started"),
-        "seconds": manifest.get("seconds"),
         "settings": {
             key: value
             for key, value in config.items()

@@ -7,7 +7,7 @@ from typing import Any
 from headscribe.core.errors import RunError
 from headscribe.core.heads import HeadId
 from headscribe.core.visible import visible
-from headscribe.report.labels import interval, number, percent, signed
+from headscribe.report.labels import number, percent, signed, with_ends
 from headscribe.report.schema import rows
 from headscribe.results.queries import MIN_COVERAGE, Score
 from headscribe.results.run import Run
@@ -48,12 +48,10 @@ def worth_showing(run: Run, scores: Sequence[Score]) -> str:
 def scored(score: Score) -> str:
     """A score in words: metric, interval, gain, what it was over, rows."""
     name = METRIC_TITLES.get(score.metric, score.metric)
-    ends = interval(score.low, score.high)
-    said = f"{name} {number(score.score)}{f' ({ends})' if ends else ''}"
+    said = f"{name} {with_ends(number(score.score), score.low, score.high)}"
     gain, low, high, over = score.margin
     if gain is not None:
-        ends = interval(low, high)
-        said += f", gain {signed(gain)}{f' ({ends})' if ends else ''} over {over}"
+        said += f", gain {with_ends(signed(gain), low, high)} over {over}"
     return f"{said}, on {percent(score.coverage)} of the rows"
 
 
