@@ -15,6 +15,7 @@ from headscribe.behaviours.budget import PARTS, Accounts
 from headscribe.behaviours.catalogue import OF_CLASS, TERMS, UNSEEN, Behaviour
 from headscribe.behaviours.measure import Sums
 from headscribe.behaviours.naming import CONFIRM, POINT, Excess, Named
+from headscribe.behaviours.offsets import LAST, SIDE
 from headscribe.behaviours.places import MOSTLY, PLACES, RESTING, SINKS, Place, Placed
 from headscribe.core.heads import HeadId
 from headscribe.core.visible import visible, visible_lines
@@ -216,17 +217,20 @@ def cards(
         sink_share = float(placed.share[1, SINKS, h])
         listed = [one for one in figures if one.listed]
         share = {place.name: float(placed.share[1, i, h]) for i, place in enumerate(PLACES)}
-        resting = _rest(share, sink_share)
+        resting, side = _rest(share, sink_share), side_of(sums.overall[:, h].mean(0))
         budget = _budget(figures, accounts.parts[1, :, h])
         steady = next((place for place in holds if place.name in STEADY), None)
         if steady is None and holds and listed and _faint(listed):
             steady = holds[0]
         if steady is not None:
             name, family = steady.name, "sinks" if "rests" in steady.name else "position"
-            said = [_placed_sentence(steady, share, budget, resting), *_read(listed, sink_share)]
+            said = [
+                _placed_sentence(steady, share, budget, resting, side),
+                *_read(listed, sink_share),
+            ]
         elif listed and (listed[0].excess >= POINT or not common):
             name, family = listed[0].behaviour, listed[0].family
-            said = [mostly(budget, resting, name), *_read(listed, sink_share)]
+            said = [mostly(budget, resting, side, name), *_read(listed, sink_share)]
         elif common:
             name, family = COMMON, "common keys"
             reads = "attention not at rest" if sink_share >= _SMALL else "attention"
@@ -236,14 +240,17 @@ def cards(
                 f"{_picked(accounts, h, passages)}: {percent(accounts.common[1, h])} of a token's "
                 f"{reads} goes where that of the text's other tokens goes, where {_USUAL} would "
                 f"have {percent(usual)} in common",
-                mostly(budget, resting),
+                mostly(budget, resting, side),
             ]
         elif holds:
             name, family = holds[0].name, "sinks" if "rests" in holds[0].name else "position"
-            said = [_placed_sentence(holds[0], share, budget, resting)]
+            said = [_placed_sentence(holds[0], share, budget, resting, side)]
         else:
             name, family = UNNAMED, ""
-            said = [mostly(budget, resting), "Nothing that was asked for explains what it reads"]
+            said = [
+                mostly(budget, resting, side),
+                "Nothing that was asked for explains what it reads",
+            ]
         if name != UNNAMED:
             said.append(f"Found in one half of {texts} texts, confirmed in the other")
         else:
@@ -359,7 +366,22 @@ def _faint(listed: Sequence[Figure]) -> bool:
     return one["excess"] < 0.2 and here < POINT and sum(figure.part for figure in listed) < _SMALL
 
 
-def mostly(budget: Sequence[tuple[str, float]], resting: str, name: str = "") -> str:
+def side_of(profile: Float[np.ndarray, " C"]) -> str:
+    """Whether a head that sees both sides looks before or after, of the tokens nearby.
+
+    Args:
+        profile: its mean attention by place class.
+    """
+    after = float(profile[SIDE + 1 : SIDE + 5].sum())
+    before = float(profile[SIDE - 4 : SIDE].sum())
+    if len(profile) <= LAST or max(before, after) < 2 * min(before, after):
+        return ""
+    return ", most of them before" if before > after else ", most of them after"
+
+
+def mostly(
+    budget: Sequence[tuple[str, float]], resting: str, side: str = "", name: str = ""
+) -> str:
     """Where most of all attention goes, the largest part first; of behaviours those that matter."""
     of = dict(budget)
     near = {part: of.pop(part) for part in PARTS[1:5]}
@@ -372,7 +394,10 @@ def mostly(budget: Sequence[tuple[str, float]], resting: str, name: str = "") ->
         for part, share in alone.items()
     ]
     parts.append(
-        (sum(near.values()) - sum(alone.values()), f"goes to {others}tokens at most four away")
+        (
+            sum(near.values()) - sum(alone.values()),
+            f"goes to {others}tokens at most four away{side}",
+        )
     )
     parts += [
         (share, one if one.startswith("rests") else f"is for {one}")
@@ -453,6 +478,7 @@ def _placed_sentence(
     share: Mapping[str, float],
     budget: Sequence[tuple[str, float]],
     resting: str,
+    side: str,
 ) -> str:
     """The place and its share, then where the rest goes."""
     mine, of = share[place.name], dict(budget)
@@ -461,7 +487,7 @@ def _placed_sentence(
     if "rests" in place.name:
         near = sum(of[part] for part in PARTS[1:5])
         rest[0] = sinks - mine, f"rests on other {RESTING}"
-        rest.insert(1, (near, "goes to tokens at most four away"))
+        rest.insert(1, (near, f"goes to tokens at most four away{side}"))
     elif place.name == "spreads evenly":
         rest.pop()
     said = "; ".join(f"{percent(part)} {goes}" for part, goes in rest if part >= 0.005)

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from headscribe.behaviours.card import Card, Figure, _faint, _weights, mostly, percent
+from headscribe.behaviours.card import Card, Figure, _faint, _weights, mostly, percent, side_of
 from headscribe.behaviours.catalogue import TERMS, behaviours
+from headscribe.behaviours.offsets import CLASSES, SIDE
 from headscribe.core.heads import HeadId
 
 CATALOGUE = {one.name: one for one in reversed(behaviours())}
@@ -47,16 +49,29 @@ def test_classes_of_links_are_in_the_catalogue() -> None:
 def test_a_sentence_begins_with_what_most_of_the_attention_does() -> None:
     budget = [("sinks", 0.1), ("itself", 0.42), ("commas", 0.02), ("previous token", 0.15)]
     budget += [("next token", 0.0), ("nearby", 0.1), ("elsewhere", 0.21)]
-    assert mostly(budget, "[SEP]", "commas") == (
+    assert mostly(budget, "[SEP]", ", most of them before", "commas") == (
         "Of all its attention 42 % goes to the token itself; 25 % goes to other tokens at most "
-        "four away; 21 % goes to tokens more than four away; 10 % rests on [SEP]"
+        "four away, most of them before; 21 % goes to tokens more than four away; 10 % rests on "
+        "[SEP]"
     )
     budget = [("sinks", 0.54), ("itself", 0.04), ("rests on “the”", 0.22), ("previous token", 0.0)]
     budget += [("next token", 0.0), ("nearby", 0.08), ("elsewhere", 0.12)]
-    assert mostly(budget, "[SEP]", "rests on “the”") == (
+    assert mostly(budget, "[SEP]", name="rests on “the”") == (
         "Most of its attention (54 %) rests on [SEP]; 22 % rests on “the”; 12 % goes to tokens "
         "more than four away; 12 % goes to tokens at most four away"
     )
+
+
+def test_the_side_of_what_is_nearby_is_said_where_two_thirds_are_on_it() -> None:
+    found = {}
+    for name, before, after in (("before", 0.4, 0.2), ("both", 0.39, 0.2), ("after", 0.1, 0.3)):
+        profile = np.zeros(CLASSES)
+        profile[SIDE - 2], profile[SIDE + 4], profile[SIDE + 5] = before, after, 1.0
+        found[name] = side_of(profile)
+    assert found == {
+        "before": ", most of them before", "both": "", "after": ", most of them after",
+    }  # fmt: skip
+    assert not side_of(np.ones(SIDE + 1))  # a causal layer has no other side
 
 
 def test_a_lean_of_few_points_on_few_rows_is_no_name_beside_a_place() -> None:
