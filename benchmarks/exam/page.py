@@ -10,10 +10,14 @@ from pathlib import Path
 
 import headscribe as hs
 from headscribe.exam.marking import Mark
-from headscribe.exam.peers import PEERS
+from headscribe.exam.material import KINDS, known
+from headscribe.exam.peers import PEERS, detected
 from headscribe.exam.sheet import OUTCOMES, Sheet
 
+WHAT = {"compiled": "compiled programs", "trained": "trained toys"}
+
 ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
 
 
 def table(titles: str, rows: list[str]) -> list[str]:
@@ -28,6 +32,17 @@ def row(one: Mark) -> str:
     return f"| {one.model} {one.head} | `{one.truth}` | {one.outcome} | {one.reason} | {formula} |"
 
 
+def by_detect_head(scores: dict[str, dict[str, list[float]]]) -> int:
+    """Heads of which the answer of `detect_head` is the truth."""
+    return sum(
+        detected(model, truth, {name: one[h] for name, one in scores[model.name].items()})
+        for kind in KINDS
+        for model in known(kind)
+        for h, truth in enumerate(model.truths)
+        if truth is not None
+    )
+
+
 def page(sheet: Sheet, seconds: float) -> str:
     """The page."""
     heads, recovered = len(sheet.marks), len(sheet.of("recovered"))
@@ -39,17 +54,25 @@ def page(sheet: Sheet, seconds: float) -> str:
         f"{one.model} {one.head}: {' and '.join(one.partial)}" for one in sheet.partial
     )
     wrong = Counter(name for one in sheet.marks for name in one.wrong)
+    told = " and ".join(
+        f"{done} of {count} heads of {WHAT[kind]} ({done / count:.0%})"
+        for kind, (done, count) in sheet.kinds.items()
+    )
+    toys = [one for one in sheet.marks if one.kind == "trained"]
+    lens = json.loads((RESULTS / "exam_detect_head.json").read_text())
+    others = {"TransformerLens `detect_head`": by_detect_head(lens["models"])}
+    others |= {peer: sheet.right(peer) for peer in PEERS}
     kinds = dict.fromkeys(kind for kind, _ in sheet.negatives)
     lines = [
         "# The exam",
         "",
-        f"**{recovered} of {heads} heads ({recovered / heads:.0%}) whose truth is known get a "
-        f"formula that is the truth and a name that says the same{alone}; {idle or 'none'} has a "
-        "term that says nothing. "
+        f"**{told} get a formula that is the truth and a name that says the same{alone}; "
+        f"{idle or 'none'} has a term that says nothing. "
         f"{sheet.labelled} of {len(sheet.negatives)} heads of which nothing is to be said "
         f"({sheet.labelled / len(sheet.negatives):.1%}) get a name.**",
         "",
-        f"The heads are those of {sheet.models} programs that Tracr compiled to transformers. A "
+        "The heads are those of programs that Tracr compiled to transformers, and of toys trained "
+        f"on tasks that leave each head one thing to do, {sheet.models} models in all. A "
         "head is *recovered* if on texts that no formula was fitted to the rows of its formula and "
         "those of the truth agree (IoU 0.98), no term could go, no label beside it says something "
         "else, and the name on its card says what the truth does: no key more, none less (the rows "
@@ -75,6 +98,24 @@ def page(sheet: Sheet, seconds: float) -> str:
             [
                 f"| {one.model} {one.head} | `{one.truth}` | {one.name or 'no name'} |"
                 for one in sheet.marks
+                if one.kind == "compiled"
+            ],
+        ),
+        "",
+        "## Trained toys",
+        "",
+        "Small transformers whose heads point at the answer. The shortcut was trained where blocks "
+        "of five letters repeat, so that four tokens back stands what induction reads; blocks of "
+        "six and seven give it away. The last toy reads one of two things by the token: the shares "
+        "are those of its attention, in truth and by the formula.",
+        *table(
+            "| head | truth | outcome | its name: it reads … | labels | shares |",
+            [
+                f"| {one.model} {one.head} | `{one.truth}` | {one.outcome} | "
+                f"{one.name or 'no name'} | {', '.join(one.labels) or 'none'} | "
+                + "; ".join(f"{true:.2f}, {said:.2f}" for _, true, said in one.shares)
+                + " |"
+                for one in toys
             ],
         ),
         "",
@@ -99,11 +140,13 @@ def page(sheet: Sheet, seconds: float) -> str:
         "Heads of which the answer of others is the truth, by the same IoU on the same texts, with "
         "rows that they say nothing of on the start, as the truth has it. The raw metrics "
         "(previous, first, itself, duplicate, induction, entropy) are of the kind that HeadVis and "
-        "TransformerLens list, in definitions of our own; neither was run.",
+        "TransformerLens list, in definitions of our own; HeadVis was not run. `detect_head` of "
+        f"TransformerLens {lens['transformer_lens']} was, with its three named patterns, on the "
+        "same attention (`benchmarks/exam/detect_heads.py`): the pattern that it scores highest, "
+        "if at least 0.5, is its answer.",
         *table(
             "| | heads | |",
-            [f"| {peer} | {sheet.right(peer)} | {sheet.right(peer) / heads:.0%} |"
-             for peer in PEERS],
+            [f"| {peer} | {right} | {right / heads:.0%} |" for peer, right in others.items()],
         ),
         "",
     ]  # fmt: skip
@@ -115,8 +158,7 @@ def main() -> None:
     before = time.process_time()
     sheet = hs.bench()
     seconds = time.process_time() - before
-    results = ROOT / "benchmarks" / "results" / "exam.json"
-    results.write_text(json.dumps(sheet.to_json(), indent=1) + "\n")
+    (RESULTS / "exam.json").write_text(json.dumps(sheet.to_json(), indent=1) + "\n")
     (ROOT / "docs" / "exam.md").write_text(page(sheet, seconds))
     print(sheet)
 

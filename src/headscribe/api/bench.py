@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def bench(request: BenchRequest) -> "Sheet":
     """Fit and name heads whose truth is known, and mark what is said of them.
 
-    `hs.bench()` takes a minute, `hs.bench(models="shift_right,reverse", seeds=0)` a few seconds.
+    `hs.bench()` takes minutes, `hs.bench(models="shift_right,reverse", seeds=0)` a few seconds.
 
     >>> import headscribe as hs
     >>> hs.bench(models="shift_rigth")
@@ -26,10 +26,10 @@ def bench(request: BenchRequest) -> "Sheet":
     Raises:
         UsageError: an unknown model.
     """
-    from headscribe.exam.material import known
+    from headscribe.exam.material import KINDS, known
     from headscribe.exam.sheet import examine
 
-    every = {model.name: model for model in known("compiled")}
+    every = {model.name: model for kind in KINDS for model in known(kind)}
     asked = request.models
     names = [*every] if asked is None else asked.split(",") if isinstance(asked, str) else asked
     for name in names:
@@ -37,5 +37,5 @@ def bench(request: BenchRequest) -> "Sheet":
             raise unknown_name("model of the exam", name, list(every))
     with shown(request.on_progress) as on_progress:
         return examine(
-            [every[name] for name in names], tuple(every.values()), request.seeds, on_progress
+            [every[name] for name in names], known("compiled"), request.seeds, on_progress
         )

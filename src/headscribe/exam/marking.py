@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+import numpy as np
 import torch
 
 from headscribe.core.arrays import Attention, Matrix
@@ -30,6 +31,9 @@ SAME, CLOSE = 0.98, 0.9
 HOLDS = 0.5
 """A name is the truth's if so much of what that reads lies on its keys; it is a part of it if so
 much of its keys is read, and wrong otherwise."""
+
+APART = 0.05
+"""The most that the share of one of several behaviours may differ from the truth's."""
 
 VOID = 1e-3
 """A term is void if without it the rows stay as they were, up to this IoU."""
@@ -53,9 +57,12 @@ class Mark:
         labels: what it is called beside.
         wrong: names and labels that the truth does not bear out.
         partial: those that say a part of it: their keys are among those that it reads.
+        shares: of a head that does one of several things, each with its share of the attention on
+            fresh texts: in truth, and by the formula.
         outcome: what comes of it.
         reason: why it is not recovered, empty if it is.
         peers: the others whose answer is the truth.
+        kind: of the model.
     """
 
     model: str
@@ -73,6 +80,8 @@ class Mark:
     outcome: Outcome
     reason: str
     peers: tuple[str, ...] = ()
+    shares: tuple[tuple[str, float, float], ...] = ()
+    kind: str = "compiled"
 
     @property
     def true(self) -> bool:
@@ -156,6 +165,18 @@ def says(means: Headline | str | None, truth: Truth, model: Known) -> bool:
     return iou(rows, [truth.rows(passage, model.seen)[1:] for passage in fresh]) >= SAME
 
 
+def shares_of(truth: Truth, formula: Formula, model: Known) -> tuple[tuple[str, float, float], ...]:
+    """What a head spends on each of the several things that it does, in truth and by a formula."""
+    found, fresh = [], model.parts[1]
+    real = np.concatenate([truth.rows(one, model.seen).ravel() for one in fresh])
+    said = np.concatenate([rows_of(formula, model, one).ravel() for one in fresh])
+    for part in truth.parts:
+        where = [shared_evaluator(one, model.seen).dense(parse(part)) != 0 for one in fresh]
+        on = np.concatenate([np.ravel(one) for one in where])
+        found.append((part, float(real[on].sum() / real.sum()), float(said[on].sum() / real.sum())))
+    return tuple(found)
+
+
 def mark(model: Known, truth: Truth, formula: Formula, called: Called) -> Mark:
     """Mark one head.
 
@@ -172,16 +193,19 @@ def mark(model: Known, truth: Truth, formula: Formula, called: Called) -> Mark:
     )
     idle = idle_terms(formula, model)
     same = says(called.means, truth, model)
+    shares = shares_of(truth, formula, model)
     said = dict(called.labels)
     if called.name and not same and not isinstance(called.means, Headline):
         said[called.name] = called.means
-    shares = {name: borne_out(one, truth, model) for name, one in said.items() if one is not None}
-    wrong = tuple(name for name, both in shares.items() if max(both) < HOLDS)
-    partial = tuple(n for n, (there, _) in shares.items() if there < HOLDS and n not in wrong)
+    borne = {name: borne_out(one, truth, model) for name, one in said.items() if one is not None}
+    wrong = tuple(name for name, both in borne.items() if max(both) < HOLDS)
+    partial = tuple(n for n, (there, _) in borne.items() if there < HOLDS and n not in wrong)
     outcome: Outcome = "clumsy"
     if likeness < SAME:
         outcome = "close" if likeness >= CLOSE else "missed"
         reason = f"IoU {likeness:.2f} with the truth"
+    elif any(abs(one - other) > APART for _, one, other in shares):
+        reason = "other shares of what it does"
     elif len(formula.terms) > truth.terms:
         reason = f"{len(formula.terms)} terms, where {truth.terms} would do"
     elif idle:
@@ -195,4 +219,5 @@ def mark(model: Known, truth: Truth, formula: Formula, called: Called) -> Mark:
     return Mark(
         truth.model, truth.head, truth.relation, str(formula), likeness, len(formula.terms), idle,
         called.name, same, tuple(called.labels), wrong, partial, outcome, reason,
+        shares=shares, kind=model.kind,
     )  # fmt: skip

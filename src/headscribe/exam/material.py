@@ -2,7 +2,7 @@
 
 The material lies beside this file as recordings: `NAME.json` has the texts and the truth of every
 head as a relation, `NAME.npz` for each model an array `(texts, heads, T, T)` in units of 1/250,
-padded to the longest text. `benchmarks/exam/compile_programs.py` makes it.
+padded to the longest text. `benchmarks/exam/compile_programs.py` and `train_toys.py` make it.
 """
 
 import json
@@ -22,6 +22,7 @@ from headscribe.core.visibility import CAUSAL, FULL, Visibility
 from headscribe.models.calls import AttentionCall, Observer
 from headscribe.patterns.relational import shared_evaluator
 from headscribe.relations import parse
+from headscribe.relations.syntax import Logic, canonical, children
 from headscribe.text.alignment import align
 from headscribe.text.annotators.plain import Plain
 from headscribe.text.corpora import Text
@@ -34,6 +35,9 @@ FRESH = 0.375
 """The share of a model's texts that no formula is fitted on."""
 
 BOS = "BOS"
+
+KINDS = ("compiled", "trained")
+"""Compiled from programs; trained on tasks that leave a head one thing to do."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,16 @@ class Truth:
     model: str = ""
 
     @property
+    def parts(self) -> tuple[str, ...]:
+        """The things that it does, where these are several."""
+        expression = parse(self.relation).expression
+        several = isinstance(expression, Logic) and expression.operator == "or"
+        return tuple(map(canonical, children(expression))) if several else ()
+
+    @property
     def terms(self) -> int:
         """Terms that a formula may take to say it: its own, one for the start, one for its row."""
-        return self.relation.count(" or ") + 3
+        return max(len(self.parts), 1) + 2
 
     def rows(self, passage: Passage, visibility: Visibility) -> Attention:
         """What it reads, `(T, T)`."""
@@ -76,7 +87,7 @@ class Known:
 
     Attributes:
         name: the program.
-        kind: `compiled` or `negative`.
+        kind: `compiled`, `trained` or `negative`.
         passages: its texts.
         truths: of every head; None where nothing is known, which goes for negatives.
         attention: of every text, `(H, T, T)`.
@@ -149,7 +160,7 @@ def passages_of(texts: Sequence[str], prefix: str) -> tuple[Passage, ...]:
 
 @cache
 def known(kind: str) -> tuple[Known, ...]:
-    """The models of a kind that is kept; there is `compiled`."""
+    """The models of a kind that is kept; there are `KINDS`."""
     folder = Path(__file__).parent
     described: dict[str, Any] = json.loads((folder / f"{kind}.json").read_text("utf-8"))
     texts = {name: passages_of(own, f"{name}-") for name, own in described["texts"].items()}

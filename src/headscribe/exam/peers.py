@@ -7,7 +7,7 @@ An answer counts if it is the truth: if on fresh texts its rows, even over its k
 where it has none, agree with the truth's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from headscribe.fitting.heads import HeadFormula
 from headscribe.patterns.contract import Pattern
 from headscribe.patterns.relational import shared_evaluator
 from headscribe.relations import parse
-from headscribe.text.passages import Passage
 
 METRICS = {
     "previous": "distance == -1",
@@ -39,24 +38,41 @@ def recovered_by(
 ) -> tuple[str, ...]:
     """The peers whose answer on a head is the truth."""
     fresh = model.parts[1]
-    truths = [truth.rows(passage, model.seen) for passage in fresh]
     answers: dict[str, list[Rows]] = {}
     if (named := _named(model, h)) is not None:
-        answers[PEERS[0]] = [_of_relation(METRICS[named], model, one) for one in fresh]
+        answers[PEERS[0]] = _of_relation(METRICS[named], model)
     if fitted.pattern is not None:
         best = patterns[fitted.pattern[0]]
         answers[PEERS[1]] = [best.predict(one, model.seen) for one in fresh]
-    right = tuple(
-        peer
-        for peer, rows in answers.items()
-        if iou([one.filled("sink", model.seen).to_dense() for one in rows], truths) >= SAME
-    )
+    right = tuple(peer for peer, rows in answers.items() if _is_true(rows, truth, model))
     return right + PEERS[2:] * (fitted.scores["profile", "raw", "iou"].mean >= SAME)
 
 
-def _of_relation(source: str, model: Known, passage: Passage) -> Rows:
-    related = shared_evaluator(passage, model.seen).dense(parse(source))
-    return Rows.from_dense(related.astype(np.float32))
+DETECTED = {
+    "previous_token_head": "distance == -1",
+    "duplicate_token_head": "key.id == query.id and distance < 0",
+    "induction_head": "key.prev.id == query.id and distance <= 0",
+}
+"""The named patterns of TransformerLens' `detect_head`, with their keys."""
+
+
+def detected(model: Known, truth: Truth, scores: Mapping[str, float]) -> bool:
+    """Whether the pattern that `detect_head` scores highest, if at least a half, is the truth."""
+    best = max(DETECTED, key=lambda name: scores[name])
+    if not scores[best] >= LEAST:
+        return False
+    return _is_true(_of_relation(DETECTED[best], model), truth, model)
+
+
+def _is_true(rows: Sequence[Rows], truth: Truth, model: Known) -> bool:
+    """Whether rows on fresh texts, on the start where they say nothing, are the truth's."""
+    real = [truth.rows(passage, model.seen) for passage in model.parts[1]]
+    return iou([one.filled("sink", model.seen).to_dense() for one in rows], real) >= SAME
+
+
+def _of_relation(source: str, model: Known) -> list[Rows]:
+    related = [shared_evaluator(one, model.seen).dense(parse(source)) for one in model.parts[1]]
+    return [Rows.from_dense(one.astype(np.float32)) for one in related]
 
 
 def _named(model: Known, h: int) -> str | None:

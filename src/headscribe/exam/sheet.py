@@ -1,5 +1,6 @@
 """The score sheet: every known head fitted, named and marked; negatives; the others beside it."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
@@ -55,6 +56,13 @@ class Sheet:
         """Heads of one outcome."""
         return [one for one in self.marks if one.outcome == outcome]
 
+    @property
+    def kinds(self) -> dict[str, tuple[int, int]]:
+        """By kind of model, how many heads are recovered, and how many there are."""
+        heads = Counter(one.kind for one in self.marks)
+        recovered = Counter(one.kind for one in self.of("recovered"))
+        return {kind: (recovered[kind], count) for kind, count in heads.items()}
+
     def right(self, peer: str) -> int:
         """Heads on which one of the others says the truth."""
         return sum(peer in one.peers for one in self.marks)
@@ -74,6 +82,7 @@ class Sheet:
         return {
             "models": self.models,
             "active_heads": len(self.marks),
+            "recovered_by_kind": self.kinds,
             **{outcome: len(self.of(outcome)) for outcome in OUTCOMES},
             "labelled_in_part": len(self.partial),
             "negatives": {"heads": len(self.negatives), "labelled": self.labelled},
@@ -91,6 +100,9 @@ class Sheet:
             f"label beside it, {len(self.of('close'))} come close (IoU 0.9 on fresh texts), "
             f"{len(self.of('missed'))} are missed.",
         ]
+        if len(self.kinds) > 1:
+            each = (f"{kind}: {done} of {count}" for kind, (done, count) in self.kinds.items())
+            lines.append(f"Recovered by kind of model: {', '.join(each)}.")
         if self.negatives:
             lines.append(
                 f"{self.labelled} of {len(self.negatives)} heads of which nothing is to be said "

@@ -314,6 +314,7 @@ def _rare() -> Iterator[str]:
     yield from (f"key.id == query.{side}.id" for side in ("prev", "next"))
     yield from (f"key.{side}.text == query.{side}.text" for side in ("prev", "next"))
     yield from (f'key.prev.lower == "{mark}"' for mark in ",.")
+    yield from ("key.index == query.opening", "query.index == key.opening")
     yield from ("key.earlier == 0", "key.occurrences == 1")
     yield from (f"key.occurrences {how} query.occurrences" for how in ("<", "==", ">"))
     yield from (f"key.length {how} query.length" for how in ("<", "==", ">"))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from headscribe.exam.marking import Called, borne_out, idle_terms, iou, mark
+from headscribe.exam.marking import Called, borne_out, idle_terms, iou, mark, shares_of
 from headscribe.exam.material import known
 from headscribe.exam.negatives import HEADS, negatives, permuted, swapped
 from headscribe.exam.peers import PEERS
@@ -121,3 +121,27 @@ def test_the_document():
     assert found["peers"] == {PEERS[0]: 1, PEERS[1]: 0, PEERS[2]: 0}
     assert str(sheet).startswith("1 of 2 known heads (50%) get a formula that is the truth,")
     assert "shift_right 0.0  missed: IoU 0." in str(sheet)
+
+
+def test_a_position_that_looks_like_induction_is_not_called_induction():
+    (toy,) = (model for model in known("trained") if model.name == "trained_shortcut")
+    (truth,) = toy.truths
+    likeness = borne_out("key.prev.id == query.id and distance < 0", truth, toy)
+    assert min(likeness) > 0.3  # it does look like it
+    looks = Called("x", Headline((("key.prev.id == query.id and distance < 0",),)))
+    names = (looks, Called("induction", "key.prev.id == query.id and distance < 0"))
+    where = Called("x", Headline((("distance == -4",), ("key.is_bos",))))
+    right = formula((ALL, "distance == -4"), START)
+    assert [mark(toy, truth, right, name).outcome for name in names] == ["misnamed", "misnamed"]
+    assert mark(toy, truth, right, where).outcome == "recovered"
+
+
+def test_shares_of_a_head_that_switches():
+    (toy,) = (model for model in known("trained") if model.name == "trained_switching")
+    (truth,) = toy.truths
+    one, other = truth.parts
+    found = shares_of(truth, formula((ALL, one), (ALL, other), START), toy)
+    assert [part for part, *_ in found] == [one, other]
+    assert all(abs(true - said) < 0.01 for _, true, said in found)
+    half = mark(toy, truth, formula((ALL, one), START), PREVIOUS)
+    assert half.shares[1][1] - half.shares[1][2] > 0.05

@@ -1,12 +1,12 @@
-"""Compiled transformers: whether the truth beside every head is what it does."""
+"""Compiled and trained transformers: whether the truth beside every head is what it does."""
 
 import numpy as np
 import pytest
 
 from headscribe.core.visibility import CAUSAL
-from headscribe.exam.material import known
+from headscribe.exam.material import KINDS, known
 
-MODELS = {model.name: model for model in known("compiled")}
+MODELS = {model.name: model for kind in KINDS for model in known(kind)}
 
 
 def test_there_is_enough_to_examine() -> None:
@@ -15,13 +15,14 @@ def test_there_is_enough_to_examine() -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_truth_is_what_the_compiled_head_does(name: str) -> None:
+def test_every_truth_is_what_the_head_does(name: str) -> None:
     model = MODELS[name]
     for h, truth in enumerate(model.truths):
         assert truth is not None
         for passage in model.passages[:12]:
             rows = truth.rows(passage, model.seen)
             np.testing.assert_allclose(rows.sum(1), 1)
-            assert np.abs(model.of(passage)[h] - rows).max() < 0.05, (name, truth)
+            apart = 0.05 if model.kind == "compiled" else 0.2
+            assert np.abs(model.of(passage)[h] - rows).max() < apart, (name, truth)
             if model.seen == CAUSAL:
                 assert not np.triu(rows, 1).any()
