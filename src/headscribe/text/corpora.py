@@ -177,13 +177,7 @@ def from_strings(
     if isinstance(items, str):
         raise UsageError("expected a list of strings, got one string; put it in brackets")
     fields = Fields(column)
-
-    def everything() -> Iterator[tuple[str, str, Record]]:
-        for number, item in enumerate(items, 1):
-            place = f"text {number}"
-            yield "text", place, _at(place, fields, item, number)
-
-    return _corpus(name, everything(), limit, "the texts in memory", fields)
+    return _corpus(name, _numbered("text", items, fields), limit, "the texts in memory", fields)
 
 
 def from_dataset(table: Any, limit: int | None = None, column: str | None = None) -> Corpus:  # noqa: ANN401
@@ -207,14 +201,10 @@ def from_dataset(table: Any, limit: int | None = None, column: str | None = None
     columns = [str(name) for name in names] if names is not None and not callable(names) else []
     if len(columns) > 1:
         fields.check(columns)
-
-    def everything() -> Iterator[tuple[str, str, Record]]:
-        for number, row in enumerate(_rows_of(table), 1):
-            yield "row", f"row {number}", _at(f"row {number}", fields, row, number)
-
     info = getattr(table, "info", None)
     name = getattr(info, "dataset_name", None) or "dataset"
-    return _corpus(str(name), everything(), limit, "the data set", fields)
+    found = _numbered("row", _rows_of(table), fields)
+    return _corpus(str(name), found, limit, "the data set", fields)
 
 
 def _rows_of(table: Any) -> Iterable[Any]:  # noqa: ANN401
@@ -281,11 +271,15 @@ def _names_a_file(item: object) -> bool:
     return not any(map(str.isspace, item)) or Path(item).is_file()
 
 
-def _at(place: str, fields: Fields, item: object, number: int) -> Record:
-    try:
-        return fields.of(item, number)
-    except UsageError as error:
-        raise UsageError(f"{place}: {error}") from None
+def _numbered(
+    what: str, items: Iterable[object], fields: Fields
+) -> Iterator[tuple[str, str, Record]]:
+    for number, item in enumerate(items, 1):
+        try:
+            record = fields.of(item, number)
+        except UsageError as error:
+            raise UsageError(f"{what} {number}: {error}") from None
+        yield what, f"{what} {number}", record
 
 
 def _grouped(corpus: Corpus) -> Corpus:
@@ -332,13 +326,7 @@ def _corpus(
         )
     written = [record.id or f"{prefix}:{record.number}" for prefix, _, record in taken]
     texts = tuple(
-        Text(
-            id,
-            record.group or record.id or _group_of(record.text),
-            record.text,
-            record.words,
-            record.about,
-        )
+        Text(id, _group_of(record), record.text, record.words, record.about)
         for id, (_, _, record) in zip(unique_names(written), taken, strict=True)
     )
     notes = list(fields.notes)
@@ -347,8 +335,9 @@ def _corpus(
     return _grouped(Corpus(name, texts, dict(+skipped), tuple(notes)))
 
 
-def _group_of(text: str) -> str:
-    return "text " + blake2b(text.encode(), digest_size=8).hexdigest()
+def _group_of(record: Record) -> str:
+    own = record.group or record.id
+    return own or "text " + blake2b(record.text.encode(), digest_size=8).hexdigest()
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
