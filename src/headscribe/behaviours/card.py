@@ -400,7 +400,7 @@ def mostly(
         )
     )
     parts += [
-        (share, one if one.startswith("rests") else f"is for {one}")
+        (share, one if one.startswith("rests") else f"is for {_thing(one)}")
         for one, share in of.items()
         if share >= _PART or (one == name and one.startswith("rests"))
     ]
@@ -412,6 +412,11 @@ def mostly(
     return f"Of all its attention {percent(most)} {goes}{f'; {said}' if said else ''}"
 
 
+def _thing(behaviour: str) -> str:
+    """A behaviour's name as what attention is for: `nouns`, of `reads nouns`."""
+    return behaviour.removeprefix("reads ").removeprefix("rests on ")
+
+
 def _read(listed: Sequence[Figure], sink_share: float) -> list[str]:
     """What is read where it applies, then how much of all attention that is, then its terms."""
     if not listed:
@@ -421,7 +426,7 @@ def _read(listed: Sequence[Figure], sink_share: float) -> list[str]:
     rests = max(sink_share, one.sinks_here) >= _SMALL
     base = "its attention not at rest" if rests else "its attention"
     more = sum(other.part for other in others)
-    named = ", ".join(other.behaviour for other in others[:2]) + ", …" * (len(others) > 2)
+    named = ", ".join(_thing(other.behaviour) for other in others[:2]) + ", …" * (len(others) > 2)
     said = [
         f"{one.when} ({percent(one.applies)} of tokens), {percent(figures['share'])} of {base} "
         f"goes to {one.reads}; {_USUAL} would give {percent(figures['expected'])}",
