@@ -133,7 +133,10 @@ def test_by_hand_interrupted_resumed_and_replayed(
     done = running.wait(60)
     assert done.returncode == 130
     assert "head 4.0 | round 1: put the answer to" in done.stderr
-    assert done.stderr.splitlines()[-1] == "headscribe: interrupted; --resume goes on with a run"
+    assert (
+        done.stderr.splitlines()[-1]
+        == "headscribe: interrupted; --resume goes on with a run that had begun"
+    )
     assert [path.name for path in (here / "hand" / "heads").iterdir()] == ["4.0.json"]
     program = "import numpy as np\ndef attention(p):\n    return np.tri(len(p), k=-1)"
     running = Command(*by_hand, "--resume", "--json", cwd=here)

@@ -175,7 +175,7 @@ def test_without_cards_a_survey_says_so(tmp_path: Path) -> None:
     few = hs.survey("bundled:stories", texts[:4], patterns="previous_token", out=tmp_path / "b")
     for run in (plain, few):
         assert not run.answered
-        with pytest.raises(hs.UsageError, match="holds no cards: survey at least 20 texts"):
+        with pytest.raises(hs.UsageError, match="no cards: survey texts of at least 20 documents"):
             run.card("1.2")
     assert any("heads have no names: expected at least 20 texts" in note for note in
                few.run.manifest["notes"])  # fmt: skip

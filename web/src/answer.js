@@ -20,15 +20,26 @@ const from = (subject, ...scope) => provenance(subject, subject.runs.some((run) 
 const PARTS = { sinks: 'opening and special tokens', itself: 'the token itself', 'previous token': 'the previous token', 'next token': 'the next token', nearby: 'four tokens around', elsewhere: 'farther off, for no reason found' };
 
 // A part of a budget: a place, or a behaviour in the colour of its family, as in the grid.
-const ofPlace = (part) => ({ said: PARTS[part], css: part === 'elsewhere' ? 'var(--line)' : color(part === 'sinks' ? 'sinks' : 'position') });
+// Places are shades of one colour, the nearest the fullest.
+const SHADE = { itself: 100, 'previous token': 75, 'next token': 55, nearby: 35 };
+const ofPlace = (part) => ({ said: PARTS[part], css: part === 'elsewhere' ? 'var(--line)' : part === 'sinks' ? color('sinks') : `color-mix(in oklab, ${color('position')} ${SHADE[part]}%, var(--line))` });
+
+// Parts in whole per cents that add up to 100: rounded down, what is missing goes to those that lost most.
+function wholePercents(parts) {
+  const found = parts.map((part) => ({ ...part, whole: Math.floor(100 * part.share) }));
+  const total = Math.round(100 * parts.reduce((sum, { share }) => sum + share, 0));
+  const missing = total - found.reduce((sum, { whole }) => sum + whole, 0);
+  for (const part of [...found].sort((a, b) => (a.whole - 100 * a.share) - (b.whole - 100 * b.share)).slice(0, missing)) part.whole += 1;
+  return found;
+}
 
 // Where all attention goes, as one bar; what it says is said in words below it.
 function budget(parts) {
-  const shown = parts.filter(({ share }) => share >= 0.005);
+  const shown = wholePercents(parts).filter(({ whole }) => whole > 0);
   return [
-    h('p', { class: 'budget', role: 'img', 'aria-label': shown.map(({ said, share }) => `${said} ${percent(share)}`).join(', ') },
-      shown.map(({ said, share, css }) => h('span', { style: { 'flex-grow': String(share), background: css }, title: `${said} ${percent(share)}` }))),
-    h('p', { class: 'legend' }, shown.map(({ said, share, css }) => h('span', null, h('i', { class: 'swatch', style: { background: css } }), ` ${said} ${percent(share)}`))),
+    h('p', { class: 'budget', role: 'img', 'aria-label': shown.map(({ said, whole }) => `${said} ${whole} %`).join(', ') },
+      shown.map(({ said, share, whole, css }) => h('span', { style: { 'flex-grow': String(share), background: css }, title: `${said} ${whole} %` }))),
+    h('p', { class: 'legend' }, shown.map(({ said, whole, css }) => h('span', null, h('i', { class: 'swatch', style: { background: css } }), ` ${said} ${whole} %`))),
   ];
 }
 

@@ -48,7 +48,8 @@ class Explained(View):
 
         if self.run.complete and not self.answered:
             raise UsageError(
-                f"{self.folder} holds no cards: survey at least 20 texts, without --no-cards"
+                f"{self.folder} holds no cards: survey texts of at least 20 documents, without "
+                "--no-cards (sentences of one document, and texts that are equal, count once)"
             )
         self.fact("named")  # tables of an unfinished run may lack their others
         held = [name for name in TABLES if name in self.tables]

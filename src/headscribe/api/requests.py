@@ -482,7 +482,7 @@ class EffectsRequest(Study):
         int,
         Option(
             "Take every head out on so many of the texts, to see whether it matters; on SmolLM2 "
-            "with 8 texts of 128 tokens some 12 minutes on two cores. 0: do not.",
+            "with 8 texts of 128 tokens some 12 minutes on two cores. At least 8; 0: do not.",
             least=0,
         ),
     ] = 0

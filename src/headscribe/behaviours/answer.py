@@ -15,6 +15,7 @@ from headscribe.behaviours.places import placed
 from headscribe.behaviours.texts import Asked
 from headscribe.core.errors import UsageError
 from headscribe.core.visibility import Visibility
+from headscribe.core.visible import plural
 from headscribe.fitting.sources import Source, head_ids, layers_by_view
 from headscribe.scoring.observer import LayerAttention
 from headscribe.text.passages import Passage
@@ -31,7 +32,8 @@ def too_few(passages: Sequence[Passage]) -> str | None:
         return None
     return (
         f"expected at least {2 * GROUPS} texts (documents) to name heads on one half and confirm "
-        f"the names on the other, got {groups}"
+        f"the names on the other, got {plural(len(passages), 'text')} of {groups} (equal texts "
+        "and sentences of one document count once)"
     )
 
 

@@ -112,10 +112,11 @@ class Card:
     def _spent(self) -> str:
         """Where all of its attention goes, the largest part first."""
         parts = sorted(self.budget, key=lambda part: -part[1])
-        said = [f"{part} {share:.0%}" for part, share in parts if share >= _SMALL]
-        rest = sum(share for _, share in parts if share < _SMALL)
-        if rest >= 0.005:
-            said.append(f"smaller parts {rest:.0%}")
+        told = [part for part in parts if part[1] >= _SMALL]
+        rest = ("smaller parts", 1 - sum(share for _, share in told))
+        whole = [*told, rest] if rest[1] >= 0.005 else told
+        percents = whole_percents([share for _, share in whole])
+        said = [f"{part} {share}%" for (part, _), share in zip(whole, percents, strict=True)]
         return fill(f"Where its attention goes: {', '.join(said)}.", 79)
 
     @property
@@ -497,6 +498,21 @@ def _placed_sentence(
         rest.pop()
     said = "; ".join(f"{percent(part)} {goes}" for part, goes in rest if part >= 0.005)
     return f"It {place.sentence}: {percent(mine)} of all its attention{f'; {said}' if said else ''}"
+
+
+def whole_percents(shares: Sequence[float]) -> list[int]:
+    """Shares of one thing in whole per cents that add up as the shares do.
+
+    Rounded down, and what is then missing goes to those that lost most.
+
+    >>> whole_percents([1 / 3, 1 / 3, 1 / 3])
+    [34, 33, 33]
+    """
+    exact = 100 * np.asarray(shares, np.float64)
+    found = np.floor(exact).astype(np.int64)
+    missing = round(float(exact.sum())) - int(found.sum())
+    found[np.argsort(found - exact, kind="stable")[:missing]] += 1
+    return [int(one) for one in found]
 
 
 def percent(share: float) -> str:

@@ -116,7 +116,7 @@ def summary_of(cards: Sequence[Card], facts: Mapping[str, Any]) -> str:
     alike = sum(differs <= ALIKE for differs in known)
     return (
         f"{named} of {len(cards)} heads of {facts['model']['name']} have a name that was found on "
-        f"one half of {texts} texts and held on the other: {kinds}{rest}. {percent(sinks)} of its "
+        f"one half of {texts} texts and held on the other: {kinds}{rest}. {percent(sinks)} of all "
         f"attention rests on {RESTING}{words}."
         + (
             f" Where attention goes is the same on both halves, to {100 * ALIKE:.0f} points in "

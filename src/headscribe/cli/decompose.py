@@ -60,11 +60,11 @@ def _gain(part: dict[str, Any]) -> str:
 
 def _print_patterns(edges: list[dict[str, Any]], most: int = 8) -> None:
     """Every pattern with the heads that it is most of."""
-    from headscribe.core.visible import visible
+    from headscribe.core.visible import plural, visible
 
     for pattern in sorted({edge["pattern"] for edge in edges}):
         mine = sorted(
             (edge for edge in edges if edge["pattern"] == pattern), key=lambda edge: -edge["weight"]
         )
         first = ", ".join(f"{edge['head']} {edge['weight']:.2f}" for edge in mine[:most])
-        print(f"{visible(pattern)}: {len(mine)} heads; {first}")
+        print(f"{visible(pattern)}: {plural(len(mine), 'head')}; {first}")

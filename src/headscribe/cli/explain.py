@@ -38,7 +38,8 @@ def explain_heads(
     """The run that is asked for, and the cards that are to be printed in full."""
     from headscribe.api.explain import explain
 
-    wanted = [HeadId.parse(one) for one in [*(heads or []), *(head or [])]]
+    # Each once, however it is written.
+    wanted = dict.fromkeys(HeadId.parse(one) for one in [*(heads or []), *(head or [])])
     found = explain(**options)
     return found, [found.card(one) for one in wanted]
 

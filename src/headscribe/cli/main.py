@@ -107,7 +107,10 @@ def main() -> None:
         sys.exit(1)
     else:
         if status == INTERRUPTED:  # typer's word for Ctrl-C
-            print("headscribe: interrupted; --resume goes on with a run", file=sys.stderr)
+            print(
+                "headscribe: interrupted; --resume goes on with a run that had begun",
+                file=sys.stderr,
+            )
         sys.exit(status)
 
 

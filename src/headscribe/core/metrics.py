@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
+from math import inf
 from typing import Any, Literal
 
 import numpy as np
@@ -77,6 +78,7 @@ class Metric:
         chance: the formula's counterpart for chance, which is taken off; None for none.
         texts: what counts the texts that have a score.
         gain: the gain that it shares, and the factor (SAE = P + 1 - 2 overlap); None for none.
+        range: its least and its largest value, which intervals of few texts would pass.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Metric:
     chance: str | None = None
     texts: str = "texts"
     gain: tuple[str, float] | None = None
+    range: tuple[float, float] = (-inf, inf)
 
     @property
     def sign(self) -> int:
@@ -117,31 +120,36 @@ def _hit(sums: TextSums) -> Numbers:
 _BUILT_IN = (
     Metric(
         "jsd", "Jensen-Shannon distance, base 2, mean over rows, 0 to 1", False,
-        lambda sums: over(sums.jsd, sums.weight), gain=("jsd", 1.0),
+        lambda sums: over(sums.jsd, sums.weight), gain=("jsd", 1.0), range=(0, 1),
     ),
     Metric(
         "sae", "sum of absolute errors of a row, mean over rows, 0 to 2", False,
         lambda sums: over(_sae_sum(sums), sums.weight), gain=("overlap", 2.0),
+        range=(0, 2),
     ),
-    Metric("sae_sum", "sum of absolute errors of the whole matrix", False, _sae_sum),
+    Metric("sae_sum", "sum of absolute errors of the whole matrix", False, _sae_sum,
+           range=(0, inf)),
     Metric(
         "mae", "mean absolute error over the cells, SAE / T", False,
-        lambda sums: over(_sae_sum(sums), sums.weight) / sums.length,
+        lambda sums: over(_sae_sum(sums), sums.weight) / sums.length, range=(0, 2),
     ),
     Metric(
         "iou", "shared mass over united mass of the two matrices, 0 to 1", True, _iou,
-        gain=("iou", 1.0),
+        gain=("iou", 1.0), range=(0, 1),
     ),
     Metric(
         "overlap", "shared mass of a row, mean over rows, 0 to 1", True,
         lambda sums: over(sums.overlap, sums.weight), gain=("overlap", 1.0),
+        range=(0, 1),
     ),
-    Metric("mass", "attention on the predicted keys, mean over rows, 0 to 1", True, _mass),
+    Metric("mass", "attention on the predicted keys, mean over rows, 0 to 1", True, _mass,
+           range=(0, 1)),
     Metric(
         "mass_gain", "mass minus what uniform attention would give", True, _mass, chance="chance"
     ),
     Metric(
-        "hit", "rows whose strongest key is a predicted one, 0 to 1", True, _hit, texts="hit_texts"
+        "hit", "rows whose strongest key is a predicted one, 0 to 1", True, _hit, texts="hit_texts",
+        range=(0, 1),
     ),
     Metric(
         "hit_gain", "hit minus what a random key would give", True, _hit, chance="hit_chance",

@@ -15,7 +15,7 @@ from rich.text import Text
 from headscribe.core.arrays import Attention
 from headscribe.core.heads import HeadId
 from headscribe.core.metrics import metric as metric_named
-from headscribe.core.visible import visible
+from headscribe.core.visible import plural, visible
 from headscribe.report.labels import interval, number, percent, signed, with_ends
 from headscribe.report.matrix_text import matrix_text
 from headscribe.report.reading import METRIC_TITLES
@@ -250,7 +250,7 @@ def _table(title: str, scores: Sequence[Score], *more: str) -> Table:
     name = METRIC_TITLES.get(first.metric, first.metric)
     split = "split all (descriptive)" if first.split == "all" else f"split {first.split}"
     caption = (
-        f"{name}, {better} is better", f"view {first.view}", split, f"{first.texts} texts",
+        f"{name}, {better} is better", f"view {first.view}", split, plural(first.texts, "text"),
         "gain: over the named baseline on the same rows, positive is better",
         "rows: share that the pattern speaks of", *more,
     )  # fmt: skip

@@ -37,13 +37,14 @@ class Names:
     """What two runs call the same heads.
 
     Attributes:
-        runs: names of the runs' folders.
+        runs: names of the runs' folders; `models`: of what they are of.
         heads: heads of both.
         pairs: those with a name in the first run, in order.
         new: heads with a name in the second run alone.
     """
 
     runs: tuple[str, str]
+    models: tuple[str, str]
     heads: int
     pairs: tuple[Pair, ...]
     new: int
@@ -77,7 +78,13 @@ class Names:
         kin = sum(
             pair.family == pair.second_family for pair in self.pairs if pair.holds == "not there"
         )
-        return (
+        one, other = self.models
+        of_two = (
+            ""
+            if one == other
+            else (f"{first} is of {one}, {second} of {other}: these are different heads. ")
+        )
+        return of_two + (
             f"{same} of {total} heads named in {first} keep their name in {second} {share(same)}. "
             f"{too} {share(too)} do the same there under another name, {lost} {share(lost)} do "
             f"not; of these {kin} have another name of the same family. Named in {second} alone: "
@@ -120,7 +127,10 @@ def names_of(first: Run, second: Run) -> Names | None:
         if mine[head][1]
     )  # fmt: skip
     new = sum(bool(theirs[head][1]) and not mine[head][1] for head in both)
-    return Names((first.folder.name, second.folder.name), len(both), pairs, new)
+    models = [str(run.manifest["model"]["name"]) for run in runs]
+    return Names(
+        (first.folder.name, second.folder.name), (models[0], models[1]), len(both), pairs, new
+    )
 
 
 _FIGURES = ("behaviour", "rows", "confirmed_share", "confirmed_excess", "confirmed_low",

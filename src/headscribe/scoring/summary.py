@@ -147,7 +147,9 @@ class Summary:
         chosen = self._filled[(splits == split) | (split == "all")]
         texts = self._texts(metric, view)[chosen]
         value = self._metric(metric, view)[chosen]
-        mean, low, high = ratio(value, texts)
+        mean, *ends = ratio(value, texts)
+        # Student's t of two or three texts reaches far beyond what a metric can be.
+        low, high = (np.clip(end, *METRICS[metric].range) for end in ends)
         rows = self._channel("rows", view)[chosen].sum(axis=0)
         layer, head = self._head_columns()
         patterns, heads = len(self.patterns), len(layer)
