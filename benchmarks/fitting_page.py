@@ -27,7 +27,9 @@ gains are means over heads, on texts that neither terms nor weights nor the prof
 intervals are clustered by text. Patterns count with uncovered rows uniform, the best one of each
 head chosen on other folds. Terms, atoms and ink (atoms and a fifth of the members of literal sets)
 are means over formulas: `--terms` is a limit, and terms that are not worth their ink are left out.
-The weights of all relations are fitted on twelve heads, evenly spaced, and on one fold.
+The weights of all relations are fitted on twelve heads, evenly spaced, and on one fold. Terms pay
+0.0006 of the overlap for a unit of ink; rows of 4, 8 and 24 terms, and of the same heads, are of
+when they paid 0.0004.
 """
 
 COLUMNS = (

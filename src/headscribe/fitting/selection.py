@@ -60,7 +60,7 @@ class Budget:
     terms: int = 12
     extra: int = 4
     ridge: float = 1e-4
-    price: float = 4e-4
+    price: float = 6e-4
     grown: int = 8
     grow_at: tuple[int, ...] = (2, 5, 8, 11, 16, 20)
 
