@@ -361,7 +361,13 @@ _USUAL = "its usual distances alone"
 
 
 def _faint(listed: Sequence[Figure]) -> bool:
-    """Whether what a head reads beside a place is a lean of few points on few rows."""
+    """Whether what a head reads beside a place is a lean of few points on few rows.
+
+    Behaviours of `MARKED` are none: a link or a repetition tells one head from another even where
+    it is faint, and the sentence says how faint.
+    """
+    if listed[0].family in MARKED:
+        return False
     one = listed[0].confirmed
     here = one["excess"] * (1 - listed[0].sinks_here)
     return one["excess"] < 0.2 and here < POINT and sum(figure.part for figure in listed) < _SMALL
