@@ -210,7 +210,7 @@ def _head_of(row: Row) -> HeadFormula:
 
 
 def _estimate(row: Row, name: str) -> Estimate:
-    ends = (row[f"{name}_{part}"] for part in ("mean", "low", "high"))
+    ends = (row.get(f"{name}_{part}") for part in ("mean", "low", "high"))  # older runs lack some
     return Estimate(*(np.nan if end is None else float(end) for end in ends))
 
 

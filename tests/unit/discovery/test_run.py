@@ -106,7 +106,7 @@ def test_killed_in_the_last_stretch(tmp_path, monkeypatch):
     options = {
         "read": lambda: items(40),
         "runner": Trusted(),
-        "settings": Settings(rounds=1, terms=2),
+        "settings": Settings(rounds=1, terms=4),
         "pool": POOL[:3],
     }
     run, library, states = tmp_path / "run", tmp_path / "library.jsonl", []
