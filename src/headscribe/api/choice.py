@@ -103,8 +103,8 @@ def _resolved(item: "str | Pattern", programs: Programs) -> list[tuple[Pattern, 
     if item == LIBRARY:
         return [(pattern, False) for pattern in programs.patterns]
     if item in SETS:
-        found = default_patterns() if item == "default" else registry().select([item])
-        return [(pattern, False) for pattern in found]
+        patterns = default_patterns() if item == "default" else registry().select([item])
+        return [(pattern, False) for pattern in patterns]
     if item in registry():
         return [(registry().get(item), True)]
     if item.replace("_", "").replace("-", "").replace(":", "").isalnum():

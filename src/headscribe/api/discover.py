@@ -145,7 +145,7 @@ def discover(request: DiscoverRequest) -> Discovery:
             if python and runner is None:
                 facts["notes"].append(f"no Python programs: {reason}")
                 tell(facts["notes"][-1])
-            found = discover_heads(
+            discovery = discover_heads(
                 subject.items,
                 subject.ids,
                 subject.named,
@@ -168,9 +168,11 @@ def discover(request: DiscoverRequest) -> Discovery:
                 embeddings=_embeddings(model) if client is None else None,
                 on_progress=on_progress,
             )
-    assert found.run is not None
-    view = Discovery(found.run)
-    view.__dict__["found"] = found  # also of a run that waits for answers, which does not open yet
+    assert discovery.run is not None
+    view = Discovery(discovery.run)
+    view.__dict__["found"] = (
+        discovery  # also of a run that waits for answers, which does not open yet
+    )
     return view
 
 
@@ -183,7 +185,7 @@ def _further(request: DiscoverRequest, subject: Subject) -> Corpus | None:
     if limit is None or source is None or isinstance(source, Iterator) or "-" in piped:
         return None
     whole = corpus(source, limit + 4 * request.draw, request.column)
-    tested = None if subject.unseen is None else [one.group for one in subject.to_test]
+    tested = None if subject.unseen is None else [passage.group for passage in subject.to_test]
     return further_texts(whole, limit, request.draw, request.seed, tested)
 
 

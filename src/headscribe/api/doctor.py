@@ -97,7 +97,7 @@ def examine(
 
 
 def _size(model: Model) -> dict[str, object]:
-    weights = sum(one.numel() for one in model.hf.parameters())
+    weights = sum(parameter.numel() for parameter in model.hf.parameters())
     kind = str(model.hf.dtype).removeprefix("torch.")
     facts: dict[str, object] = {"weights": f"{weights:,} ({kind}) on {model.device}"}
     if model.quantisation is not None:
@@ -153,8 +153,8 @@ def _seconds(seconds: float) -> str:
 def _sandbox() -> str:
     from headscribe.sandbox import status
 
-    found = status()
-    return "in force" if found.in_force else f"not in force: {found.reason}"
+    sandbox_status = status()
+    return "in force" if sandbox_status.in_force else f"not in force: {sandbox_status.reason}"
 
 
 def _device() -> str:

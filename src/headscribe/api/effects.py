@@ -164,9 +164,9 @@ def _taken_out(
     if request.reads and "reads_from" not in done:
         texts = inputs.passages[: request.reads]
         behaviours = seen_behaviours(ways, texts) if asked is None else asked
-        found = reads_from(ways, texts, behaviours, on_progress=on_progress)
-        if found:
-            run.write_table("reads_from", feeding_table(found))
+        feedings = reads_from(ways, texts, behaviours, on_progress=on_progress)
+        if feedings:
+            run.write_table("reads_from", feeding_table(feedings))
 
 
 def _named_in(run: str | Path, inputs: "Inputs") -> "dict[HeadId, tuple[str, Relation]]":

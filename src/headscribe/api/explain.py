@@ -129,7 +129,7 @@ class Explained(View):
     def formula(self, head: HeadId) -> "HeadFormula | None":
         """The formula of a head in `fit`; None where there is none."""
         every = () if self.fit is None else self.fit.heads
-        return next((one for one in every if one.head == head), None)
+        return next((head_formula for head_formula in every if head_formula.head == head), None)
 
     def to_json(self, heads: Iterable[HeadId] | None = None) -> list[dict[str, Any]]:
         """The stable document of `explain --json`: an entry for every head, or for some.
@@ -139,15 +139,19 @@ class Explained(View):
         """
         entries = []
         for head in self.cards if heads is None else heads:
-            found = self.formula(head)
+            head_formula = self.formula(head)
             iou, profile_iou, gain = (
-                None if found is None else round(found.scores[what, "raw", "iou"].mean, 4)
+                None
+                if head_formula is None
+                else round(head_formula.scores[what, "raw", "iou"].mean, 4)
                 for what in ("formula", "profile", "gain")
             )
             entries.append(
                 self.card(head).to_json()
                 | {
-                    "formula": None if found is None else found.formula.to_json()["terms"],
+                    "formula": None
+                    if head_formula is None
+                    else head_formula.formula.to_json()["terms"],
                     "iou": iou,
                     "profile_iou": profile_iou,
                     "gain": gain,
@@ -205,7 +209,7 @@ def explain(request: ExplainRequest) -> Explained:
         )  # fmt: skip
         own = own_behaviours(_own_patterns(request, inputs))
         answer = Answer(inputs.source, inputs.passages, inputs.provides, own=own, seed=request.seed)
-        named = {"own": [one.relation.source for one in own]} if own else {}
+        named = {"own": [behaviour.relation.source for behaviour in own]} if own else {}
         notes = [*inputs.notes, *answer.notes]
         run = begin_study(request, "explain", inputs, named, notes=notes)
         if not run.complete:

@@ -44,9 +44,9 @@ class Fit(View):
 
     def __getitem__(self, head: HeadId | str | tuple[int, int]) -> "HeadFormula":
         wanted = HeadId.of(head)
-        for one in self.heads:
-            if one.head == wanted:
-                return one
+        for head_formula in self.heads:
+            if head_formula.head == wanted:
+                return head_formula
         raise UsageError(f"head {wanted} is not among the {len(self.heads)} heads of {self.folder}")
 
     def function(
@@ -77,8 +77,8 @@ class Fit(View):
         self, what: str = "formula", view: str = "raw", metric: str = "iou"
     ) -> "dict[int, Estimate]":
         """The mean over the heads of every layer, with an interval over texts."""
-        found = self._estimates(what, view, metric)
-        return {layer: one for layer, one in found.items() if layer is not None}
+        estimates = self._estimates(what, view, metric)
+        return {layer: estimate for layer, estimate in estimates.items() if layer is not None}
 
     def mixture(self, head: HeadId | str | tuple[int, int]) -> list[dict[str, Any]]:
         """A head as a mixture of patterns, heaviest part first.
@@ -128,14 +128,14 @@ class Fit(View):
         from headscribe.fitting.heads import Estimate
 
         wanted = {"score": what, "view": view, "metric": metric}
-        found = {
+        estimates = {
             row["layer"]: Estimate(row["mean"], row["low"], row["high"])
             for row in self.run.table("layers").to_pylist()
             if all(row[name] == value for name, value in wanted.items())
         }
-        if None not in found:
+        if None not in estimates:
             raise UsageError(f"expected a score, view and metric of a fit, got {wanted}")
-        return found
+        return estimates
 
     def _said(self) -> Iterable[str]:
         yield from super()._said()
@@ -188,7 +188,9 @@ def _begun(request: FitRequest, inputs: Inputs, unseen: Inputs | None, choice: C
     given = (
         None
         if request.formulas is None
-        else digest_of([one.to_json() for one in _given(request.formulas).formulas.values()])
+        else digest_of(
+            [formula.to_json() for formula in _given(request.formulas).formulas.values()]
+        )
     )
     named = {"test": test, "patterns": digest_of(choice.descriptions), "formulas": given}
     tested = None if unseen is None else unseen.corpus
@@ -258,7 +260,7 @@ def _write(run: "Run", atlas: "Atlas", examples: "Examples") -> None:
     for name, table in run_tables(atlas, atlas.findings).items():
         run.write_table(name, table)
     run.write_table("examples", examples.table(atlas.heads))
-    best = sorted(atlas.heads, key=lambda one: -one.iou)
+    best = sorted(atlas.heads, key=lambda head_formula: -head_formula.iou)
     run.write_text("formulas.txt", "\n\n".join(map(str, best)) + "\n")
     notes = [*run.manifest.get("notes", []), *atlas.notes]
     run.finish(atlas=atlas.to_json(), notes=notes)

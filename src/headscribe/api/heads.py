@@ -98,7 +98,7 @@ class Heads:
         from headscribe.text.corpora import corpus
 
         if isinstance(programs, Mapping):
-            programs = {HeadId.of(head): one for head, one in programs.items()}
+            programs = {HeadId.of(head): program for head, program in programs.items()}
         with ExitStack() as held:
             fit = None
             if texts is not None:

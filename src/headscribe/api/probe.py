@@ -101,14 +101,14 @@ def probe(request: ProbeRequest) -> Probed:
     )
     if not run.complete:
         with shown(request.on_progress) as on_progress:
-            found = ask(
+            probed = ask(
                 model, wanted, pairs=request.pairs, seed=request.seed, on_progress=on_progress
             )
-        run.write_table("probes", probed_table(found, model.heads))
+        run.write_table("probes", probed_table(probed, model.heads))
         rows = run.table("probes").to_pylist()
         run.finish(
-            summary=probed_summary(rows, model.name), notes=list(found.notes),
-            flagged=int(found.flagged.any(0).sum()),
-            asks={one.name: {"asks": one.asks, "control": one.control} for one in found.probes},
+            summary=probed_summary(rows, model.name), notes=list(probed.notes),
+            flagged=int(probed.flagged.any(0).sum()),
+            asks={one.name: {"asks": one.asks, "control": one.control} for one in probed.probes},
         )  # fmt: skip
     return Probed(run)

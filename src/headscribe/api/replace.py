@@ -61,8 +61,8 @@ class Replacement(View):
     @property
     def curve(self) -> list[dict[str, Any]]:
         """A point for every program, order and share: `value`, `increase`, `low`, `high`, ..."""
-        found: list[dict[str, Any]] = self.document["curve"]
-        return found
+        rows: list[dict[str, Any]] = self.document["curve"]
+        return rows
 
     def alone(self, program: str = "formula", metric: str | None = None) -> dict[HeadId, float]:
         """The increase that replacing each head by itself brings; the headline metric by default.
@@ -223,9 +223,9 @@ def _described(programs: "Mapping[HeadId, Program]") -> list[list[Any]]:
     from headscribe.fitting.formula import Formula
 
     found = []
-    for head, one in programs.items():
-        said = one.to_json() if isinstance(one, Formula) else getattr(one, "code", None)
-        found.append([str(head), one.name, said or str(getattr(one, "relation", ""))])
+    for head, program in programs.items():
+        said = program.to_json() if isinstance(program, Formula) else getattr(program, "code", None)
+        found.append([str(head), program.name, said or str(getattr(program, "relation", ""))])
     return found
 
 
@@ -248,8 +248,8 @@ def _effect(
 
     path = run.folder / FORMULAS
     if not path.is_file():
-        found = effect_formulas(model, fit, seed=seed, on_progress=on_progress)
-        run.write_text(FORMULAS, "\n\n".join(map(str, found.values())) + "\n")
+        formulas = effect_formulas(model, fit, seed=seed, on_progress=on_progress)
+        run.write_text(FORMULAS, "\n\n".join(map(str, formulas.values())) + "\n")
     return dict(stored_formulas(path))
 
 
@@ -294,10 +294,10 @@ def _tuned(
     from headscribe.replacement.record import tuned_table
     from headscribe.replacement.study import tuned
 
-    formulas = {head: one for head, one in programs.items() if isinstance(one, Formula)}
-    found = tuned(model, formulas, fit, stages=run, on_progress=on_progress)
-    run.write_table("tuned", tuned_table(found))
-    return found
+    formulas = {head: program for head, program in programs.items() if isinstance(program, Formula)}
+    arms = tuned(model, formulas, fit, stages=run, on_progress=on_progress)
+    run.write_table("tuned", tuned_table(arms))
+    return arms
 
 
 def talk(

@@ -101,4 +101,6 @@ def keep_texts(run: "Run", inputs: "Inputs") -> None:
     from headscribe.text.hashes import TEXTS, texts_table
 
     if TEXTS not in run.manifest["tables"]:
-        run.write_table(TEXTS, texts_table((one.text_id, one.text) for one in inputs.passages))
+        run.write_table(
+            TEXTS, texts_table((passage.text_id, passage.text) for passage in inputs.passages)
+        )

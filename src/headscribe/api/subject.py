@@ -118,9 +118,9 @@ class Subject:
         ahead = request.look_ahead
         if ahead is None:
             ahead = not inputs.model_facts["causal"]
-        found = cls(inputs, unseen, heads, bool(ahead), on_progress)
-        dealt([*inputs.passages, *found.to_test], request.seed, found.testing)
-        return found
+        subject = cls(inputs, unseen, heads, bool(ahead), on_progress)
+        dealt([*inputs.passages, *subject.to_test], request.seed, subject.testing)
+        return subject
 
     @property
     def ids(self) -> tuple[HeadId, ...]:
@@ -146,19 +146,20 @@ class Subject:
         if self.unseen is None:
             return ()
         first = self.inputs.passages
-        texts, groups = {one.text for one in first}, {one.group for one in first}
+        texts, groups = {passage.text for passage in first}, {passage.group for passage in first}
         # An id that happens to stand in both files names no document.
         kept = [
-            one
-            for one in self.unseen.passages
-            if one.text not in texts and (one.group not in groups or one.group == one.text_id)
+            passage
+            for passage in self.unseen.passages
+            if passage.text not in texts
+            and (passage.group not in groups or passage.group == passage.text_id)
         ]
         if not kept:
             raise UsageError(
                 "expected texts to test on (--test) of documents that are not among the others, "
                 f"got none in {plural(len(self.unseen.passages), 'text')}"
             )
-        names = unique_names([one.text_id for one in (*first, *kept)])[len(first) :]
+        names = unique_names([passage.text_id for passage in (*first, *kept)])[len(first) :]
         return tuple(zip(kept, names, strict=True))
 
     @cached_property

@@ -42,8 +42,8 @@ class Survey(Explained):
         Raises:
             UsageError: no such pattern, metric, view or split.
         """
-        found = self.scores(pattern, k, metric, view, split)
-        return [(score.head_id, score.score) for score in found]
+        scores = self.scores(pattern, k, metric, view, split)
+        return [(score.head_id, score.score) for score in scores]
 
     def scores(
         self,

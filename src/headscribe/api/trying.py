@@ -65,14 +65,14 @@ class Matrix:
         from headscribe.report.figures import matrix_figure
 
         panels = [self, *others]
-        for one in others:
-            if one.labels != self.labels:
+        for matrix in others:
+            if matrix.labels != self.labels:
                 raise UsageError(
                     f"expected matrices of one text by one tokenizer, got {len(self.labels)} "
-                    f"tokens of {self.title} and {len(one.labels)} of {one.title}: give the model "
-                    "to headscribe.predict as well"
+                    f"tokens of {self.title} and {len(matrix.labels)} of {matrix.title}: give the "
+                    "model to headscribe.predict as well"
                 )
-        shown = {one.title: one.values for one in panels}
+        shown = {panel.title: panel.values for panel in panels}
         if len(panels) == 2:
             shown["difference"] = self.values - others[0].values
         return matrix_figure(self.labels, shown, title=" beside ".join(shown)[:90], note=self.note)

@@ -145,12 +145,12 @@ class Answer:
             for view, layers in self._views.items()
             for slot, layer in enumerate(layers)
         }
-        return Reading(at, {view: one.reading(mine) for view, one in readers.items()}, place)
+        return Reading(at, {view: reader.reading(mine) for view, reader in readers.items()}, place)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All that was read, by name, for storage."""
-        first = {view: one.arrays() for view, one in self._collectors.items()}
-        second = {view: one.totals for view, one in (self._accountants or {}).items()}
+        first = {view: collector.arrays() for view, collector in self._collectors.items()}
+        second = {view: accountant.totals for view, accountant in (self._accountants or {}).items()}
         return {
             f"{reading}/{number}/{name}": values
             for reading, of_view in (("first", first), ("second", second))

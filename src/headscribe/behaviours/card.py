@@ -129,8 +129,8 @@ class Card:
     @property
     def reads(self) -> str | None:
         """Its name where places and sinks are set aside: the behaviour that most of it is for."""
-        words = (one for one in self.figures if one.listed and one.family != "sinks")
-        return next((one.behaviour for one in words), None)
+        words = (figure for figure in self.figures if figure.listed and figure.family != "sinks")
+        return next((word.behaviour for word in words), None)
 
     def told_by(self, headline: Headline, iou: float) -> "Card":
         """The card of a head whose formula is all that there is to say: the name is what it says.
@@ -154,17 +154,17 @@ class Card:
             "budget_differs": None if isnan(self.differs) else round(self.differs, 4),
             "behaviours": [
                 {
-                    "behaviour": one.behaviour,
-                    "when": one.when,
-                    "rows": one.rows,
+                    "behaviour": figure.behaviour,
+                    "when": figure.when,
+                    "rows": figure.rows,
                     **{
-                        key: round(getattr(one, key), 4)
+                        key: round(getattr(figure, key), 4)
                         for key in ("applies", "share", "expected", "excess", "low", "high", "hit")
                     },
-                    "confirmed": {key: round(value, 4) for key, value in one.confirmed.items()},
+                    "confirmed": {key: round(value, 4) for key, value in figure.confirmed.items()},
                 }
-                for one in self.figures
-                if one.listed
+                for figure in self.figures
+                if figure.listed
             ],
         }
 
@@ -172,9 +172,11 @@ class Card:
 def told(cards: Mapping[HeadId, Card], heads: Iterable[HeadFormula]) -> dict[HeadId, Card]:
     """Cards under the names that the heads' formulas give them, see `Card.told_by`."""
     named = dict(cards)
-    for one in heads:
-        if one.head in named and one.headline is not None:
-            named[one.head] = named[one.head].told_by(one.headline, one.iou)
+    for head_formula in heads:
+        if head_formula.head in named and head_formula.headline is not None:
+            named[head_formula.head] = named[head_formula.head].told_by(
+                head_formula.headline, head_formula.iou
+            )
     return named
 
 
@@ -191,32 +193,34 @@ def cards(
     texts = len(passages)
     applies = sums.rows.sum(1) / max(float(sums.all_rows.sum()), 1.0)
     intervals = [half.interval() for half in (named.first, named.second)]
-    classes = {one.name: one.classes for one in behaviours}
+    classes = {behaviour.name: behaviour.classes for behaviour in behaviours}
     made = []
     for h, head in enumerate(heads):
         figures = [
             _figure(
-                behaviours[one.behaviour], one.behaviour, h, named, intervals, applies,
-                float(sums.rows[one.behaviour].sum()), float(accounts.of_behaviours[1][h][slot]),
-                one.listed,
+                behaviours[remaining.behaviour], remaining.behaviour, h, named, intervals, applies,
+                float(sums.rows[remaining.behaviour].sum()),
+                float(accounts.of_behaviours[1][h][slot]), remaining.listed,
             )
-            for slot, one in enumerate(accounts.remaining[h])
+            for slot, remaining in enumerate(accounts.remaining[h])
         ]  # fmt: skip
         first = {
-            behaviours[one.behaviour].name: share
-            for one, share in zip(accounts.remaining[h], accounts.of_behaviours[0][h], strict=True)
+            behaviours[remaining.behaviour].name: share
+            for remaining, share in zip(
+                accounts.remaining[h], accounts.of_behaviours[0][h], strict=True
+            )
         }
         left = {
-            behaviours[one.behaviour].name: one.excess
-            for one in accounts.remaining[h]
-            if one.listed
+            behaviours[remaining.behaviour].name: remaining.excess
+            for remaining in accounts.remaining[h]
+            if remaining.listed
         }
         weights = _weights(figures, left, classes)
-        figures.sort(key=lambda one: (not one.listed, -weights[one.behaviour]))
+        figures.sort(key=lambda figure: (not figure.listed, -weights[figure.behaviour]))
         common = bool(accounts.broadcasts[h])
         holds = [place for place, yes in zip(PLACES, placed.holds[:, h], strict=True) if yes]
         sink_share = float(placed.share[1, SINKS, h])
-        listed = [one for one in figures if one.listed]
+        listed = [figure for figure in figures if figure.listed]
         share = {place.name: float(placed.share[1, i, h]) for i, place in enumerate(PLACES)}
         resting, side = _rest(share, sink_share), side_of(sums.overall[:, h].mean(0))
         budget = _budget(figures, accounts.parts[1, :, h])
@@ -257,7 +261,7 @@ def cards(
         else:
             said[-1] += f" in both halves of {texts} texts"
         sentence = ". ".join(said) + "."
-        of_first = [replace(one, part=first[one.behaviour]) for one in figures]
+        of_first = [replace(figure, part=first[figure.behaviour]) for figure in figures]
         before = dict(_budget(of_first, accounts.parts[0, :, h]))
         differs = max(abs(share - before[part]) for part, share in budget)
         made.append(Card(head, name, sentence, family, sink_share, budget, tuple(figures), differs))
@@ -285,15 +289,18 @@ def _weights(
     sets a class of rows apart, stands for the class too: `noun → its case marker` before
     `reads adpositions`. What nobody sees in a text (`UNSEEN`) is a name where nothing else is.
     """
-    found = {one.behaviour: one.part * (TWICE if one.family in MARKED else 1) for one in figures}
+    found = {
+        figure.behaviour: figure.part * (TWICE if figure.family in MARKED else 1)
+        for figure in figures
+    }
     for name in UNSEEN & found.keys():
         found[name] = 0.0
     for word, whole in OF_CLASS.items():
         if _one_of_many(word, left):
             found[whole] += found[word]
             found[word] = 0.0
-    listed = {one.behaviour: one for one in figures if one.listed}
-    for link in sorted(listed.values(), key=lambda one: -found[one.behaviour]):
+    listed = {figure.behaviour: figure for figure in figures if figure.listed}
+    for link in sorted(listed.values(), key=lambda figure: -found[figure.behaviour]):
         for name in classes[link.behaviour]:
             if name in listed and _apart(link, listed[name]):
                 found[link.behaviour] += found[name]
@@ -346,9 +353,9 @@ def _budget(
 ) -> tuple[tuple[str, float], ...]:
     """Sinks, the token itself, behaviours, places, the rest; an excess below 0 is position's."""
     places = {part: float(share) for part, share in zip(PARTS, shares, strict=True)}
-    unlisted = sum(one.part for one in figures if not one.listed)
+    unlisted = sum(figure.part for figure in figures if not figure.listed)
     places["elsewhere"] += unlisted
-    own = [(one.behaviour, one.part) for one in figures if one.listed]
+    own = [(figure.behaviour, figure.part) for figure in figures if figure.listed]
     return (
         ("sinks", places["sinks"]),
         ("itself", places["itself"]),
@@ -428,19 +435,19 @@ def _read(listed: Sequence[Figure], sink_share: float) -> list[str]:
     """What is read where it applies, then how much of all attention that is, then its terms."""
     if not listed:
         return []
-    one, *others = listed
-    figures = one.confirmed
-    rests = max(sink_share, one.sinks_here) >= _SMALL
+    figure, *others = listed
+    figures = figure.confirmed
+    rests = max(sink_share, figure.sinks_here) >= _SMALL
     base = "its attention not at rest" if rests else "its attention"
     more = sum(other.part for other in others)
     named = ", ".join(_thing(other.behaviour) for other in others[:2]) + ", …" * (len(others) > 2)
     said = [
-        f"{one.when} ({percent(one.applies)} of tokens), {percent(figures['share'])} of {base} "
-        f"goes to {one.reads}; {_USUAL} would give {percent(figures['expected'])}",
-        f"The difference is {percent(one.part)} of all its attention"
+        f"{figure.when} ({percent(figure.applies)} of tokens), {percent(figures['share'])} of "
+        f"{base} goes to {figure.reads}; {_USUAL} would give {percent(figures['expected'])}",
+        f"The difference is {percent(figure.part)} of all its attention"
         + (f"; {percent(more)} more is for {named}" if others else ""),
     ]
-    terms = [f"{term}: {TERMS[term]}" for term in TERMS if term in f"{one.when} {one.reads}"]
+    terms = [f"{term}: {TERMS[term]}" for term in TERMS if term in f"{figure.when} {figure.reads}"]
     return [*said, *(term[0].upper() + term[1:] for term in terms)]
 
 

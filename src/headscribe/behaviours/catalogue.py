@@ -384,4 +384,4 @@ def own_behaviours(patterns: Iterable[Pattern]) -> tuple[Behaviour, ...]:
                     "your own",
                 )
             )  # fmt: skip
-    return tuple({one.name: one for one in found}.values())
+    return tuple({behaviour.name: behaviour for behaviour in found}.values())

@@ -49,15 +49,15 @@ def cards_of(tables: Mapping[str, list[dict[str, Any]]]) -> dict[HeadId, Card]:
         names = [name for name in fields if name.startswith("confirmed_")]
         confirmed = {name.removeprefix("confirmed_"): fields.pop(name) for name in names}
         figures.setdefault(head, []).append(Figure(**fields, confirmed=confirmed))
-    found = {}
+    cards = {}
     for row in tables["cards"]:
         head = HeadId(row["layer"], row["head"])
         budget = tuple((part, share) for _, part, share in sorted(budgets.get(head, [])))
-        found[head] = Card(
+        cards[head] = Card(
             head, row["name"], row["sentence"], row["family"], row["sink_share"], budget,
             tuple(figures.get(head, [])), row.get("differs", nan),
         )  # fmt: skip
-    return found
+    return cards
 
 
 def families_of(cards: Sequence[Card]) -> dict[str, int]:
@@ -105,10 +105,10 @@ def summary_of(cards: Sequence[Card], facts: Mapping[str, Any]) -> str:
     rest = f"; {left} {'has' if left == 1 else 'have'} no name yet" if left else ""
     resting: dict[str, float] = {}
     for card in cards:
-        for one in card.figures:
-            if one.listed and one.family == "sinks":
-                word = one.behaviour.removeprefix("rests on ")
-                resting[word] = resting.get(word, 0.0) + one.part / len(cards)
+        for figure in card.figures:
+            if figure.listed and figure.family == "sinks":
+                word = figure.behaviour.removeprefix("rests on ")
+                resting[word] = resting.get(word, 0.0) + figure.part / len(cards)
     words = "".join(
         f", {percent(share)} on {word}" for word, share in resting.items() if share >= 0.005
     )

@@ -92,10 +92,10 @@ class Asked:
         parted = [behaviour.relation.parted for behaviour in behaviours]
         self.pairs = list(dict.fromkeys(pairs for pairs, _ in parted))
         self.tests = list(dict.fromkeys(test for _, test in parted if test is not None))
-        pair = {one: i for i, one in enumerate(self.pairs)}
-        test: dict[Relation | None, int] = {one: i for i, one in enumerate(self.tests, 1)}
-        self.pair = np.array([pair[one] for one, _ in parted], np.int64)
-        self.test = np.array([test.get(one, 0) for _, one in parted], np.int64)
+        pair = {relation: i for i, relation in enumerate(self.pairs)}
+        test: dict[Relation | None, int] = {relation: i for i, relation in enumerate(self.tests, 1)}
+        self.pair = np.array([pair[relation] for relation, _ in parted], np.int64)
+        self.test = np.array([test.get(relation, 0) for _, relation in parted], np.int64)
 
 
 @dataclass(frozen=True)
@@ -168,10 +168,10 @@ def cells_of(
     content = ~rows.sinks
     row_of = np.full(len(content), -1)
     row_of[rows.queries] = np.arange(len(rows.queries))
-    found = [evaluator.cells(relation) for relation in relations]
-    query = np.concatenate([np.zeros(0, np.int64), *(cells.query for cells in found)])
-    key = np.concatenate([np.zeros(0, np.int64), *(cells.key for cells in found)])
+    cellses = [evaluator.cells(relation) for relation in relations]
+    query = np.concatenate([np.zeros(0, np.int64), *(cells.query for cells in cellses)])
+    key = np.concatenate([np.zeros(0, np.int64), *(cells.key for cells in cellses)])
     good = (row_of[query] >= 0) & content[key]
-    ends = np.cumsum([0, *map(len, found)])
+    ends = np.cumsum([0, *map(len, cellses)])
     start = np.concatenate([[0], np.cumsum(good)])[ends]
     return start, row_of[query[good]], key[good]

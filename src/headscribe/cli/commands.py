@@ -29,7 +29,7 @@ def command(
         more: options of the command line alone, by name: their types for typer; None by default.
     """
     module, _, function = verb.partition(":")
-    options = [one for one in options_of(request) if not one.option.python_only]
+    options = [field for field in options_of(request) if not field.option.python_only]
 
     def run(**given: Any) -> None:  # noqa: ANN401
         as_json = given.pop("as_json")
@@ -38,12 +38,12 @@ def command(
 
     parameters = [
         inspect.Parameter(
-            one.name,
+            option.name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=one.default,
-            annotation=Annotated[_type(one), _typer(one)],
+            default=option.default,
+            annotation=Annotated[_type(option), _typer(option)],
         )
-        for one in options
+        for option in options
     ]
     parameters += [
         inspect.Parameter(
@@ -55,18 +55,18 @@ def command(
         )
     ]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     run.__name__ = name or function
     run.__doc__ = request.__doc__
     return run
 
 
-def _type(one: Field) -> Any:  # noqa: ANN401
-    return one.type if one.option.typed is None else one.option.typed
+def _type(field: Field) -> Any:  # noqa: ANN401
+    return field.type if field.option.typed is None else field.option.typed
 
 
-def _typer(one: Field) -> Any:  # noqa: ANN401
-    option, shown = one.option, not (one.default is None or one.default is False)
+def _typer(field: Field) -> Any:  # noqa: ANN401
+    option, shown = field.option, not (field.default is None or field.default is False)
     common: dict[str, Any] = {
         # A sentence on Python alone is of no use on the command line.
         "help": option.sentence.partition(" In Python")[0],
@@ -76,7 +76,7 @@ def _typer(one: Field) -> Any:  # noqa: ANN401
     }
     if option.argument:
         return typer.Argument(**common)
-    names = one.flag
-    if _type(one) in (bool, bool | None) and one.default is not False:
-        names = f"{one.flag}/--no-{one.flag[2:]}"
+    names = field.flag
+    if _type(field) in (bool, bool | None) and field.default is not False:
+        names = f"{field.flag}/--no-{field.flag[2:]}"
     return typer.Option(names, **common)

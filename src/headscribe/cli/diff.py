@@ -22,16 +22,16 @@ def diff(
     from headscribe.results.names import names_of
     from headscribe.results.run import Run
 
-    one, other = Run.open(first), Run.open(second)
-    names = names_of(one, other)
-    only = names is not None and (one.kind == "explain" or other.kind == "explain")
-    found = None if only else compare(one, other, metric=metric, view=view, split=split)
+    run, other = Run.open(first), Run.open(second)
+    names = names_of(run, other)
+    only = names is not None and (run.kind == "explain" or other.kind == "explain")
+    comparison = None if only else compare(run, other, metric=metric, view=view, split=split)
     if as_json:
-        print(written(found, names, one, other))
+        print(written(comparison, names, run, other))
         return
     from headscribe.report.changes import print_changes, print_names
 
     if names is not None:
         print_names(names, k)
-    if found is not None:
-        print_changes(found, one, other, k)
+    if comparison is not None:
+        print_changes(comparison, run, other, k)

@@ -10,17 +10,19 @@ if TYPE_CHECKING:
     from headscribe.api.discover import Discovery
 
 
-def show(found: "Discovery", *, as_json: bool) -> None:
+def show(discovery: "Discovery", *, as_json: bool) -> None:
     """Print what was found of every head, and whether there is more to do."""
     from headscribe.core.visible import visible_lines
 
     if as_json:
-        print(json.dumps(found.to_json(), ensure_ascii=False))
+        print(json.dumps(discovery.to_json(), ensure_ascii=False))
     else:
-        print(visible_lines(str(found)))
-    for note in found.run.manifest["notes"]:
+        print(visible_lines(str(discovery)))
+    for note in discovery.run.manifest["notes"]:
         print(note, file=sys.stderr)
-    print(f"run: {found.folder}", file=sys.stderr if as_json else sys.stdout)
-    if found.tally.stopped:
-        print(f"{found.tally.stopped} heads are unfinished: go on with --resume", file=sys.stderr)
+    print(f"run: {discovery.folder}", file=sys.stderr if as_json else sys.stdout)
+    if discovery.tally.stopped:
+        print(
+            f"{discovery.tally.stopped} heads are unfinished: go on with --resume", file=sys.stderr
+        )
         raise typer.Exit(1)

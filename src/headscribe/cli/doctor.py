@@ -20,11 +20,11 @@ def doctor(
     """Say what works here: versions, devices, bundled assets, and what a model supports."""
     from headscribe.api.doctor import examine
 
-    found = examine(model, device, stack)
+    health = examine(model, device, stack)
     if as_json:
-        print(json.dumps(asdict(found), ensure_ascii=False))
+        print(json.dumps(asdict(health), ensure_ascii=False))
         return
-    for line in found.lines():
+    for line in health.lines():
         print(line)
-    if not found.healthy:
+    if not health.healthy:
         raise typer.Exit(1)

@@ -12,15 +12,15 @@ _SHOWN = 20
 """Heads of a table that are printed."""
 
 
-def show(found: "Effects", *, as_json: bool) -> None:
+def show(effects: "Effects", *, as_json: bool) -> None:
     """Print what the heads write in a few sentences, then every head with a name."""
     if as_json:
-        print(json.dumps(found.to_json(), ensure_ascii=False))
+        print(json.dumps(effects.to_json(), ensure_ascii=False))
         return
     from textwrap import fill
 
-    print(fill(found.summary, 79))
-    rows = [row for row in found.run.table("effects").to_pylist() if row["named"]]
+    print(fill(effects.summary, 79))
+    rows = [row for row in effects.run.table("effects").to_pylist() if row["named"]]
     if rows:
         print("\nhead   what it does  logits (95 % interval)   other tokens   rows")
     for row in sorted(rows, key=lambda row: (row["named"], -abs(row["effect"]))):
@@ -30,24 +30,24 @@ def show(found: "Effects", *, as_json: bool) -> None:
             f"{head:<7}{row['named']:<13}{row['effect']:+6.2f} {interval:<19}"
             f"{row['expected']:+9.2f} {row['rows']:>9,}"
         )
-    _matters(found)
-    _reads(found)
-    for note in found.run.manifest.get("notes", []):
+    _matters(effects)
+    _reads(effects)
+    for note in effects.run.manifest.get("notes", []):
         print(note, file=sys.stderr)
-    print(f"\nrun: {found.folder}")
+    print(f"\nrun: {effects.folder}")
 
 
-def _matters(found: "Effects") -> None:
+def _matters(effects: "Effects") -> None:
     """The heads whose absence changes the loss clearly, and the tokens that suffer most."""
-    if "matters" not in found.tables:
+    if "matters" not in effects.tables:
         return
-    rows = [row for row in found.run.table("matters").to_pylist() if row["by"] == "mean"]
+    rows = [row for row in effects.run.table("matters").to_pylist() if row["by"] == "mean"]
     sure = sorted((row for row in rows if row["flagged"]), key=lambda row: -row["change"])
-    suffers = [row for row in found.run.table("suffers").to_pylist() if row["by"] == "mean"]
+    suffers = [row for row in effects.run.table("suffers").to_pylist() if row["by"] == "mean"]
     if sure:
         print("\nhead   loss without it, nats a token   suffers most")
     for row in sure[:_SHOWN]:
-        mine = [one for one in suffers if all(one[k] == row[k] for k in ("layer", "head"))]
+        mine = [suffer for suffer in suffers if all(suffer[k] == row[k] for k in ("layer", "head"))]
         worst = max(mine, key=lambda one: one["change"])
         head = f"{row['layer']}.{row['head']}"
         interval = f"({row['low']:+.3f} to {row['high']:+.3f})"
@@ -57,11 +57,11 @@ def _matters(found: "Effects") -> None:
         print(f"and {len(sure) - _SHOWN} more: the table matters")
 
 
-def _reads(found: "Effects") -> None:
+def _reads(effects: "Effects") -> None:
     """The earlier heads that change most where heads look."""
-    if "reads_from" not in found.tables:
+    if "reads_from" not in effects.tables:
         return
-    rows = [row for row in found.run.table("reads_from").to_pylist() if row["flagged"]]
+    rows = [row for row in effects.run.table("reads_from").to_pylist() if row["flagged"]]
     if rows:
         print("\nhead   looks at                  without   in its   points of attention")
     for row in sorted(rows, key=lambda row: -abs(row["change"]))[:_SHOWN]:

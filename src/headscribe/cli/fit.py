@@ -18,9 +18,9 @@ def show(fit: "Fit", *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(fit.to_json(), ensure_ascii=False))
         return
-    for one in surest_first(fit.heads)[:BEST]:
-        words = "" if one.headline is None else f"   in words: {one.headline}\n"
-        print(f"{one}\n{words}   labels: {one.follows}\n")
+    for head_formula in surest_first(fit.heads)[:BEST]:
+        words = "" if head_formula.headline is None else f"   in words: {head_formula.headline}\n"
+        print(f"{head_formula}\n{words}   labels: {head_formula.follows}\n")
     if len(fit.heads) > BEST:
         print(f"these {BEST} gain most, even at the lower ends of their intervals")
         print(f"all {len(fit.heads)} heads, highest IoU first: {fit.folder / 'formulas.txt'}")
@@ -41,8 +41,8 @@ def show(fit: "Fit", *, as_json: bool) -> None:
 def surest_first(heads: "Sequence[HeadFormula]") -> "list[HeadFormula]":
     """Heads by the lower end of the gain over their profile; last those without an interval."""
 
-    def place(one: "HeadFormula") -> tuple[float, float]:
-        gain = one.scores["gain", "raw", "iou"]
+    def place(head_formula: "HeadFormula") -> tuple[float, float]:
+        gain = head_formula.scores["gain", "raw", "iou"]
         return (math.inf if math.isnan(gain.low) else -gain.low), -gain.mean
 
     return sorted(heads, key=place)
@@ -54,7 +54,7 @@ def findings(fit: "Fit") -> list[str]:
     from headscribe.fitting.mixture import REST
 
     count = len(fit.heads)
-    layers = "  ".join(f"{layer} {one.mean:.2f}" for layer, one in fit.layers().items())
+    layers = "  ".join(f"{layer} {estimate.mean:.2f}" for layer, estimate in fit.layers().items())
     every, labelled = fit.agreement
     own = "" if labelled is None else f", {labelled:.0%} of labelled ones"
     servers: dict[float, set[HeadId]] = {}
@@ -63,7 +63,7 @@ def findings(fit: "Fit") -> list[str]:
     kinds = ", ".join(f"{len(heads)} at {loss:.2f}" for loss, heads in servers.items())
     lines = [
         f"IoU by layer: {layers}",
-        f"labels: {sum(bool(one.labels) for one in fit.heads)} of {count} heads; "
+        f"labels: {sum(bool(head.labels) for head in fit.heads)} of {count} heads; "
         f"two halves of the texts agree on {every:.0%} of heads{own}",
         f"kinds of head: formulas that serve all {count}, by IoU lost: {kinds}",
     ]

@@ -7,12 +7,12 @@ if TYPE_CHECKING:
     from headscribe.api.hints import Hints
 
 
-def show(found: "Hints", *, as_json: bool) -> None:
+def show(hints: "Hints", *, as_json: bool) -> None:
     """Print a finished run."""
     if as_json:
-        print(json.dumps(found.document, ensure_ascii=False, allow_nan=False))
+        print(json.dumps(hints.document, ensure_ascii=False, allow_nan=False))
         return
     from headscribe.report.hint_tables import print_hints
 
-    print_hints(found.run)
-    print(f"run: {found.folder}")
+    print_hints(hints.run)
+    print(f"run: {hints.folder}")

@@ -29,23 +29,23 @@ def list_patterns(
     """List the patterns."""
     from headscribe.patterns.registry import registry
 
-    found = registry().select(names or ["all"])
+    patterns = registry().select(names or ["all"])
     if as_json:
         rows = [
             {"name": p.name, "family": p.family, "sentence": p.sentence, "source": p.source}
-            for p in found
+            for p in patterns
         ]
         print(json.dumps(rows, ensure_ascii=False))
         return
-    families = dict.fromkeys(pattern.family for pattern in found)
+    families = dict.fromkeys(pattern.family for pattern in patterns)
     for family in families:
-        own = [pattern for pattern in found if pattern.family == family]
+        own = [pattern for pattern in patterns if pattern.family == family]
         width = max(len(pattern.name) for pattern in own)
         print(f"{family} ({len(own)}): {_FAMILIES[family]}")
         for pattern in own:
             print(f"  {pattern.name:<{width}}  {pattern.sentence}")
         print()
-    print(f"{len(found)} patterns; `headscribe patterns show NAME` says all of one")
+    print(f"{len(patterns)} patterns; `headscribe patterns show NAME` says all of one")
 
 
 _FAMILIES = {
@@ -109,8 +109,8 @@ def check_file(
     """Check a file of patterns: every relation is parsed, every name is free."""
     from headscribe.fitting.stored import patterns_of_file
 
-    found = patterns_of_file(file, trust=trust)
-    if not found:
+    patterns = patterns_of_file(file, trust=trust)
+    if not patterns:
         raise UsageError(f"expected at least one pattern in {file}, got none")
-    for pattern in found:
+    for pattern in patterns:
         print(f"{pattern.name}: ok")

@@ -11,16 +11,16 @@ _SHOWN = 5
 """Heads of a probe that are printed."""
 
 
-def show(found: "Probed", *, as_json: bool) -> None:
+def show(probed: "Probed", *, as_json: bool) -> None:
     """Print the finding, then the heads that do most beyond the control of each probe."""
     if as_json:
-        print(json.dumps(found.to_json(), ensure_ascii=False))
+        print(json.dumps(probed.to_json(), ensure_ascii=False))
         return
     from textwrap import fill
 
-    print(fill(found.summary, 79))
-    for name, said in found.run.manifest["asks"].items():
-        rows = [row for row in found.top(name, _SHOWN) if row["flagged"]]
+    print(fill(probed.summary, 79))
+    for name, said in probed.run.manifest["asks"].items():
+        rows = [row for row in probed.top(name, _SHOWN) if row["flagged"]]
         print(f"\n{fill(name + ': ' + said['asks'] + '; control: ' + said['control'], 79)}")
         for row in rows:
             share = row["unit"] == "attention"
@@ -37,6 +37,6 @@ def show(found: "Probed", *, as_json: bool) -> None:
             print(f"  {head:<6}{value:>6}, control {control:>5}: {low} to {high} {unit}")
         if not rows:
             print("  no head does more than the control")
-    for note in found.run.manifest.get("notes", []):
+    for note in probed.run.manifest.get("notes", []):
         print(note, file=sys.stderr)
-    print(f"\nrun: {found.folder}")
+    print(f"\nrun: {probed.folder}")

@@ -7,10 +7,10 @@ if TYPE_CHECKING:
     from headscribe.models.recorded import Recording
 
 
-def show(found: "Recording", *, as_json: bool) -> None:
+def show(recording: "Recording", *, as_json: bool) -> None:
     """Print where the recording lies."""
-    facts = {"recording": str(found.folder), "texts": len(found.passages)}
+    facts = {"recording": str(recording.folder), "texts": len(recording.passages)}
     if as_json:
         print(json.dumps(facts))
     else:
-        print(f"recording: {found.folder} ({len(found.passages)} texts)")
+        print(f"recording: {recording.folder} ({len(recording.passages)} texts)")

@@ -25,7 +25,7 @@ def settings_page() -> str:
         "is no configuration file. A run resumes only where what its numbers depend on is the",
         "same: `equal` options have the same value, and `fingerprint` ones name the same thing",
         "(the same weights, texts, words), wherever it lies. `free` ones may change.",
-        *(line for one in REQUESTS.values() for line in ["", *request_section(one)]),
+        *(line for request in REQUESTS.values() for line in ["", *request_section(request)]),
         "",
         "## Environment",
         "",
@@ -50,10 +50,10 @@ def request_section(request: type) -> list[str]:
     ]
 
 
-def _row(one: Field) -> str:
-    option = one.option
-    flag = "" if option.python_only else f"`{option.metavar if option.argument else one.flag}`"
-    needed = one.default is inspect.Parameter.empty
-    default = "needed" if needed else "" if one.default is None else f"`{one.default!r}`"
+def _row(field: Field) -> str:
+    option = field.option
+    flag = "" if option.python_only else f"`{option.metavar if option.argument else field.flag}`"
+    needed = field.default is inspect.Parameter.empty
+    default = "needed" if needed else "" if field.default is None else f"`{field.default!r}`"
     sentence = option.sentence.replace("|", "\\|")
-    return f"| `{one.name}` | {flag} | {default} | {option.resume} | {sentence} |"
+    return f"| `{field.name}` | {flag} | {default} | {option.resume} | {sentence} |"

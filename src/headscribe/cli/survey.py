@@ -11,40 +11,40 @@ WIDTH = 75
 """Columns of a command with what it shows; longer ones take two lines."""
 
 
-def show(found: "Survey", *, as_json: bool) -> None:
+def show(survey: "Survey", *, as_json: bool) -> None:
     """Print what every head does, and how to look deeper; without cards the best heads."""
-    manifest = found.run.manifest
+    manifest = survey.run.manifest
     if as_json:
         document = {
-            "run": str(found.folder),
+            "run": str(survey.folder),
             "skipped": manifest["skipped"],
             "failures": manifest["failures"],
             "notes": manifest["notes"],
             "summary": manifest.get("summary"),
-            "cards": found.to_json() if found.answered else [],
-            "top": [score.as_dict() for score in found.scores()],
+            "cards": survey.to_json() if survey.answered else [],
+            "top": [score.as_dict() for score in survey.scores()],
         }
         print(json.dumps(document, ensure_ascii=False))
         return
-    if found.answered:
+    if survey.answered:
         from headscribe.cli.explain import print_answer
 
-        print_answer(found)
-        head = max(found.cards.values(), key=lambda card: card.excess).head
+        print_answer(survey)
+        head = max(survey.cards.values(), key=lambda card: card.excess).head
         print("\nLook deeper:")
         for command, what in (
-            (f"explain {found.folder} {head}", "a head's card"),
-            (f"top {found.folder}", "the closest heads of every pattern"),
-            (f"show {found.folder} {head}", "all patterns on a head, and its attention"),
-            (f"report {found.folder}", "one page of everything"),
+            (f"explain {survey.folder} {head}", "a head's card"),
+            (f"top {survey.folder}", "the closest heads of every pattern"),
+            (f"show {survey.folder} {head}", "all patterns on a head, and its attention"),
+            (f"report {survey.folder}", "one page of everything"),
         ):
             line = f"  headscribe {command}"
             print(f"{line}  # {what}" if len(line) + len(what) < WIDTH else f"  # {what}\n{line}")
     else:
         from headscribe.report.terminal import print_layers, print_top
 
-        print_top(found.scores())
-        layers = found.run.table("layers").to_pylist()
+        print_top(survey.scores())
+        layers = survey.run.table("layers").to_pylist()
         if any(row["score"] is not None for row in layers):
             print_layers(layers)
         for note in manifest["notes"]:
@@ -56,4 +56,4 @@ def show(found: "Survey", *, as_json: bool) -> None:
         print(f"skipped {', '.join(names)}: {reason}", file=sys.stderr)
     for name, count in manifest["failures"].items():
         print(f"{name} failed on {count} texts", file=sys.stderr)
-    print(f"run: {found.folder}")
+    print(f"run: {survey.folder}")

@@ -65,12 +65,12 @@ def top(
         print_relations(lines)
         return
 
-    found = survey.scores(pattern, k, metric, view, split, coverage)
+    scores = survey.scores(pattern, k, metric, view, split, coverage)
     if as_json:
-        print(json.dumps([score.as_dict() for score in found], ensure_ascii=False))
+        print(json.dumps([score.as_dict() for score in scores], ensure_ascii=False))
         return
-    if not found:
+    if not scores:
         raise UsageError(f"no score in {run} fits; --coverage 0 admits every pattern")
     from headscribe.report.terminal import print_top
 
-    print_top(found)
+    print_top(scores)

@@ -169,5 +169,8 @@ def parse_heads(asked: str) -> list[HeadId] | int:
 
 def least_explained(studies: Sequence[HeadTask], number: int) -> list[HeadId]:
     """The heads whose formulas have the lowest mean IoU on `fit`, worst first."""
-    order = sorted(studies, key=lambda one: (one.mean(one.rivals["formula"], "fit"), one.head))
-    return [one.head for one in order[:number]]
+    order = sorted(
+        studies,
+        key=lambda head_task: (head_task.mean(head_task.rivals["formula"], "fit"), head_task.head),
+    )
+    return [head_task.head for head_task in order[:number]]

@@ -27,7 +27,7 @@ def candidate(study: HeadTask, code: Code, runner: Runner | None) -> Candidate:
         FailedError: the static check refuses the program.
     """
     if code.kind == "relations":
-        return refitted(study, code.relations, [one.made for one in code.classes])
+        return refitted(study, code.relations, [proposed.made for proposed in code.classes])
     return _program(study, code.program, runner)
 
 

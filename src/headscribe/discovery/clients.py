@@ -276,5 +276,5 @@ def client_of(spec: str, tell: Callable[[str], None] | None = None) -> Client:
         made: Client = added[kind](rest)
         return made
     own = (f"{one}:..." for one in added)
-    known = ", ".join(["exchange:FOLDER", "replay:FILE", *(f"{one}:MODEL" for one in KEYS), *own])
+    known = ", ".join(["exchange:FOLDER", "replay:FILE", *(f"{key}:MODEL" for key in KEYS), *own])
     raise UsageError(f"`{spec[:80]}` is no language model; known: offline, {known}")

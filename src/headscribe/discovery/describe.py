@@ -59,26 +59,26 @@ class WriterAndJudge:
 
     @property
     def _both(self) -> list[Client]:
-        return [one for one in (self.writer, self.judge) if one is not None]
+        return [client for client in (self.writer, self.judge) if client is not None]
 
     @property
     def name(self) -> str:
         """Both names."""
-        return " and ".join(dict.fromkeys(one.name for one in self._both))
+        return " and ".join(dict.fromkeys(client.name for client in self._both))
 
     @property
     def max_output_tokens(self) -> int:
         """The larger of the two."""
-        return max(one.max_output_tokens for one in self._both)
+        return max(client.max_output_tokens for client in self._both)
 
     @property
     def price(self) -> Price | None:
         """The larger of the two; None where one is not known."""
-        prices = [one.price for one in self._both]
+        prices = [client.price for client in self._both]
         known = [price for price in prices if price is not None]
         if len(known) < len(prices):
             return None
-        return Price(max(one.input for one in known), max(one.output for one in known))
+        return Price(max(price.input for price in known), max(price.output for price in known))
 
     def ask(self, prompt: str) -> Reply:
         """Ask the one whom the prompt is for."""
@@ -90,8 +90,8 @@ class WriterAndJudge:
 
     def stop(self) -> None:
         """Give up waiting."""
-        for one in self._both:
-            one.stop()
+        for client in self._both:
+            client.stop()
 
 
 @dataclass(frozen=True)
@@ -195,16 +195,16 @@ def describe(
     tasks = [(study, by_model) for by_model in writers for study in studies]
     stop = (lambda: None) if ledger is None else ledger.stop
     workers = 1 if ledger is None else settings.workers  # more only wait
-    found = in_parallel(tasks, told, workers, "descriptions", on_progress, stop)
+    tolds = in_parallel(tasks, told, workers, "descriptions", on_progress, stop)
     run.manifest["spent"] = asdict(Spent() if ledger is None else ledger.spent)
-    stopped = [one for one in found if one.stopped]
+    stopped = [one for one in tolds if one.stopped]
     if stopped:
         run.manifest["stopped"] = {"descriptions": len(stopped), "reason": stopped[0].stopped}
         run.save()
         return
     run.manifest.pop("stopped", None)
-    rows = _answers(found, studies, asked)
-    run.write_table("descriptions", _descriptions(found))
+    rows = _answers(tolds, studies, asked)
+    run.write_table("descriptions", _descriptions(tolds))
     run.write_table("answers", pa.Table.from_pylist(rows, schema=_ANSWERS))
     scores, overall = scored(rows)
     run.write_table("simulation", pa.Table.from_pylist(scores, schema=_SCORES))
@@ -212,7 +212,7 @@ def describe(
     run.finish(
         summary=summary_of(overall, len(studies)),
         unread=sum(row["credit"] is None for row in rows),
-        undescribed=sum(not one.description.text for one in found),
+        undescribed=sum(not one.description.text for one in tolds),
     )
 
 
@@ -228,7 +228,7 @@ def _lent(heads: Sequence[HeadId], seed: int) -> dict[HeadId, HeadId]:
 
 
 def _answers(
-    found: Iterable[_Told],
+    tolds: Iterable[_Told],
     studies: Sequence[HeadTask],
     asked: Mapping[HeadId, Sequence[Question]],
 ) -> list[dict[str, Any]]:
@@ -253,13 +253,13 @@ def _answers(
         }
 
     rows = []
-    for one in found:
-        mine = one.description.head
-        template = one.description.writer == TEMPLATE
+    for told in tolds:
+        mine = told.description.head
+        template = told.description.writer == TEMPLATE
         own, other = (TEMPLATE, TEMPLATE_CONTROL) if template else (DESCRIPTION, CONTROL)
         rows += [
             row(question, own if str(question.head) == mine else other, credit)
-            for question, credit in one.credits
+            for question, credit in told.credits
         ]
     for study in studies:
         credits = simulation.by_formula(study, asked[study.head])
@@ -379,19 +379,19 @@ def points(row: Mapping[str, Any]) -> str:
     return f"{mean} points, 95 % interval {low} to {high}"
 
 
-def _descriptions(found: Iterable[_Told]) -> pa.Table:
+def _descriptions(tolds: Iterable[_Told]) -> pa.Table:
     rows = [
         {
-            "layer": (head := HeadId.parse(one.description.head)).layer,
+            "layer": (head := HeadId.parse(told.description.head)).layer,
             "head": head.head,
-            "writer": one.description.writer,
-            "description": one.description.text,
-            "relations": list(one.description.written),
-            "classes": [str(word_class) for word_class in one.description.classes],
-            "source": one.description.source,
-            "problem": "; ".join([one.description.problem, *one.problems]).strip("; "),
+            "writer": told.description.writer,
+            "description": told.description.text,
+            "relations": list(told.description.written),
+            "classes": [str(word_class) for word_class in told.description.classes],
+            "source": told.description.source,
+            "problem": "; ".join([told.description.problem, *told.problems]).strip("; "),
         }
-        for one in found
+        for told in tolds
     ]
     return pa.Table.from_pylist(rows, schema=_DESCRIPTIONS)
 

@@ -113,11 +113,11 @@ def answered(
     said = ""
     for number in range(1, TRIES + 1):
         prompt = prompt_of(number, said)
-        found = read(ledger.ask(prompt).text)
-        if not isinstance(found, ParseFailure):
+        parse_failure = read(ledger.ask(prompt).text)
+        if not isinstance(parse_failure, ParseFailure):
             break
-        said = f"\nYour last answer could not be read: {found}\n"
-    return found, f"{version}:{prompt_key(prompt)}"
+        said = f"\nYour last answer could not be read: {parse_failure}\n"
+    return parse_failure, f"{version}:{prompt_key(prompt)}"
 
 
 def by_language_model(
@@ -147,7 +147,7 @@ def by_language_model(
         if isinstance(found, ParseFailure):
             return found
         try:
-            classes = tuple(one.made for one in found.classes)
+            classes = tuple(proposed.made for proposed in found.classes)
             relations, notes = _usable(material, found.relations, classes)
         except InvalidError as error:
             return ParseFailure("schema", f"relations: {error}")
@@ -171,9 +171,9 @@ def by_template(study: HeadTask, card: Card) -> Description:
         words = re.findall("“([^”]+)”", card.sentence)
         most = f", most often {', '.join(f'“{word}”' for word in words)}" if words else ""
         parts.append((f"Reads the same tokens from everywhere{most}", _any_of(words)))
-    for one in card.figures:
-        if one.listed:
-            parts.append((f"{one.when}, it reads {one.reads}", one.relation))
+    for figure in card.figures:
+        if figure.listed:
+            parts.append((f"{figure.when}, it reads {figure.reads}", figure.relation))
     if card.name == UNNAMED:
         parts.append(("Nothing that was asked for explains what it reads", ""))
     said: list[str] = []
@@ -199,10 +199,10 @@ def card_shown(card: Card) -> dict[str, object]:
         "name": None if card.name == UNNAMED else neutral(card.name),
         "sentence": neutral(card.sentence, 1000),
         "behaviours": [
-            [one.when, one.reads, *(round(one.confirmed[n], 2) for n in ("share", "excess")),
-             one.relation]
-            for one in card.figures
-            if one.listed
+            [figure.when, figure.reads,
+             *(round(figure.confirmed[n], 2) for n in ("share", "excess")), figure.relation]
+            for figure in card.figures
+            if figure.listed
         ][:SHOWN_BEHAVIOURS],
         "budget": {part: round(share, 2) for part, share in card.budget if share >= 0.01},
     }  # fmt: skip

@@ -128,7 +128,7 @@ class Library:
         """Write the library as a whole under a temporary name, then rename it."""
         write_whole(
             path,
-            "".join(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in self.entries),
+            "".join(json.dumps(asdict(entry), ensure_ascii=False) + "\n" for entry in self.entries),
         )
 
     @property
@@ -139,7 +139,7 @@ class Library:
     def patterns(self, runner: Runner | None = None) -> tuple[Pattern, ...]:
         """All programs as patterns; Python programs only with a runner."""
         made = [entry.pattern(runner) for entry in self.entries]
-        return tuple(one for one in made if one is not None)
+        return tuple(pattern for pattern in made if pattern is not None)
 
     def add(
         self,
@@ -206,12 +206,12 @@ def _matrices(
         pattern = entry.pattern(runner)
     except UsageError:
         return None
-    if pattern is None or any(not pattern.needs <= one.words.provides for one in passages):
+    if pattern is None or any(not pattern.needs <= passage.words.provides for passage in passages):
         return None
     if isinstance(pattern, SandboxedProgram):
         pattern.prepare(passages)
     try:
-        return [pattern.predict(one, visibility).to_dense() for one in passages]
+        return [pattern.predict(passage, visibility).to_dense() for passage in passages]
     except ProgramFailureError:
         return None
 

@@ -101,10 +101,10 @@ def rejection(attempts: Sequence[Attempt], matters: float) -> str:
         matters: the smallest gain that matters.
     """
     several = f"{len(attempts)} proposal{'s' * (len(attempts) != 1)}"
-    tested = [one for one in attempts if one.select_p is not None]
-    scored = [one for one in attempts if one.fit_gain is not None]
+    tested = [attempt for attempt in attempts if attempt.select_p is not None]
+    scored = [attempt for attempt in attempts if attempt.fit_gain is not None]
     if tested:
-        best = min(tested, key=lambda one: one.select_p or 0.0)
+        best = min(tested, key=lambda attempt: attempt.select_p or 0.0)
         return (
             f"{several}, none surely better: at best {best.fit_gain:+.3f} IoU over the formula on "
             f"fit, {best.select_gain:+.3f} on select ({best.select_texts} texts; asked: "
@@ -112,13 +112,13 @@ def rejection(attempts: Sequence[Attempt], matters: float) -> str:
             f"texts would have found {best.detectable:+.3f} four times in five"
         )
     if scored:
-        best = max(scored, key=lambda one: one.fit_gain or 0.0)
+        best = max(scored, key=lambda attempt: attempt.fit_gain or 0.0)
         return (
             f"{several}, none better on fit by the {matters:.3g} that matters: at best "
             f"{best.fit_gain:+.3f} IoU over the formula"
         )
     if attempts:
-        fates = Counter(f"{one.fate} ({one.kind})" for one in attempts)
+        fates = Counter(f"{attempt.fate} ({attempt.kind})" for attempt in attempts)
         why = ", ".join(f"{count} {fate}" for fate, count in sorted(fates.items()))
         return f"{several}, none could be scored: {why}"
     return "nothing to propose: 0 proposals"
@@ -199,20 +199,20 @@ def _judged(
 
 def _tested(study: HeadTask, made: Candidate, attempt: Attempt, trial: Trial) -> Attempt:
     try:
-        found = decided(study, made, *trial)
+        verdict = decided(study, made, *trial)
     except FailedError as error:
         # Not its message: a program could carry the unseen text in it.
         said = f"It failed ({error.failure.kind}) on a text that you did not see."
         return replace(attempt, fate="failed", kind=error.failure.kind, message=said)
     attempt = replace(
         attempt,
-        select_p=found.p,
-        select_level=found.level,
-        select_gain=found.gain,
-        select_texts=found.texts,
-        detectable=found.detectable,
+        select_p=verdict.p,
+        select_level=verdict.level,
+        select_gain=verdict.gain,
+        select_texts=verdict.texts,
+        detectable=verdict.detectable,
     )
-    if found.better:
+    if verdict.better:
         return replace(attempt, fate="accepted")
     said = "Better on the shown texts, but not surely so on others."
     return replace(attempt, fate="rejected", kind="select", message=said)

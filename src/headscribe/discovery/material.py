@@ -83,7 +83,7 @@ class Material:
     @cached_property
     def provides(self) -> frozenset[str]:
         """The word fields that every text has."""
-        return frozenset.intersection(*(one.words.provides for one in self.passages))
+        return frozenset.intersection(*(passage.words.provides for passage in self.passages))
 
     @cached_property
     def group(self) -> Int[np.ndarray, " texts"]:
@@ -119,7 +119,9 @@ class Material:
         parts = []
         for i, passage in enumerate(self.passages):
             evaluator = Evaluator(passage, self.visibility)
-            parts.append(np.stack([self.cells(i, evaluator.dense(one)) for one in parsed], axis=1))
+            parts.append(
+                np.stack([self.cells(i, evaluator.dense(relation)) for relation in parsed], axis=1)
+            )
         return np.concatenate(parts).astype(np.float32)
 
     def real(self, place: int, text: int) -> Attention:
@@ -224,8 +226,8 @@ def dealt(
         UsageError: a split without a text.
     """
     splits = tuple(
-        "test" if one.text_id in testing else split_by(one.group, seed, bool(testing))
-        for one in passages
+        "test" if passage.text_id in testing else split_by(passage.group, seed, bool(testing))
+        for passage in passages
     )
     for split in SPLITS:
         if split not in splits:

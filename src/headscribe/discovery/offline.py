@@ -63,11 +63,13 @@ class Offline:
     ) -> Answer | None:
         """Propose the best relations that were not proposed before."""
         before = {line for attempt in attempts for line in lines_of(attempt.answer)}
-        chosen = _apart(one for one in search(study) if one.relation.source not in before)
+        chosen = _apart(
+            candidate for candidate in search(study) if candidate.relation.source not in before
+        )
         if not chosen:
             return None
         proposal = _proposal(study, chosen)
-        said = "\n".join(one.relation.source for one in chosen)
+        said = "\n".join(candidate.relation.source for candidate in chosen)
         return Answer(said, proposal, "offline:pairs-2")
 
 
@@ -86,20 +88,20 @@ def search(study: HeadTask) -> list[_Found]:
     known = {term.relation for term in study.formula.terms}
     singles = _singles(study, keep, score)
     gates = _gates(study, keep)
-    partners = [(one.relation, one.column) for one in singles] + gates
+    partners = [(single.relation, single.column) for single in singles] + gates
     classes = _classes(study, keep, row, predicted, residual)
-    found = {one.relation.source: one for one in (*singles, *classes)}
-    for i, one in enumerate(singles):
+    candidates = {single.relation.source: single for single in (*singles, *classes)}
+    for i, single in enumerate(singles):
         for other, column in partners[i + 1 :]:
-            pair = _pair(one.relation, other)
-            if pair is None or pair.source in found:
+            pair = _pair(single.relation, other)
+            if pair is None or pair.source in candidates:
                 continue
-            product = one.column * column
+            product = single.column * column
             value = score(product) * (1 - _PER_ATOM * (pair.atoms - 1))
             if value > 0:
-                found[pair.source] = _Found(pair, value, product)
-    fresh = [one for source, one in found.items() if source not in known]
-    return sorted(fresh, key=lambda one: (-one.score, one.relation.source))
+                candidates[pair.source] = _Found(pair, value, product)
+    fresh = [candidate for source, candidate in candidates.items() if source not in known]
+    return sorted(fresh, key=lambda candidate: (-candidate.score, candidate.relation.source))
 
 
 class _Score:
@@ -129,9 +131,13 @@ def _singles(study: HeadTask, keep: np.ndarray, score: _Score) -> list[_Found]:
         column = sample.features.column(k, len(sample.key_token))[keep].astype(np.float64)
         relation = parse(source)
         scored.append(_Found(relation, score(column), column))
-    scored.sort(key=lambda one: (-one.score, one.relation.source))
-    own = [one for one in scored if one.relation.source in known]
-    best = [one for one in scored if one.relation.source not in known and one.score > 0]
+    scored.sort(key=lambda candidate: (-candidate.score, candidate.relation.source))
+    own = [candidate for candidate in scored if candidate.relation.source in known]
+    best = [
+        candidate
+        for candidate in scored
+        if candidate.relation.source not in known and candidate.score > 0
+    ]
     return own + best[:BEAM]
 
 
@@ -141,12 +147,12 @@ def _gates(study: HeadTask, keep: np.ndarray) -> list[tuple[Relation, Float[np.n
     sources = [*token_classes("query", wide=True).values(), "query.is_special"]
     gates = []
     for source in sources:
-        one = parse(source)
-        ahead = one.looks_ahead and material.visibility.causal and not material.look_ahead
-        if one.needs <= material.provides and not ahead:
-            gates.append(one)
-    columns = material.columns([one.source for one in gates])[keep].astype(np.float64)
-    return [(one, columns[:, k]) for k, one in enumerate(gates) if columns[:, k].any()]
+        relation = parse(source)
+        ahead = relation.looks_ahead and material.visibility.causal and not material.look_ahead
+        if relation.needs <= material.provides and not ahead:
+            gates.append(relation)
+    columns = material.columns([gate.source for gate in gates])[keep].astype(np.float64)
+    return [(gate, columns[:, k]) for k, gate in enumerate(gates) if columns[:, k].any()]
 
 
 def _classes(
@@ -163,34 +169,40 @@ def _classes(
     if not other.any():
         return []
     score = _Score(np.unique(row[other], return_inverse=True)[1], predicted[other], residual[other])
-    found = []
-    for one in word_classes(study):
-        column = np.isin(lower, one.words).astype(np.float64)
+    candidates = []
+    for word_class in word_classes(study):
+        column = np.isin(lower, word_class.words).astype(np.float64)
         value = score(column[other]) * (1 - _PER_CLASS)
         if value > 0 and residual[other] @ column[other] < 0:  # read above what is predicted
-            found.append(_Found(parse(f"key.lower in {one.members}"), value, column, one))
-    return _apart(iter(sorted(found, key=lambda one: (-one.score, one.relation.source))))
+            candidates.append(
+                _Found(parse(f"key.lower in {word_class.members}"), value, column, word_class)
+            )
+    return _apart(
+        iter(
+            sorted(candidates, key=lambda candidate: (-candidate.score, candidate.relation.source))
+        )
+    )
 
 
-def _pair(one: Relation, other: Relation) -> Relation | None:
+def _pair(relation: Relation, other: Relation) -> Relation | None:
     """Both at once: a conjunction, or a product where one is a number; None if too long."""
-    if one.atoms + other.atoms > MAX_TERM_ATOMS:
+    if relation.atoms + other.atoms > MAX_TERM_ATOMS:
         return None
-    if one.is_boolean and other.is_boolean:
-        return parse(f"({one.source}) and ({other.source})")
-    if one.is_boolean or other.is_boolean:
-        return parse(f"({one.source}) * ({other.source})")
+    if relation.is_boolean and other.is_boolean:
+        return parse(f"({relation.source}) and ({other.source})")
+    if relation.is_boolean or other.is_boolean:
+        return parse(f"({relation.source}) * ({other.source})")
     return None
 
 
-def _apart(found: Iterator[_Found]) -> list[_Found]:
+def _apart(candidates: Iterator[_Found]) -> list[_Found]:
     """The best few whose columns are not much alike."""
     chosen: list[_Found] = []
-    for one in found:
-        if len(chosen) == PROPOSED or one.score <= 0:
+    for candidate in candidates:
+        if len(chosen) == PROPOSED or candidate.score <= 0:
             break
-        if all(_cosine(one.column, other.column) < _ALIKE for other in chosen):
-            chosen.append(one)
+        if all(_cosine(candidate.column, other.column) < _ALIKE for other in chosen):
+            chosen.append(candidate)
     return chosen
 
 
@@ -203,25 +215,25 @@ def _proposal(study: HeadTask, chosen: Sequence[_Found]) -> Proposal:
     """The search's result in the shape of any proposal."""
     hypotheses = tuple(
         Hypothesis(
-            statement=f"attention depends on `{one.shown}`"
-            + ("" if one.word_class is None else f", {one.word_class.rule}"),
-            evidence=(f"score of the residual {one.score:.5f} on fit",),
+            statement=f"attention depends on `{candidate.shown}`"
+            + ("" if candidate.word_class is None else f", {candidate.word_class.rule}"),
+            evidence=(f"score of the residual {candidate.score:.5f} on fit",),
         )
-        for one in (*chosen, *[chosen[-1]] * 2)
+        for candidate in (*chosen, *[chosen[-1]] * 2)
     )[:3]
     return Proposal(
         hypotheses=hypotheses,
         chosen=0,
         validation="the largest score statistics of the residual among pairs of relations",
-        example=_example(study, [one.relation for one in chosen]),
+        example=_example(study, [candidate.relation for candidate in chosen]),
         code=Code(
             kind="relations",
             classes=tuple(
                 ProposedClass(name=c.name, rule=c.rule, words=c.words)
-                for c in (one.word_class for one in chosen)
+                for c in (candidate.word_class for candidate in chosen)
                 if c is not None
             ),
-            relations=tuple(one.shown for one in chosen),
+            relations=tuple(candidate.shown for candidate in chosen),
         ),
     )
 
@@ -233,7 +245,9 @@ def _example(study: HeadTask, relations: Sequence[Relation]) -> ExampleMatrix:
     for text in texts:
         passage = material.passages[text]
         evaluator = Evaluator(passage, material.visibility)
-        total = sum(np.maximum(evaluator.dense(one).astype(np.float64), 0) for one in relations)
+        total = sum(
+            np.maximum(evaluator.dense(relation).astype(np.float64), 0) for relation in relations
+        )
         query, key = np.nonzero(np.broadcast_to(total, (len(passage), len(passage))))
         if len(query):
             values = np.asarray(total)[query, key]

@@ -130,8 +130,8 @@ class Outcome:
             attempts = tuple(
                 Attempt(**one | {"notes": tuple(one["notes"])}) for one in stored["attempts"]
             )
-            for one in attempts:
-                one.statement, one.code  # noqa: B018  (a damaged proposal is found here)
+            for attempt in attempts:
+                attempt.statement, attempt.code  # noqa: B018  (a damaged proposal is found here)
             gains = {name: tuple(value) for name, value in stored["gains"].items()}
             return cls(**stored | {"attempts": attempts, "gains": gains})
         except (TypeError, KeyError, IndexError, AttributeError) as error:

@@ -143,5 +143,7 @@ def _python() -> str:
 
 def attributes(causal: bool) -> str:
     """The attributes that relations read; for causal code without those that look ahead."""
-    names = [name for name, one in ATTRIBUTES.items() if not (causal and one.looks_ahead)]
+    names = [
+        name for name, attribute in ATTRIBUTES.items() if not (causal and attribute.looks_ahead)
+    ]
     return "; ".join(f"`{name}` {ATTRIBUTES[name].sentence}" for name in names)

@@ -93,12 +93,12 @@ class Code(Part):
     def _one_of_them(self) -> "Code":
         if self.kind == "relations" and not self.relations:
             raise ValueError("kind is relations, but there are none")
-        names = [one.name for one in self.classes]
+        names = [proposed.name for proposed in self.classes]
         if len(set(names)) < len(names):
             raise ValueError("two classes have one name")
-        for one in self.classes:
-            if len({word.strip().lower() for word in one.words}) < 2:
-                raise ValueError(f"class {one.name} has fewer than two different words")
+        for proposed in self.classes:
+            if len({word.strip().lower() for word in proposed.words}) < 2:
+                raise ValueError(f"class {proposed.name} has fewer than two different words")
         if self.kind == "python" and not self.program.strip():
             raise ValueError("kind is python, but there is no program")
         return self

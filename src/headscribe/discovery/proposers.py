@@ -85,7 +85,7 @@ def brief(proposal: Proposal) -> str:
     code = proposal.code
     lines = [neutral(proposal.hypotheses[proposal.chosen].statement, 200)]
     lines += [f"class {c.name}: {len(c.words)} words, {neutral(c.rule, 80)}" for c in code.classes]
-    lines += [neutral(one, 200) for one in code.relations]
+    lines += [neutral(relation, 200) for relation in code.relations]
     return neutral_lines("\n".join([*lines, code.program]).rstrip())
 
 

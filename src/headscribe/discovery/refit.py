@@ -111,7 +111,7 @@ class RefittedFormula:
         return {
             "kind": "formula",
             "formula": self.formula.to_json(),
-            "relations": [by_name(one.source, self.formula.classes) for one in self.new],
+            "relations": [by_name(relation.source, self.formula.classes) for relation in self.new],
         }
 
 
@@ -128,14 +128,18 @@ def refitted(
     material = study.material
     known = {term.relation for term in study.formula.terms}
     new, notes = usable(material, sources, classes, known)
-    columns = material.columns([one.source for one in new])
+    columns = material.columns([relation.source for relation in new])
     rows = material.rows("fit")[material.sample.row]
     varying = []
-    for k, one in enumerate(new):
+    for k, relation in enumerate(new):
         if not (np.abs(columns[:, k]) <= LARGEST).all():
-            notes.append(f"`{neutral(one.source, 200)}` has values beyond {LARGEST:g}; scale it")
+            notes.append(
+                f"`{neutral(relation.source, 200)}` has values beyond {LARGEST:g}; scale it"
+            )
         elif not _varies(material.sample.row[rows], columns[rows, k]):
-            notes.append(f"`{neutral(one.source, 200)}` has the same value for all keys of a row")
+            notes.append(
+                f"`{neutral(relation.source, 200)}` has the same value for all keys of a row"
+            )
         else:
             varying.append(k)
     if not varying:
@@ -180,25 +184,27 @@ def usable(
     for source in sources:
         shown = f"`{neutral(source, 200)}`"
         try:
-            one = parse(spelled_out(source, classes))
+            relation = parse(spelled_out(source, classes))
         except UsageError as error:
             notes.append(f"{shown}: {neutral(str(error), 300)}")
             continue
-        missing = sorted(one.needs - material.provides)
-        if one.atoms > MAX_TERM_ATOMS:
-            notes.append(f"{shown}: expected at most {MAX_TERM_ATOMS} comparisons, got {one.atoms}")
-        elif _NAMELESS.search(_LITERAL.sub("", by_name(one.source, classes))):
+        missing = sorted(relation.needs - material.provides)
+        if relation.atoms > MAX_TERM_ATOMS:
+            notes.append(
+                f"{shown}: expected at most {MAX_TERM_ATOMS} comparisons, got {relation.atoms}"
+            )
+        elif _NAMELESS.search(_LITERAL.sub("", by_name(relation.source, classes))):
             notes.append(f"{shown}: more than {MAX_MEMBERS} words are a class, which has a name")
         elif missing:
             notes.append(f"{shown}: the texts have no {', '.join(missing)}")
         elif material.visibility.causal and (
-            one.needs_later_keys or (one.looks_ahead and not material.look_ahead)
+            relation.needs_later_keys or (relation.looks_ahead and not material.look_ahead)
         ):
             notes.append(f"{shown}: it reads tokens after the query, which this head cannot see")
-        elif one.source in known or one in new:
+        elif relation.source in known or relation in new:
             notes.append(f"{shown}: the formula has it already")
         else:
-            new.append(one)
+            new.append(relation)
     if not new:
         raise InvalidError("relation", "; ".join(notes))
     return new, notes

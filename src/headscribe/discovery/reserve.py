@@ -102,7 +102,7 @@ class Reserve:
             if name == "formula":
                 matrices = [study.matrix_of(passage) for passage in passages]
             else:
-                matrices = [self._rival(study, study.chosen[name], one) for one in passages]
+                matrices = [self._rival(study, study.chosen[name], passage) for passage in passages]
             gains[name] = own - self._iou(study, drawn, matrices)
         if made.without is not None:
             left = made.without.predicted_of(passages)

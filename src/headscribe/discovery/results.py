@@ -65,40 +65,40 @@ class Discovery:
         except (KeyError, TypeError, AttributeError, UsageError) as error:
             raise RunError(f"{run.folder / 'run.json'}: damaged ({error})") from error
         outcomes = [read_outcome(run.folder / "heads" / f"{head}.json") for head in examined]
-        found = tuple(one for one in outcomes if one is not None)
+        found = tuple(outcome for outcome in outcomes if outcome is not None)
         if len(found) < len(examined):
             raise RunError(f"{run.folder / 'heads'}: outcomes of examined heads are missing")
         return cls(found, tally, Library.read(run.folder / "library.jsonl"), left_out, run)
 
     def __getitem__(self, head: HeadId | str) -> Outcome:
         wanted = str(HeadId.of(head))
-        for one in self.outcomes:
-            if one.head == wanted:
-                return one
+        for outcome in self.outcomes:
+            if outcome.head == wanted:
+                return outcome
         raise UsageError(f"head {wanted} is not among the {len(self.outcomes)} examined ones")
 
     def to_json(self) -> dict[str, Any]:
         """The document of `discover --json`."""
         return {
             "tally": asdict(self.tally),
-            "by_head": [one.to_json() for one in self.outcomes],
+            "by_head": [outcome.to_json() for outcome in self.outcomes],
             "left_out": list(self.left_out),
         } | ({} if self.run is None else {"run": str(self.run.folder)})
 
     def __str__(self) -> str:
         """Heads with what was found, then the table."""
         lines = []
-        for one in self.outcomes:
-            if one.status == "accepted":
-                mean, low, high = one.gains["formula"]
-                score = one.scores["test"]
+        for outcome in self.outcomes:
+            if outcome.status == "accepted":
+                mean, low, high = outcome.gains["formula"]
+                score = outcome.scores["test"]
                 lines.append(
-                    f"{one.head:>6}  IoU {score['formula']:.3f} -> {score['program']:.3f} on test, "
-                    f"gain {mean:+.3f} ({low:+.3f} to {high:+.3f})"
-                    + ("" if one.confirmed else "; not surely better there: not in the library")
+                    f"{outcome.head:>6}  IoU {score['formula']:.3f} -> {score['program']:.3f} on "
+                    f"test, gain {mean:+.3f} ({low:+.3f} to {high:+.3f})"
+                    + ("" if outcome.confirmed else "; not surely better there: not in the library")
                 )
             else:
-                lines.append(f"{one.head:>6}  {one.status}: {one.reason}")
+                lines.append(f"{outcome.head:>6}  {outcome.status}: {outcome.reason}")
         return "\n".join([*lines, "", str(self.tally)])
 
 
@@ -140,26 +140,26 @@ def join_library(
 
 def write_results(
     run: Run,
-    found: Discovery,
+    discovery: Discovery,
     studies: Sequence[HeadTask],
     items: Items,
     all_heads: Sequence[HeadId],
     runner: Runner | None,
 ) -> None:
     """Write the tables, the pictures and the library; a run with unfinished heads stays open."""
-    found.library.write(run.folder / "library.jsonl")
-    run.write_table("discoveries", _table(found.outcomes))
-    run.write_table("attempts", _attempts(found.outcomes))
-    run.write_table("examples", table_of(pictures(studies, found.outcomes, runner)))
-    scored = against_all(found.outcomes, items, all_heads, studies[0].material, runner)
+    discovery.library.write(run.folder / "library.jsonl")
+    run.write_table("discoveries", _table(discovery.outcomes))
+    run.write_table("attempts", _attempts(discovery.outcomes))
+    run.write_table("examples", table_of(pictures(studies, discovery.outcomes, runner)))
+    scored = against_all(discovery.outcomes, items, all_heads, studies[0].material, runner)
     if scored:
         run.write_table("all_heads", pa.Table.from_pylist(scored))
-    tally = asdict(found.tally)
-    if found.tally.stopped:
-        run.manifest |= {"tally": tally, "left_out": list(found.left_out)}
+    tally = asdict(discovery.tally)
+    if discovery.tally.stopped:
+        run.manifest |= {"tally": tally, "left_out": list(discovery.left_out)}
         run.save()
     else:
-        run.finish(tally=tally, left_out=list(found.left_out))
+        run.finish(tally=tally, left_out=list(discovery.left_out))
 
 
 def write_evidence(run: Run, studies: Sequence[HeadTask], tokens: int) -> None:
@@ -209,25 +209,25 @@ def against_all(
 
 def _table(outcomes: Sequence[Outcome]) -> pa.Table:
     rows = []
-    for one in outcomes:
-        gain = one.gains.get("formula", (None, None, None))
-        scores = one.scores["test"]
+    for outcome in outcomes:
+        gain = outcome.gains.get("formula", (None, None, None))
+        scores = outcome.scores["test"]
         rows.append(
             {
-                "layer": one.head_id.layer,
-                "head": one.head_id.head,
-                "status": one.status,
-                "reason": one.reason,
-                "statement": one.attempts[-1].statement if one.program else "",
-                "program": "" if one.program is None else json.dumps(one.program),
+                "layer": outcome.head_id.layer,
+                "head": outcome.head_id.head,
+                "status": outcome.status,
+                "reason": outcome.reason,
+                "statement": outcome.attempts[-1].statement if outcome.program else "",
+                "program": "" if outcome.program is None else json.dumps(outcome.program),
                 "iou_formula": scores["formula"],
                 "iou_program": scores.get("program"),
                 "gain": gain[0],
                 "gain_low": gain[1],
                 "gain_high": gain[2],
-                "rounds": len(one.attempts),
-                "looks_ahead": one.looks_ahead,
-                "failed_test_texts": one.failed_test_texts,
+                "rounds": len(outcome.attempts),
+                "looks_ahead": outcome.looks_ahead,
+                "failed_test_texts": outcome.failed_test_texts,
             }
         )
     numbers = ("iou_formula", "iou_program", "gain", "gain_low", "gain_high")
@@ -253,11 +253,11 @@ def _attempts(outcomes: Sequence[Outcome]) -> pa.Table:
         "example_agreement",
     )
     rows = [
-        {"layer": one.head_id.layer, "head": one.head_id.head, "round": attempt.round}
+        {"layer": outcome.head_id.layer, "head": outcome.head_id.head, "round": attempt.round}
         | {name: getattr(attempt, name) for name in (*texts, *numbers)}
         | {"code": "" if attempt.code is None else json.dumps(attempt.code)}
-        for one in outcomes
-        for attempt in one.attempts
+        for outcome in outcomes
+        for attempt in outcome.attempts
     ]
     schema = pa.schema(
         [(name, pa.int32()) for name in ("layer", "head", "round")]

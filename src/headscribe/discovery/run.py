@@ -147,14 +147,14 @@ def discover(
             run.manifest["notes"].append(said)
     tally = Tally.of(outcomes, ledger.spent if ledger is not None else Spent())
     grown = join_library(known, outcomes, material, proposer.name, runner)
-    found = Discovery(outcomes, tally, grown, left_out, run)
+    discovery = Discovery(outcomes, tally, grown, left_out, run)
     spent = run.manifest.get("seconds", 0.0) + time.monotonic() - started
     run.manifest["seconds"] = round(spent, 2)
-    if join is not None and any(one.confirmed for one in outcomes):
+    if join is not None and any(outcome.confirmed for outcome in outcomes):
         now = Library.read(join) if join.is_file() else Library()
         join_library(now, outcomes, material, proposer.name, runner).write(join)
-    write_results(run, found, studies, items, all_heads, runner)
-    return found
+    write_results(run, discovery, studies, items, all_heads, runner)
+    return discovery
 
 
 def _nothing() -> None:

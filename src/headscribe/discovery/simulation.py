@@ -39,8 +39,8 @@ class Answers(Part):
 
 def by_formula(study: HeadTask, asked: Sequence[Question]) -> list[float]:
     """What the head's formula gets."""
-    matrices = {text: study.matrix(text) for text in {one.text for one in asked}}
-    return [one.credit(matrices[one.text]) for one in asked]
+    matrices = {text: study.matrix(text) for text in {question.text for question in asked}}
+    return [question.credit(matrices[question.text]) for question in asked]
 
 
 def by_relations(
@@ -57,8 +57,8 @@ def by_relations(
             total += Rows.from_dense(np.maximum(values, 0)).to_dense()
         return total
 
-    matrices = {text: predicted(text) for text in {one.text for one in asked}}
-    return [one.credit(matrices[one.text]) for one in asked]
+    matrices = {text: predicted(text) for text in {question.text for question in asked}}
+    return [question.credit(matrices[question.text]) for question in asked]
 
 
 def by_language_model(
@@ -116,7 +116,9 @@ def judge_prompt(
 
     Its title names what it holds by a hash, so that no answer to another prompt is replayed for it.
     """
-    written = "\n".join(to_json({"q": q} | dict(one.shown)) for q, one in enumerate(asked, 1))
+    written = "\n".join(
+        to_json({"q": q} | dict(question.shown)) for q, question in enumerate(asked, 1)
+    )
     words = to_json(description.text)
     mark = mark_of(f"{words}\n{written}")
     causal = material.visibility.causal
@@ -140,10 +142,10 @@ def read_answers(reply: str, asked: Sequence[Question]) -> list[str] | ParseFail
     if isinstance(found, ParseFailure):
         return found
     answers = []
-    for number, one in enumerate(asked, 1):
+    for number, question in enumerate(asked, 1):
         answer = str(found.answers.get(str(number), "")).strip().upper()
-        if answer not in one.options:
-            options = ", ".join(one.options)
+        if answer not in question.options:
+            options = ", ".join(question.options)
             return ParseFailure(
                 "schema",
                 f"question {number}: expected one of {options}, got {neutral(answer, 20)!r}",

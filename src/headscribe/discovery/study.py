@@ -113,7 +113,7 @@ def study_heads(
         library: IoU of the library's programs with every examined head, by name.
     """
     chosen_terms = choose_all(material.fit, budget, material.seed, DEVICE)
-    fitted = [_settled(material, place, one) for place, one in enumerate(chosen_terms)]
+    fitted = [_settled(material, place, term) for place, term in enumerate(chosen_terms)]
     catalogue = pattern_iou(material.sample)
     names = material.sample.patterns
     fit = list(material.texts("fit"))
@@ -131,7 +131,7 @@ def study_heads(
     return tuple(studies)
 
 
-def _settled(material: Material, place: int, one: Fitted) -> Fitted:
+def _settled(material: Material, place: int, fitted: Fitted) -> Fitted:
     """The formula with its weights fitted until they settle, so that no refit gains by that.
 
     Weights that stand for infinity become finite, so that others can be weighed against them.
@@ -139,11 +139,11 @@ def _settled(material: Material, place: int, one: Fitted) -> Fitted:
     fit = material.fit
     found = fit_weights(
         Rows.of(fit.lengths, DEVICE),
-        features_of(one.terms, fit, DEVICE),
+        features_of(fitted.terms, fit, DEVICE),
         torch.from_numpy(fit.attention[place]),
         "overlap",
-        start=torch.from_numpy(one.weights / 4 if one.whole else one.weights),
+        start=torch.from_numpy(fitted.weights / 4 if fitted.whole else fitted.weights),
         ridge=RIDGE,
         steps=STEPS,
     )
-    return Fitted(one.terms, found.weights.numpy())
+    return Fitted(fitted.terms, found.weights.numpy())

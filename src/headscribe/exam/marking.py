@@ -168,10 +168,10 @@ def says(means: Headline | str | None, truth: Truth, model: Known) -> bool:
 def shares_of(truth: Truth, formula: Formula, model: Known) -> tuple[tuple[str, float, float], ...]:
     """What a head spends on each of the several things that it does, in truth and by a formula."""
     found, fresh = [], model.parts[1]
-    real = np.concatenate([truth.rows(one, model.seen).ravel() for one in fresh])
-    said = np.concatenate([rows_of(formula, model, one).ravel() for one in fresh])
+    real = np.concatenate([truth.rows(passage, model.seen).ravel() for passage in fresh])
+    said = np.concatenate([rows_of(formula, model, passage).ravel() for passage in fresh])
     for part in truth.parts:
-        where = [shared_evaluator(one, model.seen).dense(parse(part)) != 0 for one in fresh]
+        where = [shared_evaluator(passage, model.seen).dense(parse(part)) != 0 for passage in fresh]
         on = np.concatenate([np.ravel(one) for one in where])
         found.append((part, float(real[on].sum() / real.sum()), float(said[on].sum() / real.sum())))
     return tuple(found)

@@ -142,7 +142,7 @@ def passages_of(texts: Sequence[str], prefix: str) -> tuple[Passage, ...]:
     words = sorted({*chain.from_iterable(text.split() for text in texts)})
     number = {word: i for i, word in enumerate([BOS, *words])}
     sources = [Text(f"{prefix}{i}", f"{prefix}{i}", text) for i, text in enumerate(texts)]
-    found = []
+    passages = []
     for source, annotated in zip(sources, Plain().annotate(sources), strict=True):
         tokens, spans, at = source.text.split(), [(0, 0)], 0
         for token in tokens:
@@ -154,8 +154,8 @@ def passages_of(texts: Sequence[str], prefix: str) -> tuple[Passage, ...]:
             np.array(spans, np.int64),
             np.arange(len(tokens) + 1) == 0,
         )
-        found.append(align(source, encoding, annotated))
-    return tuple(found)
+        passages.append(align(source, encoding, annotated))
+    return tuple(passages)
 
 
 @cache

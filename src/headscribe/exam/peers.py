@@ -43,7 +43,7 @@ def recovered_by(
         answers[PEERS[0]] = _of_relation(METRICS[named], model)
     if fitted.pattern is not None:
         best = patterns[fitted.pattern[0]]
-        answers[PEERS[1]] = [best.predict(one, model.seen) for one in fresh]
+        answers[PEERS[1]] = [best.predict(passage, model.seen) for passage in fresh]
     right = tuple(peer for peer, rows in answers.items() if _is_true(rows, truth, model))
     return right + PEERS[2:] * (fitted.scores["profile", "raw", "iou"].mean >= SAME)
 
@@ -67,11 +67,11 @@ def detected(model: Known, truth: Truth, scores: Mapping[str, float]) -> bool:
 def _is_true(rows: Sequence[Rows], truth: Truth, model: Known) -> bool:
     """Whether rows on fresh texts, on the start where they say nothing, are the truth's."""
     real = [truth.rows(passage, model.seen) for passage in model.parts[1]]
-    return iou([one.filled("sink", model.seen).to_dense() for one in rows], real) >= SAME
+    return iou([row.filled("sink", model.seen).to_dense() for row in rows], real) >= SAME
 
 
 def _of_relation(source: str, model: Known) -> list[Rows]:
-    related = [shared_evaluator(one, model.seen).dense(parse(source)) for one in model.parts[1]]
+    related = [shared_evaluator(part, model.seen).dense(parse(source)) for part in model.parts[1]]
     return [Rows.from_dense(one.astype(np.float32)) for one in related]
 
 

@@ -137,7 +137,7 @@ def examine(
         seeds: so many times of every kind.
         on_progress: called with the stage, the steps done and the steps in all.
     """
-    patterns = {one.name: one for one in registry()}
+    patterns = {pattern.name: pattern for pattern in registry()}
     marks: list[Mark] = []
     groups = together(models)
     for done, group in enumerate(groups, 1):
@@ -156,15 +156,21 @@ def examine(
 def _marked(model: Known, patterns: Mapping[str, Pattern]) -> list[Mark]:
     atlas, marks = _fitted(model, tuple(patterns.values())), []
     every = enumerate(zip(atlas.heads, cards_of(model), model.truths, strict=True))
-    for h, (one, card, truth) in every:
+    for h, (head_formula, card, truth) in every:
         if truth is not None:
-            labels = {label.pattern: _means(patterns[label.pattern]) for label in one.labels}
+            labels = {
+                label.pattern: _means(patterns[label.pattern]) for label in head_formula.labels
+            }
             listed = {figure.behaviour: figure.relation for figure in card.figures}
-            means = one.headline or listed.get(card.name, _PLACES.get(card.name))
-            name = card.name if one.headline is None else card.told_by(one.headline, one.iou).name
+            means = head_formula.headline or listed.get(card.name, _PLACES.get(card.name))
+            name = (
+                card.name
+                if head_formula.headline is None
+                else card.told_by(head_formula.headline, head_formula.iou).name
+            )
             called = Called("" if name == UNNAMED else name, means, labels)
-            peers = recovered_by(model, h, truth, one, patterns)
-            marks.append(replace(mark(model, truth, one.formula, called), peers=peers))
+            peers = recovered_by(model, h, truth, head_formula, patterns)
+            marks.append(replace(mark(model, truth, head_formula.formula, called), peers=peers))
     return marks
 
 
@@ -184,7 +190,7 @@ def _means(pattern: Pattern) -> str | None:
 
 def cards_of(model: Known) -> tuple[Card, ...]:
     """The card of every head."""
-    provides = frozenset.intersection(*(one.words.provides for one in model.passages))
+    provides = frozenset.intersection(*(passage.words.provides for passage in model.passages))
     answer = Answer(model, model.passages, provides)
     engine = Engine(model, model.passages, (), companion=answer)
     progress = engine.start()
@@ -202,12 +208,18 @@ def _called(model: Known, patterns: Mapping[str, Pattern]) -> list[tuple[str, ..
     allowed = {EVEN, EVENLY, UNNAMED}
     if model.name == SWAPPED:
         allowed |= {COMMON, *(place.name for place in PLACES)}
-        allowed |= {one.name for one in patterns.values() if one.family in {"positional", "sink"}}
+        allowed |= {
+            pattern.name
+            for pattern in patterns.values()
+            if pattern.family in {"positional", "sink"}
+        }
     found = []
     each = zip(cards_of(model), label_heads(sample), _fitted(model).heads, strict=True)
-    for card, labels, one in each:
+    for card, labels, head_formula in each:
         names = [*(label.pattern for label in labels), card.name]
-        if one.headline is not None and not (model.name == SWAPPED and one.headline.of_positions):
-            names.append(str(one.headline))
+        if head_formula.headline is not None and not (
+            model.name == SWAPPED and head_formula.headline.of_positions
+        ):
+            names.append(str(head_formula.headline))
         found.append(tuple(name for name in names if name not in allowed))
     return found

@@ -244,7 +244,10 @@ class Explorer:
         content, sees = ~reading.sinks(head.layer), sight.dense(len(reading))
         found = []
         known = applicable(reading.passage.words.provides, sight)
-        for name, relation in (*_PLACES, *((one.name, one.relation.source) for one in known)):
+        for name, relation in (
+            *_PLACES,
+            *((behaviour.name, behaviour.relation.source) for behaviour in known),
+        ):
             going()
             pairs = self.texts.related(asked.text, relation, head.layer)
             rows = 0 if pairs is None else int((pairs & content)[content].any(axis=1).sum())
@@ -329,7 +332,7 @@ class Explorer:
             head: self._formula(head, written or None)
             for head, written in ((self._known(one), said) for one, said in asked.formulas.items())
         }
-        missing = next((head for head, one in formulas.items() if one is None), None)
+        missing = next((head for head, formula in formulas.items() if formula is None), None)
         if missing is not None:
             raise UsageError(f"expected a formula for {missing}: no fit is among the runs")
         off = [self._known(one) for one in asked.off]
@@ -375,7 +378,9 @@ class Explorer:
         found: dict[str, None] = {}
         for run in self.runs:
             if "examples" in run.manifest.get("tables", []):
-                found |= dict.fromkeys(one.facts["text"] for one in read_examples(run).values())
+                found |= dict.fromkeys(
+                    example.facts["text"] for example in read_examples(run).values()
+                )
         return tuple(found)[:RUN_TEXTS]
 
     def _known(self, head: str) -> HeadId:
@@ -393,8 +398,10 @@ class Explorer:
     def _by_layer(self, pattern: "Pattern", reading: Reading) -> list[Float[np.ndarray, "T T"]]:
         """What a pattern predicts in every layer; layers that see the same share it."""
         sights = [self.source.visibility(layer) for layer in range(self.source.layers)]
-        made = {one: self._predicted(pattern, reading, sights.index(one)) for one in set(sights)}
-        return [made[one] for one in sights]
+        made = {
+            sight: self._predicted(pattern, reading, sights.index(sight)) for sight in set(sights)
+        }
+        return [made[sight] for sight in sights]
 
     def _predicted(
         self, pattern: "Pattern", reading: Reading, layer: int

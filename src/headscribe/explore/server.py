@@ -215,7 +215,7 @@ def opened(
     if is_recording(model):
         model = Recording(model)
     source = model if isinstance(model, Recording) else opened_model(model)
-    views = [one if isinstance(one, View) else open_run(one) for one in runs]
+    views = [run if isinstance(run, View) else open_run(run) for run in runs]
     for view in views:
         known = view.run.manifest.get("model") or {}
         if known.get("fingerprint") != source.fingerprint:

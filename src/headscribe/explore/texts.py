@@ -92,7 +92,9 @@ class Texts:
         self._related: OrderedDict[tuple[str, str, Visibility], Bool[np.ndarray, "T T"]]
         self._related = OrderedDict()
         self.recorded: Mapping[str, Passage] = (
-            {one.text_id: one for one in source.passages} if isinstance(source, Recording) else {}
+            {passage.text_id: passage for passage in source.passages}
+            if isinstance(source, Recording)
+            else {}
         )
 
     def read(self, text: str) -> Reading:

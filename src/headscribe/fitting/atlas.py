@@ -211,10 +211,10 @@ def score_heads(
     sample = regrouped(sample)
     fitted = tuple(
         Fitted(
-            tuple(Compound(term.relation) for term in one.terms),
-            np.array([term.weight for term in one.terms], np.float64),
+            tuple(Compound(term.relation) for term in formula.terms),
+            np.array([term.weight for term in formula.terms], np.float64),
         )
-        for one in formulas
+        for formula in formulas
     )
     folds = min(FOLDS, len(set(sample.groups)))
     fold = deal(sample.groups, folds, seed) if folds > 1 else np.zeros(len(sample.groups), int)
@@ -233,8 +233,10 @@ def score_heads(
             part = score_all(fitted, sums.table(without=f), sample.only(rows), device)
             scored[..., fold == f] = part[..., fold == f]
     group = number_groups(sample.groups)
-    terms = max(len(one.terms) for one in formulas)
-    shown = [replace(one, name=head.prose) for one, head in zip(formulas, heads, strict=True)]
+    terms = max(len(formula.terms) for formula in formulas)
+    shown = [
+        replace(formula, name=head.prose) for formula, head in zip(formulas, heads, strict=True)
+    ]
     atlas = _atlas(heads, shown, scored, group, Budget(terms=terms), 0, [])
     atlas = replace(atlas, fitted=fitted, profile=profile)
     return _with_patterns(atlas, sample, fold, seed, threshold) if sample.patterns else atlas
@@ -251,11 +253,11 @@ def _with_patterns(
     labels = label_heads(sample, seed, threshold=threshold)
     best = best_pattern(pattern_iou(sample), sample.patterns, text_fold)
     group = number_groups(sample.groups)
-    found = [
-        replace(one, labels=labels[h], pattern=(best.name[h], Estimate.of(best.iou[h], group)))
-        for h, one in enumerate(atlas.heads)
+    head_formulas = [
+        replace(head, labels=labels[h], pattern=(best.name[h], Estimate.of(best.iou[h], group)))
+        for h, head in enumerate(atlas.heads)
     ]
-    return replace(atlas, heads=tuple(found))
+    return replace(atlas, heads=tuple(head_formulas))
 
 
 def _atlas(
@@ -267,7 +269,7 @@ def _atlas(
     folds: int,
     by_fold: list[tuple[Fitted, ...]],
 ) -> Atlas:
-    found = []
+    head_formulas = []
     for h, head in enumerate(heads):
         scores = {
             (what, view, metric): Estimate.of(
@@ -277,8 +279,8 @@ def _atlas(
             for view in ("raw", "content")
             for metric in ALL_METRICS
         }
-        found.append(HeadFormula(head, formulas[h], scores, folds=folds))
-    return Atlas(tuple(found), budget.terms, folds, scored, group, tuple(by_fold))
+        head_formulas.append(HeadFormula(head, formulas[h], scores, folds=folds))
+    return Atlas(tuple(head_formulas), budget.terms, folds, scored, group, tuple(by_fold))
 
 
 def _formulas(
@@ -303,36 +305,36 @@ def _formulas(
     group = number_groups(sample.groups)[sample.row_text]
 
     def intervals_of(h: int) -> Float[np.ndarray, "k 2"]:
-        one = final[h]
-        if one.whole:
-            return np.full((len(one.terms), 2), np.nan)
+        fitted = final[h]
+        if fitted.whole:
+            return np.full((len(fitted.terms), 2), np.nan)
         covariance = sandwich(
             rows,
-            features_of(one.terms, sample, device),
-            torch.from_numpy(one.weights).to(device),
+            features_of(fitted.terms, sample, device),
+            torch.from_numpy(fitted.weights).to(device),
             torch.from_numpy(sample.attention[h]).to(device),
             group,
             "overlap",
             budget.ridge,
         )
-        return weight_intervals(one.weights, covariance, int(group.max()) + 1)
+        return weight_intervals(fitted.weights, covariance, int(group.max()) + 1)
 
     def work(h: int) -> Formula:
-        one, intervals = final[h], intervals_of(h)
+        fitted, intervals = final[h], intervals_of(h)
         drop = np.concatenate(changes[h]).mean(axis=0) if changes[h] else None
         terms = [
             Term(
                 term.source,
-                float(one.weights[k]),
+                float(fitted.weights[k]),
                 None if np.isnan(intervals[k, 0]) else float(intervals[k, 0]),
                 None if np.isnan(intervals[k, 1]) else float(intervals[k, 1]),
                 None if drop is None else float(drop[k]),
             )
-            for k, term in enumerate(one.terms)
+            for k, term in enumerate(fitted.terms)
         ]
         order = np.argsort(drop, kind="stable") if drop is not None else range(len(terms))
-        if one.whole:  # what takes all of a row stands before what takes the rest
-            order = np.argsort(-one.weights, kind="stable")
+        if fitted.whole:  # what takes all of a row stands before what takes the rest
+            order = np.argsort(-fitted.weights, kind="stable")
         return Formula(heads[h].prose, tuple(terms[k] for k in order))
 
     return for_all_heads(work, len(final))

@@ -74,7 +74,7 @@ def spelled_out(relation: str, classes: Sequence[WordClass]) -> str:
     Raises:
         UsageError: a class that nobody defined; says which there are.
     """
-    known = {one.name: one for one in classes}
+    known = {word_class.name: word_class for word_class in classes}
 
     def members(match: re.Match[str]) -> str:
         if match[1]:  # a string literal stays as it is
@@ -89,11 +89,11 @@ def spelled_out(relation: str, classes: Sequence[WordClass]) -> str:
 
 def by_name(relation: str, classes: Sequence[WordClass]) -> str:
     """A relation with the names of its classes in the place of their words."""
-    for one in classes:
-        relation = relation.replace(f"in {one.members}", f"in {one.name}")
+    for word_class in classes:
+        relation = relation.replace(f"in {word_class.members}", f"in {word_class.name}")
     return relation
 
 
 def used(relations: Sequence[str], classes: Sequence[WordClass]) -> tuple[WordClass, ...]:
     """The classes that stand in any of some relations."""
-    return tuple(c for c in classes if any(f"in {c.members}" in one for one in relations))
+    return tuple(c for c in classes if any(f"in {c.members}" in relation for relation in relations))

@@ -51,7 +51,7 @@ class Examples:
         Args:
             heads: the heads with their formulas.
         """
-        formula = {one.head: one.formula for one in heads}
+        formula = {head_formula.head: head_formula.formula for head_formula in heads}
         rows: list[ExampleRow] = []
         seen: set[str] = set()
         for (passage, attention, visibility), names in self.kept:

@@ -147,7 +147,7 @@ class Sample:
 
     def more(self, relations: Sequence[str]) -> "Sample":
         """The same with further relations, those that the pool lacks, at its end."""
-        relations = [one for one in relations if one not in self.position]
+        relations = [relation for relation in relations if relation not in self.position]
         first_row = np.searchsorted(self.row_text, np.arange(len(self.texts) + 1))
         token = np.cumsum([0, *map(len, self.texts)])
         parsed = [parse(source) for source in relations]
@@ -164,7 +164,7 @@ class Sample:
                 self.key_token[begin] - token[i],
             )  # fmt: skip
             cells = map(evaluator.cells, parsed)
-            parts.append([lay.placed(one.query, one.key, one.value) for one in cells])
+            parts.append([lay.placed(cell.query, cell.key, cell.value) for cell in cells])
             offset.append(int(begin[0]))
         columns = Sparse.stacked(parts, np.array(offset))
         return replace(self, pool=(*self.pool, *relations), features=self.features.beside(columns))

@@ -101,7 +101,7 @@ def unseen_transfer(kinds: Sequence[Served], seed: int = 0) -> Float[np.ndarray,
         predicted = []
         for kind, part in zip(kinds, parts, strict=True):
             rows = Rows.of(part.lengths, device)
-            every = [predicted_rows(one, part, rows, device) for one in kind.by_fold[f]]
+            every = [predicted_rows(fitted, part, rows, device) for fitted in kind.by_fold[f]]
             predicted.append(replace(part, attention=np.stack(every)))
         places = [kind.heads for kind in kinds]
         shared += shared_attention(together(predicted, places).attention, together(parts, places))
@@ -119,13 +119,13 @@ def together(samples: Sequence[Sample], places: Sequence[Sequence[int]]) -> Samp
     """
     if len(samples) == 1:
         return samples[0]
-    widest = max(samples, key=lambda one: len(one.key_token))
+    widest = max(samples, key=lambda sample: len(sample.key_token))
     start = widest.start
     cells = len(widest.key_token)
     attention = np.zeros((sum(map(len, places)), cells), np.float32)
-    for one, mine in zip(samples, places, strict=True):
-        place = start[one.row] + one.key_token - widest.key_token[start[one.row]]
-        attention[np.ix_(mine, place)] = one.attention
+    for sample, mine in zip(samples, places, strict=True):
+        place = start[sample.row] + sample.key_token - widest.key_token[start[sample.row]]
+        attention[np.ix_(mine, place)] = sample.attention
     return replace(widest, attention=attention)
 
 
@@ -135,8 +135,8 @@ def shared_attention(
     """The overlap of every prediction with every head, summed over all rows."""
     return np.stack(
         [
-            np.minimum(one[None, :], sample.attention).sum(axis=1, dtype=np.float64)
-            for one in predicted
+            np.minimum(ndarray[None, :], sample.attention).sum(axis=1, dtype=np.float64)
+            for ndarray in predicted
         ]
     )
 
@@ -207,9 +207,9 @@ def find(
 
     `kinds` are the rows, by what the heads see; one entry for most models.
     """
-    place = {one.head: i for i, one in enumerate(atlas.heads)}
+    place = {head_formula.head: i for i, head_formula in enumerate(atlas.heads)}
     kinds = [replace(kind, sample=regrouped(kind.sample)) for kind in kinds]
-    named = dict.fromkeys(label.pattern for one in atlas.heads for label in one.labels)
+    named = dict.fromkeys(label.pattern for head in atlas.heads for label in head.labels)
     count = len(atlas.heads)
     mixtures: list[tuple[Part, ...]] = [()] * count
     sides: list[list[tuple[Label, ...]]] = [[()] * count for _ in range(HALVES)]

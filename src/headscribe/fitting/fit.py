@@ -203,23 +203,23 @@ def _check_heads(source: Source, given: Given) -> None:
         )
 
 
-def _check_alike(one: Source, other: Source) -> None:
+def _check_alike(source: Source, other: Source) -> None:
     """Whether two sources have the same heads, which see alike.
 
     Raises:
         UsageError: they do not; says how they differ.
     """
-    if head_ids(one) != head_ids(other):
+    if head_ids(source) != head_ids(other):
         raise UsageError(
-            f"expected texts to score with the {len(head_ids(one))} heads in {one.layers} layers "
-            f"of {one.name}, got {len(head_ids(other))} in {other.layers} of {other.name}"
+            f"expected texts to score with the {len(head_ids(source))} heads in {source.layers} "
+            f"layers of {source.name}, got {len(head_ids(other))} in {other.layers} of {other.name}"
         )
-    for layer in range(one.layers):
-        if one.visibility(layer) != other.visibility(layer):
+    for layer in range(source.layers):
+        if source.visibility(layer) != other.visibility(layer):
             raise UsageError(
-                f"layer {layer} of {one.name} and of {other.name} do not see the same keys "
-                f"({one.visibility(layer)}, {other.visibility(layer)}): formulas of one cannot be "
-                "scored on the other"
+                f"layer {layer} of {source.name} and of {other.name} do not see the same keys "
+                f"({source.visibility(layer)}, {other.visibility(layer)}): formulas of one cannot "
+                "be scored on the other"
             )
 
 
@@ -227,7 +227,7 @@ def joined(parts: Sequence[Atlas]) -> Atlas:
     """One atlas of the heads of several, in the order of the heads."""
     if len(parts) == 1:
         return parts[0]
-    heads = [one for part in parts for one in part.heads]
+    heads = [head for part in parts for head in part.heads]
     order = sorted(range(len(heads)), key=lambda place: heads[place].head)
     fitted = [one for part in parts for one in part.fitted]
     folds = [
@@ -240,7 +240,7 @@ def joined(parts: Sequence[Atlas]) -> Atlas:
         by_text=np.concatenate([part.by_text for part in parts])[order],
         by_fold=tuple(tuple(fold[place] for place in order) for fold in folds),
         fitted=tuple(fitted[place] for place in order),
-        profile=np.concatenate([one for one in profiles if one is not None])[order]
-        if all(one is not None for one in profiles)
+        profile=np.concatenate([profile for profile in profiles if profile is not None])[order]
+        if all(profile is not None for profile in profiles)
         else None,
     )

@@ -170,7 +170,7 @@ class Formula:
             cost = "" if term.drop is None else f"   {term.drop:+.3f}"
             shown = relation.ljust(width) if cost else relation
             lines.append(f"   {term.weighed:<{widest}}  {shown}{cost}")
-        return "\n".join([*lines, *(f"   {one}" for one in self.classes)])
+        return "\n".join([*lines, *(f"   {word_class}" for word_class in self.classes)])
 
     @classmethod
     def parse(cls, text: str, name: str | None = None) -> "Formula":
@@ -185,8 +185,8 @@ class Formula:
         """
         terms: list[Term] = []
         title, evenly = name, False
-        found = [WordClass.of_line(line) for line in lines_of(text)]
-        classes = tuple(one for one in found if one is not None)
+        word_classes = [WordClass.of_line(line) for line in lines_of(text)]
+        classes = tuple(word_class for word_class in word_classes if word_class is not None)
         for number, line in enumerate(lines_of(text), 1):
             if not line.strip() or WordClass.of_line(line):
                 continue
@@ -225,12 +225,12 @@ class Formula:
                 blocks[-1].append(line)
             else:
                 raise UsageError(f"expected a name above the first term, got {line.strip()!r}")
-        found = [cls.parse("\n".join(block)) for block in blocks]
-        names = [one.name for one in found]
+        formulas = [cls.parse("\n".join(block)) for block in blocks]
+        names = [formula.name for formula in formulas]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise UsageError(f"expected every formula once, got {twice} twice")
-        return tuple(found)
+        return tuple(formulas)
 
     def to_json(self) -> dict[str, object]:
         """Everything that is known of it, weights in full precision."""

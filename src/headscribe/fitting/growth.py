@@ -226,7 +226,7 @@ def axes(sample: Sample, most: int = _SET_VALUES) -> dict[str, Axis]:
     text = np.array([number[group] for group in sample.groups])[sample.row_text]
     token_text = np.full(len(sample.kinds), -1)
     token_text[sample.key_token] = text[sample.row]
-    found: dict[str, Axis] = {}
+    axises: dict[str, Axis] = {}
     for name, column in sample.tokens.items():
         seen: dict[str | int, set[int]] = {}
         for value, where in zip(column, token_text, strict=True):
@@ -236,14 +236,14 @@ def axes(sample: Sample, most: int = _SET_VALUES) -> dict[str, Axis]:
         values = tuple(v for v in common if len(seen[v]) >= least)[:most]
         index = {value: i for i, value in enumerate(values)}
         code = np.array([index.get(value, len(values)) for value in column])
-        found[f"key.{name}"] = Axis(f"key.{name}", values, code[sample.key_token])
-        found[f"query.{name}"] = Axis(f"query.{name}", values, code[sample.row_token][sample.row])
+        axises[f"key.{name}"] = Axis(f"key.{name}", values, code[sample.key_token])
+        axises[f"query.{name}"] = Axis(f"query.{name}", values, code[sample.row_token][sample.row])
     distance = sample.distance
     low, high = max(-_REACH, int(distance.min())), min(_REACH, int(distance.max()))
     near = (distance >= low) & (distance <= high)
     code = np.where(near, distance - low, high - low + 1)
-    found["distance"] = Axis("distance", tuple(range(low, high + 1)), code)
-    return found
+    axises["distance"] = Axis("distance", tuple(range(low, high + 1)), code)
+    return axises
 
 
 @dataclass(frozen=True)
@@ -323,9 +323,9 @@ def set_tables(sample: Sample, gates: Sequence[str]) -> tuple[Table, ...]:
     by_name, tokens = axes(sample), list(sample.tokens)
     pairs = [(f"{side}.{name}", "distance") for name in tokens for side in ("key", "query")]
     pairs += [(f"query.{a}", f"key.{b}") for a in tokens for b in tokens if a != b or a != "lower"]
-    found = [Table.of(sample, "", by_name[one], by_name[two]) for one, two in pairs]
-    found += [Table.of(sample, gate, axis, None) for gate in gates for axis in by_name.values()]
-    return tuple(table for table in found if table is not None)
+    tables = [Table.of(sample, "", by_name[one], by_name[two]) for one, two in pairs]
+    tables += [Table.of(sample, gate, axis, None) for gate in gates for axis in by_name.values()]
+    return tuple(table for table in tables if table is not None)
 
 
 def step_tables(sample: Sample, gates: Sequence[str], crossed: Sequence[str]) -> tuple[Table, ...]:
@@ -341,14 +341,14 @@ def step_tables(sample: Sample, gates: Sequence[str], crossed: Sequence[str]) ->
     pairs = [(side, "distance") for side in sides]
     pairs += [(f"query.{a}", f"key.{b}") for a in names for b in names]
     pairs += [(f"{s}.{b}", f"{s}.{a}") for a, b in pairwise(names) for s in ("key", "query")]
-    found = [Table.of(sample, "", by_name[one], by_name[two]) for one, two in pairs]
+    tables = [Table.of(sample, "", by_name[one], by_name[two]) for one, two in pairs]
     both = by_name[f"query.{names[0]}"], by_name[f"key.{names[0]}"]
-    found += [Table.of(sample, gate, *both) for gate in crossed]
+    tables += [Table.of(sample, gate, *both) for gate in crossed]
     for gate in gates:
-        found += [Table.of(sample, gate, by_name[side], None) for side in sides]
+        tables += [Table.of(sample, gate, by_name[side], None) for side in sides]
         if parse(gate).is_boolean and "distance" not in gate:
-            found.append(Table.of(sample, gate, by_name["distance"], None))
-    return tuple(table for table in found if table is not None)
+            tables.append(Table.of(sample, gate, by_name["distance"], None))
+    return tuple(table for table in tables if table is not None)
 
 
 def _by_turns(
@@ -474,12 +474,12 @@ def grow_steps(
     residual, weight = predicted - real, predicted * (1 - predicted)
     best: list[_Found] = []
     for table in tables:
-        found = _steps_of(table, table.sums(residual), table.sums(weight, 2), _SHRINK * rows)
-        first = max(found, key=lambda one: one.worth, default=None)
+        candidates = _steps_of(table, table.sums(residual), table.sums(weight, 2), _SHRINK * rows)
+        first = max(candidates, key=lambda candidate: candidate.worth, default=None)
         if first is not None:
             best.append(first)
-    best.sort(key=lambda one: one.worth, reverse=True)
-    return [one.grown(len(real)) for one in best[:limit]]
+    best.sort(key=lambda candidate: candidate.worth, reverse=True)
+    return [candidate.grown(len(real)) for candidate in best[:limit]]
 
 
 def _steps_of(
@@ -493,22 +493,22 @@ def _steps_of(
             if value > 0 and left >= 1:
                 yield _Found(value, atoms + 1, table, (run.astype(np.int8), every), 0)
             return
-        for one in gradings(score[:, 0], weight[:, 0], floor, left).values():
-            yield _Found(one.score, atoms + one.sets, table, (one.steps, every), 0)
+        for grading in gradings(score[:, 0], weight[:, 0], floor, left).values():
+            yield _Found(grading.score, atoms + grading.sets, table, (grading.steps, every), 0)
         return
     every = np.ones(table.shape[1], bool)
     *_, (_, first, _, second) = _by_turns(table, score, weight, floor, every)
     if not first.any() or not second.any():
         return
     sums = score[:, second].sum(1), weight[:, second].sum(1)
-    for one in gradings(*sums, floor, left - 1).values():
-        sides = one.steps, second.astype(np.int8)
-        yield _Found(one.score, atoms + 1 + one.sets, table, sides, 0)
+    for grading in gradings(*sums, floor, left - 1).values():
+        sides = grading.steps, second.astype(np.int8)
+        yield _Found(grading.score, atoms + 1 + grading.sets, table, sides, 0)
     if table.second.name != "distance":
         sums = score[first].sum(0), weight[first].sum(0)
-        for one in gradings(*sums, floor, left - 1).values():
-            sides = first.astype(np.int8), one.steps
-            yield _Found(one.score, atoms + 1 + one.sets, table, sides, 1)
+        for grading in gradings(*sums, floor, left - 1).values():
+            sides = first.astype(np.int8), grading.steps
+            yield _Found(grading.score, atoms + 1 + grading.sets, table, sides, 1)
 
 
 def written(factors: Sequence[str], axis: Axis, steps: Steps) -> str:
@@ -518,8 +518,8 @@ def written(factors: Sequence[str], axis: Axis, steps: Steps) -> str:
     more, plus = at[2] + plus[MAX_MEMBERS:], plus[:MAX_MEMBERS]
     parts = [condition(axis.name, plus)]
     if not more and not at[-1] and all(parse(factor).is_boolean for factor in factors):
-        return parse(" and ".join([*(f"({one})" for one in factors), *parts])).source
+        return parse(" and ".join([*(f"({factor})" for factor in factors), *parts])).source
     total = f"({parts[0]})"
     total += f" + ({condition(axis.name, more)})" if more else ""
     total += f" - ({condition(axis.name, at[-1])})" if at[-1] else ""
-    return parse(" * ".join([*(f"({one})" for one in factors), f"({total})"])).source
+    return parse(" * ".join([*(f"({factor})" for factor in factors), f"({total})"])).source

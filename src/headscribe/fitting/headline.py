@@ -91,4 +91,4 @@ def over(words: str, iou: float, sentence: str) -> str:
 
 def _of_the_opening(term: Term) -> bool:
     """Whether a term says what special tokens read, which no headline says."""
-    return any(canonical(one) in _OPENING for one in readers(term.relation))
+    return any(canonical(reader) in _OPENING for reader in readers(term.relation))

@@ -140,14 +140,14 @@ class Atlas:
 
     def __getitem__(self, head: HeadId | str) -> HeadFormula:
         wanted = HeadId.of(head)
-        for one in self.heads:
-            if one.head == wanted:
-                return one
+        for head_formula in self.heads:
+            if head_formula.head == wanted:
+                return head_formula
         raise UsageError(f"head {wanted} is not in the atlas of {len(self.heads)} heads")
 
     def to_json(self) -> dict[str, object]:
         """The stable document of `fit --json`."""
-        gains = [one.scores["gain", "raw", "iou"].mean for one in self.heads]
+        gains = [head.scores["gain", "raw", "iou"].mean for head in self.heads]
         return {
             "terms": self.terms,
             "heads": len(self.heads),
@@ -159,15 +159,17 @@ class Atlas:
             },
             "by_head": [
                 {
-                    "head": str(one.head),
-                    "formula": one.formula.to_json(),
-                    "in_words": None if one.headline is None else str(one.headline),
-                    "iou": one.iou,
-                    "jsd": one.scores["formula", "raw", "jsd"].mean,
-                    "gain": one.scores["gain", "raw", "iou"].mean,
-                    "labels": [label.pattern for label in one.labels],
+                    "head": str(head_formula.head),
+                    "formula": head_formula.formula.to_json(),
+                    "in_words": None
+                    if head_formula.headline is None
+                    else str(head_formula.headline),
+                    "iou": head_formula.iou,
+                    "jsd": head_formula.scores["formula", "raw", "jsd"].mean,
+                    "gain": head_formula.scores["gain", "raw", "iou"].mean,
+                    "labels": [label.pattern for label in head_formula.labels],
                 }
-                for one in self.heads
+                for head_formula in self.heads
             ],
         }
 
@@ -189,7 +191,7 @@ def series(
 
 def _summary(atlas: Atlas, what: str, metric: str) -> dict[str, float]:
     estimate = atlas.mean(what, "raw", metric)
-    each = [one.scores[what, "raw", metric].mean for one in atlas.heads]
+    each = [head.scores[what, "raw", metric].mean for head in atlas.heads]
     return {
         "mean": estimate.mean,
         "median": float(np.median(each)),

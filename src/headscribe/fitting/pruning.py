@@ -179,7 +179,7 @@ class Pruner:
 
     def _trim(self, work: _Working, real: Tensor) -> None:
         """Take out of literal sets what does not gain its ink, all sets at once."""
-        slope, bend = (one.cpu().numpy() for one in _cell_effects(self.rows, work.fit, real))
+        slope, bend = (effect.cpu().numpy() for effect in _cell_effects(self.rows, work.fit, real))
         terms, dropped = list(work.terms), 0
         for k, term in enumerate(terms):
             weight = float(work.fit.weights[k])
@@ -225,14 +225,14 @@ class Pruner:
         if not over:
             pool = self.sample.position
             for term in work.terms:
-                for one in simpler(term, pool):
-                    if one in work.terms or one in wanted:
+                for compound in simpler(term, pool):
+                    if compound in work.terms or compound in wanted:
                         continue
-                    if one not in work.columns:
-                        column = torch.from_numpy(one.column(self.sample))
-                        wanted[one] = column.to(work.features.device)
+                    if compound not in work.columns:
+                        column = torch.from_numpy(compound.column(self.sample))
+                        wanted[compound] = column.to(work.features.device)
                     else:
-                        wanted[one] = work.columns[one]
+                        wanted[compound] = work.columns[compound]
         work.columns = wanted
 
     def _moves(self, work: _Working, real: Tensor) -> Iterator[Move]:
@@ -250,10 +250,12 @@ class Pruner:
         place = {term: count + i for i, term in enumerate(work.columns)}
         for k, term in enumerate(work.terms):
             kept = [i for i in range(count) if i != k]
-            shorter = [one for one in simpler(term, self.sample.position) if one in place]
+            shorter = [
+                compound for compound in simpler(term, self.sample.position) if compound in place
+            ]
             yield Move(k, None, ink(term), *_without(slope, bend, weights, k, kept))
-            for one in shorter:
-                by, saved = place[one], ink(term) - ink(one)
+            for compound in shorter:
+                by, saved = place[compound], ink(term) - ink(compound)
                 if saved > 0:
                     yield Move(k, by, saved, *_without(slope, bend, weights, k, [*kept, by]))
 

@@ -205,8 +205,10 @@ class _Working:
     ) -> list[Grown]:
         """Terms grown for the residual, but for those that are held already or too long."""
         host = self.predicted.cpu().numpy(), self.real.cpu().numpy()
-        found = grower(tables, *host, len(self.rows.lengths), limit)
-        return [one for one in found if one.term.source not in held and one.atoms <= MAX_ATOMS]
+        growns = grower(tables, *host, len(self.rows.lengths), limit)
+        return [
+            grown for grown in growns if grown.term.source not in held and grown.atoms <= MAX_ATOMS
+        ]
 
     def take(self, found: Sequence[tuple[Compound, Float[Tensor, " N"]]]) -> None:
         """Take terms in and refit the weights."""
@@ -249,7 +251,7 @@ def choose_terms(design: Design, real: Float[Tensor, " N"], budget: Budget) -> C
         other *= np.array([_worth(one) for one in grown])
         allowed = min(MAX_ATOMS, left)
         score[design.atoms > allowed] = 0
-        score[[sample.position[one.gate] for one in work.terms if not one.sets]] = 0
+        score[[sample.position[term.gate] for term in work.terms if not term.sets]] = 0
         other[[k for k, o in enumerate(grown) if o.atoms > allowed or o.term in work.terms]] = 0
         best, best_grown = _first_best(score), _first_best(np.append(other, 0.0))
         if len(other) and other[best_grown % len(other)] > score[best]:
@@ -264,9 +266,9 @@ def choose_terms(design: Design, real: Float[Tensor, " N"], budget: Budget) -> C
     return Chosen(tuple(work.terms), work.fit)
 
 
-def _worth(one: Grown) -> float:
+def _worth(grown: Grown) -> float:
     """The share of its score that counts: shorter terms go before longer ones."""
-    return 1 - _PER_ATOM * (one.atoms - 1) - _PER_MEMBER * one.term.members
+    return 1 - _PER_ATOM * (grown.atoms - 1) - _PER_MEMBER * grown.term.members
 
 
 @dataclass(frozen=True)

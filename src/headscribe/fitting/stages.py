@@ -218,7 +218,7 @@ def score_all(
             profile_rows(profile[head], classes, sample),
         )
         scored = [[scorer.score(rows_, real, view) for view in VIEWS] for rows_ in both]
-        return np.array([[[one.iou, one.jsd] for one in views] for views in scored])
+        return np.array([[[view.iou, view.jsd] for view in views] for views in scored])
 
     return np.array(for_all_heads(work, len(sample.attention)))
 
@@ -257,14 +257,14 @@ def drop_changes(
     return for_all_heads(work, len(train.attention))
 
 
-def packed(found: Sequence[Fitted]) -> list[Any]:
+def packed(formulas: Sequence[Fitted]) -> list[Any]:
     """Formulas for `Run.stage`; weights in full, so that an interrupted fit ends the same."""
     return [
         {
-            "terms": [{"gate": term.gate, "sets": term.sets} for term in one.terms],
-            "weights": one.weights.tolist(),
+            "terms": [{"gate": term.gate, "sets": term.sets} for term in fitted.terms],
+            "weights": fitted.weights.tolist(),
         }
-        for one in found
+        for fitted in formulas
     ]
 
 

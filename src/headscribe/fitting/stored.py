@@ -46,7 +46,10 @@ def stored_formulas(folder: str | Path) -> dict[HeadId, Formula]:
         RunError: a formula in the run is damaged.
     """
     if Path(folder).is_file():
-        return {HeadId.parse(one.name): one for one in Formula.parse_all(_text_of(Path(folder)))}
+        return {
+            HeadId.parse(formula.name): formula
+            for formula in Formula.parse_all(_text_of(Path(folder)))
+        }
     run = fit_run(folder)
     rows = run.table("formulas").to_pylist()
     rows.sort(key=lambda row: -(row["formula_raw_iou_mean"] or 0.0))

@@ -36,7 +36,7 @@ Row = dict[str, Any]
 def run_tables(atlas: Atlas, findings: Findings) -> dict[str, pa.Table]:
     """All tables of a fit, by name."""
     return {
-        "formulas": pa.Table.from_pylist([_formula(one) for one in atlas.heads]),
+        "formulas": pa.Table.from_pylist([_formula(head) for head in atlas.heads]),
         "layers": _table(_layers(atlas), _LAYERS),
         "mixtures": _table(_mixtures(atlas, findings), _MIXTURES),
         "labels": _table(_labels(atlas, findings), _LABELS),
@@ -87,29 +87,33 @@ def _ends(estimate: Estimate) -> Row:
     return {part: _number(getattr(estimate, part)) for part in ("mean", "low", "high")}
 
 
-def _formula(one: HeadFormula) -> Row:
+def _formula(head_formula: HeadFormula) -> Row:
     row: Row = {
-        "layer": one.head.layer,
-        "head": one.head.head,
-        "formula": json.dumps(one.formula.to_json()),
-        "text": str(one),
-        "labels": [label.pattern for label in one.labels],
-        "pattern": None if one.pattern is None else one.pattern[0],
-        "folds": one.folds,
+        "layer": head_formula.head.layer,
+        "head": head_formula.head.head,
+        "formula": json.dumps(head_formula.formula.to_json()),
+        "text": str(head_formula),
+        "labels": [label.pattern for label in head_formula.labels],
+        "pattern": None if head_formula.pattern is None else head_formula.pattern[0],
+        "folds": head_formula.folds,
     }
-    for (what, view, metric), estimate in one.scores.items():
+    for (what, view, metric), estimate in head_formula.scores.items():
         for part, value in _ends(estimate).items():
             row[f"{what}_{view}_{metric}_{part}"] = value
-    best = None if one.pattern is None else one.pattern[1]
+    best = None if head_formula.pattern is None else head_formula.pattern[1]
     for part in ("mean", "low", "high"):
         row[f"pattern_raw_iou_{part}"] = None if best is None else _ends(best)[part]
     return row
 
 
 def _layers(atlas: Atlas) -> Iterable[Row]:
-    layers = sorted({one.head.layer for one in atlas.heads})
+    layers = sorted({head_formula.head.layer for head_formula in atlas.heads})
     for layer in (*layers, None):
-        places = [i for i, one in enumerate(atlas.heads) if layer in (None, one.head.layer)]
+        places = [
+            i
+            for i, head_formula in enumerate(atlas.heads)
+            if layer in (None, head_formula.head.layer)
+        ]
         labelled = sum(bool(atlas.heads[i].labels) for i in places)
         for what in ("formula", "profile", "gain"):
             for view in VIEWS:
@@ -126,28 +130,28 @@ def _layers(atlas: Atlas) -> Iterable[Row]:
 
 
 def _mixtures(atlas: Atlas, findings: Findings) -> Iterable[Row]:
-    for one, parts in zip(atlas.heads, findings.mixtures, strict=True):
+    for head_formula, parts in zip(atlas.heads, findings.mixtures, strict=True):
         for part in parts:
             gain = (np.nan,) * 3 if part.gain is None else part.gain
             yield {
-                "layer": one.head.layer, "head": one.head.head, "pattern": part.pattern,
-                "weight": part.weight,
+                "layer": head_formula.head.layer, "head": head_formula.head.head,
+                "pattern": part.pattern, "weight": part.weight,
                 **dict(zip(("gain", "low", "high"), map(_number, gain), strict=True)),
             }  # fmt: skip
 
 
 def _labels(atlas: Atlas, findings: Findings) -> Iterable[Row]:
     corpora: dict[str, tuple[tuple[Label, ...], ...]] = {
-        "all": tuple(one.labels for one in atlas.heads)
+        "all": tuple(head.labels for head in atlas.heads)
     }
     corpora |= {f"half {side}": labels for side, labels in enumerate(findings.halves)}
     for corpus, by_head in corpora.items():
-        for one, labels in zip(atlas.heads, by_head, strict=True):
+        for head_formula, labels in zip(atlas.heads, by_head, strict=True):
             for place, label in enumerate(labels):
                 yield {
-                    "corpus": corpus, "layer": one.head.layer, "head": one.head.head,
-                    "place": place, "pattern": label.pattern, "gain_iou": label.gain_iou,
-                    "gain_jsd": label.gain_jsd, "p": label.p,
+                    "corpus": corpus, "layer": head_formula.head.layer,
+                    "head": head_formula.head.head, "place": place, "pattern": label.pattern,
+                    "gain_iou": label.gain_iou, "gain_jsd": label.gain_jsd, "p": label.p,
                 }  # fmt: skip
 
 
@@ -168,11 +172,11 @@ def _dendrogram(findings: Findings) -> Iterable[Row]:
 
 def _covers(atlas: Atlas, findings: Findings) -> Iterable[Row]:
     for loss, cover in findings.covers.items():
-        for h, one in enumerate(atlas.heads):
+        for h, head_formula in enumerate(atlas.heads):
             by = cover.formulas[int(cover.served_by[h])]
             server = atlas.heads[by].head
             yield {
-                "loss": loss, "layer": one.head.layer, "head": one.head.head,
+                "loss": loss, "layer": head_formula.head.layer, "head": head_formula.head.head,
                 "by_layer": server.layer, "by_head": server.head,
                 "iou": float(findings.transfer[by, h]),
                 "own_iou": float(findings.transfer[h, h]),
@@ -216,5 +220,5 @@ def _estimate(row: Row, name: str) -> Estimate:
 
 def _profiles(atlas: Atlas) -> Iterable[Row]:
     if atlas.profile is not None:
-        for one, mean in zip(atlas.heads, atlas.profile.tolist(), strict=True):
-            yield {"layer": one.head.layer, "head": one.head.head, "mean": mean}
+        for head_formula, mean in zip(atlas.heads, atlas.profile.tolist(), strict=True):
+            yield {"layer": head_formula.head.layer, "head": head_formula.head.head, "mean": mean}

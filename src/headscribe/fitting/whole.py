@@ -175,21 +175,21 @@ class Search:
         support = self._support(real)
         enough = self._loss(support, real) + NEAR
         conditions = self.conditions
-        found = self._found(conditions, support, real, enough)
-        if self.grown and found.loss > enough:
+        whole = self._found(conditions, support, real, enough)
+        if self.grown and whole.loss > enough:
             grown = conditions.with_terms(self._sets(support), self.sample)
             again = self._found(grown, support, real, enough)
-            if self._cost(again) < self._cost(found):
-                found, conditions = again, grown
-        terms = [conditions.terms[k] for k, _ in found.terms]
-        said = [Compound(parse(one.gate).source if one.gate else "", one.sets) for one in terms]
-        weights = [weight for _, weight in found.terms]
+            if self._cost(again) < self._cost(whole):
+                whole, conditions = again, grown
+        terms = [conditions.terms[k] for k, _ in whole.terms]
+        said = [Compound(parse(term.gate).source if term.gate else "", term.sets) for term in terms]
+        weights = [weight for _, weight in whole.terms]
         if FIRST in weights and REST not in weights:  # an exception, and all else
             weights = [weight / 2 for weight in weights]
-        return Found(tuple(said), tuple(weights), found.loss)
+        return Found(tuple(said), tuple(weights), whole.loss)
 
-    def _cost(self, one: Whole) -> float:
-        return one.loss + self.price * one.ink
+    def _cost(self, whole: Whole) -> float:
+        return whole.loss + self.price * whole.ink
 
     def _support(self, real: Float[np.ndarray, " N"]) -> Cells:
         support: Cells = real >= self._most(real) / 2
@@ -217,11 +217,11 @@ class Search:
         beam = [best]
         for _ in range(self.terms):
             tried: dict[frozenset[tuple[int, float]], Whole] = {}
-            for one in beam:
-                for k, weight in self._further(conditions, one, support, real):
-                    terms = frozenset((*one.terms, (k, weight)))
+            for whole in beam:
+                for k, weight in self._further(conditions, whole, support, real):
+                    terms = frozenset((*whole.terms, (k, weight)))
                     if terms not in tried:
-                        tried[terms] = self._with(conditions, one, k, weight, real)
+                        tried[terms] = self._with(conditions, whole, k, weight, real)
             beam = sorted(tried.values(), key=self._cost)[:_KEPT]
             if beam and self._cost(beam[0]) < self._cost(best) - _EQUAL:
                 best = beam[0]
@@ -232,28 +232,28 @@ class Search:
     def _with(
         self,
         conditions: Conditions,
-        one: Whole,
+        whole: Whole,
         k: int,
         weight: float,
         real: Float[np.ndarray, " N"],
     ) -> Whole:
-        logits, cells = one.logits.copy(), conditions.cells(k)
+        logits, cells = whole.logits.copy(), conditions.cells(k)
         logits[cells] += weight
-        twice = _TWICE * bool((one.logits[cells] == weight).any())
-        terms, spent = (*one.terms, (k, weight)), one.ink + float(conditions.ink[k]) + twice
+        twice = _TWICE * bool((whole.logits[cells] == weight).any())
+        terms, spent = (*whole.terms, (k, weight)), whole.ink + float(conditions.ink[k]) + twice
         return Whole(terms, spent, self._loss(logits == self._most(logits), real), logits)
 
     def _further(
-        self, conditions: Conditions, one: Whole, support: Cells, real: Float[np.ndarray, " N"]
+        self, conditions: Conditions, whole: Whole, support: Cells, real: Float[np.ndarray, " N"]
     ) -> Iterator[tuple[int, float]]:
         """Terms that may be added, with their weights: those nearest to what is still wrong."""
-        every, most = np.ones_like(support), self._most(one.logits)
-        wrong = (self._off(one.logits == most, real) > 0.5)[self.sample.row]
-        if not one.terms:
+        every, most = np.ones_like(support), self._most(whole.logits)
+        wrong = (self._off(whole.logits == most, real) > 0.5)[self.sample.row]
+        if not whole.terms:
             for wanted in (support, support & self.content, support & wrong):
                 yield from ((k, ALL) for k in conditions.alike(wanted, every)[:_FIRST].tolist())
             return
-        own, left = one.logits >= ALL, most < ALL
+        own, left = whole.logits >= ALL, most < ALL
         for wanted, where, weight in (
             (support & ~own, ~own, ALL),
             (support & left, left, REST),

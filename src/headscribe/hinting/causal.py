@@ -130,11 +130,11 @@ class Causal:
 
 def _targets(units: Sequence[Unit], how: How, more: int, *, forced: bool) -> list[Target]:
     """The hinted texts of a batch, with `more` tokens behind them."""
-    found = []
+    targets = []
     for at, unit in enumerate(units):
         inserted = unit.asked.prompts["wrong"].tokens.inserted
         if how == "block":
-            found.append(Target(at, inserted))
+            targets.append(Target(at, inserted))
             continue
         prompts = unit.asked.prompts
         behind = (len(unit.forced) if forced else 0) + more
@@ -143,8 +143,8 @@ def _targets(units: Sequence[Unit], how: How, more: int, *, forced: bool) -> lis
         )
         keys = np.stack([shared.first, shared.second])
         rows = keys[:, keys.shape[1] - shared.after :]
-        found.append(Target(2 * at + 1, inserted, 2 * at, rows, keys))
-    return found
+        targets.append(Target(2 * at + 1, inserted, 2 * at, rows, keys))
+    return targets
 
 
 @dataclass(frozen=True)
@@ -179,25 +179,35 @@ def check(
     `on_step` is called with the steps done and the steps in all.
     """
     drawn = random_sets(causal.model, top, seed)
-    found: list[Check] = []
+    checks: list[Check] = []
     done, total = 0, len(HOWS) * (1 + len(drawn))
     group = causal.outcomes.group[causal.questions]
     for how in HOWS:
         each: list[Bool[np.ndarray, " n"]] = []
         for draw, heads in enumerate([top, *drawn], -1):
-            one = causal.restored(heads, how)
+            restoration = causal.restored(heads, how)
             name = "random" if each else "top"
-            found.append(
-                Check(name, draw, how, one.heads, one.n, one.back, one.share, one.low, one.high)
+            checks.append(
+                Check(
+                    name,
+                    draw,
+                    how,
+                    restoration.heads,
+                    restoration.n,
+                    restoration.back,
+                    restoration.share,
+                    restoration.low,
+                    restoration.high,
+                )
             )
-            each.append(one.each)
+            each.append(restoration.each)
             on_step(done := done + 1, total)
         if drawn:
             mean = np.mean(each[1:], axis=0)
             for name, values in (("random", mean), ("difference", each[0] - mean)):
                 ends = map(float, mean_interval(values, group))
-                found.append(Check(name, -1, how, (), len(values), None, *ends))
-    return found
+                checks.append(Check(name, -1, how, (), len(values), None, *ends))
+    return checks
 
 
 def random_sets(model: Model, top: Sequence[HeadId], seed: int) -> list[tuple[HeadId, ...]]:

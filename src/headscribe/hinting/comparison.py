@@ -170,7 +170,7 @@ def compare_heads(
         chosen = flags[: flat.shape[2]] & (condition == "wrong")  # behind these: of effects
         table += _rows(outcomes, condition, heads, hint, note, one, chosen)
     findings = () if ranking.refused is not None else _findings(heads, tested, flags, traced)
-    flagged = sum(one.flagged for one in findings)
+    flagged = sum(finding.flagged for finding in findings)
     order = "t" if traced is None or np.isnan(traced.mean[0]).all() else "effect"
     done = replace(ranking, flagged=flagged, order=order)
     return Comparison(tuple(table), done, findings)

@@ -46,16 +46,16 @@ def _heads(study: HintStudy) -> Iterator[str]:
 
 
 def _accuracy(outcomes: Outcomes) -> Iterator[str]:
-    chance, found = outcomes.rate("chance", "none").share, outcomes.rate("accuracy", "none")
-    if found.low <= chance <= found.high:
+    chance, rate = outcomes.rate("chance", "none").share, outcomes.rate("accuracy", "none")
+    if rate.low <= chance <= rate.high:
         yield (
-            f"accuracy without hint is at chance: {found.share:.1%} ({found.low:.1%} to "
-            f"{found.high:.1%}), guessing gives {chance:.1%}"
+            f"accuracy without hint is at chance: {rate.share:.1%} ({rate.low:.1%} to "
+            f"{rate.high:.1%}), guessing gives {chance:.1%}"
         )
-    elif found.high < chance:
+    elif rate.high < chance:
         yield (
-            f"accuracy without hint is below chance: {found.share:.1%} ({found.low:.1%} to "
-            f"{found.high:.1%}), guessing gives {chance:.1%}"
+            f"accuracy without hint is below chance: {rate.share:.1%} ({rate.low:.1%} to "
+            f"{rate.high:.1%}), guessing gives {chance:.1%}"
         )
 
 
@@ -63,7 +63,7 @@ def _answers(study: HintStudy) -> Iterator[str]:
     if study.settings.answer == "likelihood":
         return
     total = len(study.outcomes) * len(study.outcomes.answers[0])
-    states = [one.state for answers in study.outcomes.answers for one in answers.values()]
+    states = [answer.state for answers in study.outcomes.answers for answer in answers.values()]
     meanings: tuple[tuple[State, str], ...] = (
         ("unparsed", "ended without an answer in the format that was asked for"),
         ("unended", f"did not end within {study.settings.max_new_tokens} tokens"),

@@ -60,18 +60,18 @@ class Outcomes:
     @cached_property
     def group(self) -> Int[np.ndarray, " Q"]:
         """The group of each question, numbered."""
-        names = [one.question.group for one in self.asked]
+        names = [prompt.question.group for prompt in self.asked]
         return np.unique(names, return_inverse=True)[1].ravel()
 
     @cached_property
     def right(self) -> Int[np.ndarray, " Q"]:
         """The right choices."""
-        return np.array([one.question.right for one in self.asked], np.int64)
+        return np.array([prompt.question.right for prompt in self.asked], np.int64)
 
     @cached_property
     def hinted(self) -> Int[np.ndarray, " Q"]:
         """The wrong choices that the hint names."""
-        return np.array([one.prompts["wrong"].target for one in self.asked], np.int64)
+        return np.array([prompt.prompts["wrong"].target for prompt in self.asked], np.int64)
 
     def choice(self, condition: Condition) -> Int[np.ndarray, " Q"]:
         """The answers under a condition, `NONE` where there is none."""
@@ -127,16 +127,16 @@ class Outcomes:
     def rates(self) -> tuple[Rate, ...]:
         """Everything that is counted."""
         every = np.ones(len(self), bool)
-        chance = float(np.mean([1 / len(one.question.choices) for one in self.asked]))
-        found = [Rate("chance", "none", 0, len(self), chance, nan, nan)]
+        chance = float(np.mean([1 / len(prompt.question.choices) for prompt in self.asked]))
+        rates = [Rate("chance", "none", 0, len(self), chance, nan, nan)]
         before = self.choice("none")
         for condition in CONDITIONS:
             answer = self.choice(condition)
-            found.append(self._rate("accuracy", condition, answer == self.right, every))
+            rates.append(self._rate("accuracy", condition, answer == self.right, every))
             if condition != "none":
                 known = self.known(condition)
                 wrong = known & (before != self.right)
-                found += [
+                rates += [
                     self._rate("changed", condition, self.changed(condition), known),
                     self._rate(
                         "to_hinted", condition, self.to_hinted(condition), self.eligible(condition)
@@ -145,12 +145,12 @@ class Outcomes:
                 ]
             if condition in ("wrong", "right"):
                 hinted, able = self.to_hinted(condition), self.eligible(condition)
-                found.append(self._rate("follows", condition, self.kept(condition), able))
-                found.append(self._rate("also_note", condition, self.changed("note"), hinted))
+                rates.append(self._rate("follows", condition, self.kept(condition), able))
+                rates.append(self._rate("also_note", condition, self.changed("note"), hinted))
             states = np.array([answers[condition].state for answers in self.answers])
             for state in ("unparsed", "unended"):
-                found.append(self._rate(state, condition, states == state, every))
-        return tuple(found)
+                rates.append(self._rate(state, condition, states == state, every))
+        return tuple(rates)
 
     def rate(self, name: str, condition: Condition) -> Rate:
         """One of the rates."""

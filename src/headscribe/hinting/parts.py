@@ -11,7 +11,7 @@ from headscribe.hinting.reading import QuestionReading
 
 def pack_answers(answers: Sequence[Answer]) -> list[Any]:
     """Answers that the model wrote, as JSON has them."""
-    return [[one.choice, one.state, one.text, one.forced] for one in answers]
+    return [[answer.choice, answer.state, answer.text, answer.forced] for answer in answers]
 
 
 def unpack_answers(rows: Sequence[Any]) -> list[Answer]:
@@ -24,15 +24,15 @@ def unpack_answers(rows: Sequence[Any]) -> list[Answer]:
 def pack_readings(readings: Sequence[QuestionReading]) -> dict[str, np.ndarray]:
     """Readings of a batch, as arrays; scores are padded with NaN."""
     arrays = {
-        "values": np.stack([one.values for one in readings]),
-        "rows": np.stack([one.rows for one in readings]),
+        "values": np.stack([reading.values for reading in readings]),
+        "rows": np.stack([reading.rows for reading in readings]),
     }
-    scores = [one.scores for one in readings if one.scores is not None]
+    scores = [reading.scores for reading in readings if reading.scores is not None]
     if scores:
-        counts = [one.shape[1] for one in scores]
+        counts = [score.shape[1] for score in scores]
         table = np.full((len(scores), len(scores[0]), max(counts)), np.nan)
-        for row, one, count in zip(table, scores, counts, strict=True):
-            row[:, :count] = one
+        for row, score, count in zip(table, scores, counts, strict=True):
+            row[:, :count] = score
         arrays |= {"scores": table, "counts": np.array(counts)}
     return arrays
 

@@ -58,7 +58,7 @@ def _described(
     model: Model, unit: Unit, condition: Condition
 ) -> tuple[tuple[str, ...], tuple[int, ...], tuple[Part, ...]]:
     ids = unit.text(condition).ids.tolist()
-    tokens = tuple(str(one) for one in model.tokenizer.convert_ids_to_tokens(ids))
+    tokens = tuple(str(token) for token in model.tokenizer.convert_ids_to_tokens(ids))
     shared = np.full(len(ids), -1)
     if condition == "none":
         shared[:] = np.arange(len(ids))

@@ -178,7 +178,7 @@ class Prompter:
     @cached_property
     def _control(self) -> list[str]:
         tokens = map(self.tokenizer.convert_ids_to_tokens, sorted(special_ids(self.tokenizer)))
-        return [str(one) for one in tokens]
+        return [str(token) for token in tokens]
 
     def _rendered(self, text: Written) -> Written:
         """The prompt as the user's message of a conversation."""

@@ -156,13 +156,13 @@ def _asks(header: Sequence[str]) -> None:
 def _collected(
     name: str, where: str, rows: Iterable[tuple[int, object]], limit: int | None
 ) -> Questions:
-    found: list[Question] = []
+    questions: list[Question] = []
     for number, fields in rows:
-        if limit is not None and len(found) >= limit:
+        if limit is not None and len(questions) >= limit:
             break
-        found.append(_question(fields, number, f"{name}:{number}"))
-    ids = unique_names([one.id for one in found])
-    rows_read = tuple(replace(one, id=id) for one, id in zip(found, ids, strict=True))
+        questions.append(_question(fields, number, f"{name}:{number}"))
+    ids = unique_names([question.id for question in questions])
+    rows_read = tuple(replace(question, id=id) for question, id in zip(questions, ids, strict=True))
     read = Questions(name, rows_read)
     if not read.usable:
         reasons = ", ".join(f"{n} {status}" for status, n in read.counts.items() if status != "ok")
@@ -184,12 +184,12 @@ def _question(fields: object, number: int, default: str) -> Question:
     id, group = (_label(fields.get(name)) for name in ("id", "group"))
     text = asked.strip() if isinstance(asked, str) else ""
     choices = tuple(_choice(one) for one in listed or ())
-    strings = [text, id, group, *(one for one in choices if one is not None)]
-    if not all(is_text(one) for one in strings):
+    strings = [text, id, group, *(choice for choice in choices if choice is not None)]
+    if not all(is_text(string) for string in strings):
         return Question(
             number, default, default, "", (), None, "malformed", "half of a surrogate pair"
         )
-    known = tuple(one for one in choices if one is not None)
+    known = tuple(choice for choice in choices if choice is not None)
     answer = _answer(fields.get("answer"), len(choices))
     status, detail = _status(asked, text, fields.get("choices"), listed, choices, fields, answer)
     together = group or "question " + blake2b(text.encode(), digest_size=8).hexdigest()
@@ -212,7 +212,7 @@ def _status(
         return "empty_question", f"expected a text in `question`; fields: {names}"
     if listed is None and given not in (None, ""):
         return "malformed", f"expected a list in `choices`, got {type(given).__name__}"
-    if any(one is None for one in choices):
+    if any(choice is None for choice in choices):
         return "malformed", "expected strings or numbers in `choices`, got something else"
     if len(choices) < 2:
         return "no_choices", f"expected at least 2 choices, got {len(choices)}"

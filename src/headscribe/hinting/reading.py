@@ -132,7 +132,7 @@ def pair_index(units: Sequence[Unit], device: torch.device) -> PairIndex:
         np.array(first), np.array(second), np.stack(row_pairs), np.stack(key_pairs), row_real[0],
         key_real[0], np.array(last), added, added_real,
     )  # fmt: skip
-    return PairIndex(*(torch.from_numpy(one).to(device) for one in arrays))
+    return PairIndex(*(torch.from_numpy(array).to(device) for array in arrays))
 
 
 def _padded(lists: Sequence[np.ndarray]) -> tuple[Int[np.ndarray, "n m"], Bool[np.ndarray, "n m"]]:

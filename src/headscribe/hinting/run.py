@@ -148,13 +148,15 @@ def study(
     written: list[dict[Condition, Answer]] | None = None
     if letters is None:
         written = _written(model, asked, settings, run, on_progress)
-        units = [Unit(one, found["none"].forced) for one, found in zip(asked, written, strict=True)]
+        units = [
+            Unit(prompt, found["none"].forced) for prompt, found in zip(asked, written, strict=True)
+        ]
     else:
-        units = [Unit(one, letters.common) for one in asked]
+        units = [Unit(prompt, letters.common) for prompt in asked]
     readings = _readings(model, units, letters, settings, run, on_progress)
-    answers = written if written is not None else [_scored(one) for one in readings]
+    answers = written if written is not None else [_scored(reading) for reading in readings]
     outcomes = Outcomes(asked, answers)
-    values = np.stack([one.values for one in readings])
+    values = np.stack([reading.values for reading in readings])
     slides = own_scores(outcomes, values)
     if programs is not None:
         slides = program_scores(model, outcomes, units, programs)
@@ -164,11 +166,11 @@ def study(
     comparison = compare_heads(outcomes, values, effects)
     found = HintStudy(
         model, settings, questions, outcomes, units, values,
-        np.stack([one.rows for one in readings]), letters, comparison, slides, prediction,
+        np.stack([reading.rows for reading in readings]), letters, comparison, slides, prediction,
     )  # fmt: skip
     _describe(found)
     if settings.causal and found.comparison.findings:
-        top = [one.head for one in found.comparison.findings[: settings.top]]
+        top = [finding.head for finding in found.comparison.findings[: settings.top]]
         found.checks = check(found.causal, top, settings.seed, partial(on_progress, "altering"))
     found.passes = {
         "observed": len(units) * len(CONDITIONS),
@@ -232,7 +234,7 @@ def _in_batches(
     """
     found: list[Any] = [None] * len(items)
     done = 0
-    for number, batch in enumerate(batches([range(length(one)) for one in items], budget)):
+    for number, batch in enumerate(batches([range(length(item)) for item in items], budget)):
         chosen = [items[at] for at in batch]
 
         def made(_: Unfinished, chosen: Sequence[T] = chosen) -> Any:  # noqa: ANN401
@@ -253,13 +255,13 @@ def _written(
     more = settings.max_new_tokens
 
     def write(items: Sequence[tuple[Asked, Condition]]) -> list[Answer]:
-        prompts = [one.prompts[condition].tokens.ids.tolist() for one, condition in items]
+        prompts = [prompt.prompts[condition].tokens.ids.tolist() for prompt, condition in items]
         return written_answers(
-            model, prompts, [len(one.question.choices) for one, _ in items], more
+            model, prompts, [len(prompt.question.choices) for prompt, _ in items], more
         )
 
     found = _in_batches(
-        [(one, condition) for one in asked for condition in CONDITIONS],
+        [(prompt, condition) for prompt in asked for condition in CONDITIONS],
         lambda item: len(item[0].prompts[item[1]]) + more,
         settings.token_budget, write, run, ("written", "answering"), on_progress,
         pack_answers, unpack_answers,
@@ -339,7 +341,7 @@ def _describe(found: HintStudy) -> None:
     """
     kept = np.flatnonzero(found.outcomes.kept("wrong")).tolist()
     found.example = kept[0] if kept else 0
-    ranked = [one.head for one in found.comparison.findings]
+    ranked = [finding.head for finding in found.comparison.findings]
     if not ranked:
         hint = found.values[:, ALTERED.index("wrong"), MEASURES.index("hint")].mean(0)
         order = np.argsort(-hint, axis=None, kind="stable").tolist()

@@ -123,8 +123,8 @@ class Following:
 def following(hit: Bool[np.ndarray, " n"], chance: Float[np.ndarray, " n"]) -> Following:
     """The exact Poisson-binomial test of changes to choices that could have been hinted."""
     law = np.ones(1)
-    for one in chance:
-        law = np.convolve(law, [1 - one, one])
+    for ndarray in chance:
+        law = np.convolve(law, [1 - ndarray, ndarray])
     hits = int(hit.sum())
     tail = min(1.0, float(law[hits:].sum()))
     return Following(len(chance), hits, float(chance.sum()), tail)

@@ -44,14 +44,14 @@ def run_tables(study: HintStudy) -> dict[str, pa.Table]:
 
 def ranking(findings: Sequence[Finding], scores: Sequence[SlidesScore]) -> pa.Table:
     """The table of heads in their order, beside their scores of the slides."""
-    by_head = {one.head: one for one in scores}
+    by_head = {score.head: score for score in scores}
     found = [by_head.get(finding.head) for finding in findings]
     return table_of(
         Finding,
         findings,
         slides=(float, [None if one is None else one.score[0] for one in found]),
-        slides_beyond=(float, [None if one is None else one.beyond[0] for one in found]),
-        slides_n=(int, [0 if one is None else one.n for one in found]),
+        slides_beyond=(float, [None if score is None else score.beyond[0] for score in found]),
+        slides_n=(int, [0 if score is None else score.n for score in found]),
     )
 
 
@@ -107,10 +107,19 @@ def _profile(study: HintStudy) -> pa.Table:
               "shared": _WHOLE, "part": _TEXT, "weight": _REAL}  # fmt: skip
     id = study.outcomes.asked[study.example].question.id
     rows = [
-        (id, str(one.head), one.condition, at, token, None if shared < 0 else shared, part, weight)
-        for one in study.profiles
+        (
+            id,
+            str(profile.head),
+            profile.condition,
+            at,
+            token,
+            None if shared < 0 else shared,
+            part,
+            weight,
+        )
+        for profile in study.profiles
         for at, (token, shared, part, weight) in enumerate(
-            zip(one.tokens, one.shared, one.part, one.weight.tolist(), strict=True)
+            zip(profile.tokens, profile.shared, profile.part, profile.weight.tolist(), strict=True)
         )
     ]
     return _table(schema, rows)

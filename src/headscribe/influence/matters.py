@@ -113,7 +113,7 @@ class Kept:
 
 def can_resume(ways: Ways) -> bool:
     """Whether layers are modules of their own, so that a pass may begin in the middle."""
-    return len({id(one) for one in ways.layers}) == len(ways.layers)
+    return len({id(layer) for layer in ways.layers}) == len(ways.layers)
 
 
 def matters(
@@ -141,14 +141,14 @@ def matters(
     model = ways.model
     order = np.random.default_rng(seed).permutation(len(passages))
     chosen = [_Scored.of(model, passages[k]) for k in np.sort(order[:texts])]
-    others = [passages[k] for k in order[texts:][:_FITTED]] or [one.text for one in chosen]
+    others = [passages[k] for k in order[texts:][:_FITTED]] or [scored.text for scored in chosen]
 
     def compute(unfinished: Unfinished) -> dict[str, np.ndarray]:
         return _measured(ways, chosen, others, unfinished, on_progress)
 
     found = stages.stage("matters", compute, lambda kept: kept, lambda kept: kept)
-    groups = {group: k for k, group in enumerate(sorted({one.text.group for one in chosen}))}
-    which = np.array([groups[one.text.group] for one in chosen])
+    groups = {group: k for k, group in enumerate(sorted({scored.text.group for scored in chosen}))}
+    which = np.array([groups[scored.text.group] for scored in chosen])
 
     def by_group(values: Float[np.ndarray, "S *any"]) -> Float[np.ndarray, "G *any"]:
         total = np.zeros((len(groups), *values.shape[1:]))
@@ -186,18 +186,18 @@ def _measured(
         "done": np.zeros(1, np.int64),
     }
     means, profiles = _means(ways, others)
-    parts = batches([one.read for one in chosen], BATCH)
+    parts = batches([scored.read for scored in chosen], BATCH)
     total = len(parts) * model.layers
     for number, batch in enumerate(parts):
         if (number + 1) * model.layers <= found["done"][0]:
             continue
         some = [chosen[index] for index in batch]
-        reads = [one.read for one in some]
+        reads = [scored.read for scored in some]
         with torch.inference_mode():
             kept = Kept(ways, reads)
             own = _losses(kept.logits, some)
             del kept.logits
-            weights = [_kinds(one) for one in some]
+            weights = [_kinds(scored) for scored in some]
             for index, loss, weight in zip(batch, own, weights, strict=True):
                 found["tokens"][index], found["loss"][index] = weight.sum(1), loss.sum()
             for layer in range(model.layers):
@@ -232,7 +232,7 @@ def _without(
     """The logits with other output of one head."""
     size = rows.shape[-1]
     resume = can_resume(ways)
-    before = sum(one is ways.projections[layer] for one in ways.projections[:layer])
+    before = sum(projection is ways.projections[layer] for projection in ways.projections[:layer])
     calls = 0
 
     def put(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -265,11 +265,11 @@ def _instead(
     own = kept.heads(layer)
     value = value.repeat_interleave(own.shape[2] // value.shape[1], dim=1)
     by_mean, by_profile = own.clone(), own.clone()
-    for b, one in enumerate(some):
-        size, sinks = len(one.text), sinks_of(one.text, visibility)
+    for b, scored in enumerate(some):
+        size, sinks = len(scored.text), sinks_of(scored.text, visibility)
         content = torch.from_numpy(np.flatnonzero(~sinks)).to(own.device)
         by_mean[b, content] = mean.to(own.device)
-        rows = profile_rows(table.to(own.device), one.text, visibility)
+        rows = profile_rows(table.to(own.device), scored.text, visibility)
         read = rows.to(value.dtype) @ value[b, :, :size]
         by_profile[b, content] = read.transpose(0, 1)[content]
     return [by_mean, by_profile]
@@ -278,18 +278,18 @@ def _instead(
 def _losses(logits: Float[Tensor, "B T V"], some: Sequence[_Scored]) -> list[np.ndarray]:
     """The loss of every scored token, by text."""
     found = []
-    for b, one in enumerate(some):
-        rows = logits[b, torch.from_numpy(one.rows).to(logits.device)].float()
-        ids = torch.from_numpy(np.asarray(one.text.ids)[one.at]).to(rows.device)
+    for b, scored in enumerate(some):
+        rows = logits[b, torch.from_numpy(scored.rows).to(logits.device)].float()
+        ids = torch.from_numpy(np.asarray(scored.text.ids)[scored.at]).to(rows.device)
         loss = torch.logsumexp(rows, -1) - rows.gather(1, ids[:, None])[:, 0]
         found.append(loss.double().cpu().numpy())
     return found
 
 
-def _kinds(one: _Scored) -> Float[np.ndarray, "F R"]:
+def _kinds(scored: _Scored) -> Float[np.ndarray, "F R"]:
     """Which scored tokens count: all of them, then those of each of `FLAGS`."""
-    flags = flags_of(one.text)[:, one.at]
-    return np.concatenate([np.ones((1, len(one.at))), flags.astype(np.float64)])
+    flags = flags_of(scored.text)[:, scored.at]
+    return np.concatenate([np.ones((1, len(scored.at))), flags.astype(np.float64)])
 
 
 def _means(

@@ -118,9 +118,9 @@ class Inputs:
         found = []
         for layer in range(below):
             rows = torch.einsum("thd,hod->hto", seen.outputs(layer)[0], ways.heads_of(layer))
-            later = [one for part in range(layer, below) for one in seen.residual(part)]
-            for one in (*seen.own(layer), *later):
-                rows = one.push(rows, 0)
+            later = [frozen for part in range(layer, below) for frozen in seen.residual(part)]
+            for frozen in (*seen.own(layer), *later):
+                rows = frozen.push(rows, 0)
             found.append(rows)
         return torch.stack(found)
 
@@ -184,14 +184,14 @@ def reads_from(
         done += 1
         on_progress("verifying whom heads read from", done, steps)
     groups = np.unique([text.group for text in passages], return_inverse=True)[1]
-    found = []
+    feedings = []
     for (head, which), them in best.items():
         total, count = np.zeros((2, groups.max() + 1, len(them)))
         np.add.at(total, groups, changes[head, which])
         np.add.at(count, groups, counts[head, which][:, None])
         change = Mean.of(total, count)
         for k in np.argsort(-np.abs(change.mean), kind="stable"):
-            found.append(
+            feedings.append(
                 Feeding(
                     head, behaviours[head][0], INPUTS[which],
                     HeadId(*divmod(int(them[k]), model.heads)),
@@ -201,16 +201,18 @@ def reads_from(
                     int((count[:, 0] > 0).sum()), False,
                 )
             )  # fmt: skip
-    return _flagged(found)
+    return _flagged(feedings)
 
 
-def _flagged(found: Sequence[Feeding]) -> list[Feeding]:
-    width = np.array([one.high - one.low for one in found])
-    freedom = np.array([one.texts - 1.0 for one in found])
+def _flagged(feedings: Sequence[Feeding]) -> list[Feeding]:
+    width = np.array([feeding.high - feeding.low for feeding in feedings])
+    freedom = np.array([feeding.texts - 1.0 for feeding in feedings])
     quantile = stats.t.ppf(0.5 + CONFIDENCE / 2, np.maximum(freedom, 1))
-    mean = Mean(np.array([one.change for one in found]), width / 2 / quantile, freedom)
+    mean = Mean(np.array([feeding.change for feeding in feedings]), width / 2 / quantile, freedom)
     sure = mean.flagged(SMALLEST)
-    return [replace(one, flagged=bool(yes)) for one, yes in zip(found, sure, strict=True)]
+    return [
+        replace(feeding, flagged=bool(yes)) for feeding, yes in zip(feedings, sure, strict=True)
+    ]
 
 
 def _cells(ways: Ways, text: Passage, head: HeadId, relation: Relation) -> Bool[Tensor, "T T"]:
@@ -274,7 +276,7 @@ def _slopes(
         stream = inputs.stream(layer).detach().clone().requires_grad_()
         live = inputs.attention(layer, stream)
         held = replace(live, query=live.query.detach(), key=live.key.detach())
-        for head in (one for one in wanted if one.layer == layer):
+        for head in (head_id for head_id in wanted if head_id.layer == layer):
             cells = _cells(ways, text, head, behaviours[head][1])
             if not cells.any():
                 continue

@@ -228,14 +228,15 @@ def mattered_tables(mattered: Mattered) -> dict[str, pa.Table]:
     return {"matters": pa.Table.from_pylist(matters), "suffers": pa.Table.from_pylist(suffers)}
 
 
-def feeding_table(found: Sequence[Feeding]) -> pa.Table:
+def feeding_table(feedings: Sequence[Feeding]) -> pa.Table:
     """The table `reads_from`, the largest change of each head and input first."""
     names = ("own", "estimated", "change", "low", "high", "texts", "flagged")
     rows = [
-        {"layer": one.head.layer, "head": one.head.head, "behaviour": one.behaviour,
-         "input": one.input, "from_layer": one.source.layer, "from_head": one.source.head}
-        | {name: getattr(one, name) for name in names}
-        for one in found
+        {"layer": feeding.head.layer, "head": feeding.head.head, "behaviour": feeding.behaviour,
+         "input": feeding.input, "from_layer": feeding.source.layer,
+         "from_head": feeding.source.head}
+        | {name: getattr(feeding, name) for name in names}
+        for feeding in feedings
     ]  # fmt: skip
     return pa.Table.from_pylist(rows)
 

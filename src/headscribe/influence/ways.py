@@ -149,14 +149,14 @@ class Ways:
     @contextmanager
     def recorded(self, *more: nn.Module) -> "Iterator[Recording]":
         """Record the way in the forward pass within, and `more` modules."""
-        found = Recording(self)
+        recording = Recording(self)
         wanted = [*self.projections, *self.final, *more]
         wanted += [module for part in (*self.own, *self.residual) for module in part]
         with ExitStack() as held:
             for module in {id(one): one for one in wanted}.values():
-                hook = module.register_forward_hook(found.take, with_kwargs=True)
+                hook = module.register_forward_hook(recording.take, with_kwargs=True)
                 held.callback(hook.remove)
-            yield found
+            yield recording
 
 
 @dataclass(eq=False)
@@ -179,7 +179,7 @@ class Recording:
             modules: of all layers; `at`: the layer.
             passes: of several that were recorded, those before the one that is meant.
         """
-        same = [one is modules[at] for one in modules]
+        same = [module is modules[at] for module in modules]
         return self.calls[id(modules[at])][passes * sum(same) + sum(same[:at])]
 
     def outputs(self, layer: int, passes: int = 0) -> Float[Tensor, "B T H D"]:
@@ -202,22 +202,22 @@ class Recording:
 
     def final(self) -> list[Frozen]:
         """What stands between the last layer and the unembedding."""
-        found: list[Frozen] = []
+        frozens: list[Frozen] = []
         before: Tensor | None = None
         for module in self.ways.final:
             call = self.calls[id(module)][-1]
             if hasattr(module, "weight") and module.weight.ndim == 2:
                 weight, bias = linear_of(module)
-                found.append(Frozen(weight=weight, bias=bias))
+                frozens.append(Frozen(weight=weight, bias=bias))
                 before = call.gave.float()
                 continue
             if before is not None:
                 # The activation, as the share of its input that it lets through.
                 share = call.given.float() / torch.where(before == 0, 1.0, before)
-                found.append(Frozen(factor=share))
+                frozens.append(Frozen(factor=share))
                 before = None
-            found.append(frozen_norm(call))
-        return found
+            frozens.append(frozen_norm(call))
+        return frozens
 
 
 def _call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: object) -> Call:

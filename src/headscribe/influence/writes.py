@@ -136,9 +136,9 @@ class Effects:
             assert factor is not None
             return rows * factor[text, :length]
         rows = torch.einsum("htd,hod->hto", rows, self._ways.heads_of(layer))
-        later = [one for part in self._residual[layer:] for one in part]
-        for one in (*self._seen.own(layer), *later, *self._final):
-            rows = one.push(rows, text)
+        later = [frozen for part in self._residual[layer:] for frozen in part]
+        for frozen in (*self._seen.own(layer), *later, *self._final):
+            rows = frozen.push(rows, text)
         return rows
 
     def expand(self, layer: int, rows: Float[Tensor, "H K F"]) -> Float[Tensor, "H K d"]:
@@ -188,7 +188,7 @@ def writes(
         on_progress: called with the texts done.
     """
     model = ways.model
-    groups = {group: k for k, group in enumerate(sorted({one.group for one in passages}))}
+    groups = {group: k for k, group in enumerate(sorted({passage.group for passage in passages}))}
     count = model.layers * model.heads
     by_group, by_token = (len(groups), 3, count), (_BUCKETS, 3, count)
     sums = _Sums(*(np.zeros(s) for s in (by_group, by_group, by_group, by_token, by_token)))
@@ -282,7 +282,7 @@ def _promoted(
     weight, mean = ways.vocabulary()
     tokenizer = ways.model.tokenizer
     known = min(len(weight), len(tokenizer))
-    found = []
+    promoteds = []
     for layer, total in enumerate(reads):
         rows = effects.expand(layer, (total / met[layer][..., None].clamp_min(1)).to(weight.device))
         head, kind = (met[layer] >= _ROWS).nonzero(as_tuple=True)
@@ -300,5 +300,5 @@ def _promoted(
                 for best in (up, down)
             ]
             count = int(met[layer][h, which])
-            found.append(Promoted(HeadId(layer, h), KINDS[which], count, ends[0], ends[1]))
-    return found
+            promoteds.append(Promoted(HeadId(layer, h), KINDS[which], count, ends[0], ends[1]))
+    return promoteds

@@ -86,11 +86,11 @@ def load(
     """
     options = {"device": device, "dtype": dtype, "stack": stack}
     source = _joined(_paired(source, tokenizer), revision, gguf_file)
-    name, support, found = _examined(source, tokenizer, options)
-    if found is None:
+    name, support, model = _examined(source, tokenizer, options)
+    if model is None:
         kind = "" if name == support.architecture else f" ({support.architecture})"
         raise UsageError(f"{name}{kind}: {'; '.join(support.notes)}")
-    return found
+    return model
 
 
 def check(

@@ -94,7 +94,7 @@ def _of_sentence_transformers(folder: Path) -> Path | None:
         ]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return next((one for one in inside if (one / "config.json").is_file()), None)
+    return next((path for path in inside if (path / "config.json").is_file()), None)
 
 
 def _on_the_hub(source: str) -> Place:

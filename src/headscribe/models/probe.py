@@ -174,7 +174,7 @@ def what_layers_see(stack: Stack) -> tuple[Seen, ...]:
 def _seen_by_rules(stack: Stack) -> dict[int, Seen]:
     """What the layers see whose masks transformers made from a rule."""
     limit = position_limit(stack.hf)
-    found: dict[int, Seen] = {}
+    seens: dict[int, Seen] = {}
     known: dict[int, Seen | None] = {}
     calls: dict[int, int] = {}
 
@@ -189,7 +189,7 @@ def _seen_by_rules(stack: Stack) -> dict[int, Seen]:
                         known[id(rule)] = seen_by_rule(rule, limit, mask.device)
                     seen = known[id(rule)]
                     if seen is not None:
-                        found[served[count % len(served)]] = seen
+                        seens[served[count % len(served)]] = seen
         return invocation.own_output()
 
     try:
@@ -197,7 +197,7 @@ def _seen_by_rules(stack: Stack) -> dict[int, Seen]:
             stack.body(**_inputs(stack))
     except _CONFUSED:
         return {}  # it expects that masks are left out where they say nothing
-    return found
+    return seens
 
 
 def which_together(stack: Stack, alone: Sequence[Tensor]) -> Together:

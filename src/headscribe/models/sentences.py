@@ -57,7 +57,7 @@ def sentences_of(folder: Path) -> tuple[Sentence, ...]:
         raise UsageError(f"{path}: expected at least one text, got an empty file")
     tokens = sorted({token for _, record in records for token in record["tokens"]})
     vocabulary = {token: index for index, token in enumerate(tokens)}
-    found: list[Sentence] = []
+    sentences: list[Sentence] = []
     places: dict[str, str] = {}
     for where, record in records:
         own = str(record["id"])
@@ -70,10 +70,10 @@ def sentences_of(folder: Path) -> tuple[Sentence, ...]:
                 f"{own!r} as in {places[own]}"
             )
         places[own] = where
-        found.append(Sentence(passage_of(record, vocabulary, where), arrays))
-    if len({sentence.passage.text_id for sentence in found}) < len(found):
+        sentences.append(Sentence(passage_of(record, vocabulary, where), arrays))
+    if len({sentence.passage.text_id for sentence in sentences}) < len(sentences):
         raise UsageError(f"{path}: expected ids that differ, got one twice")
-    return tuple(found)
+    return tuple(sentences)
 
 
 def line_of(passage: Passage, array: str) -> str:

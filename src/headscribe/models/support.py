@@ -88,7 +88,7 @@ def examine(hf: HuggingFaceModel, stack: str | None = None) -> tuple[Support, St
     )
 
 
-def _notes(shown: Probe, found: Stack) -> list[str]:
+def _notes(shown: Probe, stack: Stack) -> list[str]:
     """A sentence for each thing that cannot be done, or is done in another way."""
     notes: list[str] = []
     if not shown.agrees:
@@ -96,30 +96,30 @@ def _notes(shown: Probe, found: Stack) -> list[str]:
             f"{_bypass(shown)}: surveyed through output_attentions=True with eager attention, "
             "which holds all layers in memory at once; heads cannot be replaced"
         )
-    elif not all(found.closed):
+    elif not all(stack.closed):
         notes.append("attention without a closed form: surveyed, but heads cannot be replaced")
-    if found.together != "any":
-        others = "of another length " if found.together == "equal" else ""
+    if stack.together != "any":
+        others = "of another length " if stack.together == "equal" else ""
         notes.append(
             f"a text's attention changes where texts {others}share its batch: such texts are run "
             "one after the other, and heads cannot be replaced"
         )
-    if found.limit is not None:
+    if stack.limit is not None:
         notes.append(
-            f"texts are cut at {found.limit} tokens: in longer ones some layers see parts only, "
+            f"texts are cut at {stack.limit} tokens: in longer ones some layers see parts only, "
             "such as chunks"
         )
-    rest = _other_layers(shown, found)
+    rest = _other_layers(shown, stack)
     return notes if rest is None else [*notes, rest]
 
 
-def _other_layers(shown: Probe, found: Stack) -> str | None:
+def _other_layers(shown: Probe, stack: Stack) -> str | None:
     """Names the layers of a hybrid that have no attention, None where there are none."""
     text = text_config(shown.bare.hf)
     depth = getattr(text, "num_hidden_layers", None)
-    if shown.bare.name is not None or not isinstance(depth, int) or found.layers >= depth:
+    if shown.bare.name is not None or not isinstance(depth, int) or stack.layers >= depth:
         return None
-    places = [getattr(module, "layer_idx", None) for module in found.modules]
+    places = [getattr(module, "layer_idx", None) for module in stack.modules]
     kinds = getattr(text, "layer_types", None) or getattr(text, "layers_block_type", None) or ()
     whose = ""
     if all(isinstance(place, int) for place in places) and len(set(places)) == len(places):
@@ -128,7 +128,7 @@ def _other_layers(shown: Probe, found: Stack) -> str | None:
         kinds = [kind for layer, kind in enumerate(kinds) if layer not in places]
     names = ", ".join(dict.fromkeys(str(kind) for kind in kinds if "full" not in str(kind)))
     return (
-        f"attention is in {found.layers} of its {depth} layers, numbered from 0 here{whose}; "
+        f"attention is in {stack.layers} of its {depth} layers, numbered from 0 here{whose}; "
         f"the others{f' ({names})' if names and whose else ''} have none to survey"
     )
 

@@ -24,11 +24,15 @@ def encode(
         raise UsageError(
             f"expected a limit above the tokenizer's {special} special tokens, got {limit}"
         )
-    found = _whole(tokenizer, texts, None)
-    long = [] if limit is None else [i for i, one in enumerate(found) if len(one) > limit]
+    encodings = _whole(tokenizer, texts, None)
+    long = (
+        []
+        if limit is None
+        else [i for i, encoding in enumerate(encodings) if len(encoding) > limit]
+    )
     for index, cut in zip(long, _whole(tokenizer, [texts[i] for i in long], limit), strict=True):
-        found[index] = _cut(found[index], cut)
-    return found
+        encodings[index] = _cut(encodings[index], cut)
+    return encodings
 
 
 def _cut(whole: Encoding, cut: Encoding) -> Encoding:

@@ -30,7 +30,7 @@ def patterns_page() -> str:
         "",
     ]
     for family in get_args(Family):
-        members = [one for one in patterns if one.family == family]
+        members = [pattern for pattern in patterns if pattern.family == family]
         if not members:
             continue
         lines += [f"## {_TITLES[family]}", "", "| name | group | relation | needs | notes |"]
@@ -61,10 +61,12 @@ def _attributes() -> list[str]:
         "| attribute | kind | what it is | needs | looks ahead |",
         "|---|---|---|---|---|",
     ]
-    for name, one in ATTRIBUTES.items():
-        needs = ", ".join(sorted(one.needs)) or "none"
-        ahead = f"{'yes' if one.looks_ahead else 'no'}: {one.reason}"
-        lines.append(f"| `{name}` | {_KINDS[one.kind]} | {one.sentence} | {needs} | {ahead} |")
+    for name, attribute in ATTRIBUTES.items():
+        needs = ", ".join(sorted(attribute.needs)) or "none"
+        ahead = f"{'yes' if attribute.looks_ahead else 'no'}: {attribute.reason}"
+        lines.append(
+            f"| `{name}` | {_KINDS[attribute.kind]} | {attribute.sentence} | {needs} | {ahead} |"
+        )
     return [
         *lines,
         "",

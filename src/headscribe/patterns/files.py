@@ -38,18 +38,18 @@ def load_patterns(path: Path, *, trust: bool = False) -> tuple[Pattern, ...]:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: expected UTF-8 text: {error}") from None
-    found = read_relations(text, str(path))
-    register_all(registry(), found)
-    return found
+    patterns = read_relations(text, str(path))
+    register_all(registry(), patterns)
+    return patterns
 
 
 def register_all(where: Registry, found: tuple[RelationPattern, ...]) -> None:
     """Register all of `found`, or none if a name is taken."""
-    for one in found:
-        if one.name in where:
-            raise UsageError(f"{one.source}: a pattern `{one.name}` exists already")
-    for one in found:
-        where.register(one)
+    for pattern in found:
+        if pattern.name in where:
+            raise UsageError(f"{pattern.source}: a pattern `{pattern.name}` exists already")
+    for pattern in found:
+        where.register(pattern)
 
 
 def read_relations(text: str, where: str) -> tuple[RelationPattern, ...]:
@@ -58,7 +58,7 @@ def read_relations(text: str, where: str) -> tuple[RelationPattern, ...]:
     Raises:
         UsageError: a malformed line, an empty file, or a name used twice; says where.
     """
-    found: dict[str, RelationPattern] = {}
+    patterns: dict[str, RelationPattern] = {}
     comment: list[str] = []
     lines = lines_of(text)
     number = 0
@@ -84,12 +84,12 @@ def read_relations(text: str, where: str) -> tuple[RelationPattern, ...]:
             made = relation_pattern(name, sentence, relation.strip(), where, "custom", "custom")
         except UsageError as error:
             raise UsageError(f"{where}, line {first}: {error}") from None
-        if name in found:
+        if name in patterns:
             raise UsageError(f"{where}, line {first}: `{name}` stands in the file twice")
-        found[name] = made
-    if not found:
+        patterns[name] = made
+    if not patterns:
         raise UsageError(f"{where}: expected lines `name: relation`, found none")
-    return tuple(found.values())
+    return tuple(patterns.values())
 
 
 def _run(path: Path, trust: bool) -> tuple[Pattern, ...]:
@@ -98,12 +98,12 @@ def _run(path: Path, trust: bool) -> tuple[Pattern, ...]:
             f"{path} is Python, which may do anything; read it, then say --trust, or write "
             "relations in a text file"
         )
-    before = {one.name: one for one in registry()}
+    before = {pattern.name: pattern for pattern in registry()}
     try:
         runpy.run_path(str(path))
     except (ImportError, NameError, SyntaxError, TypeError, ValueError, AttributeError) as error:
         raise RunError(f"{path} fails: {type(error).__name__}: {error}") from error
-    found = tuple(one for one in registry() if before.get(one.name) is not one)
-    if not found:
+    patterns = tuple(pattern for pattern in registry() if before.get(pattern.name) is not pattern)
+    if not patterns:
         raise UsageError(f"{path} registers no pattern; use the `headscribe.pattern` decorator")
-    return found
+    return patterns

@@ -259,9 +259,10 @@ def _defined(
     except ValueError as error:  # a class of C, such as int
         raise UsageError(f"pattern {name}: expected a function, got {function!r}") from error
     required = [
-        one.name
-        for one in parameters
-        if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+        parameter.name
+        for parameter in parameters
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     ]
     if len(required) > 1:
         raise UsageError(

@@ -37,13 +37,13 @@ def walk(node: Node) -> Iterator[Node]:
 
 def needs_of(node: Node) -> frozenset[str]:
     """Return the word fields that the expression reads."""
-    columns = (one for one in walk(node) if isinstance(one, Column))
-    return frozenset(field for one in columns for field in attribute(one.name).needs)
+    columns = (column for column in walk(node) if isinstance(column, Column))
+    return frozenset(field for column in columns for field in attribute(column.name).needs)
 
 
 def of_positions(node: Node) -> bool:
     """Return whether it reads nothing but where tokens are and which of them are special."""
-    names = {one.name for one in walk(node) if isinstance(one, Column)}
+    names = {column.name for column in walk(node) if isinstance(column, Column)}
     return names <= {"index", "from_end", TEXT_LENGTH, "is_special"}
 
 
@@ -123,7 +123,7 @@ def distances_of(node: Node) -> Bounds:
     match node:
         case Compare(operators, operands):
             steps = [_step(*one) for one in zip(operands, operators, operands[1:], strict=False)]
-            return _both([one for one in steps if one is not None])
+            return _both([step for step in steps if step is not None])
         case Member(Distance(), values, False):
             numbers = [value for value in values if isinstance(value, float)]
             return (min(numbers), max(numbers))
@@ -208,7 +208,9 @@ def _reads_later(node: Node, farthest: float, *, zero_is_missing: bool) -> bool:
         case _:
             # Comparisons, sums, the lesser and the greater do tell 0 from missing.
             operands, zero_is_missing = children(node), False
-    return any(_reads_later(one, farthest, zero_is_missing=zero_is_missing) for one in operands)
+    return any(
+        _reads_later(operand, farthest, zero_is_missing=zero_is_missing) for operand in operands
+    )
 
 
 def is_condition(node: Node) -> bool:

@@ -52,8 +52,8 @@ class Columns:
         values = attribute(name).read(self._passage)
         if isinstance(values, list):
             codes = [
-                MISSING if one is None else self._codes.setdefault(one, len(self._codes))
-                for one in values
+                MISSING if value is None else self._codes.setdefault(value, len(self._codes))
+                for value in values
             ]
             values = np.array(codes, np.int64)
         self._made[name, ()] = values

@@ -42,14 +42,14 @@ def conditions_of(node: Node) -> Conditions:
     query = tuple(one for one in every if "key" not in sides_of(one))
     key = tuple(one for one in every if sides_of(one) == {"key"})
     pairs = [one for one in every if sides_of(one) == {"query", "key"}]
-    bounds = [distances_of(one) for one in pairs]
+    bounds = [distances_of(pair) for pair in pairs]
     return Conditions(
         every,
         query,
         key,
-        tuple(one for one in pairs if exact_distances(one) is not None),
-        tuple(one for one in pairs if exact_distances(one) is None),
-        tuple(join for one in pairs if (join := _join(one)) is not None),
+        tuple(pair for pair in pairs if exact_distances(pair) is not None),
+        tuple(pair for pair in pairs if exact_distances(pair) is None),
+        tuple(join for pair in pairs if (join := _join(pair)) is not None),
         max((least for least, _ in bounds), default=float("-inf")),
         min((most for _, most in bounds), default=float("inf")),
     )
@@ -66,7 +66,7 @@ def alternatives_of(node: Node) -> tuple[Node, ...]:
 def _conditions(node: Node) -> tuple[Node, ...]:
     match node:
         case Logic("and", operands):
-            return tuple(one for operand in operands for one in _conditions(operand))
+            return tuple(condition for operand in operands for condition in _conditions(operand))
         case Arithmetic("*", left, right):
             return _conditions(left) + _conditions(right)
         case Arithmetic("/", left, _) | Negate(left):

@@ -120,18 +120,18 @@ class Evaluation:
         """Return few candidate pairs among which are all that the expression relates."""
         conditions = conditions_of(node)
         best = self._base(conditions)
-        for one in conditions.all:
+        for call in conditions.all:
             if best.size <= FEW * self._length:
                 break
-            others = tuple(other for other in conditions.all if other is not one)
-            if isinstance(one, Call) and one.name in CHOICES:
-                choice = self.by_row(one)
+            others = tuple(other for other in conditions.all if other is not call)
+            if isinstance(call, Call) and call.name in CHOICES:
+                choice = self.by_row(call)
                 end = self._index + (choice != NONE)
                 best = Candidates(self._index, end, choice, others)
-            elif (parts := alternatives_of(one)) and (
-                self._short or self._size(one) < min(best.size, KEPT)
+            elif (parts := alternatives_of(call)) and (
+                self._short or self._size(call) < min(best.size, KEPT)
             ):
-                best = self._union(one, parts, others)
+                best = self._union(call, parts, others)
         return best
 
     def _base(self, conditions: Conditions) -> Candidates:
@@ -154,8 +154,8 @@ class Evaluation:
     def met(self, conditions: tuple[Node, ...]) -> TokenFlags:
         """Return the tokens that meet conditions on one token of the pair."""
         met = self._every
-        for one in conditions:
-            met = met & truth(one, self._index, self._index, self)
+        for condition in conditions:
+            met = met & truth(condition, self._index, self._index, self)
         return met
 
     def _size(self, node: Node) -> int:
@@ -163,10 +163,10 @@ class Evaluation:
         if node not in self._sizes:
             conditions = conditions_of(node)
             sizes = [self._base(conditions).size]
-            for one in conditions.all:
-                if isinstance(one, Call) and one.name in CHOICES:
+            for call in conditions.all:
+                if isinstance(call, Call) and call.name in CHOICES:
                     sizes.append(self._length)
-                elif parts := alternatives_of(one):
+                elif parts := alternatives_of(call):
                     sizes.append(sum(self._size(part) for part in parts))
             self._sizes[node] = min(sizes)
         return self._sizes[node]

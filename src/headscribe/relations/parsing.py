@@ -321,7 +321,7 @@ class _Reader:
             raise self._unknown(
                 tree.func, "function of the relation language", name, list(FUNCTIONS)
             )
-        if tree.keywords or any(isinstance(one, ast.Starred) for one in tree.args):
+        if tree.keywords or any(isinstance(arg, ast.Starred) for arg in tree.args):
             raise self._error(tree, f"`{name}` takes plain arguments only")
         least = ELEMENTWISE.get(name, 2 if name == "otherwise" else 1)
         exact = name not in {"min", "max", "otherwise"}
@@ -333,7 +333,7 @@ class _Reader:
             wants = {"boolean"}
         elif name == "highest":
             wants = {"number"}
-        arguments = tuple(self._expect(one, wants, f"`{name}`") for one in tree.args)
+        arguments = tuple(self._expect(arg, wants, f"`{name}`") for arg in tree.args)
         if name in OF_TEXTS and isinstance(arguments[0], Text):
             raise self._error(tree, f"`{name}` reads a token's text, `{name}(key.text)`")
         return Call(name, arguments)

@@ -156,7 +156,7 @@ def _compare(left: Array, operator: str, right: Array) -> Bool[np.ndarray, "..."
 def _member(
     item: Array, members: tuple[float, ...] | tuple[str, ...], negated: bool, columns: Columns
 ) -> Bool[np.ndarray, "..."]:
-    values = [columns.code(one) if isinstance(one, str) else one for one in members]
+    values = [columns.code(member) if isinstance(member, str) else member for member in members]
     return np.isin(item, np.array(values), invert=negated) & present(item)
 
 

@@ -77,7 +77,9 @@ def in_words(relation: str) -> str:
 def readers(relation: str) -> tuple[Node, ...]:
     """The conditions of a relation that speak of the query alone."""
     return tuple(
-        one for one in _conditions(parse(relation).expression) if sides_of(one) == {"query"}
+        condition
+        for condition in _conditions(parse(relation).expression)
+        if sides_of(condition) == {"query"}
     )
 
 
@@ -91,9 +93,9 @@ def _phrase(node: Node) -> str:
     if isinstance(node, Not) and not _is_content(node):
         return f"all but {_phrase(node.operand)}"
     conditions = _conditions(node)
-    conditions = tuple(one for one in conditions if not _is_content(one))
-    of_query = [one for one in conditions if sides_of(one) == {"query"}]
-    said = [_said(one) for one in conditions if one not in of_query]
+    conditions = tuple(condition for condition in conditions if not _is_content(condition))
+    of_query = [condition for condition in conditions if sides_of(condition) == {"query"}]
+    said = [_said(condition) for condition in conditions if condition not in of_query]
     said.sort(key=lambda one: one[2])
     keys = ", ".join([said[0][0], *(after or noun for noun, after, _ in said[1:])] if said else [])
     where = " and ".join(map(_reader, of_query))

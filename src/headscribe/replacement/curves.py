@@ -96,26 +96,26 @@ def points_of(
     """
     if not order or len(set(order)) < len(order):
         raise UsageError(f"expected an order of different heads, got {len(order)} with repeats")
-    found: list[Point] = []
-    for k, one in enumerate(arms):
+    points: list[Point] = []
+    for k, arm in enumerate(arms):
         orders: list[tuple[Order, int | None, Sequence[HeadId]]] = [("best_first", None, order)]
-        if one.own_order is not None:
-            if sorted(one.own_order) != sorted(order):
-                raise UsageError(f"{one.program}: expected its own order to have the same heads")
-            orders.append(("own_best_first", None, one.own_order))
-        for drawn in range(seed, seed + one.random_orders):
+        if arm.own_order is not None:
+            if sorted(arm.own_order) != sorted(order):
+                raise UsageError(f"{arm.program}: expected its own order to have the same heads")
+            orders.append(("own_best_first", None, arm.own_order))
+        for drawn in range(seed, seed + arm.random_orders):
             mixed = np.random.default_rng(drawn).permutation(len(order))
             orders.append(("random", drawn, [order[index] for index in mixed]))
         for name, number, heads in orders:
-            for fraction in fractions if one.fractions is None else one.fractions:
+            for fraction in fractions if arm.fractions is None else arm.fractions:
                 chosen = tuple(heads[: count_of(fraction, len(order))])
-                found.append(Point(one.program, name, one.tuned, fraction, chosen, number, k))
-        if one.alone:
-            found += [
-                Point(one.program, "alone", one.tuned, 1 / len(order), (head,), None, k)
+                points.append(Point(arm.program, name, arm.tuned, fraction, chosen, number, k))
+        if arm.alone:
+            points += [
+                Point(arm.program, "alone", arm.tuned, 1 / len(order), (head,), None, k)
                 for head in order
             ]
-    return found
+    return points
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,13 +179,13 @@ class Curves:
         return pa.Table.from_pylist(rows)
 
     def _numbers(self, members: Sequence[int], metric: Metric) -> dict[str, float | None]:
-        found = self.readings.estimate([self.row[index] for index in members], metric)
-        single = np.isnan(found.low)
+        estimate = self.readings.estimate([self.row[index] for index in members], metric)
+        single = np.isnan(estimate.low)
         return {
-            "value": found.value,
-            "increase": found.increase,
-            "low": None if single else found.low,
-            "high": None if single else found.high,
+            "value": estimate.value,
+            "increase": estimate.increase,
+            "low": None if single else estimate.low,
+            "high": None if single else estimate.high,
         }
 
 
@@ -257,29 +257,29 @@ def measured(
     key = b"" if stages is NOT_KEPT else identity(model, plans, passages, positions)
 
     def compute(unfinished: Unfinished) -> dict[int, TextReading]:
-        found = unpacked(unfinished.read(), key)
+        readings = unpacked(unfinished.read(), key)
         try:
-            for index, one in measure(
+            for index, reading in measure(
                 model, plans, passages, token_budget=token_budget, positions=positions,
-                done=dict(found), on_progress=on_progress,
+                done=dict(readings), on_progress=on_progress,
             ):  # fmt: skip
-                found[index] = one
-                unfinished.keep(lambda: packed(found, key))
+                readings[index] = reading
+                unfinished.keep(lambda: packed(readings, key))
         finally:
-            unfinished.keep(lambda: packed(found, key), now=True)
-        return found
+            unfinished.keep(lambda: packed(readings, key), now=True)
+        return readings
 
-    found = stages.stage(
-        name, compute, lambda found: packed(found, key), lambda kept: unpacked(kept, key)
+    readings = stages.stage(
+        name, compute, lambda readings: packed(readings, key), lambda kept: unpacked(kept, key)
     )
-    return collect(model, passages, found, len(plans))
+    return collect(model, passages, readings, len(plans))
 
 
 def _distinct(
     arms: Sequence[Arm], points: Sequence[Point], policy: RowPolicy
 ) -> tuple[list[Plan], tuple[int, ...]]:
     """The different plans of the points, and which of them each point is."""
-    whole = [Plan(one.programs, policy) for one in arms]
+    whole = [Plan(arm.programs, policy) for arm in arms]
     known: dict[frozenset[tuple[HeadId, int]], int] = {}
     plans: list[Plan] = []
     row = []

@@ -106,17 +106,17 @@ def fitted_to_effect(
     alike: dict[Visibility, dict[HeadId, Sequence[Term]]] = {}
     for head, terms_of in sorted(candidates.items()):
         alike.setdefault(model.visibility(head.layer), {})[head] = terms_of
-    found: dict[HeadId, Formula] = {}
+    formulas: dict[HeadId, Formula] = {}
     for part in alike.values():
-        before = len(found)
+        before = len(formulas)
 
         def said(stage: str, done: int, total: int, before: int = before) -> None:
             every = len(candidates)
             at = (done, total) if stage == "tracing" else (before + done, every)
             on_progress(stage, *at)
 
-        found |= _fitted(model, part, passages, terms, rows_per_text, draws, seed, said)
-    return dict(sorted(found.items()))
+        formulas |= _fitted(model, part, passages, terms, rows_per_text, draws, seed, said)
+    return dict(sorted(formulas.items()))
 
 
 def _fitted(
@@ -227,12 +227,12 @@ class _Columns:
 def _rows(
     columns: _Columns, attention: Float[np.ndarray, " N"], traced: Sequence[_Effect], head: int
 ) -> _Rows:
-    pull = torch.cat([one.pull[:, head].flatten(0, 1) for one in traced]).double()
+    pull = torch.cat([effect.pull[:, head].flatten(0, 1) for effect in traced]).double()
     metric = pull.T @ pull / len(pull)
     size = metric.shape[0]
     metric += _TINY * float(metric.trace()) * torch.eye(size, dtype=torch.float64)
     factor = torch.linalg.cholesky(metric + 1e-30 * torch.eye(size)).float()
-    value = (torch.cat([one.value[head] for one in traced]) @ factor)[columns.key]
+    value = (torch.cat([effect.value[head] for effect in traced]) @ factor)[columns.key]
     visible = columns.filled(torch.ones(len(columns.row), dtype=torch.bool))
     real = columns.filled(torch.from_numpy(attention))
     even = visible / visible.sum(1, keepdim=True)

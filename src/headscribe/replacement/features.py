@@ -60,17 +60,17 @@ class FeatureCache:
             return self._kept[key][0]
         evaluator = Evaluator(passage, visibility)
         narrow = np.int16 if len(passage) ** 2 <= np.iinfo(np.int16).max else np.int32
-        found = {}
+        columns = {}
         for source, relation in relations.items():
             cells = evaluator.cells(relation)
             flat = torch.from_numpy((cells.query * len(passage) + cells.key).astype(narrow))
-            found[source] = Column(flat, None if relation.is_boolean else _small(cells.value))
-        self._kept[key] = (found, passage)
-        self._size += sum(column.bytes for column in found.values())
+            columns[source] = Column(flat, None if relation.is_boolean else _small(cells.value))
+        self._kept[key] = (columns, passage)
+        self._size += sum(column.bytes for column in columns.values())
         while self._size > self._budget and len(self._kept) > 1:
             _, (dropped, _) = self._kept.popitem(last=False)
             self._size -= sum(column.bytes for column in dropped.values())
-        return found
+        return columns
 
 
 def _small(value: Shaped[np.ndarray, " n"]) -> Shaped[Tensor, " n"]:
@@ -193,9 +193,9 @@ class Tunable:
         count = dict.fromkeys(self._relations, 0)
         for passage in sample:
             for seen in {self._model.visibility(head.layer) for head in self._terms}:
-                found = self._cache.columns(self._relations, passage, seen)
+                columns = self._cache.columns(self._relations, passage, seen)
                 for source in self._relations:
-                    column = found[source]
+                    column = columns[source]
                     if column.value is not None:
                         square[source] += float((column.value.double() ** 2).sum())
                         count[source] += len(column.value)

@@ -43,7 +43,11 @@ class Findings:
     @property
     def lines(self) -> list[str]:
         """All of it, in the order in which it is to be read."""
-        return [*(f"NOTE: {one}" for one in self.warnings), self.untouched, *self.conclusions]
+        return [
+            *(f"NOTE: {warning}" for warning in self.warnings),
+            self.untouched,
+            *self.conclusions,
+        ]
 
 
 def findings(
@@ -118,10 +122,10 @@ def _counts(passage: Passage, size: int) -> np.ndarray:
     return np.bincount(ids[ids < size], minlength=size).astype(float)
 
 
-def _conclusions(found: Curves) -> list[str]:
+def _conclusions(curves: Curves) -> list[str]:
     points = [
         (point, row)
-        for point, row in zip(found.points, found.row, strict=True)
+        for point, row in zip(curves.points, curves.row, strict=True)
         if not point.tuned and point.order in ("best_first", "own_best_first")
     ]
     programs = [(point, row) for point, row in points if point.program == "formula"]
@@ -129,15 +133,15 @@ def _conclusions(found: Curves) -> list[str]:
     quarter = max((share for share in shares if share <= 0.25), default=None)
     chosen = sorted({share for share in (quarter, 0.5, shares[-1]) if share in shares})
     return [
-        _conclusion(found, one, row, [at for at in points if at[0].fraction == one.fraction])
-        for one, row in programs
-        if one.fraction in chosen
+        _conclusion(curves, point, row, [at for at in points if at[0].fraction == point.fraction])
+        for point, row in programs
+        if point.fraction in chosen
     ]
 
 
-def _conclusion(found: Curves, one: Point, row: int, points: Sequence[tuple[Point, int]]) -> str:
+def _conclusion(curves: Curves, one: Point, row: int, points: Sequence[tuple[Point, int]]) -> str:
     """One share of heads: the change, and the best control if it does differ from the programs."""
-    readings = found.readings
+    readings = curves.readings
     metric = readings.headline.replace("_", "-")
     heads = f"{len(one.heads)} head{'s' * (len(one.heads) != 1)} ({one.fraction:.0%})"
     begin = f"With {heads} replaced by their programs"
@@ -164,13 +168,15 @@ def _conclusion(found: Curves, one: Point, row: int, points: Sequence[tuple[Poin
     return f"{said}; with the best control ({name.rstrip(',')}) by {_change(control)}."
 
 
-def _sure(one: Estimate) -> bool:
-    return one.low > 0 or one.high < 0
+def _sure(estimate: Estimate) -> bool:
+    return estimate.low > 0 or estimate.high < 0
 
 
-def _change(one: Estimate) -> str:
-    return f"{one.increase:+.1%} ({_interval(one)})"
+def _change(estimate: Estimate) -> str:
+    return f"{estimate.increase:+.1%} ({_interval(estimate)})"
 
 
-def _interval(one: Estimate) -> str:
-    return "no interval" if np.isnan(one.low) else f"{one.low:+.1%} to {one.high:+.1%}"
+def _interval(estimate: Estimate) -> str:
+    return (
+        "no interval" if np.isnan(estimate.low) else f"{estimate.low:+.1%} to {estimate.high:+.1%}"
+    )

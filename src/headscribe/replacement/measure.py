@@ -190,28 +190,28 @@ def measure(
         cache = RowCache()
         substitutions = [Substituted(plan, model, cache) for plan in plans]
         texts = [passages[index] for index in chosen]
-        found = readings_of(model, texts, substitutions, token_budget, positions, passed, layers)
-        yield from zip(chosen, found, strict=True)
+        readings = readings_of(model, texts, substitutions, token_budget, positions, passed, layers)
+        yield from zip(chosen, readings, strict=True)
 
 
 def collect(
-    model: Model, passages: Sequence[Passage], found: Mapping[int, TextReading], plans: int
+    model: Model, passages: Sequence[Passage], readings: Mapping[int, TextReading], plans: int
 ) -> Readings:
     """Put the readings of all texts together.
 
     Raises:
         UsageError: a text has not been read.
     """
-    missing = [index for index in range(len(passages)) if index not in found]
+    missing = [index for index in range(len(passages)) if index not in readings]
     if missing:
         raise UsageError(f"text {passages[missing[0]].text_id} has not been read")
-    ordered = [found[index] for index in range(len(passages))]
+    ordered = [readings[index] for index in range(len(passages))]
     return Readings(
         model.kind,
         tuple(passage.group for passage in passages),
-        np.array([one.tokens for one in ordered]),
-        np.array([one.words for one in ordered]),
-        np.array([one.unaltered for one in ordered]),
-        np.array([one.loss for one in ordered]).reshape(-1, plans).T,
-        np.array([one.shift for one in ordered]).reshape(-1, plans).T,
+        np.array([reading.tokens for reading in ordered]),
+        np.array([reading.words for reading in ordered]),
+        np.array([reading.unaltered for reading in ordered]),
+        np.array([reading.loss for reading in ordered]).reshape(-1, plans).T,
+        np.array([reading.shift for reading in ordered]).reshape(-1, plans).T,
     )

@@ -60,7 +60,8 @@ def readings_of(
         return _causal(model, passages, plans, passed, layers)
     if model.kind == "masked":
         return [
-            _masked(model, one, plans, token_budget, positions, passed, layers) for one in passages
+            _masked(model, passage, plans, token_budget, positions, passed, layers)
+            for passage in passages
         ]
     return _encoder(model, passages, plans, passed, layers)
 

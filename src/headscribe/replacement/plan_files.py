@@ -150,8 +150,8 @@ class _Maker:
         if self._fit is None:
             raise UsageError(f"expected texts to estimate its {said} on (--fit-text)")
         if not self._controls:
-            found = estimate(self._model, self._fit, baselines())
-            self._controls = {"profile": found.profile, "mean": found.mean}
+            controls = estimate(self._model, self._fit, baselines())
+            self._controls = {"profile": controls.profile, "mean": controls.mean}
         if head not in self._controls[said]:
             raise UsageError(f"the model has heads 0.0 to {max(self._controls[said])}")
         return self._controls[said][head]

@@ -45,12 +45,12 @@ def record(
     measured texts. The facts are `agreement` (means over heads) and, for causal models,
     `continuations`.
     """
-    compared = [one for one in arms if one.tuned or one.program in COMPARED]
-    found = agreements(model, [one.programs for one in compared], passages, on_progress=on_progress)
+    compared = [arm for arm in arms if arm.tuned or arm.program in COMPARED]
+    found = agreements(model, [arm.programs for arm in compared], passages, on_progress=on_progress)
     rows: list[dict[str, Any]] = [
-        {"program": one.program, "tuned": one.tuned, "layer": head.layer, "head": head.head,
+        {"program": arm.program, "tuned": arm.tuned, "layer": head.layer, "head": head.head,
          "iou": iou}
-        for one, own in zip(compared, found, strict=True)
+        for arm, own in zip(compared, found, strict=True)
         for head, iou in own.items()
     ]  # fmt: skip
     run.write_table("agreement", pa.Table.from_pylist(rows))
@@ -82,7 +82,7 @@ def continuations(
     `prompt`, and the texts `unaltered` and `altered`, prompt included. Empty where no text is
     longer than the prompt.
     """
-    long = next((one for one in passages if len(one) > PROMPT_TOKENS), None)
+    long = next((passage for passage in passages if len(passage) > PROMPT_TOKENS), None)
     if long is None:
         return []
     prompt = long.text[: int(long.spans[PROMPT_TOKENS - 1][1])]
@@ -93,31 +93,31 @@ def continuations(
         return []
     unaltered = generate(model, Plan({}), prompt, room)
     read: str = model.tokenizer.decode([int(one) for one in given.ids], skip_special_tokens=True)
-    found = []
-    for one in arms:
-        if not (one.tuned or one.program in COMPARED):
+    rows = []
+    for arm in arms:
+        if not (arm.tuned or arm.program in COMPARED):
             continue
-        for share in fractions if one.fractions is None else one.fractions:
+        for share in fractions if arm.fractions is None else arm.fractions:
             if share not in TALKING:
                 continue
             heads = order[: count_of(share, len(order))]
-            altered = generate(model, Plan(one.programs, policy).only(heads), prompt, room)
-            found.append(
-                {"program": one.program, "tuned": one.tuned, "fraction": share,
+            altered = generate(model, Plan(arm.programs, policy).only(heads), prompt, room)
+            rows.append(
+                {"program": arm.program, "tuned": arm.tuned, "fraction": share,
                  "heads": len(heads), "prompt": read, "unaltered": unaltered,
                  "altered": altered}
             )  # fmt: skip
-    return found
+    return rows
 
 
 def tuned_table(arms: Sequence[Arm]) -> pa.Table:
     """Tuned formulas, one a row."""
     rows = []
-    for one in arms:
-        for head, program in one.programs.items():
+    for arm in arms:
+        for head, program in arm.programs.items():
             assert isinstance(program, Formula)
             rows.append(
-                {"program": one.program, "layer": head.layer, "head": head.head,
+                {"program": arm.program, "layer": head.layer, "head": head.head,
                  "formula": json.dumps(program.to_json())}
             )  # fmt: skip
     return pa.Table.from_pylist(rows)

@@ -135,4 +135,4 @@ def effect_formulas(
         on_progress=on_progress,
     )
     (iou,) = agreements(model, [formulas], ordering, on_progress=on_progress)
-    return {head: formulas[head] for head in sorted(formulas, key=lambda one: -iou[one])}
+    return {head: formulas[head] for head in sorted(formulas, key=lambda head: -iou[head])}

@@ -14,12 +14,12 @@ from headscribe.scoring.predictions import content_digest
 from headscribe.text.passages import Passage
 
 
-def packed(found: Mapping[int, TextReading], key: bytes) -> dict[str, np.ndarray]:
+def packed(readings: Mapping[int, TextReading], key: bytes) -> dict[str, np.ndarray]:
     """Readings by text, and the identity of what was measured, as arrays."""
-    ones = list(found.values())
+    ones = list(readings.values())
     return {
         "key": np.frombuffer(key, np.uint8),
-        "index": np.array(list(found), np.int64),
+        "index": np.array(list(readings), np.int64),
         "single": np.array([(r.tokens, r.words, r.unaltered) for r in ones]).reshape(-1, 3),
         "loss": np.array([r.loss for r in ones]),
         "shift": np.array([r.shift for r in ones]),

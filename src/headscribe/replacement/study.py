@@ -136,7 +136,7 @@ def tuned(
     Raises:
         UsageError: what `tune` raises.
     """
-    found = []
+    arms = []
     for name, start in beginnings(model, formulas, fit, schedule.seed).items():
 
         def compute(
@@ -148,8 +148,8 @@ def tuned(
             return tune(model, start, fit, schedule, said, unfinished)
 
         programs = stages.stage(f"tuned-{name}", compute, _as_json, _of_json)
-        found.append(Arm(name, programs, tuned=True, fractions=(1.0,)))
-    return found
+        arms.append(Arm(name, programs, tuned=True, fractions=(1.0,)))
+    return arms
 
 
 def _as_json(formulas: Mapping[HeadId, Formula]) -> dict[str, Any]:

@@ -90,7 +90,8 @@ def tune(
     descend(model, tunable, usable, schedule, on_progress, unfinished=unfinished)
     found = tunable.terms()
     return {
-        head: one.with_weights([t.weight for t in found[head]]) for head, one in formulas.items()
+        head: formula.with_weights([t.weight for t in found[head]])
+        for head, formula in formulas.items()
     }
 
 
@@ -287,6 +288,6 @@ def offset_terms(model: Model, formulas: Mapping[HeadId, Formula]) -> dict[HeadI
             ahead = [f"distance == {k}" for k in range(1, len(formula.terms) + 1)]
             both = [one for pair in zip(sources[3:], ahead, strict=True) for one in pair]
             sources = [*sources[:3], *both]
-        terms = tuple(Term(parse(one).source, 0.0) for one in sources[: len(formula.terms)])
+        terms = tuple(Term(parse(source).source, 0.0) for source in sources[: len(formula.terms)])
         found[head] = Formula(f"offsets {head}", terms)
     return found

@@ -18,10 +18,10 @@ SEEN = 0.0005
 
 
 def print_changes(
-    found: Comparison, first: Run, second: Run, k: int = 20, console: Console | None = None
+    comparison: Comparison, first: Run, second: Run, k: int = 20, console: Console | None = None
 ) -> None:
     """Print the `k` largest changes; those whose intervals do not overlap are marked."""
-    print_whole(changes_table(found, first, second, k), console or Console())
+    print_whole(changes_table(comparison, first, second, k), console or Console())
 
 
 def print_names(names: Names, k: int = 20, console: Console | None = None) -> None:
@@ -49,21 +49,21 @@ def print_names(names: Names, k: int = 20, console: Console | None = None) -> No
         print_whole(table, out)
 
 
-def changes_table(found: Comparison, first: Run, second: Run, k: int = 20) -> Table:
+def changes_table(comparison: Comparison, first: Run, second: Run, k: int = 20) -> Table:
     """The `k` largest changes as a table."""
     names = [visible(run.folder.name) for run in (first, second)]
-    shown = [change for change in found.changes if abs(change.change) >= SEEN][:k]
-    apart = sum(change.apart is True for change in found.changes)
-    better = "higher" if found.higher_is_better else "lower"
+    shown = [change for change in comparison.changes if abs(change.change) >= SEEN][:k]
+    apart = sum(change.apart is True for change in comparison.changes)
+    better = "higher" if comparison.higher_is_better else "lower"
     table = plain_table(
         f"{names[0]} and {names[1]}: the largest changes"
         if shown
         else f"{names[0]} and {names[1]}: nothing differs",
-        f"{found.measure}, {better} is better · in brackets 95 % intervals · {len(found.changes)} "
-        f"values in both, of {apart} the intervals do not overlap (*)",
+        f"{comparison.measure}, {better} is better · in brackets 95 % intervals · "
+        f"{len(comparison.changes)} values in both, of {apart} the intervals do not overlap (*)",
     )
     table.add_column("of", overflow="fold", min_width=14)
-    table.add_column({"share": "share"}.get(found.by, "head"), justify="right")
+    table.add_column({"share": "share"}.get(comparison.by, "head"), justify="right")
     for name in names:
         table.add_column(name, justify="right", overflow="fold", min_width=13)
     table.add_column("change", justify="right", no_wrap=True)

@@ -81,7 +81,9 @@ def levels(length: int) -> int:
 def attention(matrices: Sequence[Float[np.ndarray, "T T"]], length: int) -> bytes:
     """Matrices one after the other, a byte a cell: the attention's square root by `levels`."""
     top = levels(length)
-    parts = [np.rint(np.sqrt(np.clip(one, 0, 1)) * top).astype(np.uint8) for one in matrices]
+    parts = [
+        np.rint(np.sqrt(np.clip(matrice, 0, 1)) * top).astype(np.uint8) for matrice in matrices
+    ]
     return b"".join(part.tobytes() for part in parts)
 
 

@@ -23,13 +23,13 @@ METRIC_TITLES = {
 }
 
 
-def findings(found: Sequence[Score], excluded: frozenset[str]) -> dict[HeadId, Score]:
+def findings(scores: Sequence[Score], excluded: frozenset[str]) -> dict[HeadId, Score]:
     """The pattern that is worth most on each head; heads without any such pattern are absent.
 
     Patterns that are `excluded` or cover almost nothing are no findings.
     """
     best: dict[HeadId, Score] = {}
-    for score in found:
+    for score in scores:
         if score.pattern in excluded or score.coverage < MIN_COVERAGE or score.worth <= 0:
             continue
         if score.head_id not in best or score.worth > best[score.head_id].worth:

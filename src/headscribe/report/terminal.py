@@ -46,14 +46,14 @@ def print_behaviours(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
         table.add_column(right, justify="right", no_wrap=True)
     for name, heads in found.items():
         table.add_section()
-        for place, one in enumerate(heads):
+        for place, head in enumerate(heads):
             table.add_row(
                 Text(visible(name) if place == 0 else "", style="bold"),
-                one["head"],
-                percent(one["share"]),
-                signed(100 * one["excess"], 0),
-                Text(interval(100 * one["low"], 100 * one["high"], 0), style="dim"),
-                str(one["rows"]),
+                head["head"],
+                percent(head["share"]),
+                signed(100 * head["excess"], 0),
+                Text(interval(100 * head["low"], 100 * head["high"], 0), style="dim"),
+                str(head["rows"]),
             )
     print_whole(table, Console())
 

@@ -96,10 +96,10 @@ def compare(
             f"expected two runs of one kind ({', '.join(known)}), got {first.folder} "
             f"({kinds[0]}) and {second.folder} ({kinds[1]})"
         )
-    found = known[kinds[0]]()
-    if not found.changes:
+    comparison = known[kinds[0]]()
+    if not comparison.changes:
         raise UsageError(f"{first.folder} and {second.folder} have nothing in common to compare")
-    return found
+    return comparison
 
 
 def _surveys(first: Run, second: Run, metric: str, view: str, split: str) -> Comparison:

@@ -119,16 +119,16 @@ def rows_of(table: pa.Table) -> list[ExampleRow]:
 def read_examples(run: Run) -> dict[str, Example]:
     """The example texts of a run by their ids, in the order in which they were written."""
     rows = rows_of(run.table("examples"))
-    found = {
+    examples = {
         row.text_id: Example(row.text_id, json.loads(row.data))
         for row in rows
         if row.kind == "text"
     }
     for row in rows:
         if row.kind == "head":
-            found[row.text_id].heads[row.name] = row
+            examples[row.text_id].heads[row.name] = row
         elif row.kind == "pattern":
-            found[row.text_id].patterns[row.name] = row
+            examples[row.text_id].patterns[row.name] = row
         elif row.kind == "formula":
-            found[row.text_id].formulas[row.name] = row
-    return found
+            examples[row.text_id].formulas[row.name] = row
+    return examples

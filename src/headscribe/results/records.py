@@ -41,9 +41,9 @@ def table_of(kind: type[R], records: Iterable[R], **more: tuple[Any, Iterable[An
     """
     listed, hints = list(records), get_type_hints(kind)
     columns: dict[str, pa.Array] = {}
-    for one in fields(kind):  # type: ignore[arg-type]  # a dataclass
-        values = [getattr(record, one.name) for record in listed]
-        columns |= _columns(one.name, hints[one.name], values)
+    for field in fields(kind):  # type: ignore[arg-type]  # a dataclass
+        values = [getattr(record, field.name) for record in listed]
+        columns |= _columns(field.name, hints[field.name], values)
     for name, (hint, given) in more.items():
         columns |= _columns(name, hint, list(given))
     return pa.table(columns)
@@ -53,7 +53,7 @@ def records_of(kind: type[R], table: pa.Table) -> tuple[R, ...]:
     """The records of a table that `table_of` wrote; a number that is not known is NaN."""
     hints = get_type_hints(kind)
     return tuple(
-        kind(**{one.name: _value(one.name, hints[one.name], row) for one in fields(kind)})  # type: ignore[arg-type]
+        kind(**{field.name: _value(field.name, hints[field.name], row) for field in fields(kind)})  # type: ignore[arg-type]
         for row in table.to_pylist()
     )
 
@@ -81,7 +81,7 @@ def _plain(hint: Any) -> Any:  # noqa: ANN401
     if get_origin(hint) is Literal:
         return type(get_args(hint)[0])
     if isinstance(hint, UnionType):
-        return next(one for one in get_args(hint) if one is not type(None))
+        return next(arg for arg in get_args(hint) if arg is not type(None))
     return hint
 
 

@@ -85,12 +85,16 @@ def options_of(request: type) -> list[Field]:
     """
     found = []
     order = [name for part in request.__mro__ for name in inspect.get_annotations(part)]
-    for one in sorted(fields(request), key=lambda one: (one.kw_only, order.index(one.name))):
-        said = [x for x in getattr(one.type, "__metadata__", ()) if isinstance(x, Option)]
-        if get_origin(one.type) is not Annotated or not said:
-            raise TypeError(f"{request.__name__}.{one.name}: expected Annotated[type, Option(...)]")
-        default = inspect.Parameter.empty if one.default is MISSING else one.default
-        found.append(Field(one.name, get_args(one.type)[0], default, said[0]))
+    for field in sorted(
+        fields(request), key=lambda field: (field.kw_only, order.index(field.name))
+    ):
+        said = [x for x in getattr(field.type, "__metadata__", ()) if isinstance(x, Option)]
+        if get_origin(field.type) is not Annotated or not said:
+            raise TypeError(
+                f"{request.__name__}.{field.name}: expected Annotated[type, Option(...)]"
+            )
+        default = inspect.Parameter.empty if field.default is MISSING else field.default
+        found.append(Field(field.name, get_args(field.type)[0], default, said[0]))
     return found
 
 
@@ -100,22 +104,22 @@ def check(request: Any) -> None:  # noqa: ANN401
     Raises:
         UsageError: one is not; says which.
     """
-    for one in options_of(type(request)):
-        one.option.check(one.name, getattr(request, one.name))
+    for field in options_of(type(request)):
+        field.option.check(field.name, getattr(request, field.name))
 
 
 def config_of(request: Any) -> dict[str, Any]:  # noqa: ANN401
     """Every option as `run.json` keeps it; what JSON cannot say is named."""
     return {
-        one.name: plain(getattr(request, one.name), one.option.content)
-        for one in options_of(type(request))
-        if not one.option.python_only
+        field.name: plain(getattr(request, field.name), field.option.content)
+        for field in options_of(type(request))
+        if not field.option.python_only
     }
 
 
 def equal_on_resume(request: Any) -> list[str]:  # noqa: ANN401
     """The names of the options that a run resumes only with."""
-    return [one.name for one in options_of(type(request)) if one.option.resume == "equal"]
+    return [field.name for field in options_of(type(request)) if field.option.resume == "equal"]
 
 
 def plain(value: Any, content: bool = False) -> Any:  # noqa: ANN401
@@ -168,9 +172,12 @@ def verb(request: Callable[P, Q]) -> Callable[[Callable[[Q], R]], Callable[P, R]
         signature = inspect.Signature(
             [
                 inspect.Parameter(
-                    one.name, kinds[one.name].kind, default=one.default, annotation=one.type
+                    option.name,
+                    kinds[option.name].kind,
+                    default=option.default,
+                    annotation=option.type,
                 )
-                for one in options
+                for option in options
             ],
             return_annotation=run.__annotations__.get("return", inspect.Signature.empty),
         )
@@ -197,7 +204,7 @@ def _slip(error: TypeError, given: Mapping[str, Any], known: inspect.Signature) 
 
 def _documented(docstring: str, options: list[Field]) -> str:
     """The docstring with every option, before what it returns and raises."""
-    said = ["Args:", *(f"    {one.name}: {one.option.sentence}" for one in options), ""]
+    said = ["Args:", *(f"    {field.name}: {field.option.sentence}" for field in options), ""]
     lines = docstring.split("\n")
     at = next((i for i, line in enumerate(lines) if line in ("Returns:", "Raises:")), len(lines))
     gap = [] if at < len(lines) else [""]

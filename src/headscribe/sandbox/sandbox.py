@@ -122,10 +122,10 @@ class Sandbox:
         if missing:
             raise RunError(f"the sandbox is not in force: {missing}; {_ADVICE}")
         zygote = Zygote()
-        found = _tried(zygote)
-        if not found.in_force:
+        sandbox_status = _tried(zygote)
+        if not sandbox_status.in_force:
             zygote.close()
-            raise RunError(f"the sandbox is not in force: {found.reason}; {_ADVICE}")
+            raise RunError(f"the sandbox is not in force: {sandbox_status.reason}; {_ADVICE}")
         return zygote
 
 

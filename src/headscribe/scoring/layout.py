@@ -84,17 +84,18 @@ def lay_out(
         fixed: which patterns are the fixed baselines.
     """
     batch, width = content.shape
-    found = [EntryRows.of(part, batch, width) for part in entries]
-    number, pairs = len(found[0].flat), entries[0].patterns * batch
-    hashes, mode = _modes(found)
+    rowses = [EntryRows.of(part, batch, width) for part in entries]
+    number, pairs = len(rowses[0].flat), entries[0].patterns * batch
+    hashes, mode = _modes(rowses)
     flat, size, pair = (
-        np.concatenate([getattr(part, name) for part in found]) for name in ("flat", "size", "pair")
+        np.concatenate([getattr(part, name) for part in rowses])
+        for name in ("flat", "size", "pair")
     )
-    start = np.concatenate([found[0].start, found[1].start + len(entries[0].key)])
+    start = np.concatenate([rowses[0].start, rowses[1].start + len(entries[0].key)])
     chosen, where, group = _distinct(hashes, mode, flat, size, pair, width)
     query, size, start = flat[chosen], size[chosen], start[chosen]
-    key = np.concatenate([part.entries.key for part in found])
-    weight = np.concatenate([part.entries.weight for part in found], dtype=np.float32)
+    key = np.concatenate([part.entries.key for part in rowses])
+    weight = np.concatenate([part.entries.weight for part in rowses], dtype=np.float32)
     groups, entry, source, owner = _groups(group, start, size)
     place = query[owner]
     place *= width
@@ -104,14 +105,14 @@ def lay_out(
         place = place.astype(np.uint32)
     predicted = weight[source]
     predicted[source < 0] = 0
-    qlogq = np.concatenate([part.qlogq for part in found]).astype(np.float32)
+    qlogq = np.concatenate([part.qlogq for part in rowses]).astype(np.float32)
     sampled = np.zeros(batch * width, bool)
     text, slot = np.nonzero(slots >= 0)
     sampled[text * width + slots[text, slot]] = True
     # Of a pair, the rows of either view, each once.
     item = np.unique(pair * len(query) + where)
     lists = _lists(item % len(query), item // len(query), sampled[query], pairs)
-    raw = found[0]
+    raw = rowses[0]
     chance = raw.size / admissible[0].ravel()[raw.flat]
     of_row = np.stack([np.ones_like(chance), chance, content.ravel()[raw.flat]])
     counts = [
@@ -130,24 +131,24 @@ def lay_out(
         lists,
         np.stack(counts),
         (
-            found[0].at_slots(where[:number], slots, fixed, width),
-            found[1].at_slots(where[number:], slots, fixed, width),
+            rowses[0].at_slots(where[:number], slots, fixed, width),
+            rowses[1].at_slots(where[number:], slots, fixed, width),
         ),
     )
 
 
-def _modes(found: Sequence[EntryRows]) -> tuple[UInt64[np.ndarray, " R"], Int[np.ndarray, " R"]]:
+def _modes(rowses: Sequence[EntryRows]) -> tuple[UInt64[np.ndarray, " R"], Int[np.ndarray, " R"]]:
     """What tells rows apart, and the views that each is for.
 
     A row that a pattern predicts in both views is `BOTH` in both; where its views differ, one row
     is `RAW` and one `CONTENT`.
     """
-    raw, content = (part.hashes for part in found)
-    place = np.searchsorted(found[0].row, found[1].row)
+    raw, content = (part.hashes for part in rowses)
+    place = np.searchsorted(rowses[0].row, rowses[1].row)
     place = np.minimum(place, max(len(raw) - 1, 0))
     same = np.zeros(len(content), bool)
     if len(raw):
-        same = (found[0].row[place] == found[1].row) & (raw[place] == content)
+        same = (rowses[0].row[place] == rowses[1].row) & (raw[place] == content)
     mode = np.concatenate([np.full(len(raw), RAW), np.full(len(content), CONTENT)])
     mode[place[same]] = BOTH
     mode[len(raw) :][same] = BOTH

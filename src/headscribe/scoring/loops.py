@@ -50,12 +50,12 @@ class BatchScorer:
         batch = self._batch(plan)
         values = self._values(call, plan, batch)
         first = call.layer * values.heads
-        found = score_layer(
+        sums = score_layer(
             batch, values, CELLS, calibrate=task.calibrate, score=task.score,
             compared=self._compared(first, values.heads),
         )  # fmt: skip
-        check_rows(found.total, plan, call.layer)
-        self._keep(found, first, batch)
+        check_rows(sums.total, plan, call.layer)
+        self._keep(sums, first, batch)
 
     def _batch(self, plan: BatchPlan) -> Batch:
         if id(plan) not in self._batches:

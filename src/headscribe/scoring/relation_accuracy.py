@@ -80,12 +80,12 @@ class RelationSums:
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray], number_of_heads: int) -> "RelationSums":
         """Read back what `arrays` gave."""
-        found = cls(number_of_heads)
+        relation_sums = cls(number_of_heads)
         for name, values in arrays.items():
             if name.startswith("relations/"):
                 _, kind, relation, direction = name.split("/")
-                getattr(found, kind)[relation, direction] = values.copy()
-        return found
+                getattr(relation_sums, kind)[relation, direction] = values.copy()
+        return relation_sums
 
     def table(self, heads_of_layer: int) -> pa.Table:
         """One row per relation, direction and half; see `results.relations`.

@@ -152,8 +152,8 @@ class Annotation:
             if c not in self._sent and self._chunks[c][0] in self._chunk_of:
                 self._sent[c] = self._workers.annotate([self._texts[i] for i in self._chunks[c]])
 
-    def _keep(self, places: Sequence[int], found: Iterable[Words]) -> None:
-        for i, words in zip(places, found, strict=True):
+    def _keep(self, places: Sequence[int], wordses: Iterable[Words]) -> None:
+        for i, words in zip(places, wordses, strict=True):
             _check_provided(self._annotator, self._texts[i], words)
             self._found[i] = words
             self._write(self._texts[i], words)

@@ -27,13 +27,13 @@ def texts(run: Run) -> dict[str, Any]:
         RunError: the table is damaged.
     """
     try:
-        found = list(read_examples(run).values())
+        examples = list(read_examples(run).values())
     except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise RunError(f"examples: the table is damaged ({error})") from error
     kept: dict[str, dict[str, Any]] = {}
     omitted: list[str] = []
     left = BUDGET
-    for example in sorted(found, key=lambda one: len(one.labels)):
+    for example in sorted(examples, key=lambda one: len(one.labels)):
         if omitted or len(example.labels) > MAX_TOKENS:
             omitted.append(example.text_id)
             continue
@@ -46,7 +46,7 @@ def texts(run: Run) -> dict[str, Any]:
             continue
         left -= size
         kept[example.text_id] = one
-    ordered = [kept[example.text_id] for example in found if example.text_id in kept]
+    ordered = [kept[example.text_id] for example in examples if example.text_id in kept]
     return {"texts": ordered, "omitted": omitted}
 
 

@@ -61,7 +61,7 @@ def scores(run: Run) -> Facts:
     Raises:
         RunError: the table is damaged, or names heads or patterns that the run has not.
     """
-    names = [one["name"] for one in patterns(run)["patterns"]]
+    names = [pattern["name"] for pattern in patterns(run)["patterns"]]
     layers, heads = shape(run)
     known = run.schema("scores").names
     more = [f"profile_{name}" for name in _GAIN if f"profile_{name}" in known]

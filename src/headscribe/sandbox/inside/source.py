@@ -124,7 +124,7 @@ def _called(node: ast.expr) -> str:
 def _written_name(call: ast.Call) -> str | None:
     """The name that a call of `NAMING` gives as a literal."""
     place = NAMING.get(_called(call.func))
-    if place is None or any(isinstance(one, ast.Starred) for one in call.args):
+    if place is None or any(isinstance(arg, ast.Starred) for arg in call.args):
         return None
     given = [*call.args, *(keyword.value for keyword in call.keywords if keyword.arg)]
     name = given[place] if place < len(given) else None

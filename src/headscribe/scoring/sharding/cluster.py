@@ -81,7 +81,9 @@ def _cluster(ray: Any) -> Iterator[tuple[int, dict[str, Any]]]:  # noqa: ANN401
 def _cores(ray: Any, room: int) -> int:  # noqa: ANN401
     """Cores that a worker with a GPU takes to score with, so that every machine's fit beside it."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    shares = [int(one["CPU"] // one["GPU"]) for one in nodes if one.get("GPU") and one.get("CPU")]
+    shares = [
+        int(node["CPU"] // node["GPU"]) for node in nodes if node.get("GPU") and node.get("CPU")
+    ]
     left = int(ray.cluster_resources()["CPU"]) - 1  # of Ray's own tasks
     return max(1, min([*shares, left // room]))
 

@@ -42,8 +42,8 @@ def annotator(spec: str, corpus: Corpus | None = None) -> Annotator:
             return added
     from headscribe.text.annotators.spacy import load
 
-    found = load(os.path.expanduser(spec))
-    return found if corpus is None else found.insisted([text.text for text in corpus])
+    spacy = load(os.path.expanduser(spec))
+    return spacy if corpus is None else spacy.insisted([text.text for text in corpus])
 
 
 def default_for(corpus: Corpus) -> Annotator:
@@ -62,13 +62,13 @@ def default_for(corpus: Corpus) -> Annotator:
         return annotator("conllu", corpus)
     from headscribe.text.annotators.spacy import load
 
-    found = load(DEFAULT)
-    doubt = found.language.doubt([text.text for text in corpus])
+    spacy = load(DEFAULT)
+    doubt = spacy.language.doubt([text.text for text in corpus])
     if doubt is not None and doubt.refused:
         return Plain(
             notes=(
-                f"the texts seem not to be {found.language.name}: {doubt.reason}. Words only, no "
+                f"the texts seem not to be {spacy.language.name}: {doubt.reason}. Words only, no "
                 f"tags and trees; --annotator {DEFAULT} insists on them",
             )
         )
-    return found if doubt is None else found.insisted([text.text for text in corpus])
+    return spacy if doubt is None else spacy.insisted([text.text for text in corpus])
