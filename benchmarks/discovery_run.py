@@ -183,8 +183,8 @@ def power(one: Runs) -> list[str]:
         return []
     known = [(value, o) for o in rest if (value := detectable(o)) is not None]
     said = (
-        f"- **Power, {one.name}**: of {plural(len(rest), 'head')} without, {len(known)} had a "
-        "proposal that gained enough on `fit` to be tested"
+        f"- **Power, {one.name}**: of {plural(len(rest), 'head')} without, "
+        f"{len(known) or 'none'} had a proposal that gained enough on `fit` to be tested"
     )
     if known:
         values = sorted(value for value, _ in known)
@@ -196,8 +196,9 @@ def power(one: Runs) -> list[str]:
         )
     others = [best(outcome) for outcome in rest if detectable(outcome) is None]
     if others:
+        which = f"for the other {len(others)}" if known else "for them"
         said += (
-            f". The proposals for the other {len(others)} gain {np.median(others):+.4f} IoU at the "
+            f". The proposals {which} gain {np.median(others):+.4f} IoU at the "
             f"median on the very texts that they were made from, {max(others):+.4f} at most: less "
             "than is asked for a test (the smallest effect, and "
             f"{CLASS_PENALTY:g} more for a word class): it was the proposals that fell short, "

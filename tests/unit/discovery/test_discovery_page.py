@@ -33,7 +33,7 @@ def test_the_page_begins_with_what_was_found(tmp_path, studies):
     assert len(lines) <= 300
     assert lines[2].startswith("- **Language model**: 1 of 2 heads (50%) have an accepted program")
     assert lines[3].startswith("- **Offline search**: 0 of 2 heads (0%)")
-    assert lines[5].startswith("- **Power, made-up on texts**: of 1 head without, 0 had a proposal")
+    assert lines[5].startswith("- **Power, made-up on texts**: of 1 head without, none had a ")
     assert (
         "- **Descriptions by the language model** beat those of another head on unseen rows for "
         "2 of 2 heads (100%; surely for 2): 100% of the questions right against 0%, +100 points, "
