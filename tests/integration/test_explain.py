@@ -1,6 +1,7 @@
 """The answer from the command line and from Python, on a real small model."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import headscribe as hs
+from headscribe.cli import explain
 from headscribe.report.page import report
 from headscribe.results.run import STAGES
 from tests.commands import Command, wrong
@@ -87,6 +89,34 @@ def test_the_command_line(answer: hs.Explained) -> None:
         said = run(answer.folder, *heads).replace("\n", " ")
         assert answer.card("1.2").sentence[:30] in said
         assert (answer.card("3.3").sentence[:30] in said) == (len(heads) == 2 and "3.3" in heads)
+
+
+def test_many_heads_are_answered_on_a_screen(
+    answer: hs.Explained, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = {str(card.head): card for card in answer.cards.values() if card.family}
+    unnamed = {str(card.head) for card in answer.cards.values()} - set(named)
+    explain.print_answer(answer, short=True)  # 36 heads fit on a screen
+    listed = re.findall(r"^  (\d+\.\d+) ", capsys.readouterr().out, re.M)
+    assert sorted(listed) == sorted(named)
+    monkeypatch.setattr(explain, "SCREEN", 35)
+    explain.print_answer(answer, short=True)
+    out = capsys.readouterr().out
+    counts = [int(count) for count in re.findall(r"^ +(\d+)  \S", out, re.M)]
+    assert sum(counts) == len(named)
+    assert len(out.splitlines()) < 50
+    for line in re.findall(r"^ +\d+  (?!\d+ other).+", out, re.M):
+        name, heads = line[7:43].strip(), line[43:]
+        for head, share in re.findall(r"(\d+\.\d+)(?: (\d+)%)?", heads):
+            assert named[head].name == name
+            if share and named[head].excess:
+                expected = named[head].figures[0].confirmed["share"]
+                assert int(share) == pytest.approx(100 * expected, abs=0.51)
+    (rest,) = re.findall(r"^no name yet, .*?(?=\n\n)", out, re.M | re.S) or [""]
+    assert set(re.findall(r"\d+\.\d+", rest)) == unnamed
+    assert f"headscribe explain {answer.folder}" in out
+    explain.print_answer(answer)
+    assert len(re.findall(r"^  \d+\.\d+ ", capsys.readouterr().out, re.M)) == len(named)
 
 
 def test_top_and_show_of_a_run_without_scores(answer: hs.Explained) -> None:

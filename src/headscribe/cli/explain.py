@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,15 @@ from headscribe.core.visible import plural
 if TYPE_CHECKING:
     from headscribe.api.explain import Explained
     from headscribe.behaviours.card import Card
+
+SCREEN = 40
+"""Heads that a survey lists a line each; of more it says the names, and `explain` the heads."""
+
+NAMES = 5
+"""Names of a family that are listed then."""
+
+SUREST = 3
+"""Heads of a name that are listed then, the surest first."""
 
 HeadOption = Annotated[
     list[str] | None,
@@ -64,8 +74,14 @@ def show(result: "tuple[Explained, list[Card]]", *, as_json: bool) -> None:
     print(f"\na head's card: headscribe explain {found.folder} {head}\nrun: {found.folder}")
 
 
-def print_answer(found: "Explained") -> None:
-    """Print the model in a paragraph, then its heads by family; notes go to stderr."""
+def print_answer(found: "Explained", *, short: bool = False) -> None:
+    """Print the model in a paragraph, then its heads by family; notes go to stderr.
+
+    Args:
+        found: the cards.
+        short: a line a name, not a line a head, where there are more heads than a screen holds.
+    """
+    from headscribe.behaviours.card import UNNAMED
     from headscribe.behaviours.tables import doing
 
     cards = found.cards.values()  # says first where there are none
@@ -73,16 +89,53 @@ def print_answer(found: "Explained") -> None:
     for family, count in found.run.manifest["families"].items():
         print(f"\n{family}, {plural(count, 'head')}: {doing(family, count)}")
         mine = [card for card in cards if card.family == family]
-        for card in sorted(mine, key=lambda card: -card.excess):
-            print(fill(f"  {card.head!s:<6}{card.name:<35}{_least(card)}", 79))
+        mine.sort(key=lambda card: (-card.excess, -(_share(card) or 0)))
+        if short and len(cards) > SCREEN:
+            print("\n".join(_by_name(mine)))
+        else:
+            for card in mine:
+                print(fill(f"  {card.head!s:<6}{card.name:<35}{_least(card)}", 79))
+    if unnamed := [str(card.head) for card in cards if not card.family]:
+        print("\n" + fill(f"{UNNAMED}, {plural(len(unnamed), 'head')}: {', '.join(unnamed)}", 79))
+    if short and len(cards) > SCREEN:
+        print(
+            "\nEach line: how many heads, their name, the surest of them, and the share of their "
+            f"attention\nthat the name is about. A line a head: headscribe explain {found.folder}"
+        )
     for note in found.run.manifest.get("notes", []):
         print(note, file=sys.stderr)
 
 
+def _by_name(cards: "Sequence[Card]") -> Iterator[str]:
+    """A line for each of the commonest names: how many heads have it, and the surest of them."""
+    names: dict[str, list[Card]] = {}
+    for card in cards:
+        names.setdefault(card.name, []).append(card)
+    ordered = sorted(names.items(), key=lambda item: -len(item[1]))
+    for name, mine in ordered[:NAMES]:
+        surest = ", ".join(
+            str(card.head) if (share := _share(card)) is None else f"{card.head} {share:.0%}"
+            for card in mine[:SUREST]
+        )
+        more = ", ..." if len(mine) > SUREST else ""
+        yield f"  {len(mine):>3}  {name:<36}{surest}{more}"
+    if rest := [card for _, mine in ordered[NAMES:] for card in mine]:
+        yield f"  {len(rest):>3}  {plural(len(ordered) - NAMES, 'other name')}"
+
+
+def _share(card: "Card") -> float | None:
+    """The share that goes to what the head is named for; None where that is no one thing."""
+    if card.excess:
+        return float(card.figures[0].confirmed["share"])
+    rests = card.sink_share if card.family == "sinks" else None
+    return dict(card.budget).get(card.name.removeprefix("the "), rests)
+
+
 def _least(card: "Card") -> str:
     """The figure that matters most, in a few characters."""
+    share = _share(card)
+    if share is None:
+        return f"{card.sink_share:.0%} on sinks"
     if card.excess:
-        share = card.figures[0].confirmed["share"]
         return f"{share:.0%} ({100 * card.excess:+.0f} beyond position)"
-    place = dict(card.budget).get(card.name.removeprefix("the "))
-    return f"{card.sink_share:.0%} on sinks" if place is None else f"{place:.0%} of its attention"
+    return f"{share:.0%} {'on sinks' if card.family == 'sinks' else 'of its attention'}"

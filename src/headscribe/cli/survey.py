@@ -29,7 +29,7 @@ def show(survey: "Survey", *, as_json: bool) -> None:
     if survey.answered:
         from headscribe.cli.explain import print_answer
 
-        print_answer(survey)
+        print_answer(survey, short=True)
         head = max(survey.cards.values(), key=lambda card: card.excess).head
         print("\nLook deeper:")
         for command, what in (
