@@ -164,6 +164,18 @@ def test_a_survey_answers_in_its_own_passes(answer: hs.Explained) -> None:
         assert f"headscribe top {out}" in done.stdout
         clearest = max(survey.cards.values(), key=lambda card: card.excess).head
         assert f"headscribe explain {out} {clearest}" in done.stdout
+        card = survey.card(clearest)
+        begins = f"{card.head.prose}  {card.name}\n{card.sentence[:40]}"
+        shown = Command("show", out, clearest, cwd=out.parent, COLUMNS="80").wait()
+        assert shown.stdout.startswith(begins)
+        text = ("--text", "The cat sat on the mat. The cat sat.")
+        shown = Command("show", out, clearest, *text, cwd=out.parent, COLUMNS="80").wait()
+        assert shown.stdout.startswith(begins)
+        (named,) = (f for f in card.figures if f.behaviour == card.name)
+        drawn = shown.stdout.split(f"What “{card.name}” predicts\n")[1]
+        expected = hs.predict(named.relation, text[1], "bundled:stories").values
+        full = [line for line in drawn.splitlines() if "█" in line and "more" not in line]
+        assert len(full) == (expected == 1).any(axis=1).sum() > 0
         told = Command("diff", out, answer.folder, "--json", cwd=out.parent).wait()
         names = json.loads(told.stdout)["names"]
         assert names["same_name"] == len(names["pairs"]) == answer.run.manifest["named"]

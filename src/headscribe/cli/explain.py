@@ -135,7 +135,7 @@ def _least(card: "Card") -> str:
     """The figure that matters most, in a few characters."""
     share = _share(card)
     if share is None:
-        return f"{card.sink_share:.0%} on sinks"
+        return f"besides {card.sink_share:.0%} on sinks"
     if card.excess:
         return f"{share:.0%} ({100 * card.excess:+.0f} beyond position)"
     return f"{share:.0%} {'on sinks' if card.family == 'sinks' else 'of its attention'}"

@@ -1,12 +1,17 @@
 """`headscribe show`."""
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from headscribe.cli.options import MetricOption, RunArgument, ViewOption
 from headscribe.core.errors import UsageError, unknown_name
+
+if TYPE_CHECKING:
+    from headscribe.behaviours.card import Card
+    from headscribe.core.heads import HeadId
+    from headscribe.results.run import Run
 
 
 def show(
@@ -69,8 +74,10 @@ def show(
     predicted = example.patterns[best].matrix()
     matrices = {
         f"Attention of {identity.prose} on text {example.text_id}": real,
-        f"What {best} predicts": predicted,
+        f"What “{best}” predicts": predicted,
     }
+    if (card := _card(opened, identity)) is not None:
+        print(f"{card}\n")
     print_head(identity, scores, example.labels, matrices)
     if png is not None:
         from headscribe.report.figures import matrix_figure, save_figure
@@ -115,13 +122,18 @@ def _show_on_text(
     if named is None:
         raise UsageError("this run is of a recording: say which model reads the text (--model)")
     loaded = load(named, dtype=config.get("dtype"), stack=config.get("stack"))
-    best = pattern or worth_showing(survey.run, scores)
+    card = _card(survey.run, identity)
+    named_for = None if card is None else _relation(survey.run, card)
+    best = pattern or (card.name if card and named_for else worth_showing(survey.run, scores))
     real = attention(loaded, text, identity)
     # A relation of the user's own has a name in this run alone.
     described = {one["name"]: one for one in survey.run.manifest["patterns"]}
-    relation = described.get(best, {}).get("relation")
-    expected = predict(relation if best not in registry() and relation else best, text, loaded)
-    titles = f"Attention of {identity.prose} on this text", f"What {best} predicts"
+    own = described.get(best, {}).get("relation")
+    asked = named_for if pattern is None and named_for else best
+    expected = predict(own if asked not in registry() and own else asked, text, loaded)
+    titles = f"Attention of {identity.prose} on this text", f"What “{best}” predicts"
+    if card is not None:
+        print(f"{card}\n")
     print_head(
         identity,
         scores,
@@ -130,3 +142,19 @@ def _show_on_text(
     )
     if png is not None:
         print(real.save(png, expected))
+
+
+def _card(run: "Run", head: "HeadId") -> "Card | None":
+    """The head's card, where the run has cards."""
+    from headscribe.behaviours.tables import TABLES, cards_of
+
+    if not all(name in run.manifest["tables"] for name in TABLES):
+        return None
+    return cards_of({name: run.table(name).to_pylist() for name in TABLES})[head]
+
+
+def _relation(run: "Run", card: "Card") -> str | None:
+    """The relation of what the card is named for; None for places and sinks, which have none."""
+    rows = run.table("behaviours").to_pylist()
+    named = (row["relation"] for row in rows if row["behaviour"] == card.name)
+    return next(named, None) if card.excess else None
