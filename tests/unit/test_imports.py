@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,27 @@ def test_recordings_are_read_without_transformers() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "False"), done.stderr
+
+
+def test_a_wrong_path_or_a_filled_folder_is_refused_before_a_model_is_loaded(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "something").write_text("here")
+    code = f"""
+import sys, headscribe as hs
+filled = {str(tmp_path)!r}
+for verb in (hs.survey, hs.fit, hs.explain):
+    for texts, out in (("nofile.txt", None), (["A cat."], filled)):
+        try: verb("bundled:smollm2", texts, out=out)
+        except hs.UsageError as error: print(error)
+print("transformers" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    refused = [
+        "nofile.txt: no such file",
+        f"{tmp_path} is not empty: give another --out, or --resume to go on with its run",
+    ]
+    assert done.stdout.splitlines() == [*(3 * refused), "False"], done.stderr
 
 
 def test_every_public_name_loads() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from headscribe.core.errors import UsageError
 from headscribe.core.files import is_partial
 from headscribe.results.requests import config_of, equal_on_resume
+from headscribe.results.run import check_free
 
 if TYPE_CHECKING:
     from headscribe.models.inputs import Inputs
@@ -17,14 +18,17 @@ _LOG = logging.getLogger("headscribe")
 
 
 def check_resume(request: Any) -> None:  # noqa: ANN401
-    """Whether a run can be resumed, before anything is read.
+    """Whether a run can be begun or resumed where it is asked for, before anything is read.
 
     A command that is interrupted while it loads has no run to go on with: then it begins one.
 
     Raises:
-        UsageError: `resume` without a directory, or with one that holds other things.
+        UsageError: a new run where something is; `resume` without a directory, or with one that
+            holds other things.
     """
     if not request.resume:
+        if request.out is not None:
+            check_free(Path(request.out))
         return
     if request.out is None:
         raise UsageError("expected the directory of the run to resume (--out RUN)")

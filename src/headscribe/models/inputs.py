@@ -44,11 +44,11 @@ def sourced(request: Any) -> "tuple[Model | Recording, Corpus | None]":  # noqa:
     if model is None or texts is None:
         missing = "a model and texts (--text PATH)" if model is None else "texts (--text PATH)"
         raise UsageError(f"expected {missing}, or a recording (--recorded FOLDER)")
+    read_texts = corpus(texts, request.limit, request.column)  # a wrong path is said at once
     # Not above: transformers takes seconds to import, and a recording needs none of it.
     from headscribe.models.loading import load
     from headscribe.models.model import Model
 
-    read_texts = corpus(texts, request.limit, request.column)
     if isinstance(model, Model):
         return model, read_texts
     options = {name: getattr(request, name, None) for name in ("device", "dtype", "stack")}
@@ -175,11 +175,11 @@ def open_inputs(
         return _recorded(model, annotator_name, limit, on_progress)
     if texts is None:
         raise UsageError("expected texts for the model to read, got none")
+    read = corpus(texts, limit)
     from headscribe.models.loading import load  # as in `sourced`
     from headscribe.models.model import Model
 
     loaded = model if isinstance(model, Model) else load(model)
-    read = corpus(texts, limit)
     return model_inputs(loaded, read, annotator_name, max_tokens, on_progress, later=later)
 
 

@@ -106,13 +106,9 @@ class Run(Stages):
         path = Path(folder)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            occupied = any(not is_partial(item) for item in path.iterdir())
         except OSError as error:
             raise UsageError(f"cannot make the folder {path}: {error.strerror}") from error
-        if occupied:
-            raise UsageError(
-                f"{path} is not empty: give another --out, or --resume to go on with its run"
-            )
+        check_free(path)
         manifest: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             "kind": kind,
@@ -383,6 +379,22 @@ class Unfinished:
         self._run.keep(self.name, value())
         ended = time.monotonic()
         self._due = ended + max(KEEP_EVERY, (ended - began) / KEEP_SHARE)
+
+
+def check_free(folder: Path) -> None:
+    """Whether a new run can have a folder: it is not there yet, or it is empty.
+
+    Raises:
+        UsageError: it holds something, or is a file.
+    """
+    try:
+        occupied = folder.exists() and any(not is_partial(item) for item in folder.iterdir())
+    except OSError as error:
+        raise UsageError(f"cannot use the folder {folder}: {error.strerror}") from error
+    if occupied:
+        raise UsageError(
+            f"{folder} is not empty: give another --out, or --resume to go on with its run"
+        )
 
 
 def new_folder(*names: str) -> Path:
