@@ -42,7 +42,7 @@ def test_every_head_has_a_card(answer: hs.Explained) -> None:
     for card in answer.cards.values():
         assert len(card.name.replace("→", "").split()) <= 6
     assert answer.card("L1H2") is answer.card("1.2") is answer.card((1, 2))
-    with pytest.raises(hs.UsageError, match=r"no head 9\.9: heads are 0\.0 to 5\.5"):
+    with pytest.raises(hs.UsageError, match=r"no head 9\.9 in .*: it has 6 layers of 6 heads, 0\."):
         answer.card("9.9")
 
 
@@ -89,6 +89,15 @@ def test_the_command_line(answer: hs.Explained) -> None:
         said = run(answer.folder, *heads).replace("\n", " ")
         assert answer.card("1.2").sentence[:30] in said
         assert (answer.card("3.3").sentence[:30] in said) == (len(heads) == 2 and "3.3" in heads)
+    # A head that is not there does not lose those that are.
+    for more in ((), ("--json",)):
+        done = Command("explain", answer.folder, "9.9", "1.2", *more, cwd=answer.folder.parent)
+        done = done.wait()
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+        assert "no head 9.9 in" in done.stderr
+        assert answer.card("1.2").sentence[:30] in done.stdout
+    done = Command("explain", answer.folder, "9.9", "--json", cwd=answer.folder.parent).wait()
+    assert (done.returncode, done.stdout) == (2, "")
 
 
 def test_many_heads_are_answered_on_a_screen(

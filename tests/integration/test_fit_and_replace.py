@@ -175,7 +175,7 @@ def test_wrong_use(folder: Path) -> None:
     assert "numbers between commas" in wrong(
         folder, "replace", "model", "--programs", "atlas", "--fractions", "half"
     )
-    assert "not among" in wrong(folder, "decompose", "atlas", "9.0")
+    assert "no head 9.0 in" in wrong(folder, "decompose", "atlas", "9.0")
     assert "not empty" in wrong(
         folder, "fit", "model", "--text", "train.jsonl", "--annotator", "plain", "--out", "atlas"
     )

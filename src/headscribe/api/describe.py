@@ -10,7 +10,7 @@ from headscribe.api.runs import begin, check_resume
 from headscribe.api.subject import Subject, asked_heads
 from headscribe.api.views import View
 from headscribe.core.errors import UsageError
-from headscribe.core.heads import HeadId
+from headscribe.core.heads import HeadId, absent
 from headscribe.core.progress import OnProgress
 from headscribe.models.inputs import Inputs, sourced
 from headscribe.results.requests import verb
@@ -35,11 +35,11 @@ class Descriptions(View):
         Raises:
             UsageError: the run is unfinished, or has no such head.
         """
-        wanted = str(HeadId.of(head))
-        for one in self.to_json():
-            if one["head"] == wanted:
-                return one
-        raise UsageError(f"head {wanted} is not among those that were described")
+        wanted = HeadId.of(head)
+        described = {HeadId.parse(entry["head"]): entry for entry in self.to_json()}
+        if wanted not in described:
+            raise absent(wanted, described, self.folder)
+        return described[wanted]
 
     def to_json(self) -> list[dict[str, Any]]:
         """The stable document of `describe --json`: an entry for every head.

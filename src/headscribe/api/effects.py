@@ -53,7 +53,7 @@ class Effects(View):
         Raises:
             UsageError: the run is unfinished, or the model has no such head.
         """
-        from headscribe.core.heads import HeadId
+        from headscribe.core.heads import HeadId, absent
         from headscribe.influence.tables import line_of
 
         wanted = HeadId.of(head)
@@ -62,7 +62,8 @@ class Effects(View):
             for name, rows in self._rows.items()
         }
         if not found["effects"]:
-            raise UsageError(f"no head {wanted} in {self.folder}")
+            every = ((row["layer"], row["head"]) for row in self._rows["effects"])
+            raise absent(wanted, every, self.folder)
         return line_of(*(found.get(name, []) for name in ("effects", "matters", "reads_from")))
 
     def to_json(self) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from headscribe.api.requests import ExplainRequest
 from headscribe.api.runs import begin_study, check_resume
 from headscribe.api.views import V, View, open_run
 from headscribe.core.errors import HeadscribeError, UsageError
-from headscribe.core.heads import HeadId
+from headscribe.core.heads import HeadId, absent
 from headscribe.models.inputs import Inputs, open_inputs, sourced
 from headscribe.results.requests import verb
 
@@ -64,8 +64,7 @@ class Explained(View):
         """
         wanted = HeadId.of(head)
         if wanted not in self.cards:
-            first, *_, last = self.cards
-            raise UsageError(f"no head {wanted}: heads are {first} to {last}")
+            raise absent(wanted, self.cards, self.folder)
         return self.cards[wanted]
 
     @property

@@ -13,7 +13,7 @@ from headscribe.api.runs import begin_study, check_resume, keep_texts
 from headscribe.api.subject import read_inputs
 from headscribe.api.views import View
 from headscribe.core.errors import UsageError
-from headscribe.core.heads import HeadId
+from headscribe.core.heads import HeadId, absent
 from headscribe.core.progress import OnProgress
 from headscribe.fitting.stored import stored_formulas, stored_profiles
 from headscribe.models.inputs import Inputs, sourced
@@ -47,7 +47,7 @@ class Fit(View):
         for head_formula in self.heads:
             if head_formula.head == wanted:
                 return head_formula
-        raise UsageError(f"head {wanted} is not among the {len(self.heads)} heads of {self.folder}")
+        raise absent(wanted, (fitted.head for fitted in self.heads), self.folder)
 
     def function(
         self, head: HeadId | str | tuple[int, int], model: "Model | Source | None" = None

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 
 from headscribe.core.errors import UsageError
-from headscribe.core.heads import HeadId
+from headscribe.core.heads import HeadId, absent, every_head
 from headscribe.fitting.sources import head_ids
 from headscribe.models.calls import AttentionCall
 
@@ -184,10 +184,7 @@ def loaded_head(model: "Model", head: HeadId) -> None:
         UsageError: it has not.
     """
     if head.layer >= model.layers or head.head >= model.heads:
-        raise UsageError(
-            f"head {head} is not in {model.name}: it has {model.layers} layers of "
-            f"{model.heads} heads, counted from 0"
-        )
+        raise absent(head, every_head(model.layers, model.heads), model.name)
 
 
 def _named(heads: tuple[HeadId | str | tuple[int, int], ...]) -> list[HeadId]:

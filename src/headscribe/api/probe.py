@@ -8,12 +8,12 @@ from headscribe.api.replace import opened_model
 from headscribe.api.requests import ProbeRequest
 from headscribe.api.runs import begin, check_resume
 from headscribe.api.views import View
-from headscribe.core.errors import UsageError, unknown_name
+from headscribe.core.errors import unknown_name
 from headscribe.models.inputs import facts_of
 from headscribe.results.requests import verb
 
 if TYPE_CHECKING:
-    from headscribe.core.heads import HeadId
+    from headscribe.core.heads import HeadId, absent
 
 
 class Probed(View):
@@ -52,7 +52,7 @@ class Probed(View):
         rows = self.run.table("probes").to_pylist()
         mine = [row for row in rows if (row["layer"], row["head"]) == wanted]
         if not mine:
-            raise UsageError(f"no head {wanted} in {self.folder}")
+            raise absent(wanted, ((row["layer"], row["head"]) for row in rows), self.folder)
         return probed_line(mine)
 
     def to_json(self) -> list[dict[str, Any]]:

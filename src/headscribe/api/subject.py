@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headscribe.core.errors import UsageError
-from headscribe.core.heads import HeadId
+from headscribe.core.heads import HeadId, absent
 from headscribe.core.progress import OnProgress
 from headscribe.core.visible import plural
 from headscribe.models.inputs import Inputs, open_inputs
@@ -113,8 +113,7 @@ class Subject:
         heads = list(ids) if heads is None else heads
         for head in heads if isinstance(heads, list) else ():
             if head not in ids:
-                name = inputs.source.name
-                raise UsageError(f"head {head} is not among the {len(ids)} heads of {name}")
+                raise absent(head, ids, inputs.source.name)
         ahead = request.look_ahead
         if ahead is None:
             ahead = not inputs.model_facts["causal"]

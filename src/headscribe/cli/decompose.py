@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import typer
 
 from headscribe.cli.options import JsonOption, RunArgument
-from headscribe.core.errors import UsageError
 
 
 def decompose(
@@ -19,7 +18,7 @@ def decompose(
 ) -> None:
     """Take a head of a fit apart into simple patterns."""
     from headscribe.api.fit import Fit
-    from headscribe.core.heads import HeadId
+    from headscribe.core.heads import HeadId, absent
 
     mixtures = Fit.open(run).mixtures
     if head is None:
@@ -37,7 +36,7 @@ def decompose(
 
     identity = HeadId.of(head)
     if identity not in mixtures:
-        raise UsageError(f"head {identity} is not among the {len(mixtures)} heads of {run}")
+        raise absent(identity, mixtures, run)
     parts = mixtures[identity]
     if as_json:
         print(json.dumps({"head": str(identity), "parts": parts}, ensure_ascii=False))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headscribe.core.heads import HeadId
+from headscribe.core.heads import HeadId, absent
 from headscribe.core.visible import plural
 
 if TYPE_CHECKING:
@@ -44,34 +44,41 @@ def explain_heads(
     heads: list[str] | None = None,
     head: list[str] | None = None,
     **options: Any,  # noqa: ANN401
-) -> "tuple[Explained, list[Card]]":
-    """The run that is asked for, and the cards that are to be printed in full."""
+) -> "tuple[Explained, list[HeadId]]":
+    """The run that is asked for, and the heads whose cards are to be printed in full."""
     from headscribe.api.explain import explain
 
     # Each once, however it is written.
     wanted = dict.fromkeys(HeadId.parse(one) for one in [*(heads or []), *(head or [])])
     found = explain(**options)
-    return found, [found.card(one) for one in wanted]
+    return found, list(wanted)
 
 
-def show(result: "tuple[Explained, list[Card]]", *, as_json: bool) -> None:
-    """Print the answer: the model in a paragraph, then its heads by family; or cards in full."""
-    found, chosen = result
-    if as_json:
+def show(result: "tuple[Explained, list[HeadId]]", *, as_json: bool) -> None:
+    """Print the answer: the model in a paragraph, then its heads by family; or cards in full.
+
+    Raises:
+        UsageError: a head is not there; raised after the cards of the others are printed.
+    """
+    found, wanted = result
+    chosen = [found.cards[one] for one in wanted if one in found.cards]
+    lacking = [one for one in wanted if one not in found.cards]
+    if as_json and (chosen or not lacking):
         heads = [card.head for card in chosen] or None
         print(json.dumps(found.to_json(heads), ensure_ascii=False))
-        return
-    if chosen:
+    elif chosen:
         for number, card in enumerate(chosen):
             print(f"\n{card}" if number else card)
             if (writes := found.writes(card.head)) is not None:
                 print("\n".join(fill(line, 79) for line in writes.split("\n")))
             if (formula := found.formula(card.head)) is not None:
                 print(formula)
-        return
-    print_answer(found)
-    head = max(found.cards.values(), key=lambda card: card.excess).head
-    print(f"\na head's card: headscribe explain {found.folder} {head}\nrun: {found.folder}")
+    elif not lacking:
+        print_answer(found)
+        head = max(found.cards.values(), key=lambda card: card.excess).head
+        print(f"\na head's card: headscribe explain {found.folder} {head}\nrun: {found.folder}")
+    if lacking:
+        raise absent(lacking[0], found.cards, found.folder)
 
 
 def print_answer(found: "Explained", *, short: bool = False) -> None:

@@ -1,6 +1,8 @@
 """The name of an attention head."""
 
 import re
+from collections.abc import Iterable
+from itertools import product
 from typing import NamedTuple
 
 from headscribe.core.errors import UsageError
@@ -58,3 +60,25 @@ class HeadId(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.layer}.{self.head}"
+
+
+def every_head(layers: int, heads: int) -> list[HeadId]:
+    """All heads of so many layers of so many heads, in order."""
+    return [HeadId(*pair) for pair in product(range(layers), range(heads))]
+
+
+def absent(head: HeadId, known: Iterable[tuple[int, int]], where: object) -> UsageError:
+    """The error that a head is not there, with those that are.
+
+    >>> print(absent(HeadId(9, 0), every_head(6, 4), "bundled:stories"))
+    no head 9.0 in bundled:stories: it has 6 layers of 4 heads, 0.0 to 5.3
+    >>> print(absent(HeadId(9, 0), [(0, 1), (2, 3)], "the fit"))
+    no head 9.0 in the fit: it has 0.1, 2.3
+    """
+    heads = sorted({HeadId(*pair) for pair in known})
+    listed = ", ".join(map(str, heads[:8])) + ", ..." * (len(heads) > 8) or "none"
+    if heads:
+        layers, width = heads[-1].layer + 1, heads[-1].head + 1
+        if heads == every_head(layers, width):
+            listed = f"{layers} layers of {width} heads, {heads[0]} to {heads[-1]}"
+    return UsageError(f"no head {head} in {where}: it has {listed}")

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from headscribe.core.arrays import Attention, HeadsAttention
 from headscribe.core.errors import UsageError
-from headscribe.core.heads import HeadId
+from headscribe.core.heads import HeadId, absent
 from headscribe.core.visibility import Visibility
 from headscribe.fitting.atlas import Item, collect
 from headscribe.fitting.features import Sample, sampled_queries
@@ -171,7 +171,7 @@ def gather(
     places = []
     for head in examined:
         if head not in all_heads:
-            raise UsageError(f"head {head} is not among the {len(all_heads)} heads of {model}")
+            raise absent(head, all_heads, model)
         places.append(list(all_heads).index(head))
     passages: list[Passage] = []
     attention: list[HeadsAttention] = []

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from headscribe.core.errors import RunError, UsageError
 from headscribe.core.files import write_whole
-from headscribe.core.heads import HeadId
+from headscribe.core.heads import HeadId, absent
 from headscribe.discovery.evidence import evidence
 from headscribe.discovery.library import Entry, Library, entry_name
 from headscribe.discovery.material import Items, Material
@@ -71,11 +71,11 @@ class Discovery:
         return cls(found, tally, Library.read(run.folder / "library.jsonl"), left_out, run)
 
     def __getitem__(self, head: HeadId | str) -> Outcome:
-        wanted = str(HeadId.of(head))
+        wanted = HeadId.of(head)
         for outcome in self.outcomes:
-            if outcome.head == wanted:
+            if outcome.head_id == wanted:
                 return outcome
-        raise UsageError(f"head {wanted} is not among the {len(self.outcomes)} examined ones")
+        raise absent(wanted, (outcome.head_id for outcome in self.outcomes), "what was examined")
 
     def to_json(self) -> dict[str, Any]:
         """The document of `discover --json`."""

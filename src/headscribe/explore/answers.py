@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from headscribe.behaviours.budget import PARTS
 from headscribe.behaviours.catalogue import applicable
 from headscribe.core.errors import UsageError, unknown_name
-from headscribe.core.heads import HeadId
+from headscribe.core.heads import HeadId, absent, every_head
 from headscribe.core.visible import visible_lines
 from headscribe.explore.texts import Going, Reading, Texts
 from headscribe.fitting.formula import Formula
@@ -386,10 +386,8 @@ class Explorer:
     def _known(self, head: str) -> HeadId:
         found = HeadId.parse(head)
         if not (0 <= found.layer < self.source.layers and 0 <= found.head < self.source.heads):
-            raise UsageError(
-                f"no head {found}: heads are 0.0 to {self.source.layers - 1}."
-                f"{self.source.heads - 1}"
-            )
+            every = every_head(self.source.layers, self.source.heads)
+            raise absent(found, every, self.source.name)
         return found
 
     def _formula(self, head: HeadId, written: str | None) -> Formula | None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from headscribe.core.errors import UsageError
-from headscribe.core.heads import HeadId
+from headscribe.core.heads import HeadId, absent
 from headscribe.core.progress import OnProgress, silent
 from headscribe.core.visibility import Visibility
 from headscribe.fitting.atlas import Item, collect, fit_heads, score_heads
@@ -196,10 +196,11 @@ def _check_heads(source: Source, given: Given) -> None:
     """
     every = head_ids(source)
     missing = [head for head in given.formulas if head not in every]
-    if missing or not given.formulas:
-        what = f"head {missing[0]}" if missing else "no head"
+    if missing:
+        raise absent(missing[0], every, source.name)
+    if not given.formulas:
         raise UsageError(
-            f"expected formulas of some of the {len(every)} heads of {source.name}, got {what}"
+            f"expected formulas of some of the {len(every)} heads of {source.name}, got none"
         )
 
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, Int
 
-from headscribe.core.errors import UsageError
-from headscribe.core.heads import HeadId
+from headscribe.core.heads import HeadId, absent
 from headscribe.fitting.findings import Findings
 from headscribe.fitting.formula import Formula
 from headscribe.fitting.headline import Headline
@@ -143,7 +142,7 @@ class Atlas:
         for head_formula in self.heads:
             if head_formula.head == wanted:
                 return head_formula
-        raise UsageError(f"head {wanted} is not in the atlas of {len(self.heads)} heads")
+        raise absent(wanted, (fitted.head for fitted in self.heads), "the fit")
 
     def to_json(self) -> dict[str, object]:
         """The stable document of `fit --json`."""

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headscribe.core.errors import RunError, unknown_name
-from headscribe.core.heads import HeadId
+from headscribe.core.heads import HeadId, absent, every_head
 from headscribe.core.metrics import metric as metric_named
 from headscribe.results.run import Run
 
@@ -176,9 +176,7 @@ def of_head(
     metric_named(metric)
     layers, heads = int(run.manifest["model"]["layers"]), int(run.manifest["model"]["heads"])
     if head.layer >= layers or head.head >= heads:
-        known = [str(HeadId(layer, number)) for layer in range(layers) for number in range(heads)]
-        error = unknown_name("head of this run", str(head), known)
-        raise type(error)(f"{error} ({layers} layers of {heads} heads, counted from 0)")
+        raise absent(head, every_head(layers, heads), run.folder)
     wanted = (pc.field("layer") == head.layer) & (pc.field("head") == head.head)
     return sorted(
         scores(run, wanted, metric=metric, view=view, split=split),

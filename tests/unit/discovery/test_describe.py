@@ -300,5 +300,5 @@ def test_scores_of_a_head_by_hand():
 
 
 def test_wrong_use(tmp_path):
-    with pytest.raises(UsageError, match="not among"):
+    with pytest.raises(UsageError, match=r"no head 7\.7 in"):
         made(tmp_path / "run", heads=[HeadId(7, 7)])

@@ -221,7 +221,7 @@ def test_workers_change_nothing(offline, tmp_path):
 
 
 def test_wrong_use(tmp_path):
-    for heads, said in (((), "at least one head"), ((HeadId(7, 7),), "not among")):
+    for heads, said in (((), "at least one head"), ((HeadId(7, 7),), "no head 7.7 in")):
         with pytest.raises(UsageError, match=said):
             found(tmp_path / said.replace(" ", ""), heads=heads)
     with pytest.raises(UsageError, match="at least 1 for rounds"):

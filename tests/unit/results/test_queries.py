@@ -104,7 +104,7 @@ def test_unknown_names(run: Run, asked: dict, message: str) -> None:
 
 
 def test_a_head_that_does_not_exist(run: Run) -> None:
-    with pytest.raises(UsageError, match=r"`2\.0` is no head.*2 layers of 2 heads"):
+    with pytest.raises(UsageError, match=r"no head 2\.0 in .*: it has 2 layers of 2 heads"):
         queries.of_head(run, HeadId(2, 0))
 
 
