@@ -74,7 +74,7 @@ def show(
     predicted = example.patterns[best].matrix()
     matrices = {
         f"Attention of {identity.prose} on text {example.text_id}": real,
-        f"What “{best}” predicts": predicted,
+        f"What {best} predicts": predicted,
     }
     if (card := _card(opened, identity)) is not None:
         print(f"{card}\n")
@@ -131,7 +131,8 @@ def _show_on_text(
     own = described.get(best, {}).get("relation")
     asked = named_for if pattern is None and named_for else best
     expected = predict(own if asked not in registry() and own else asked, text, loaded)
-    titles = f"Attention of {identity.prose} on this text", f"What “{best}” predicts"
+    shown = f"“{best}”" if asked == named_for else best
+    titles = f"Attention of {identity.prose} on this text", f"What {shown} predicts"
     if card is not None:
         print(f"{card}\n")
     print_head(

@@ -170,25 +170,32 @@ def relations_table(lines: Sequence[HalfAccuracy]) -> Table:
 def top_table(scores: Sequence[Score]) -> Table:
     """The best heads of each pattern; starred are those whose gain is above 0.
 
-    Patterns that explain some head come first. Patterns that say the same of the same heads stand
+    Patterns that explain some head come first, with the heads that they explain; the others are
+    named below, each with its closest head. Patterns that say the same of the same heads stand
     together, as most of the baselines do under a causal mask.
     """
     by: dict[str, list[Score]] = {}
     for score in sorted(scores, key=lambda one: not one.better):
         by.setdefault(score.pattern, []).append(score)
     groups = together(by, lambda listed: tuple((s.head, *_said(s)) for s in listed))
-    better = sum(by[names[0]][0].better for names in groups)
+    telling = [names for names in groups if by[names[0]][0].better]
     title = (
-        f"{better} of {len(groups)} patterns say more of some head than its baselines do"
+        f"{len(telling)} of {len(groups)} patterns say more of some head than its baselines do"
         if len(groups) > 1
         else "The heads of one pattern"
     )
-    more = "★ gain above 0 with its interval, ranked by gain; the others closest first"
-    table = _table(title, scores, more)
+    more = ["★ gain above 0 with its interval, ranked by gain; the others closest first"]
+    others = [names for names in groups if names not in telling] if telling else []
+    if others:
+        closest = (f"{_names(names)} (closest {by[names[0]][0].head})" for names in others)
+        more = ["ranked by gain, whose interval lies above 0", "no more than the baselines of any "
+                f"head: {', '.join(closest)}; --pattern NAME shows one"]  # fmt: skip
+    table = _table(title, scores, *more)
     _score_columns(table, scores, "pattern", "head")
-    for names in groups:
+    for names in telling or groups:
         table.add_section()
-        for place, score in enumerate(by[names[0]]):
+        shown = [one for one in by[names[0]] if one.better or not others]
+        for place, score in enumerate(shown):
             star = "★ " if score.better else ""
             name = Text(_names(names) if place == 0 else "", style="bold")
             table.add_row(name, Text(f"{star}{score.head}"), *_score_cells(score))
@@ -197,13 +204,14 @@ def top_table(scores: Sequence[Score]) -> Table:
 
 def head_table(head: HeadId, scores: Sequence[Score]) -> Table:
     """All patterns' scores for one head, ranked; those that cover hardly any row are last."""
-    better = sum(score.better for score in scores)
-    title = f"{better} of {len(scores)} patterns say more of {head.prose} than its baselines do"
+    by = {score.pattern: score for score in scores}
+    groups = together(by, _said)
+    better = sum(by[names[0]].better for names in groups)
+    title = f"{better} of {len(groups)} patterns say more of {head.prose} than its baselines do"
     table = _table(title, scores, "★ gain above 0 with its interval; the others closest first")
     _score_columns(table, scores, "pattern")
-    by = {score.pattern: score for score in scores}
     few = False
-    for names in together(by, _said):
+    for names in groups:
         score = by[names[0]]
         if score.coverage < MIN_COVERAGE and not few:
             table.add_section()

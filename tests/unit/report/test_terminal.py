@@ -66,8 +66,11 @@ def test_top_stars_what_is_better_and_says_what_it_shows(run: Run):
     assert "★ 0.0" in text
     better = [s for s in top(run) if s.gain_low is not None and s.gain_low > 0]
     assert 0 < len(better) < len(top(run))
-    assert text.count("★") == len(better) + 1  # the legend
+    assert text.count("★") == len(better)
     explaining = {s.pattern for s in better}
+    below = {s.pattern for s in top(run)} - explaining
+    assert below
+    assert all(f"{name} (closest" in " ".join(text.split()) for name in below)
     said = f"{len(explaining)} of {len({s.pattern for s in top(run)})} patterns say more"
     assert text.startswith(said)
     assert text.split("★")[0].split()[-1] in explaining
@@ -99,9 +102,13 @@ def test_what_was_scored_on_a_sample_is_named_with_its_share():
 def test_patterns_that_say_the_same_are_shown_once():
     same = [score(name, -0.5, (-0.6, -0.4), score=0.9) for name in ("last_token", "self", "next")]
     other = score("induction", 0.2, (0.1, 0.3), score=0.4)
-    for table in (top_table([*same, other]), head_table(HeadId(0, 1), [other, *same])):
+    named, shown = top_table([*same, other]), head_table(HeadId(0, 1), [other, *same])
+    for table in (named, shown, top_table(same)):
         text = " ".join(" ".join(on_terminal(table)).split())
-        assert text.count("0.800–1.000") == 1
+        assert text.count("0.800–1.000") == (table is not named)
+        assert text.startswith("1 of 2 patterns say more") == (
+            table.row_count > 1 or table is named
+        )
         assert "last_token = self = next" in text
     apart = [score("self", score=0.9), score("next", score=0.9001)]
     assert len(together({s.pattern: s for s in apart}, lambda s: s.score)) == 2
