@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import headscribe as hs
+from headscribe.cli import fit as fit_page
 from headscribe.core.heads import HeadId
 from headscribe.fitting.stored import stored_formulas
 from headscribe.results.examples import read_examples
@@ -39,6 +41,12 @@ def test_the_document_of_a_fit(folder: Path) -> None:
     assert sorted(document["test"]) == ["gain", "iou", "jsd"]
     assert {"mean", "median", "low", "high"} <= set(document["test"]["iou"])
     assert document["test"]["gain"]["mean"] > 0, "formulas beat the profile on unseen texts"
+    said = fit_page.finding(hs.open(folder / "atlas"))
+    assert said.startswith(
+        f"On unseen texts formulas share {document['test']['iou']['mean']:.1%} of"
+    )
+    better = sum(one["gain"] > 0 for one in document["by_head"])
+    assert 0 < int(said.split(" of 36 formulas")[0].rsplit(" ", 1)[1]) <= better
     first = document["by_head"][0]
     assert sorted(first) == ["formula", "gain", "head", "in_words", "iou", "jsd", "labels"]
     assert all(len(one["formula"]["terms"]) <= 2 for one in document["by_head"])

@@ -3,7 +3,10 @@
 import json
 import math
 from collections.abc import Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING
+
+from headscribe.core.visible import plural
 
 if TYPE_CHECKING:
     from headscribe.api.fit import Fit
@@ -14,28 +17,35 @@ BEST = 3
 
 
 def show(fit: "Fit", *, as_json: bool) -> None:
-    """Print the best formulas, and a line each on what was found of all heads."""
+    """Print what was found of all heads, the best formulas, and a line each on more."""
     if as_json:
         print(json.dumps(fit.to_json(), ensure_ascii=False))
         return
+    print(fill(finding(fit), 79) + "\n")
     for head_formula in surest_first(fit.heads)[:BEST]:
         words = "" if head_formula.headline is None else f"   in words: {head_formula.headline}\n"
         print(f"{head_formula}\n{words}   labels: {head_formula.follows}\n")
     if len(fit.heads) > BEST:
         print(f"these {BEST} gain most, even at the lower ends of their intervals")
         print(f"all {len(fit.heads)} heads, highest IoU first: {fit.folder / 'formulas.txt'}")
-    gain = fit.mean("gain")
     print(fit.to_json()["scored"])
     for note in fit.run.manifest["notes"]:
         print(f"note: {note}")
-    print(
-        f"mean IoU on unseen texts {fit.mean('formula').mean:.3f}, "
-        f"profile {fit.mean('profile').mean:.3f}, "
-        f"gain {gain.mean:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
-    )
     for line in findings(fit):
         print(line)
     print(f"run: {fit.folder}")
+
+
+def finding(fit: "Fit") -> str:
+    """How well formulas do beside profiles, over all heads, in a sentence."""
+    gain, heads = fit.mean("gain"), fit.heads
+    better = sum(head_formula.scores["gain", "raw", "iou"].low > 0 for head_formula in heads)
+    return (
+        f"On unseen texts formulas share {fit.mean('formula').mean:.1%} of the attention with "
+        f"{plural(len(heads), 'head')} (mean IoU), the heads' mean attention by position "
+        f"{fit.mean('profile').mean:.1%}: {100 * gain.mean:+.1f} points ({100 * gain.low:+.1f} to "
+        f"{100 * gain.high:+.1f}). {better} of {len(heads)} formulas are surely better than that."
+    )
 
 
 def surest_first(heads: "Sequence[HeadFormula]") -> "list[HeadFormula]":
