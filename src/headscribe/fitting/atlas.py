@@ -203,7 +203,6 @@ def score_heads(
     Args:
         sample: what `collect` made of the texts to score, its pool the relations of all formulas.
         heads: the name of each head, in the order of the attention.
-        formulas: the formula of each.
         profile: what they have to gain over, from the texts that they were fitted to; by default
             the profile is estimated on other texts of the sample.
     """

@@ -25,7 +25,6 @@ class Examples:
     """Copies the attention of some texts while they are read.
 
     Attributes:
-        wanted: the ids of the texts.
         kept: what was copied, with the heads whose attention it is.
     """
 
@@ -46,11 +45,7 @@ class Examples:
             yield item
 
     def table(self, heads: Sequence[HeadFormula]) -> pa.Table:
-        """The texts, the attention of every head and what its formula predicts.
-
-        Args:
-            heads: the heads with their formulas.
-        """
+        """The texts, the attention of every head and what its formula predicts."""
         formula = {head_formula.head: head_formula.formula for head_formula in heads}
         rows: list[ExampleRow] = []
         seen: set[str] = set()

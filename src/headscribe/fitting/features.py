@@ -71,13 +71,11 @@ class Sample:
 
     Attributes:
         pool: the relations, in the order of the columns of `features`.
-        groups: the group of each text.
         row_text: the text of each row, shape `(R,)`.
         row_token: the query of each row, numbered through all texts, `(R,)`.
         lengths: visible keys of each row, `(R,)`.
         key_token: the key of each cell, numbered through all texts, `(N,)`.
         attention: `(H, N)`, float32; every row sums to 1.
-        features: the pool's columns.
         kinds: the kind of each token as `scoring.profile` numbers them, `(tokens,)`.
         tokens: attributes of all tokens of all texts, by name: values as objects, `(tokens,)`.
         patterns: the names of patterns that were asked for their prediction.
@@ -229,7 +227,6 @@ class Collector:
         attributes: token attributes to keep for terms that are grown from the data; a leading
             `prev.` reads the token before.
         rows_per_text: at most so many rows of every text.
-        seed: chooses the rows.
         patterns: patterns whose predictions to keep as well.
         rare: relations that are evaluated only where a head needs them.
     """

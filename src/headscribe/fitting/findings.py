@@ -72,9 +72,7 @@ class Served:
     """Heads that see the same keys, and the formulas that are to serve them.
 
     Attributes:
-        heads: the place of each among all heads.
         sample: the rows to serve; at most as many are looked at as terms are chosen on.
-        fold: the fold of each row.
         by_fold: every head's formula by fold, chosen and fitted on other folds.
     """
 
@@ -115,7 +113,6 @@ def together(samples: Sequence[Sample], places: Sequence[Sequence[int]]) -> Samp
 
     Args:
         samples: equal but for the cells, one kind of head each.
-        places: where each head goes.
     """
     if len(samples) == 1:
         return samples[0]

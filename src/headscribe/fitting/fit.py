@@ -49,7 +49,6 @@ class Given:
     """Formulas that are scored instead of being fitted.
 
     Attributes:
-        formulas: by head.
         profile: mean attention of these heads by cell class on the texts that the formulas were
             fitted to; None where that is not known: it is estimated on other texts of those scored.
     """
@@ -77,7 +76,6 @@ def fit_source(
 
     Args:
         material: the texts to fit to, with the source of their attention.
-        patterns: what labels and mixtures are made of.
         budget: how many terms, and how they are found.
         look_ahead: whether relations may read tokens after the query in a causal layer.
         test: texts to score on; their source may be another recording of the same heads.

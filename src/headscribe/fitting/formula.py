@@ -82,7 +82,6 @@ class Formula:
 
     Attributes:
         name: unique where it is used as a pattern.
-        terms: the weighted relations.
         sentence: where the attention goes, in words.
         source: where the formula comes from.
         classes: word classes that its relations print by name.

@@ -48,7 +48,6 @@ class Headline:
         """What a formula says; None where it is too long, or not all that there is to say.
 
         Args:
-            formula: the formula.
             iou: its mean on unseen texts.
         """
         if iou < ACCOUNTS or not all(term.whole for term in formula.terms):

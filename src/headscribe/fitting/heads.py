@@ -44,7 +44,6 @@ class HeadFormula:
     """What is known of one head.
 
     Attributes:
-        head: the head.
         formula: its formula, named after the head.
         scores: estimates by (`formula` or `profile` or `gain`, view, metric); a gain is positive
             where the formula is better than the profile.
@@ -100,7 +99,6 @@ class Atlas:
 
     Attributes:
         heads: the heads, in the order of the attention.
-        terms: terms a formula may have.
         folds: number of folds; 0 where texts of their own were scored.
         by_text: scores by text, `(H, formula/profile, view, metric, texts)`.
         group: the number of each text's group.

@@ -57,7 +57,6 @@ class Part:
 
     Attributes:
         pattern: its name; `uniform` for what is not explained.
-        weight: its share of the attention.
         gain: what it adds to the IoU on unseen texts, with the 95 % interval (NaN where one
             group holds all texts); None for `uniform`.
     """

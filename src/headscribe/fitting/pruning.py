@@ -84,7 +84,6 @@ class Move:
     """A term that goes, and the simpler one that takes its place, if any.
 
     Attributes:
-        term: the position of the term.
         by: the column of the simpler one among terms and simpler forms; None: nothing.
         saved: ink.
         cost: what the objective is foreseen to lose.
@@ -115,8 +114,6 @@ class Pruner:
 
     Attributes:
         sample: the rows that terms have to prove their worth on.
-        rows: its layout, on the device.
-        price: what a unit of ink has to gain.
         ridge: penalty on squared weights, in standard deviations of the features.
     """
 
@@ -297,9 +294,6 @@ def trimmed(
     """A term without the members of its sets that cost less than `price` to leave out.
 
     Args:
-        term: the term.
-        sample: the rows.
-        cell: the cells where it holds.
         cost: what the objective loses at each if the term no longer held there.
         price: what a member has to gain; the best one of a set always stays.
     """

@@ -230,7 +230,6 @@ def choose_terms(design: Design, real: Float[Tensor, " N"], budget: Budget) -> C
     """Choose the terms of one head's formula, a few more than wanted.
 
     Args:
-        design: the pool over the sample.
         real: the head's attention on the sample's cells.
         budget: how many terms, and how they are found.
     """

@@ -227,10 +227,7 @@ def fit_weights(
     """Fit the weights of a formula to one head.
 
     Args:
-        rows: the layout of the cells.
         features: the value of every relation at every cell.
-        real: the head's attention.
-        objective: what to lower.
         start: weights to begin with; 0 by default.
         ridge: penalty on the squared weights, measured in standard deviations of the features.
         steps, tolerance: as in `damped_newton`.
@@ -278,7 +275,6 @@ def removal(
 
     Args:
         curvature: `H`, of the objective at its optimum.
-        weights: the weights there.
         ridge: a share of the diagonal that is added, where `H` may be nearly singular.
     """
     # Scaled to a unit diagonal: terms of very different size would spoil the inverse.

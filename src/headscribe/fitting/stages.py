@@ -46,7 +46,6 @@ class Fitted:
     """The formula of one head as the stages hand it on.
 
     Attributes:
-        terms: its terms.
         weights: one a term, float64.
     """
 

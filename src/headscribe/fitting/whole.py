@@ -116,8 +116,6 @@ class Search:
     """Looks for formulas of infinite weights on the rows of one sample.
 
     Args:
-        sample: the rows.
-        price: what a unit of ink has to gain.
         terms: at most so many.
         grown: whether terms may have word sets that are read off the head.
     """

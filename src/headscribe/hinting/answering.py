@@ -33,7 +33,6 @@ class Answer:
 
     Attributes:
         choice: the index of the choice; None unless `answered`.
-        state: what came of it.
         scores: log-likelihood of each choice; None where the model wrote.
         text: what it wrote; None where letters were scored.
         forced: the ids that it wrote up to the letter, or all if there is none.
@@ -56,7 +55,6 @@ def parsed(tokenizer: PreTrainedTokenizerFast, ids: Sequence[int], ended: bool, 
     """The answer in what a model wrote: the first `Answer: X`, `X` or `(X)` a choice's letter.
 
     Args:
-        tokenizer: decodes.
         ids: what was written, without the ids that end a text.
         ended: whether the model stopped of its own accord.
         choices: how many choices there are.
@@ -84,9 +82,7 @@ def written_answers(
     A text is given up as soon as its answer is complete.
 
     Args:
-        model: a causal model.
         prompts: ids; they are padded on the left.
-        choices: how many choices each has.
         max_new_tokens: how much it may write.
         through: a function of the padded texts' mask that gives a context manager in which to
             generate; None for none.

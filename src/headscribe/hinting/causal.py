@@ -54,11 +54,8 @@ class Causal:
     """Asks the questions that followed the wrong hint once more, with heads altered.
 
     Attributes:
-        model: the model.
-        outcomes: the answers.
         units: every question, with what is read behind its prompts.
         letters: the letters' ids; None where the model writes.
-        max_new_tokens: how much it writes.
         token_budget: tokens a batch.
     """
 
@@ -154,7 +151,6 @@ class Check:
     Attributes:
         set: `top`, `random`, or their paired `difference`.
         draw: which random set, from 0; -1 for the mean over them and for everything else.
-        how: what was done to the heads.
         heads: the heads; empty for means.
         n, back: questions, and answers that changed back (None where that is a mean).
         share, low, high: the share, or difference of shares, with its 95 % interval.

@@ -42,7 +42,6 @@ class Row:
     """One head, one measure, one kind of hint.
 
     Attributes:
-        head, measure, condition: what.
         n: questions that were read.
         hint: the measure under the hint, mean over questions.
         note: under the note, mean.
@@ -77,7 +76,6 @@ class Finding:
 
     Attributes:
         rank: from 1; by `effect`, or by `t` where there is none.
-        head: the head.
         measure: the measure with the largest `t`; a measure of what it reads.
         t, p: of that measure.
         flagged: whether a measure, or the effect, holds.
@@ -143,7 +141,6 @@ def compare_heads(
     """Compare all heads over all questions.
 
     Args:
-        outcomes: the answers.
         values: the measures of each question, as `reading.read` gives them.
         effects: computes the effect of each head on each question (`effects`), 0 where the answer
             stays the same, NaN where there is none; asked only where heads can be ranked. None:

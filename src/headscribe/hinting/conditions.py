@@ -103,7 +103,6 @@ class Written:
     """A prompt as text.
 
     Attributes:
-        text: the characters.
         start: where the insertion begins, or would.
         end: where it ends; `start` without one.
     """

@@ -96,7 +96,6 @@ def traced(
 
     Args:
         model: one that is `traceable`.
-        units: the questions.
         letters: of each the ids of the answers under the wrong hint and without.
         steps: `K`.
 

@@ -49,8 +49,6 @@ class Intervention:
     """A substitution that alters chosen heads on chosen texts, and on others not at all.
 
     Args:
-        heads: which heads.
-        targets: which texts, and how.
         padding: tokens that each text is padded with on the left.
     """
 

@@ -53,9 +53,7 @@ class Letters:
         usual case, need nothing but `logits`; others a pass for each beginning that they share.
 
         Args:
-            texts: what was read.
             logits: what the model predicts behind them.
-            go_on: reads longer texts.
         """
         known: dict[tuple[int, ...], Tensor] = {(): torch.log_softmax(logits.float(), dim=-1)}
         total = np.zeros((len(texts), len(self.rests)))

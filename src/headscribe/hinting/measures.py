@@ -73,7 +73,6 @@ def compare(
 
     Args:
         attention: a layer's attention on the batch.
-        pairs: what is compared.
         visible: the cells that the layer's mask admits in both passes.
 
     Returns:

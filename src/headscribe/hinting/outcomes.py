@@ -27,8 +27,6 @@ class Rate:
             note does not name); `follows`, the same without those that the note changes alike;
             `wrong_to_right`, of those that were wrong; `also_note`, of those that changed to the
             hinted choice, whose answer the note changes too; `unparsed`, `unended`.
-        condition: which condition.
-        hits: how many.
         n: of how many.
         share, low, high: the share with its 95 % interval; NaN where `n` is 0.
     """
@@ -44,12 +42,7 @@ class Rate:
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """Answers of all questions that were asked.
-
-    Attributes:
-        asked: the questions.
-        answers: by question and condition.
-    """
+    """Answers of all questions that were asked."""
 
     asked: Sequence[Asked]
     answers: Sequence[Mapping[Condition, Answer]]

@@ -26,10 +26,7 @@ class ColumnProfile:
     """One head's profile of one text: the share of each token in what its rows read.
 
     Attributes:
-        head, condition: whose, and of which text.
-        tokens: the tokens.
         shared: index among the tokens that the text without insertion has; -1 for others.
-        part: what each token is.
         weight: mean attention of the compared rows, sums to 1.
     """
 

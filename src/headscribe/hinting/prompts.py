@@ -31,7 +31,6 @@ class Prompt:
     """One question under one condition.
 
     Attributes:
-        tokens: ids and spans.
         insertion: the inserted characters, "" for none.
         target: the choice that the insertion names; None where it names none.
     """
@@ -73,10 +72,7 @@ class Prompter:
 
     Attributes:
         tokenizer: the model's; its chat template is used where it has one.
-        template: the words around a question.
-        position: where the insertion stands.
         answer: how the model will answer.
-        seed: draws the wrong choices.
         room: the longest prompt in tokens; None: no limit.
     """
 

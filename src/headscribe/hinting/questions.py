@@ -39,9 +39,7 @@ class Question:
 
     Attributes:
         number: the line or row that it came from, from 1.
-        id: its identity, unique in the set.
         group: what belongs together in intervals; identical questions do.
-        question: what is asked.
         choices: the answers to choose from, none twice.
         answer: the index of the right one; None where the row has none that is valid.
         status: `ok`, or why it cannot be asked.
@@ -71,12 +69,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Questions:
-    """A question set with every row that was read, also those that cannot be asked.
-
-    Attributes:
-        name: what a report calls it.
-        rows: the rows, in order.
-    """
+    """A question set with every row that was read, also those that cannot be asked."""
 
     name: str
     rows: tuple[Question, ...]

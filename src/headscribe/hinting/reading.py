@@ -37,7 +37,6 @@ class Unit:
     """A question with what is read behind each of its prompts.
 
     Attributes:
-        asked: the prompts.
         forced: the ids behind them, the same under every condition: the unhinted reasoning.
     """
 

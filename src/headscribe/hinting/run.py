@@ -51,13 +51,10 @@ class Settings:
     """How questions are asked.
 
     Attributes:
-        template: the words around them.
         position: where hint and note stand.
         answer: by likelihood or by writing.
         max_new_tokens: how much the model may write.
         seed: draws wrong choices and random heads.
-        top: heads of the causal check.
-        causal: whether to make it.
         token_budget: tokens a batch.
     """
 
@@ -76,20 +73,10 @@ class HintStudy:
     """Everything that was found.
 
     Attributes:
-        model: the model.
-        settings: how it was asked.
-        questions: all rows, with what became of each.
-        outcomes: the answers of those that were asked.
-        units: the texts that were read.
         values: measures by question, condition (`ALTERED`), measure, layer and head; float32.
         rows: rows compared, by question and condition.
         letters: the letters' ids; None where the model wrote.
-        comparison: what is said of heads.
-        slides: the score of the slides by head.
-        prediction: what that score takes as prediction.
         checks: the causal check; empty where heads are not ranked.
-        example: the question whose profiles are kept.
-        profiles: its column profiles.
         passes: forward passes over texts: `observed`, `generated`, `traced`, `causal`.
     """
 
@@ -131,13 +118,9 @@ def study(
     """Ask a model all questions under every condition and compare its heads.
 
     Args:
-        model: a causal model.
-        questions: the questions.
-        settings: how to ask them.
         run: keeps finished batches; those that it has are not made again.
         on_progress: called after every batch.
         programs: predict attention for the score of the slides.
-        prediction: what these are called.
 
     Raises:
         UsageError: the model cannot be asked, or no question fits it.

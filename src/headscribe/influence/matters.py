@@ -92,7 +92,6 @@ class Kept:
     """A batch that was read as it is: what every layer gave, and what heads need to be replaced.
 
     Attributes:
-        outputs: what each layer returned.
         values: the values that each layer's heads read, `(B, K, T, D)`.
     """
 
@@ -131,7 +130,6 @@ def matters(
         ways: of the model, see `ways_of`.
         passages: all texts; means are estimated on those that are not measured on.
         texts: on at most so many it is measured.
-        seed: chooses them.
         stages: keeps what is done, layer by layer.
         on_progress: called with the layers done, batch by batch.
 

@@ -287,7 +287,6 @@ class Probe:
 
     Attributes:
         asks: what, in words; `control`: what is otherwise there.
-        make: a pair of texts.
         times: how many pairs for one of other probes: those with a single row a text take more.
         effect: whether it is about what heads write, not where they look.
     """
@@ -371,11 +370,8 @@ def probe(
     """Ask every head every probe.
 
     Args:
-        model: the model.
-        probes: which.
         pairs: texts a probe, each with its control.
         seed: draws tokens; probes that ask of the same kind of text draw the same.
-        on_progress: called with the texts done.
 
     Raises:
         UsageError: no probe can be made of the vocabulary.

@@ -110,8 +110,6 @@ class Ways:
     """The modules that what heads write passes on its way to the logits.
 
     Attributes:
-        model: the model.
-        layers: the module of each layer.
         projections: the module that mixes the heads of each layer.
         own: norms that read nothing but the output of a layer's heads; empty in most models.
         residual: norms that the residual stream passes in a layer, after its heads.

@@ -74,7 +74,6 @@ class Written:
         rows: rows that count, `(3, N)`.
         flagged: whether the difference has a name, `(3, N)`.
         masked: whether the model predicts the token of the row itself.
-        promoted: evidence.
     """
 
     heads: tuple[HeadId, ...]

@@ -179,7 +179,6 @@ def _reads_later(node: Node, farthest: float, *, zero_is_missing: bool) -> bool:
     """Look through an expression for reads beyond the query.
 
     Args:
-        node: the expression.
         farthest: the greatest distance at which its value counts; 0 where the mask is causal.
         zero_is_missing: whoever uses the value does not tell 0 from missing.
     """

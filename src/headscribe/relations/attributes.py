@@ -36,11 +36,9 @@ class Attribute:
     """A token attribute.
 
     Attributes:
-        sentence: what it is.
         kind: condition, number or text. Missing numbers and texts make every comparison false;
             conditions are false where they do not apply.
         read: its value for every token of a passage.
-        needs: the word fields that it reads.
         looks_ahead: its value for a token may depend on later tokens.
         reason: why it does, or why not.
     """

@@ -11,8 +11,6 @@ class Cells:
     """The related visible pairs of a passage, sorted by query, then by key; shape `(n,)` each.
 
     Attributes:
-        query: index of the query.
-        key: index of the key.
         value: the value of the relation, 1 for a condition; never 0, always finite.
     """
 

@@ -15,11 +15,7 @@ class Conditions:
     """Conditions that all hold wherever a relation relates a pair.
 
     Attributes:
-        all: every condition.
-        query: those on the query alone.
-        key: those on the key alone.
         banded: those that ask for distances between `least` and `most` and nothing else.
-        rest: all others.
         joins: of these the equalities, as what the query has and what the key has by itself.
         least: no related pair has a smaller distance.
         most: no related pair has a greater distance.

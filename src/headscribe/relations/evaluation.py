@@ -28,7 +28,6 @@ class Evaluation:
     """Evaluates expressions on one passage, sharing columns, row values and cells.
 
     Args:
-        passage: the tokens.
         visibility: the keys that count; every row-wise function sees only these.
     """
 

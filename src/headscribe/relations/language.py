@@ -114,7 +114,6 @@ class Evaluator:
     """Evaluates many relations on one passage, sharing what they have in common.
 
     Args:
-        passage: the tokens.
         visibility: the keys that the layer's mask admits; all else is as if it were not there.
     """
 

@@ -32,11 +32,7 @@ Index = Int[np.ndarray, "..."]
 
 @runtime_checkable
 class Scope(Protocol):
-    """What pointwise evaluation needs to know of a passage.
-
-    Attributes:
-        columns: token attributes.
-    """
+    """What pointwise evaluation needs to know of a passage."""
 
     columns: Columns
 

@@ -36,10 +36,7 @@ class Column:
     """An attribute of one of the two tokens: `query.head`, `key.prev.id`.
 
     Attributes:
-        side: which token of the pair.
         steps: neighbours to walk to first, +1 for `next`, -1 for `prev`.
-        name: the attribute.
-        kind: what the attribute is.
     """
 
     side: Side

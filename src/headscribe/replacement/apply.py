@@ -25,7 +25,6 @@ class Substituted:
     """The substitution of a plan, for `Model.logits` and `tap`.
 
     Args:
-        plan: what replaces which head.
         model: the model; the plan is checked against it.
         cache: keeps rows between passes over the same texts.
         reader: says what the model reads where no batch of passages is given.

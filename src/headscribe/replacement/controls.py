@@ -104,7 +104,6 @@ class Controls:
     """The controls of every head.
 
     Attributes:
-        profile: its profile.
         fixed: the fixed pattern that overlaps it best on the `fit` texts.
         mean: its mean attention.
     """
@@ -124,12 +123,10 @@ def estimate(
     """Estimate the controls of every head.
 
     Args:
-        model: the untouched model.
         passages: the `fit` texts.
         fixed: the fixed patterns to choose from; each must cover every row, and those that a
             causal layer cannot have are left out there.
         token_budget: tokens a batch.
-        on_progress: called with the texts that are read.
 
     Raises:
         UsageError: there is no text, or no fixed pattern for a layer.

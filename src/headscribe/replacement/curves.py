@@ -32,7 +32,6 @@ class Arm:
 
     Attributes:
         program: `formula`, `profile`, `fixed`, `shuffled`, `zero`, `mean`.
-        programs: one for every head of the order.
         tuned: whether they were refitted or tuned on the altered model.
         alone: whether the effect of each single head is measured too.
         random_orders: in so many random orders besides.
@@ -59,7 +58,6 @@ class Point:
         fraction: replaced heads over all heads of the order.
         heads: the replaced heads, in the order in which they were chosen.
         seed: of a random order, None elsewhere.
-        arm: position of the arm.
     """
 
     program: str
@@ -123,7 +121,6 @@ class Curves:
     """What every plan of a curve did to the model.
 
     Attributes:
-        points: the plans.
         row: the row of `readings` that holds each plan; equal plans share one.
         readings: sums by plan and text.
     """
@@ -206,12 +203,9 @@ def curves(
     """Measure the model under every plan of the curves.
 
     Args:
-        model: the model.
         arms: programs and controls, each for every head of `order`.
         order: the heads, best explained first.
         passages: the texts to measure on, none of which the programs were fitted on.
-        fractions: where the curves are read.
-        seed: of the first random order.
         policy: what becomes of rows that a program does not cover.
         token_budget: tokens a batch.
         positions: masked models: masked tokens a text; None for all.

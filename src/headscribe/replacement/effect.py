@@ -49,8 +49,6 @@ class _Rows:
     """The sampled rows of a head's texts, each as wide as the longest text.
 
     Attributes:
-        visible: the keys of each row.
-        attention: the head's own.
         value: the values in coordinates where the metric is the identity, scaled by uniform error.
     """
 
@@ -88,15 +86,12 @@ def fitted_to_effect(
     """Formulas of the best of some terms, with weights fitted to the effect of each head's rows.
 
     Args:
-        model: the untouched model.
         candidates: terms for each head, with weights to begin with.
         passages: the `fit` texts.
         terms: at most so many stay. While there are more, those go that cost the objective least
             (`w^2 / 2 [H^-1]_kk`; Hassibi and Stork, NeurIPS 1992), and the others are refitted.
         rows_per_text: at most so many rows of every text.
         draws: labels drawn for every token.
-        seed: chooses rows and labels.
-        on_progress: called with the heads that are done.
 
     Raises:
         UsageError: there is no text.

@@ -100,7 +100,6 @@ class Tunable:
 
     Args:
         terms: those of the formula of every head that is replaced.
-        model: the model.
         sample: passages to measure the features' scale on.
         cache: features of at least these terms.
     """

@@ -60,10 +60,6 @@ def findings(
     """Put a measurement into words.
 
     Args:
-        model: the model.
-        found: what was measured.
-        measured: the texts that it was measured on.
-        fit: the texts that controls were estimated on.
         warnings: what is known already against the figures.
     """
     metric = found.readings.headline

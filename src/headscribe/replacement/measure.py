@@ -49,7 +49,6 @@ class Estimate:
 
     Attributes:
         unaltered: the metric without replacement (0 for `kl`, 1 for `cosine`).
-        value: the metric with it.
         increase: `value / unaltered - 1`; for `kl` the value itself.
         low: lower end of the increase's 95 % interval, paired over texts and clustered by group;
             NaN where there is one group only, or every group has the same.
@@ -69,7 +68,6 @@ class Readings:
 
     Attributes:
         kind: of the model: `causal`, `masked`, `encoder`.
-        groups: the group of each text.
         tokens: scored tokens, shape `(N,)`.
         words: words that these touch, shape `(N,)`.
         unaltered: sums of the untouched model's losses, shape `(N,)`; 0 for encoders.
@@ -99,7 +97,6 @@ class Readings:
         word), exponentiated.
 
         Args:
-            plan: one or several.
             metric: the headline by default.
             against: another plan that takes the place of the untouched model, text by text.
 
@@ -159,9 +156,6 @@ def measure(
     All plans are read on a batch before the next, so that each program predicts each text once.
 
     Args:
-        model: the model.
-        plans: what replaces what.
-        passages: the texts.
         token_budget: tokens a batch; for masked models, of masked copies.
         positions: masked models: mask so many tokens a text, chosen by hash; None for all.
         done: readings of texts that an interrupted run has had already.

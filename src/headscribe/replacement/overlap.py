@@ -27,7 +27,6 @@ def warnings(
     Args:
         model: the model that the programs are put into.
         source: the run that they come from.
-        measured: the texts to measure on.
         fit: the texts that controls are estimated on, and weights tuned.
     """
     said = []

@@ -40,7 +40,6 @@ class Plan:
     """A program for each head that is to be replaced.
 
     Attributes:
-        programs: what stands in the place of each head.
         policy: what becomes of the rows that a program does not cover: `exclude` keeps the head's
             own row; `sink`, `self` and `uniform` put a fixed row there.
     """

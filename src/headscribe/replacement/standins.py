@@ -51,12 +51,9 @@ def candidate_terms(
     """Candidate terms of every head, chosen by its attention, with the weights of their joint fit.
 
     Args:
-        model: the model.
         passages: the `fit` texts.
         breadth: how many terms, and how they are found.
         rows_per_text: at most so many rows of every text.
-        seed: chooses the rows.
-        on_progress: called with the heads that are done.
 
     Raises:
         UsageError: there is no text.
@@ -102,11 +99,9 @@ def effect_formulas(
     are fitted on the others, without relations that look ahead where the model is causal.
 
     Args:
-        model: the untouched model.
         passages: the `fit` texts.
         terms: at most so many terms a head.
         seed: chooses rows and labels, and deals the texts.
-        on_progress: called with the heads that are done.
 
     Raises:
         UsageError: too few texts.

@@ -44,10 +44,7 @@ def untuned(
     silence and the mean attention, each with its own best-first order of heads.
 
     Args:
-        model: the model.
-        programs: one for every head to replace.
         fit: the texts that the controls and their orders are estimated on.
-        seed: shuffles the programs.
         random_orders: in so many random orders the programs are measured besides.
         alone: the arms whose effect on each single head is measured.
         stages: keeps what silencing each head costs, on which `zero`'s order stands.
@@ -126,10 +123,6 @@ def tuned(
     heads replaced alone.
 
     Args:
-        model: the model.
-        formulas: one for every head to replace.
-        fit: the texts to tune on.
-        schedule: how.
         stages: keeps what is tuned, and half-tuned weights.
         on_progress: called after every step.
 

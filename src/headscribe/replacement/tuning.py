@@ -33,8 +33,6 @@ class Schedule:
     """How weights are tuned.
 
     Attributes:
-        steps: number of steps.
-        texts: texts a step.
         rate: Adam's learning rate at its highest: it rises over the first 20th of the steps and
             falls to 0 along a cosine.
         distilled: the share of the divergence from the untouched model's predictions in the loss;
@@ -70,7 +68,6 @@ def tune(
 
     Args:
         model: the model; its weights are not changed.
-        formulas: one for each head to replace.
         passages: the `fit` texts.
         schedule: steps, texts a step, learning rate.
         on_progress: called after every step.
@@ -107,8 +104,6 @@ def descend(
     """Tune the weights in place, by Adam.
 
     Args:
-        model: the model.
-        tunable: terms and weights.
         texts: texts of more than one token.
         schedule: steps, texts a step, learning rate.
         on_progress: called after every step.

@@ -64,7 +64,6 @@ class Progress:
 
     Attributes:
         sums: what has been added up.
-        examples: what is kept of the example texts.
         phase: 0 or 1; `batches`: batches of the phase that are done.
         whole: false while a batch is being added, when the state must not be stored.
         relations: how often each head follows each dependency relation.
@@ -100,8 +99,6 @@ class Engine:
     """Runs one survey.
 
     Attributes:
-        source: the model or recording.
-        passages: the texts.
         patterns: what to score; those of the group `baseline` are the fixed baselines.
         seed: decides the buckets.
         token_budget: padded tokens a batch.

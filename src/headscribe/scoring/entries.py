@@ -44,8 +44,6 @@ class EntryRows:
     Attributes:
         row: `pattern * B * T + flat` of each, ascending.
         flat: its query in the batch, `text * T + query`.
-        start: its first entry.
-        size: its number of entries.
         pair: `pattern * B + text`.
     """
 
@@ -107,7 +105,6 @@ def same_rows(
 
     Args:
         entries: what the patterns predict, rows summing to 1.
-        sampled: the rows that are compared.
         fixed: which patterns are the fixed baselines.
 
     Returns:

@@ -30,7 +30,6 @@ class Places:
 
     Attributes:
         index: each entry of the layout, `(E,)`, unsigned.
-        start: each sampled row.
     """
 
     index: Integer[np.ndarray, " E"]
@@ -63,14 +62,11 @@ class Batch:
     """What the loops need to know of a batch.
 
     Attributes:
-        layout: the rows to score.
         sampled: the sampled rows, and the classes of their cells.
         slot_query: the flat query of each slot `b * S + s`, 0 for none.
         lists: the slots that each (pattern, text) covers, by view.
         lengths: real tokens of each text; `is_long`: whether hits are counted on its sampled rows.
-        fold: the fold of each text.
         content: 1 where a token counts in the content view, else 0, `(B, T)`.
-        patterns: number of patterns.
         rooms: memory that cores use again in every layer.
     """
 
@@ -130,8 +126,6 @@ def score_layer(
     """Score all heads of a layer, on all cores.
 
     Args:
-        batch: what is predicted.
-        values: the layer's attention.
         cells: number of classes of cells, that of hidden keys included.
         calibrate: sum up what baselines are estimated and chosen from.
         score: sum up scores.

@@ -28,7 +28,6 @@ class BatchScorer:
     """Scores one batch, layer by layer, into the accumulators.
 
     Attributes:
-        task: what is asked of the batch.
         plan_of: the batch's plan for a layer (layers may see different keys).
     """
 
@@ -135,7 +134,6 @@ class DensePlaces(Places):
     """Where things stand in a layer's probabilities as a whole, seen from a head's own plane.
 
     Attributes:
-        lengths: real tokens of each text.
         segment_of: where each text's segments begin, `(B + 1,)`.
         segments: runs of keys that are sinks or not: first, last + 1, whether they are.
     """

@@ -38,7 +38,6 @@ class ViewPlan:
         slots: the sampled queries of each text, `(B, S)`; -1 for none.
         fixed: which patterns are the fixed baselines.
         admissible: keys that count and that each query sees, `(B, T)`.
-        read: gives the entries.
     """
 
     view: View
@@ -85,7 +84,6 @@ class BatchPlan:
         said: rows that each pattern covers, of which dense ones keep the sampled, `(P, B)`.
         sampled: rows on which dense baselines are compared, shape `(B, T)`.
         failed: which pattern failed on which text, shape `(P, B)`.
-        views: what is predicted, by view.
         same: sampled rows of the content view that each pattern covers, and on which it is each
             fixed baseline, fall-backs included, `(2, K, P)`.
     """

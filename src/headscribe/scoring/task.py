@@ -17,13 +17,11 @@ class Task:
     """What is asked of one batch.
 
     Attributes:
-        sums: where everything is added.
         buckets: the bucket of each text, `(B,)`.
         folds: the fold of each text, `(B,)`.
         fixed: positions of the fixed baselines among the patterns.
         calibrate: add to the statistics from which baselines are estimated and chosen.
         calibration: the baselines to compare with, if they are known already.
-        score: add to the scores.
     """
 
     sums: Accumulators

@@ -30,8 +30,6 @@ def add_classes(
     Args:
         values: one head's probabilities, flat.
         start: where each row begins in them.
-        text: the text of each row.
-        cell: the class of each cell.
         lengths: real tokens of each text; `fold`: its fold.
         total: float64.
     """

@@ -25,9 +25,6 @@ def read_rows(
 
     Args:
         attention: probabilities, float32.
-        head: which head to read.
-        begin: the query of the first row.
-        lengths: real tokens of each text.
         segment_of: where each text's segments begin.
         segments: runs of keys of one kind: first, last + 1, whether they are sinks.
         real: where the readings go; padded rows are left alone.

@@ -80,7 +80,6 @@ def sum_baselines(
         rows: the row of each fixed baseline at each sampled slot; -1 for none.
         scores: what `score_rows` gives; `profile`: what `score_profile` gives, the last baseline.
         offset: where the slots of each (pattern, text) begin in `slot`.
-        query: the query of each slot.
         mass: content mass of each query's row.
         at_slots: room.
         weight: what the covered rows weigh; `sums`: all overlaps, then all distances.

@@ -47,11 +47,7 @@ def run_sharded(
     """Have a survey computed shard by shard.
 
     Args:
-        engine: says what is to be computed.
         later: finds the words that the passages still lack, on the workers; None: they lack none.
-        run: where the parts go.
-        workers: how many there are.
-        compute: has the shards computed.
         on_progress: called with the stage, the texts done and the texts in all.
 
     Raises:

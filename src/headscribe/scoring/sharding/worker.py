@@ -32,7 +32,6 @@ class Opening:
 
     Attributes:
         source: what `load` takes, or the folder of a recording.
-        recorded: whether it is a recording.
         options: `device`, `dtype` and `stack` as for `load`.
         fingerprint: what the opened source must have.
     """
@@ -62,12 +61,9 @@ class Job:
     """All that a process must know besides its texts.
 
     Attributes:
-        opening: the source of attention.
         annotator: name and fingerprint of what finds the words; None: the passages have them.
-        patterns: what to score.
         buckets: that of each group, which decides splits and folds.
         layers: the layers to score, None for all.
-        examples: texts whose attention is kept.
         phase: what this pass over the texts is for; it holds none of them.
         calibration: the baselines, once they are known.
         companion: what asks other questions in the same pass.
