@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -55,6 +56,20 @@ def test_report_is_a_page(run: Path) -> None:
     done = headscribe("report", run, "-o", "page.html", cwd=run.parent)
     assert done.returncode == 0, done.stderr
     assert "<!doctype html>" in (run.parent / "page.html").read_text()[:100].lower()
+
+
+def test_a_folder_that_cannot_be_read_does_not_lose_the_others(run: Path, tmp_path: Path) -> None:
+    copytree(run, tmp_path / "damaged")
+    (tmp_path / "damaged" / "run.json").write_text("{")
+    done = headscribe("report", "nowhere", run, "damaged", "-o", "page.html", cwd=tmp_path)
+    assert (done.returncode, done.stdout.strip()) == (2, "page.html"), done.stderr
+    said = done.stderr.strip().splitlines()
+    assert said[0].startswith("headscribe: shown as far as its tables tell: damaged/run.json")
+    assert said[1].startswith("headscribe: left out: expected a run directory")
+    assert "nowhere" in said[1]
+    assert len(said) == 2
+    assert "left out" not in wrong(tmp_path, "report", "nowhere")
+    assert run.name in (tmp_path / "page.html").read_text()
 
 
 def test_diff_of_a_run_and_itself(run: Path) -> None:

@@ -24,8 +24,12 @@ class Probed(View):
         """Which probes heads answer, in a sentence."""
         return str(self.fact("summary"))
 
-    def top(self, probe: str, k: int = 5) -> list[dict[str, Any]]:
+    def top(self, probe: str, k: int | None = 5) -> list[dict[str, Any]]:
         """The heads that do most beyond the control of a probe: the rows of the table `probes`.
+
+        Args:
+            probe: its name.
+            k: at most so many; None: all.
 
         Raises:
             UsageError: the run is unfinished, or has no such probe.

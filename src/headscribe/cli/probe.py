@@ -4,6 +4,8 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+from headscribe.core.visible import plural
+
 if TYPE_CHECKING:
     from headscribe.api.probe import Probed
 
@@ -20,9 +22,9 @@ def show(probed: "Probed", *, as_json: bool) -> None:
 
     print(fill(probed.summary, 79))
     for name, said in probed.run.manifest["asks"].items():
-        rows = [row for row in probed.top(name, _SHOWN) if row["flagged"]]
+        flagged = [row for row in probed.top(name, k=None) if row["flagged"]]
         print(f"\n{fill(name + ': ' + said['asks'] + '; control: ' + said['control'], 79)}")
-        for row in rows:
+        for row in flagged[:_SHOWN]:
             share = row["unit"] == "attention"
             value, control = (
                 f"{row[part]:.0%}" if share else f"{row[part]:+.2f}"
@@ -35,7 +37,9 @@ def show(probed: "Probed", *, as_json: bool) -> None:
             unit = "points more" if share else "logits more"
             head = f"{row['layer']}.{row['head']}"
             print(f"  {head:<6}{value:>6}, control {control:>5}: {low} to {high} {unit}")
-        if not rows:
+        if len(flagged) > _SHOWN:
+            print(f"  and {plural(len(flagged) - _SHOWN, 'more head')}, with --json")
+        if not flagged:
             print("  no head does more than the control")
     for note in probed.run.manifest.get("notes", []):
         print(note, file=sys.stderr)

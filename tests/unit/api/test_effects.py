@@ -1,5 +1,6 @@
 """`hs.effects`: with a run of explain, of masked models, with requests that cannot be met."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,16 @@ import torch
 
 import headscribe as hs
 from benchmarks.parts import parts_of
+from headscribe.cli.probe import show as print_probed
 from headscribe.influence.ways import ways_of
 from headscribe.models.inputs import model_inputs
 from tests.integration.families import build
 from tests.unit.models.tokenizers import word_tokenizer
 
 
-def test_reads_asks_for_what_a_run_of_explain_named(tmp_path: Path) -> None:
+def test_reads_asks_for_what_a_run_of_explain_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     texts = hs.corpus("bundled:samples", 24)
     asked = {"max_tokens": 32, "annotator": "plain"}
     named = hs.explain("bundled:stories", texts, out=tmp_path / "explain", **asked)
@@ -31,7 +35,13 @@ def test_reads_asks_for_what_a_run_of_explain_named(tmp_path: Path) -> None:
     assert named.effects is not None
     assert "instead of" in named.effects.line("3.5")
     assert "without 1.2 in its keys" in named.writes(hs.HeadId(3, 5))
-    hs.probe("bundled:stories", probes="induction", pairs=8, out=tmp_path / "probe")
+    probed = hs.probe("bundled:stories", probes="induction", pairs=8, out=tmp_path / "probe")
+    flagged = [row for row in probed.top("induction", None) if row["flagged"]]
+    assert len(flagged) > 5
+    print_probed(probed, as_json=False)
+    printed = capsys.readouterr().out
+    assert f"{flagged[0]['layer']}.{flagged[0]['head']}" in printed
+    assert re.search(rf"  and {len(flagged) - 5} more heads?, with --json", printed)
     again = hs.Explained.open(named.folder)
     assert again.writes(hs.HeadId(3, 5)).endswith("(control 1%).")
     assert again.writes(hs.HeadId(0, 0)).endswith("Probes: answers none.")
