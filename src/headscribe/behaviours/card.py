@@ -225,7 +225,7 @@ def cards(
         resting, side = _rest(share, sink_share), side_of(sums.overall[:, h].mean(0))
         budget = _budget(figures, accounts.parts[1, :, h])
         steady = next((place for place in holds if place.name in STEADY), None)
-        if steady is None and holds and listed and _faint(listed):
+        if steady is None and holds and listed and _names(holds[0], share, listed):
             steady = holds[0]
         if steady is not None:
             name, family = steady.name, "sinks" if "rests" in steady.name else "position"
@@ -365,6 +365,15 @@ def _budget(
 
 
 _USUAL = "its usual distances alone"
+
+
+def _names(place: Place, share: Mapping[str, float], listed: Sequence[Figure]) -> bool:
+    """Whether a place that a head looks at is its name, not what it reads beside.
+
+    To rest on a word is to look at a place, too: of the two the larger one is the name.
+    """
+    rests = listed[0].family == "sinks" and "rests" not in place.name
+    return _faint(listed) or (rests and listed[0].part < share[place.name])
 
 
 def _faint(listed: Sequence[Figure]) -> bool:
