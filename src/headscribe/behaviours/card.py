@@ -364,7 +364,7 @@ def _budget(
     )
 
 
-_USUAL = "its usual distances alone"
+_USUAL = "reading the same distances whatever stands there"
 
 
 def _names(place: Place, share: Mapping[str, float], listed: Sequence[Figure]) -> bool:
