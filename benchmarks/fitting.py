@@ -215,8 +215,8 @@ def patterns(name: str, data: Path) -> None:
         told(one, float(np.nanmean(iou[place])))
     fold = np.array([fold_of(bucket_of(group, 0), FOLDS) for group in sample.groups])
     for title, of in (("best fixed baseline", places), ("best pattern", range(len(iou)))):
-        best = best_pattern(iou[list(of)], [sample.patterns[p] for p in of], fold)
-        told(f"{title} of {len(of)}", float(np.nanmean(best.iou)))
+        _, unseen = best_pattern(iou[list(of)], [sample.patterns[p] for p in of], fold)
+        told(f"{title} of {len(of)}", float(np.nanmean(unseen)))
 
 
 def main() -> None:

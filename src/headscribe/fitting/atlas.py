@@ -112,7 +112,6 @@ def fit_heads(
 
     Args:
         sample: what `collect` made of the texts to fit; `test`: of texts to score, of one pool.
-        heads: the name of each head, in the order of the attention.
         folds: number of folds, where there is no `test`; fewer texts make as many folds.
         prefix: of the names of the stages that are kept in `run`.
 
@@ -250,10 +249,10 @@ def _with_patterns(
 ) -> Atlas:
     """Add labels and the best patterns of the catalogue, measured on the texts to fit."""
     labels = label_heads(sample, seed, threshold=threshold)
-    best = best_pattern(pattern_iou(sample), sample.patterns, text_fold)
+    names, iou = best_pattern(pattern_iou(sample), sample.patterns, text_fold)
     group = number_groups(sample.groups)
     head_formulas = [
-        replace(head, labels=labels[h], pattern=(best.name[h], Estimate.of(best.iou[h], group)))
+        replace(head, labels=labels[h], pattern=(names[h], Estimate.of(iou[h], group)))
         for h, head in enumerate(atlas.heads)
     ]
     return replace(atlas, heads=tuple(head_formulas))

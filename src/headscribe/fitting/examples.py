@@ -24,8 +24,7 @@ LONGEST = 128
 class Examples:
     """Copies the attention of some texts while they are read.
 
-    Attributes:
-        kept: what was copied, with the heads whose attention it is.
+    `kept`: what was copied, with the heads whose attention it is.
     """
 
     wanted: set[str]

@@ -85,8 +85,6 @@ class Move:
 
     Attributes:
         by: the column of the simpler one among terms and simpler forms; None: nothing.
-        saved: ink.
-        cost: what the objective is foreseen to lose.
         weights: what the weights would be, of the terms that stay and then of the new one.
     """
 
@@ -112,9 +110,7 @@ class _Working:
 class Pruner:
     """Makes formulas shorter on one sample.
 
-    Attributes:
-        sample: the rows that terms have to prove their worth on.
-        ridge: penalty on squared weights, in standard deviations of the features.
+    `ridge`: penalty on squared weights, in standard deviations of the features.
     """
 
     sample: Sample
@@ -131,11 +127,7 @@ class Pruner:
     ) -> tuple[tuple[Compound, ...], Fit]:
         """Fit the weights to the overlap and let go of what is not worth its ink.
 
-        Args:
-            terms: the terms, more than wanted perhaps.
-            weights: where to start.
-            real: the head's attention on the sample.
-            limit: at most so many terms stay.
+        `terms`: the terms, more than wanted perhaps.
         """
         device = real.device
         columns = [torch.from_numpy(term.column(self.sample)).to(device) for term in terms]

@@ -7,7 +7,6 @@ formula: the head's profile, and the best pattern of the catalogue.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -18,19 +17,6 @@ from headscribe.scoring import profile
 from headscribe.scoring.profile import CELL_CLASSES, Profile
 
 _TINY = 1e-12
-
-
-@dataclass(frozen=True)
-class TextScores:
-    """Scores by text, NaN where a text has no row in the view.
-
-    Attributes:
-        iou: intersection over union of the sampled rows, `(..., texts)`.
-        jsd: mean Jensen-Shannon distance, `(..., texts)`.
-    """
-
-    iou: Float[np.ndarray, "*any texts"]
-    jsd: Float[np.ndarray, "*any texts"]
 
 
 class Scorer:
@@ -57,8 +43,8 @@ class Scorer:
 
     def score(
         self, predicted: Float[np.ndarray, " N"], real: Float[np.ndarray, " N"], view: View = "raw"
-    ) -> TextScores:
-        """Both metrics by text in one view."""
+    ) -> Float[np.ndarray, "2 texts"]:
+        """IoU of the sampled rows and mean Jensen-Shannon distance; NaN in texts without a row."""
         p, q = real.astype(np.float64), predicted.astype(np.float64)
         weight = np.ones(len(self.sample.lengths))
         if view == "content":
@@ -72,12 +58,9 @@ class Scorer:
         shared = np.bincount(text, weight * overlap, self._texts)
         rows = np.bincount(text, weight, self._texts)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return TextScores(
-                np.where(rows > 0, shared / (2 * rows - shared), np.nan),
-                np.where(
-                    rows > 0, np.bincount(text, weight * distance, self._texts) / rows, np.nan
-                ),
-            )
+            iou = shared / (2 * rows - shared)
+            jsd = np.bincount(text, weight * distance, self._texts) / rows
+        return np.where(rows > 0, [iou, jsd], np.nan)
 
     def _content(
         self, row_values: Float[np.ndarray, " N"]
@@ -126,20 +109,6 @@ def profile_rows(
     return rows
 
 
-@dataclass(frozen=True)
-class BestPattern:
-    """The best pattern of each head.
-
-    Attributes:
-        name: the pattern that is best over all texts, by head.
-        iou: IoU by text of the pattern that was best on the other folds, `(H, texts)`; NaN where
-            there are no others.
-    """
-
-    name: tuple[str, ...]
-    iou: Float[np.ndarray, "H texts"]
-
-
 def pattern_iou(sample: Sample) -> Float[np.ndarray, "P H texts"]:
     """IoU by text of every pattern with every head; rows not covered are uniform."""
     texts = len(sample.groups)
@@ -168,8 +137,11 @@ def best_pattern(
     iou: Float[np.ndarray, "P H texts"],
     names: Sequence[str],
     text_fold: Int[np.ndarray, " texts"],
-) -> BestPattern:
-    """The best pattern of every head, chosen on the other folds for each fold's score."""
+) -> tuple[tuple[str, ...], Float[np.ndarray, "H texts"]]:
+    """The best pattern of every head on all texts, and IoU by text of the best on other folds.
+
+    NaN where there are no other folds.
+    """
     name = tuple(names[p] for p in np.argmax(np.nanmean(iou, axis=2), axis=0))
     scored = np.full(iou.shape[1:], np.nan)
     heads = np.arange(iou.shape[1])
@@ -177,4 +149,4 @@ def best_pattern(
     for f in folds if len(folds) > 1 else ():
         best = np.argmax(np.nanmean(iou[:, :, text_fold != f], axis=2), axis=0)
         scored[:, text_fold == f] = iou[best, heads][:, text_fold == f]
-    return BestPattern(name, scored)
+    return name, scored

@@ -65,14 +65,6 @@ class Budget:
     grow_at: tuple[int, ...] = (2, 5, 8, 11, 16, 20)
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """The terms that a head's formula may have, and their weights on the sample that chose them."""
-
-    terms: tuple[Compound, ...]
-    fit: Fit
-
-
 def _csr(
     ptr: Int[np.ndarray, " n"],
     cell: Int[np.ndarray, " m"],
@@ -226,13 +218,10 @@ def _first_best(score: Float[np.ndarray, " n"]) -> int:
     return int(np.argmax(score >= (1 - _TIE) * score.max()))
 
 
-def choose_terms(design: Design, real: Float[Tensor, " N"], budget: Budget) -> Chosen:
-    """Choose the terms of one head's formula, a few more than wanted.
-
-    Args:
-        real: the head's attention on the sample's cells.
-        budget: how many terms, and how they are found.
-    """
+def choose_terms(
+    design: Design, real: Float[Tensor, " N"], budget: Budget
+) -> tuple[tuple[Compound, ...], Fit]:
+    """Choose the terms of one head's formula, a few more than wanted, and fit their weights."""
     work = _Working.of(design, real, budget.ridge)
     grown: list[Grown] = []
     columns = work.features
@@ -262,7 +251,7 @@ def choose_terms(design: Design, real: Float[Tensor, " N"], budget: Budget) -> C
             work.take([(Compound(sample.pool[best]), design.column(best))])
         else:
             break
-    return Chosen(tuple(work.terms), work.fit)
+    return tuple(work.terms), work.fit
 
 
 def _worth(grown: Grown) -> float:
@@ -275,8 +264,6 @@ class Breadth:
     """How candidates are taken in.
 
     Attributes:
-        terms: so many.
-        at_once: terms a turn.
         grown: graded terms that are grown each turn.
         ridge: penalty on squared weights, in standard deviations of the features.
     """

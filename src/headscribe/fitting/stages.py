@@ -45,8 +45,7 @@ Scores = Float[np.ndarray, "2 2 texts"]
 class Fitted:
     """The formula of one head as the stages hand it on.
 
-    Attributes:
-        weights: one a term, float64.
+    `weights`: one a term, float64.
     """
 
     terms: tuple[Compound, ...]
@@ -144,13 +143,10 @@ def choose_all(sample: Sample, budget: Budget, seed: int, device: torch.device) 
         whole = search.best(other.attention[head]) if flat[head] else None
         if whole is not None and whole.loss <= SURE:
             return Fitted(whole.terms, np.array(whole.weights))
-        chosen = choose_terms(design, torch.from_numpy(part.attention[head]).to(device), budget)
-        terms, fit = pruner.prune(
-            chosen.terms,
-            chosen.fit.weights,
-            torch.from_numpy(other.attention[head]).to(device),
-            budget.terms,
-        )
+        real = torch.from_numpy(part.attention[head]).to(device)
+        chosen, first = choose_terms(design, real, budget)
+        proving = torch.from_numpy(other.attention[head]).to(device)
+        terms, fit = pruner.prune(chosen, first.weights, proving, budget.terms)
         if whole is not None:
             lost = search.loss(fit.predicted.cpu().numpy(), other.attention[head]) - whole.loss
             if lost >= budget.price * (sum(map(ink, whole.terms)) - sum(map(ink, terms))):
@@ -177,10 +173,7 @@ def candidates(
 ) -> list[tuple[Term, ...]]:
     """Candidate terms of every head with the weights of their joint fit, best first.
 
-    Args:
-        sample: rows of the `fit` texts, with the wide pool and its attributes.
-        breadth: how many, and how they are found.
-        on_done: called with the heads that are done, and all heads.
+    `sample`: rows of the `fit` texts, with the wide pool and its attributes.
     """
     design = Design(sample, torch.device("cpu"), grown=False)
     tables = step_tables(sample, WIDE_GATES, CROSSED)
@@ -216,8 +209,7 @@ def score_all(
             predicted_rows(fitted[head], sample, rows, device),
             profile_rows(profile[head], classes, sample),
         )
-        scored = [[scorer.score(rows_, real, view) for view in VIEWS] for rows_ in both]
-        return np.array([[[view.iou, view.jsd] for view in views] for views in scored])
+        return np.array([[scorer.score(rows_, real, view) for view in VIEWS] for rows_ in both])
 
     return np.array(for_all_heads(work, len(sample.attention)))
 

@@ -16,9 +16,7 @@ from headscribe.fitting.solver import (
     row_gradients,
     variances,
 )
-from headscribe.scoring.statistics import ratio
-
-CONFIDENCE = 0.95
+from headscribe.scoring.statistics import CONFIDENCE, ratio
 
 
 def number_groups(groups: Sequence[str]) -> Int[np.ndarray, " texts"]:

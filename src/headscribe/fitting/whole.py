@@ -115,9 +115,7 @@ class Conditions:
 class Search:
     """Looks for formulas of infinite weights on the rows of one sample.
 
-    Args:
-        terms: at most so many.
-        grown: whether terms may have word sets that are read off the head.
+    `grown`: whether terms may have word sets that are read off the head.
     """
 
     def __init__(

@@ -33,7 +33,6 @@ class Restoration:
     Attributes:
         heads: the heads.
         how: what was done to them.
-        n: questions that follow the wrong hint.
         back: of these, answers that are the unhinted ones again.
         share, low, high: the share with its 95 % interval.
         each: whether each question's answer came back, in the order of `Causal.questions`.
@@ -56,7 +55,6 @@ class Causal:
     Attributes:
         units: every question, with what is read behind its prompts.
         letters: the letters' ids; None where the model writes.
-        token_budget: tokens a batch.
     """
 
     model: Model
@@ -133,13 +131,9 @@ def _targets(units: Sequence[Unit], how: How, more: int, *, forced: bool) -> lis
         if how == "block":
             targets.append(Target(at, inserted))
             continue
-        prompts = unit.asked.prompts
-        behind = (len(unit.forced) if forced else 0) + more
-        shared = unit.asked.shared["wrong"].extended(
-            len(prompts["none"]), len(prompts["wrong"]), behind
-        )
-        keys = np.stack([shared.first, shared.second])
-        rows = keys[:, keys.shape[1] - shared.after :]
+        first, second, after = unit.shared("wrong", (len(unit.forced) if forced else 0) + more)
+        keys = np.stack([first, second])
+        rows = keys[:, keys.shape[1] - after :]
         targets.append(Target(2 * at + 1, inserted, 2 * at, rows, keys))
     return targets
 

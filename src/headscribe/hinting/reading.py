@@ -36,8 +36,7 @@ MANY_CELLS = 1 << 25
 class Unit:
     """A question with what is read behind each of its prompts.
 
-    Attributes:
-        forced: the ids behind them, the same under every condition: the unhinted reasoning.
+    `forced`: the ids behind them, the same under every condition: the unhinted reasoning.
     """
 
     asked: Asked
@@ -52,13 +51,15 @@ class Unit:
         return encoding_of(np.concatenate([ids, np.array(self.forced, np.int64)]))
 
     def shared(
-        self, condition: Condition
+        self, condition: Condition, behind: int | None = None
     ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], int]:
-        """Positions of shared tokens in either text; the last so many stand after the insertion."""
-        prompts = self.asked.prompts
-        alignment = self.asked.shared[condition].extended(
-            len(prompts["none"]), len(prompts[condition]), len(self.forced)
-        )
+        """Positions of shared tokens in either text; the last so many stand after the insertion.
+
+        So many tokens stand `behind` the prompts: by default those that are `forced`.
+        """
+        plain, altered = (len(self.asked.prompts[one]) for one in ("none", condition))
+        more = len(self.forced) if behind is None else behind
+        alignment = self.asked.shared[condition].extended(plain, altered, more)
         return alignment.first, alignment.second, alignment.after
 
 

@@ -24,8 +24,8 @@ from scipy import stats
 
 from headscribe.fitting import statistics as of_texts
 from headscribe.results.records import Interval
+from headscribe.scoring.statistics import CONFIDENCE
 
-CONFIDENCE = 0.95
 RATE = 0.05
 POWER = 0.80
 NOISE = 1e-6

@@ -102,8 +102,7 @@ class Written:
 class _Reading:
     """An observer that keeps of every row and head the strongest content key and content's share.
 
-    Attributes:
-        key, mass: by layer, `(B, H, T)`.
+    `key, mass`: by layer, `(B, H, T)`.
     """
 
     def __init__(self, sinks: Bool[Tensor, "B T"]) -> None:
@@ -181,10 +180,7 @@ def writes(
 ) -> Written:
     """Measure what every head writes, in one pass over the texts.
 
-    Args:
-        ways: of the model, see `ways_of`.
-        passages: the texts; intervals are clustered by their groups.
-        on_progress: called with the texts done.
+    `passages`: the texts; intervals are clustered by their groups.
     """
     model = ways.model
     groups = {group: k for k, group in enumerate(sorted({passage.group for passage in passages}))}

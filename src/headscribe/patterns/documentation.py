@@ -63,7 +63,8 @@ def _attributes() -> list[str]:
     ]
     for name, attribute in ATTRIBUTES.items():
         needs = ", ".join(sorted(attribute.needs)) or "none"
-        ahead = f"{'yes' if attribute.looks_ahead else 'no'}: {attribute.reason}"
+        why = attribute.later or "the token itself and what stands before it"
+        ahead = f"{'yes' if attribute.looks_ahead else 'no'}: {why}"
         lines.append(
             f"| `{name}` | {_KINDS[attribute.kind]} | {attribute.sentence} | {needs} | {ahead} |"
         )

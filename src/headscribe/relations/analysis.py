@@ -19,7 +19,6 @@ from headscribe.relations.syntax import (
     Number,
     Side,
     children,
-    kind_of,
 )
 
 Bounds = tuple[float, float]
@@ -130,7 +129,8 @@ def distances_of(node: Node) -> Bounds:
         case Logic("and", operands):
             return _both([distances_of(operand) for operand in operands])
         case Logic("or", operands) | Call("otherwise", operands):
-            return _either([distances_of(operand) for operand in operands])
+            lows, highs = zip(*map(distances_of, operands), strict=True)
+            return min(lows), max(highs)
         case Call(name, operands) if name in CHOICES:
             return distances_of(operands[0])
         case Call("abs" | "log1p", operands):
@@ -149,10 +149,6 @@ def _both(bounds: list[Bounds]) -> Bounds:
         max((low for low, _ in bounds), default=-math.inf),
         min((high for _, high in bounds), default=math.inf),
     )
-
-
-def _either(bounds: list[Bounds]) -> Bounds:
-    return min(low for low, _ in bounds), max(high for _, high in bounds)
 
 
 def only_later(node: Node) -> bool:
@@ -210,8 +206,3 @@ def _reads_later(node: Node, farthest: float, *, zero_is_missing: bool) -> bool:
     return any(
         _reads_later(operand, farthest, zero_is_missing=zero_is_missing) for operand in operands
     )
-
-
-def is_condition(node: Node) -> bool:
-    """Return whether the expression is true or false."""
-    return kind_of(node) == "boolean"

@@ -38,17 +38,19 @@ class Attribute:
     Attributes:
         kind: condition, number or text. Missing numbers and texts make every comparison false;
             conditions are false where they do not apply.
-        read: its value for every token of a passage.
-        looks_ahead: its value for a token may depend on later tokens.
-        reason: why it does, or why not.
+        later: why its value for a token may depend on later tokens; None where it does not.
     """
 
     sentence: str
     kind: Kind
     read: Callable[[Passage], Values]
     needs: frozenset[str] = frozenset()
-    looks_ahead: bool = False
-    reason: str = "the token itself and what stands before it"
+    later: str | None = None
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether its value for a token may depend on later tokens."""
+        return self.later is not None
 
 
 def _by_word(passage: Passage, values: Sequence[str | None]) -> TokenTexts:
@@ -198,7 +200,7 @@ _WHOLE_TEXT = "it is known at the end of the text"
 def _annotated(
     sentence: str, kind: Kind, read: Callable[[Passage], Values], *needs: str
 ) -> Attribute:
-    return Attribute(sentence, kind, read, frozenset(needs), True, _PARSE)
+    return Attribute(sentence, kind, read, frozenset(needs), _PARSE)
 
 
 def attribute(name: str) -> Attribute:
@@ -212,8 +214,7 @@ def attribute(name: str) -> Attribute:
             "tokens of the text, special ones aside",
             "number",
             lambda passage: np.full(len(passage), _content(passage).sum()),
-            looks_ahead=True,
-            reason=_WHOLE_TEXT,
+            later=_WHOLE_TEXT,
         )
     if not name.startswith(OF_TEXT):
         return ATTRIBUTES[name]
@@ -223,8 +224,7 @@ def attribute(name: str) -> Attribute:
         "text",
         lambda passage: [passage.about.get(own)] * len(passage),
         frozenset({name}),
-        looks_ahead=True,
-        reason="it may be known of the whole text alone",
+        later="it may be known of the whole text alone",
     )
 
 
@@ -242,8 +242,7 @@ ATTRIBUTES: dict[str, Attribute] = {
         "tokens after it, special ones aside: 0 is the last token; missing for special tokens",
         "number",
         _from_end,
-        looks_ahead=True,
-        reason=_WHOLE_TEXT,
+        later=_WHOLE_TEXT,
     ),
     "id": Attribute("vocabulary id", "number", lambda p: p.ids.astype(np.float64)),
     "earlier": Attribute("tokens before it with its vocabulary id", "number", _earlier),
@@ -251,15 +250,13 @@ ATTRIBUTES: dict[str, Attribute] = {
         "tokens of the text with its vocabulary id, itself included",
         "number",
         _occurrences,
-        looks_ahead=True,
-        reason=_WHOLE_TEXT,
+        later=_WHOLE_TEXT,
     ),
     "rank": Attribute(
         "of a numeral: how many numerals of the text are less, or equal and before it",
         "number",
         _ranks,
-        looks_ahead=True,
-        reason=_WHOLE_TEXT,
+        later=_WHOLE_TEXT,
     ),
     "text": Attribute(
         "characters of the token, as the text has them, without blanks around; blanks alone stay",
@@ -298,8 +295,7 @@ ATTRIBUTES: dict[str, Attribute] = {
         "index of the annotated word that the token overlaps most; missing for special tokens",
         "number",
         _words,
-        looks_ahead=True,
-        reason="where a word ends may depend on what follows it (3.14, doesn't)",
+        later="where a word ends may depend on what follows it (3.14, doesn't)",
     ),
     "clause": Attribute(
         "number of clause breaks (, ; : . ! ? … — –) before the token", "number", clauses
@@ -311,15 +307,13 @@ ATTRIBUTES: dict[str, Attribute] = {
         "characters of the word",
         "number",
         _lengths,
-        looks_ahead=True,
-        reason=_WHOLE_WORD,
+        later=_WHOLE_WORD,
     ),
     "suffix": Attribute(
         "last three characters of the word (all of a shorter one), in lower case",
         "text",
         lambda p: _by_word(p, [form[-3:].lower() or None for form in p.words.form]),
-        looks_ahead=True,
-        reason=_WHOLE_WORD,
+        later=_WHOLE_WORD,
     ),
     "lemma": _annotated("dictionary form of the word", "text", _word_field("lemma"), "lemma"),
     "upos": _annotated("universal part of speech", "text", _word_field("upos"), "upos"),

@@ -10,8 +10,7 @@ from jaxtyping import Float, Int
 class Cells:
     """The related visible pairs of a passage, sorted by query, then by key; shape `(n,)` each.
 
-    Attributes:
-        value: the value of the relation, 1 for a condition; never 0, always finite.
+    `value`: the value of the relation, 1 for a condition; never 0, always finite.
     """
 
     query: Int[np.ndarray, " n"]

@@ -7,14 +7,13 @@ from jaxtyping import Shaped
 
 from headscribe.core.arrays import TokenFlags
 from headscribe.core.visibility import Visibility
-from headscribe.relations.analysis import is_condition
 from headscribe.relations.candidates import Candidates, intervals, join
 from headscribe.relations.cells import Cells
 from headscribe.relations.columns import Columns
 from headscribe.relations.conditions import Conditions, alternatives_of, conditions_of
 from headscribe.relations.pointwise import evaluate, truth
 from headscribe.relations.rowwise import NONE, chosen, chosen_of_intervals, counted
-from headscribe.relations.syntax import CHOICES, Call, Node
+from headscribe.relations.syntax import CHOICES, Call, Node, kind_of
 from headscribe.text.passages import Passage
 
 KEPT = 1 << 18
@@ -27,8 +26,7 @@ FEW = 8
 class Evaluation:
     """Evaluates expressions on one passage, sharing columns, row values and cells.
 
-    Args:
-        visibility: the keys that count; every row-wise function sees only these.
+    `visibility`: the keys that count; every row-wise function sees only these.
     """
 
     def __init__(self, passage: Passage, visibility: Visibility) -> None:
@@ -50,7 +48,7 @@ class Evaluation:
         parts = list(self.chunks(node))
         query = np.concatenate([np.zeros(0, np.int64), *(part.query for part in parts)])
         key = np.concatenate([np.zeros(0, np.int64), *(part.key for part in parts)])
-        if is_condition(node):
+        if kind_of(node) == "boolean":
             value = np.broadcast_to(1.0, len(query))
         else:
             value = np.concatenate([np.zeros(0), *(part.value for part in parts)])
@@ -65,7 +63,7 @@ class Evaluation:
             yield self._cells[node]
             return
         candidates = self._candidates(node)
-        condition = is_condition(node)
+        condition = kind_of(node) == "boolean"
         for query, key in candidates.chunks():
             if not candidates.visible:
                 keep = (key >= self._first[query]) & (key <= self._last[query])
@@ -107,7 +105,7 @@ class Evaluation:
     def _counts(self, node: Node) -> Shaped[np.ndarray, " T"]:
         if self._short:
             return np.bincount(self.cells(node).query, minlength=self._length)
-        if is_condition(node):
+        if kind_of(node) == "boolean":
             candidates = self._candidates(node)
             if candidates.visible and not candidates.rest:
                 return candidates.end - candidates.begin

@@ -21,8 +21,7 @@ from headscribe.text.passages import Passage
 class Relation:
     """A condition or a number for each pair of a query and a key; made by `parse`.
 
-    Attributes:
-        expression: the checked expression. Two relations are equal where they print alike.
+    `expression`: the checked expression. Two relations are equal where they print alike.
     """
 
     expression: Node
@@ -113,8 +112,7 @@ def parse(source: str) -> Relation:
 class Evaluator:
     """Evaluates many relations on one passage, sharing what they have in common.
 
-    Args:
-        visibility: the keys that the layer's mask admits; all else is as if it were not there.
+    `visibility`: the keys that the layer's mask admits; all else is as if it were not there.
     """
 
     def __init__(self, passage: Passage, visibility: Visibility) -> None:

@@ -29,6 +29,12 @@ from headscribe.relations.syntax import (
 Array = Shaped[np.ndarray, "..."]
 Index = Int[np.ndarray, "..."]
 
+_COMPARED = {
+    "<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal,
+    "==": np.equal, "!=": np.not_equal,
+}  # fmt: skip
+_CALCULATED = {"+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide}
+
 
 @runtime_checkable
 class Scope(Protocol):
@@ -130,20 +136,7 @@ def _all(parts: list[Bool[np.ndarray, "..."]]) -> Bool[np.ndarray, "..."]:
 
 def _compare(left: Array, operator: str, right: Array) -> Bool[np.ndarray, "..."]:
     """Compare; false wherever a side is missing (NaN compares false except under `!=`)."""
-    met: Bool[np.ndarray, "..."]
-    match operator:
-        case "<":
-            met = left < right
-        case "<=":
-            met = left <= right
-        case ">":
-            met = left > right
-        case ">=":
-            met = left >= right
-        case "==":
-            met = left == right
-        case _:
-            met = left != right
+    met: Bool[np.ndarray, "..."] = _COMPARED[operator](left, right)
     if operator == "!=" or left.dtype.kind == "i":
         met = met & present(left) & present(right)
     return met
@@ -160,14 +153,7 @@ def _calculate(
     operator: str, left: Float[np.ndarray, "..."], right: Float[np.ndarray, "..."]
 ) -> Float[np.ndarray, "..."]:
     with np.errstate(all="ignore"):
-        match operator:
-            case "+":
-                return _finite(left + right)
-            case "-":
-                return _finite(left - right)
-            case "*":
-                return _finite(left * right)
-        return _finite(left / right)
+        return _finite(_CALCULATED[operator](left, right))
 
 
 def _finite(values: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:

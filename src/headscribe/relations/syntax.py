@@ -35,8 +35,7 @@ class Distance:
 class Column:
     """An attribute of one of the two tokens: `query.head`, `key.prev.id`.
 
-    Attributes:
-        steps: neighbours to walk to first, +1 for `next`, -1 for `prev`.
+    `steps`: neighbours to walk to first, +1 for `next`, -1 for `prev`.
     """
 
     side: Side

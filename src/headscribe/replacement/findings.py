@@ -59,8 +59,7 @@ def findings(
 ) -> Findings:
     """Put a measurement into words.
 
-    Args:
-        warnings: what is known already against the figures.
+    `warnings`: what is known already against the figures.
     """
     metric = found.readings.headline
     said = list(warnings)

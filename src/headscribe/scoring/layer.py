@@ -28,8 +28,7 @@ from headscribe.scoring.threads import share
 class Places:
     """Where things stand in a head's values, the same in every layer.
 
-    Attributes:
-        index: each entry of the layout, `(E,)`, unsigned.
+    `index`: each entry of the layout, `(E,)`, unsigned.
     """
 
     index: Integer[np.ndarray, " E"]

@@ -27,8 +27,7 @@ WHOLE_TOKENS = 1024
 class BatchScorer:
     """Scores one batch, layer by layer, into the accumulators.
 
-    Attributes:
-        plan_of: the batch's plan for a layer (layers may see different keys).
+    `plan_of`: the batch's plan for a layer (layers may see different keys).
     """
 
     task: Task

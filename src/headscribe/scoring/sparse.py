@@ -181,8 +181,7 @@ class CellValues:
 class BlockValues:
     """Probabilities taken from blocks of rows of the matrix.
 
-    Attributes:
-        values: of every head, `(H, R * T + N)`; `real`: what is to be known of its rows.
+    `values`: of every head, `(H, R * T + N)`; `real`: what is to be known of its rows.
     """
 
     places: CellPlaces

@@ -46,9 +46,7 @@ def run_sharded(
 ) -> Progress:
     """Have a survey computed shard by shard.
 
-    Args:
-        later: finds the words that the passages still lack, on the workers; None: they lack none.
-        on_progress: called with the stage, the texts done and the texts in all.
+    `later`: finds the words that the passages still lack, on the workers; None: they lack none.
 
     Raises:
         UsageError: what a shard raised.
