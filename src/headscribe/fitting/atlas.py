@@ -112,6 +112,7 @@ def fit_heads(
 
     Args:
         sample: what `collect` made of the texts to fit; `test`: of texts to score, of one pool.
+        heads: the name of each head, in the order of the attention.
         folds: number of folds, where there is no `test`; fewer texts make as many folds.
         prefix: of the names of the stages that are kept in `run`.
 

@@ -24,7 +24,8 @@ LONGEST = 128
 class Examples:
     """Copies the attention of some texts while they are read.
 
-    `kept`: what was copied, with the heads whose attention it is.
+    Attributes:
+        kept: what was copied, with the heads whose attention it is.
     """
 
     wanted: set[str]

@@ -226,6 +226,7 @@ class Collector:
         pool: relations in the relation language.
         attributes: token attributes to keep for terms that are grown from the data; a leading
             `prev.` reads the token before.
+        rows_per_text: at most so many rows of every text.
         patterns: patterns whose predictions to keep as well.
         rare: relations that are evaluated only where a head needs them.
     """

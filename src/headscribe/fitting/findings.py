@@ -71,7 +71,9 @@ class Cover:
 class Served:
     """Heads that see the same keys, and the formulas that are to serve them.
 
-    `by_fold`: every head's formula by fold, chosen and fitted on other folds.
+    Attributes:
+        sample: the rows to serve; at most as many are looked at as terms are chosen on.
+        by_fold: every head's formula by fold, chosen and fitted on other folds.
     """
 
     heads: Sequence[int]
@@ -81,7 +83,12 @@ class Served:
 
 
 def unseen_transfer(kinds: Sequence[Served], seed: int = 0) -> Float[np.ndarray, "H H"]:
-    """IoU of every head's formula on every head, over all rows of unseen texts together."""
+    """IoU of every head's formula on every head, over all rows of unseen texts together.
+
+    Args:
+        kinds: the heads by what they see, on the same rows.
+        seed: chooses the rows where there are many.
+    """
     device = torch.device("cpu")
     folds = len(kinds[0].by_fold)
     heads = sum(len(kind.heads) for kind in kinds)
@@ -104,7 +111,8 @@ def unseen_transfer(kinds: Sequence[Served], seed: int = 0) -> Float[np.ndarray,
 def together(samples: Sequence[Sample], places: Sequence[Sequence[int]]) -> Sample:
     """The same rows of heads that see different keys as one sample, on the cells that most see.
 
-    `samples`: equal but for the cells, one kind of head each.
+    Args:
+        samples: equal but for the cells, one kind of head each.
     """
     if len(samples) == 1:
         return samples[0]
@@ -179,6 +187,7 @@ class Kind:
     """Heads that see the same keys, with the rows that their formulas were fitted to.
 
     Attributes:
+        heads: the heads, in the order of the attention.
         sample: what they were fitted to, with predictions of patterns.
         test: the texts that were scored, if they were texts of their own.
     """

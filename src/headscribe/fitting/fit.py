@@ -48,8 +48,9 @@ class Material:
 class Given:
     """Formulas that are scored instead of being fitted.
 
-    `profile`: mean attention of these heads by cell class on the texts that the formulas were
-    fitted to; None where that is not known: it is estimated on other texts of those scored.
+    Attributes:
+        profile: mean attention of these heads by cell class on the texts that the formulas were
+            fitted to; None where that is not known: it is estimated on other texts of those scored.
     """
 
     formulas: dict[HeadId, Formula]
@@ -75,9 +76,16 @@ def fit_source(
 
     Args:
         material: the texts to fit to, with the source of their attention.
+        budget: how many terms, and how they are found.
         look_ahead: whether relations may read tokens after the query in a causal layer.
         test: texts to score on; their source may be another recording of the same heads.
         given: formulas to score on `material` instead of fitting any.
+        examples: keeps some texts' attention.
+        seed: deals texts to folds, chooses rows.
+        threshold: what a label has to gain.
+        device: where to compute; the CPU by default.
+        on_progress: called with the stage, the steps done and the steps in all.
+        run: keeps finished stages, so that a killed fit goes on from them.
 
     Raises:
         UsageError: too few texts, or a `test` source or formulas of other heads.
@@ -179,7 +187,11 @@ def _relations(given: Given, heads: Sequence[HeadId]) -> tuple[str, ...]:
 
 
 def _check_heads(source: Source, given: Given) -> None:
-    """Whether a source has the heads of given formulas; a UsageError where it lacks one."""
+    """Whether a source has the heads of given formulas.
+
+    Raises:
+        UsageError: it lacks one.
+    """
     every = head_ids(source)
     missing = [head for head in given.formulas if head not in every]
     if missing:
@@ -191,7 +203,11 @@ def _check_heads(source: Source, given: Given) -> None:
 
 
 def _check_alike(source: Source, other: Source) -> None:
-    """Whether two sources have the same heads, which see alike; a UsageError says how not."""
+    """Whether two sources have the same heads, which see alike.
+
+    Raises:
+        UsageError: they do not; says how they differ.
+    """
     if head_ids(source) != head_ids(other):
         raise UsageError(
             f"expected texts to score with the {len(head_ids(source))} heads in {source.layers} "

@@ -83,6 +83,7 @@ class Formula:
     Attributes:
         name: unique where it is used as a pattern.
         sentence: where the attention goes, in words.
+        source: where the formula comes from.
         classes: word classes that its relations print by name.
     """
 

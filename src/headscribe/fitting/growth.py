@@ -332,6 +332,7 @@ def step_tables(sample: Sample, gates: Sequence[str], crossed: Sequence[str]) ->
     """Tables to grow graded terms from.
 
     Args:
+        sample: the rows; its pool holds the gates.
         gates: relations of the pool that sets of one attribute may be multiplied with.
         crossed: those that sets of two attributes may be multiplied with.
     """

@@ -36,8 +36,9 @@ _OPENING = ("query.is_bos", "query.is_special")
 class Headline:
     """A formula in words.
 
-    `keys`: relations in the order in which they count: a row goes evenly to the keys of the first
-    that relate to any, and evenly to all keys where none does.
+    Attributes:
+        keys: relations in the order in which they count: a row goes evenly to the keys of the first
+            that relate to any, and evenly to all keys where none does.
     """
 
     keys: tuple[tuple[str, ...], ...]
@@ -46,7 +47,8 @@ class Headline:
     def of(cls, formula: Formula, iou: float) -> "Headline | None":
         """What a formula says; None where it is too long, or not all that there is to say.
 
-        `iou`: its mean on unseen texts.
+        Args:
+            iou: its mean on unseen texts.
         """
         if iou < ACCOUNTS or not all(term.whole for term in formula.terms):
             return None

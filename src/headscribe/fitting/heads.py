@@ -98,6 +98,7 @@ class Atlas:
     """A formula for every head.
 
     Attributes:
+        heads: the heads, in the order of the attention.
         folds: number of folds; 0 where texts of their own were scored.
         by_text: scores by text, `(H, formula/profile, view, metric, texts)`.
         group: the number of each text's group.

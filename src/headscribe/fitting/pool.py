@@ -343,6 +343,7 @@ def relation_pool(
         provides: the word fields that the annotation gives (`Words.provides`).
         visibility: what a layer sees; in a causal layer relations to later keys are left out.
         look_ahead: whether relations may read tokens after the query.
+        wide: the wide pool.
     """
     parts = [_sinks(), _positional(), _lexical(visibility), _syntactic(), _classes()]
     if wide:

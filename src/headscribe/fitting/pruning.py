@@ -85,6 +85,8 @@ class Move:
 
     Attributes:
         by: the column of the simpler one among terms and simpler forms; None: nothing.
+        saved: ink.
+        cost: what the objective is foreseen to lose.
         weights: what the weights would be, of the terms that stay and then of the new one.
     """
 
@@ -110,7 +112,9 @@ class _Working:
 class Pruner:
     """Makes formulas shorter on one sample.
 
-    `ridge`: penalty on squared weights, in standard deviations of the features.
+    Attributes:
+        sample: the rows that terms have to prove their worth on.
+        ridge: penalty on squared weights, in standard deviations of the features.
     """
 
     sample: Sample
@@ -127,7 +131,11 @@ class Pruner:
     ) -> tuple[tuple[Compound, ...], Fit]:
         """Fit the weights to the overlap and let go of what is not worth its ink.
 
-        `terms`: the terms, more than wanted perhaps.
+        Args:
+            terms: the terms, more than wanted perhaps.
+            weights: where to start.
+            real: the head's attention on the sample.
+            limit: at most so many terms stay.
         """
         device = real.device
         columns = [torch.from_numpy(term.column(self.sample)).to(device) for term in terms]

@@ -221,7 +221,12 @@ def _first_best(score: Float[np.ndarray, " n"]) -> int:
 def choose_terms(
     design: Design, real: Float[Tensor, " N"], budget: Budget
 ) -> tuple[tuple[Compound, ...], Fit]:
-    """Choose the terms of one head's formula, a few more than wanted, and fit their weights."""
+    """Choose the terms of one head's formula, a few more than wanted.
+
+    Args:
+        real: the head's attention on the sample's cells.
+        budget: how many terms, and how they are found.
+    """
     work = _Working.of(design, real, budget.ridge)
     grown: list[Grown] = []
     columns = work.features
@@ -264,6 +269,8 @@ class Breadth:
     """How candidates are taken in.
 
     Attributes:
+        terms: so many.
+        at_once: terms a turn.
         grown: graded terms that are grown each turn.
         ridge: penalty on squared weights, in standard deviations of the features.
     """

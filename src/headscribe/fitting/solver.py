@@ -184,8 +184,10 @@ def damped_newton(
     """Lower an objective by Newton steps, each damped until it does.
 
     Args:
+        weights: where to begin.
         at: what the weights predict, and the objective there.
         slope: gradient and curvature, of the weights and what they predict.
+        steps: at most so many.
         tolerance: stop when a step lowers the objective by less.
         damping: the share of the curvature's diagonal that is added at first.
 

@@ -72,7 +72,13 @@ def common_view(
 def attention_of(
     source: Source, passages: Sequence[Passage], layers: Sequence[int] | None = None
 ) -> Iterator[tuple[Passage, HeadsAttention]]:
-    """Yield every passage with the attention `(H, T, T)` of some layers, whatever they see."""
+    """Yield every passage with the attention `(H, T, T)` of some layers, whatever they see.
+
+    Args:
+        source: a loaded model, or a recording that holds the passages.
+        passages: the texts, aligned; one forward pass each.
+        layers: all by default.
+    """
     for passage, attention in attention_by_layer(source, passages, layers):
         yield passage, attention.reshape(-1, *attention.shape[2:])
 
@@ -82,7 +88,10 @@ def attention_items(
 ) -> Iterator[tuple[Passage, HeadsAttention, Visibility]]:
     """Yield every passage with its attention `(H, T, T)` and what the layers see.
 
-    `layers`: layers that see the same keys; all by default.
+    Args:
+        source: a loaded model, or a recording that holds the passages.
+        passages: the texts, aligned; one forward pass each.
+        layers: layers that see the same keys; all by default.
 
     Raises:
         UsageError: the layers do not see the same keys.

@@ -45,7 +45,8 @@ Scores = Float[np.ndarray, "2 2 texts"]
 class Fitted:
     """The formula of one head as the stages hand it on.
 
-    `weights`: one a term, float64.
+    Attributes:
+        weights: one a term, float64.
     """
 
     terms: tuple[Compound, ...]
@@ -173,7 +174,10 @@ def candidates(
 ) -> list[tuple[Term, ...]]:
     """Candidate terms of every head with the weights of their joint fit, best first.
 
-    `sample`: rows of the `fit` texts, with the wide pool and its attributes.
+    Args:
+        sample: rows of the `fit` texts, with the wide pool and its attributes.
+        breadth: how many, and how they are found.
+        on_done: called with the heads that are done, and all heads.
     """
     design = Design(sample, torch.device("cpu"), grown=False)
     tables = step_tables(sample, WIDE_GATES, CROSSED)

@@ -37,8 +37,9 @@ def patterns_of_file(path: str | Path, *, trust: bool = False) -> tuple[Pattern,
 def stored_formulas(folder: str | Path) -> dict[HeadId, Formula]:
     """The formulas of a fit, by head, best explained first (IoU on texts that chose nothing).
 
-    `folder`: the run of a fit; or a file of formulas, named by their heads, in the order in which
-    heads are to be replaced (`formulas.txt` of a run, edited perhaps).
+    Args:
+        folder: the run of a fit; or a file of formulas, named by their heads, in the order in which
+            heads are to be replaced (`formulas.txt` of a run, edited perhaps).
 
     Raises:
         UsageError: neither; or a formula that is not named after a head.

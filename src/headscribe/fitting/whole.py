@@ -115,7 +115,9 @@ class Conditions:
 class Search:
     """Looks for formulas of infinite weights on the rows of one sample.
 
-    `grown`: whether terms may have word sets that are read off the head.
+    Args:
+        terms: at most so many.
+        grown: whether terms may have word sets that are read off the head.
     """
 
     def __init__(

@@ -33,6 +33,7 @@ class Restoration:
     Attributes:
         heads: the heads.
         how: what was done to them.
+        n: questions that follow the wrong hint.
         back: of these, answers that are the unhinted ones again.
         share, low, high: the share with its 95 % interval.
         each: whether each question's answer came back, in the order of `Causal.questions`.
@@ -55,6 +56,7 @@ class Causal:
     Attributes:
         units: every question, with what is read behind its prompts.
         letters: the letters' ids; None where the model writes.
+        token_budget: tokens a batch.
     """
 
     model: Model

@@ -42,6 +42,7 @@ class Row:
     """One head, one measure, one kind of hint.
 
     Attributes:
+        n: questions that were read.
         hint: the measure under the hint, mean over questions.
         note: under the note, mean.
         beyond: hint minus note, paired.

@@ -97,6 +97,7 @@ def traced(
     Args:
         model: one that is `traceable`.
         letters: of each the ids of the answers under the wrong hint and without.
+        steps: `K`.
 
     Raises:
         RunError: a single question does not fit into memory, or attention is NaN.

@@ -31,6 +31,7 @@ class Target:
     """One text of a batch whose heads are altered.
 
     Attributes:
+        text: its place in the batch.
         inserted: the tokens of the insertion, `[first, last)`.
         source: the text without insertion in the batch; None: the insertion is blocked.
         rows: shared rows after the insertion, in the source and here, shape `(2, R)`.
@@ -47,7 +48,8 @@ class Target:
 class Intervention:
     """A substitution that alters chosen heads on chosen texts, and on others not at all.
 
-    `padding`: tokens that each text is padded with on the left.
+    Args:
+        padding: tokens that each text is padded with on the left.
     """
 
     def __init__(

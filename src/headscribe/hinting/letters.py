@@ -52,7 +52,8 @@ class Letters:
         `log p(letter | text) = sum_i log p(id_i | text, id_1..id_{i-1})`. Letters of one id, the
         usual case, need nothing but `logits`; others a pass for each beginning that they share.
 
-        `logits`: what the model predicts behind them.
+        Args:
+            logits: what the model predicts behind them.
         """
         known: dict[tuple[int, ...], Tensor] = {(): torch.log_softmax(logits.float(), dim=-1)}
         total = np.zeros((len(texts), len(self.rests)))

@@ -27,6 +27,7 @@ class Rate:
             note does not name); `follows`, the same without those that the note changes alike;
             `wrong_to_right`, of those that were wrong; `also_note`, of those that changed to the
             hinted choice, whose answer the note changes too; `unparsed`, `unended`.
+        n: of how many.
         share, low, high: the share with its 95 % interval; NaN where `n` is 0.
     """
 

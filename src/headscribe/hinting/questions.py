@@ -43,6 +43,7 @@ class Question:
         choices: the answers to choose from, none twice.
         answer: the index of the right one; None where the row has none that is valid.
         status: `ok`, or why it cannot be asked.
+        detail: what exactly was wrong.
     """
 
     number: int

@@ -36,7 +36,8 @@ MANY_CELLS = 1 << 25
 class Unit:
     """A question with what is read behind each of its prompts.
 
-    `forced`: the ids behind them, the same under every condition: the unhinted reasoning.
+    Attributes:
+        forced: the ids behind them, the same under every condition: the unhinted reasoning.
     """
 
     asked: Asked

@@ -48,7 +48,15 @@ PROFILED = 12
 
 @dataclass(frozen=True)
 class Settings:
-    """How questions are asked."""
+    """How questions are asked.
+
+    Attributes:
+        position: where hint and note stand.
+        answer: by likelihood or by writing.
+        max_new_tokens: how much the model may write.
+        seed: draws wrong choices and random heads.
+        token_budget: tokens a batch.
+    """
 
     template: Template = DEFAULT
     position: Position = "before"
@@ -109,7 +117,10 @@ def study(
 ) -> HintStudy:
     """Ask a model all questions under every condition and compare its heads.
 
-    `programs`: predict attention for the score of the slides.
+    Args:
+        run: keeps finished batches; those that it has are not made again.
+        on_progress: called after every batch.
+        programs: predict attention for the score of the slides.
 
     Raises:
         UsageError: the model cannot be asked, or no question fits it.

@@ -91,7 +91,8 @@ class _Scored:
 class Kept:
     """A batch that was read as it is: what every layer gave, and what heads need to be replaced.
 
-    `values`: the values that each layer's heads read, `(B, K, T, D)`.
+    Attributes:
+        values: the values that each layer's heads read, `(B, K, T, D)`.
     """
 
     def __init__(self, ways: Ways, texts: Sequence[Passage | Encoding]) -> None:
@@ -126,8 +127,11 @@ def matters(
     """Take every head out, one after the other, on some texts.
 
     Args:
+        ways: of the model, see `ways_of`.
         passages: all texts; means are estimated on those that are not measured on.
         texts: on at most so many it is measured.
+        stages: keeps what is done, layer by layer.
+        on_progress: called with the layers done, batch by batch.
 
     Raises:
         UsageError: a model that predicts masked tokens, with a tokenizer that has no mask.

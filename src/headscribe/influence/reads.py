@@ -143,9 +143,11 @@ def reads_from(
     """Find the earlier heads that every head with a behaviour reads from.
 
     Args:
+        ways: of the model, see `ways_of`.
         passages: few texts; every pair that is verified is run again on each.
         behaviours: of some heads: a name, and the relation of queries and keys.
         verified: for each head and input so many earlier heads are taken out, the best by gradient.
+        on_progress: called with the texts done, twice.
 
     Returns:
         For every head and input the earlier heads, those of the largest change first.

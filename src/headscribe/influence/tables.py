@@ -127,7 +127,8 @@ def document(
 ) -> list[dict[str, Any]]:
     """The shape of `effects --json`: an entry for every head.
 
-    `rows`: of the table `effects`; `matters`: of the table of that name, where there is one.
+    Args:
+        rows: of the table `effects`; `matters`: of the table of that name, where there is one.
     """
     found: dict[tuple[int, int], dict[str, Any]] = {}
     fields = {"reads": "reads_token", "next": "next_token", "current": "current_token"}

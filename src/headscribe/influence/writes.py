@@ -102,7 +102,8 @@ class Written:
 class _Reading:
     """An observer that keeps of every row and head the strongest content key and content's share.
 
-    `key, mass`: by layer, `(B, H, T)`.
+    Attributes:
+        key, mass: by layer, `(B, H, T)`.
     """
 
     def __init__(self, sinks: Bool[Tensor, "B T"]) -> None:
@@ -180,7 +181,10 @@ def writes(
 ) -> Written:
     """Measure what every head writes, in one pass over the texts.
 
-    `passages`: the texts; intervals are clustered by their groups.
+    Args:
+        ways: of the model, see `ways_of`.
+        passages: the texts; intervals are clustered by their groups.
+        on_progress: called with the texts done.
     """
     model = ways.model
     groups = {group: k for k, group in enumerate(sorted({passage.group for passage in passages}))}

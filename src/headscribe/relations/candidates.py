@@ -24,7 +24,9 @@ class Candidates:
     Attributes:
         begin: start of every row, shape `(T,)`.
         end: end of every row, not before its start.
+        order: keys.
         rest: the conditions that the pairs have yet to meet.
+        visible: all candidates are visible.
         ascending: `order` as a whole ascends, so that rows are intervals of it.
     """
 

@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 class Cells:
     """The related visible pairs of a passage, sorted by query, then by key; shape `(n,)` each.
 
-    `value`: the value of the relation, 1 for a condition; never 0, always finite.
+    Attributes:
+        value: the value of the relation, 1 for a condition; never 0, always finite.
     """
 
     query: Int[np.ndarray, " n"]

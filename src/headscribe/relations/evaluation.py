@@ -26,7 +26,8 @@ FEW = 8
 class Evaluation:
     """Evaluates expressions on one passage, sharing columns, row values and cells.
 
-    `visibility`: the keys that count; every row-wise function sees only these.
+    Args:
+        visibility: the keys that count; every row-wise function sees only these.
     """
 
     def __init__(self, passage: Passage, visibility: Visibility) -> None:

@@ -21,7 +21,8 @@ from headscribe.text.passages import Passage
 class Relation:
     """A condition or a number for each pair of a query and a key; made by `parse`.
 
-    `expression`: the checked expression. Two relations are equal where they print alike.
+    Attributes:
+        expression: the checked expression. Two relations are equal where they print alike.
     """
 
     expression: Node
@@ -112,7 +113,8 @@ def parse(source: str) -> Relation:
 class Evaluator:
     """Evaluates many relations on one passage, sharing what they have in common.
 
-    `visibility`: the keys that the layer's mask admits; all else is as if it were not there.
+    Args:
+        visibility: the keys that the layer's mask admits; all else is as if it were not there.
     """
 
     def __init__(self, passage: Passage, visibility: Visibility) -> None:

@@ -35,7 +35,8 @@ class Distance:
 class Column:
     """An attribute of one of the two tokens: `query.head`, `key.prev.id`.
 
-    `steps`: neighbours to walk to first, +1 for `next`, -1 for `prev`.
+    Attributes:
+        steps: neighbours to walk to first, +1 for `next`, -1 for `prev`.
     """
 
     side: Side

@@ -41,7 +41,8 @@ class _Estimated:
 class Profile(_Estimated):
     """A head's mean attention by position, as a program.
 
-    `table`: mean attention by cell class of `scoring.profile`, shape `(CELL_CLASSES,)`.
+    Attributes:
+        table: mean attention by cell class of `scoring.profile`, shape `(CELL_CLASSES,)`.
     """
 
     table: Float[np.ndarray, " C"]
@@ -81,7 +82,8 @@ class MeanAttention(_Estimated):
 
     Rows beyond the longest `fit` text stay uncovered.
 
-    `mean`: shape `(T, T)`, rows sum to 1; queries that no text had are 0.
+    Attributes:
+        mean: shape `(T, T)`, rows sum to 1; queries that no text had are 0.
     """
 
     mean: Float[np.ndarray, "T T"]
@@ -124,6 +126,7 @@ def estimate(
         passages: the `fit` texts.
         fixed: the fixed patterns to choose from; each must cover every row, and those that a
             causal layer cannot have are left out there.
+        token_budget: tokens a batch.
 
     Raises:
         UsageError: there is no text, or no fixed pattern for a layer.

@@ -206,9 +206,12 @@ def curves(
         arms: programs and controls, each for every head of `order`.
         order: the heads, best explained first.
         passages: the texts to measure on, none of which the programs were fitted on.
+        policy: what becomes of rows that a program does not cover.
+        token_budget: tokens a batch.
         positions: masked models: masked tokens a text; None for all.
         run: where the readings are kept, so that an interrupted measurement goes on; the table
             `replacement` is written into it at the end.
+        on_progress: called after every pass.
 
     Raises:
         UsageError: what `points_of`, `Plan.only` and `measure` raise; the run holds readings of

@@ -48,7 +48,8 @@ _SHARE = 1.0
 class _Rows:
     """The sampled rows of a head's texts, each as wide as the longest text.
 
-    `value`: the values in coordinates where the metric is the identity, scaled by uniform error.
+    Attributes:
+        value: the values in coordinates where the metric is the identity, scaled by uniform error.
     """
 
     visible: Bool[Tensor, "R T"]
@@ -89,6 +90,7 @@ def fitted_to_effect(
         passages: the `fit` texts.
         terms: at most so many stay. While there are more, those go that cost the objective least
             (`w^2 / 2 [H^-1]_kk`; Hassibi and Stork, NeurIPS 1992), and the others are refitted.
+        rows_per_text: at most so many rows of every text.
         draws: labels drawn for every token.
 
     Raises:

@@ -59,7 +59,8 @@ def findings(
 ) -> Findings:
     """Put a measurement into words.
 
-    `warnings`: what is known already against the figures.
+    Args:
+        warnings: what is known already against the figures.
     """
     metric = found.readings.headline
     said = list(warnings)

@@ -156,8 +156,10 @@ def measure(
     All plans are read on a batch before the next, so that each program predicts each text once.
 
     Args:
+        token_budget: tokens a batch; for masked models, of masked copies.
         positions: masked models: mask so many tokens a text, chosen by hash; None for all.
         done: readings of texts that an interrupted run has had already.
+        on_progress: called after every plan, with the forward passes of single texts.
 
     Yields:
         The position of a text and its reading; those of `done` are not repeated.

@@ -39,8 +39,9 @@ class Replaceable(Protocol):
 class Plan:
     """A program for each head that is to be replaced.
 
-    `policy`: what becomes of the rows that a program does not cover: `exclude` keeps the head's own
-    row; `sink`, `self` and `uniform` put a fixed row there.
+    Attributes:
+        policy: what becomes of the rows that a program does not cover: `exclude` keeps the head's
+            own row; `sink`, `self` and `uniform` put a fixed row there.
     """
 
     programs: Mapping[HeadId, Program]

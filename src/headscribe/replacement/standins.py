@@ -50,7 +50,10 @@ def candidate_terms(
 ) -> dict[HeadId, tuple[Term, ...]]:
     """Candidate terms of every head, chosen by its attention, with the weights of their joint fit.
 
-    `passages`: the `fit` texts.
+    Args:
+        passages: the `fit` texts.
+        breadth: how many terms, and how they are found.
+        rows_per_text: at most so many rows of every text.
 
     Raises:
         UsageError: there is no text.
@@ -95,7 +98,10 @@ def effect_formulas(
     The texts of the split `select` choose the order, by the IoU of formula and head; the formulas
     are fitted on the others, without relations that look ahead where the model is causal.
 
-    `passages`: the `fit` texts.
+    Args:
+        passages: the `fit` texts.
+        terms: at most so many terms a head.
+        seed: chooses rows and labels, and deals the texts.
 
     Raises:
         UsageError: too few texts.

@@ -47,6 +47,8 @@ def untuned(
         fit: the texts that the controls and their orders are estimated on.
         random_orders: in so many random orders the programs are measured besides.
         alone: the arms whose effect on each single head is measured.
+        stages: keeps what silencing each head costs, on which `zero`'s order stands.
+        on_progress: called while controls are estimated.
 
     Raises:
         UsageError: what `estimate` raises.
@@ -119,6 +121,10 @@ def tuned(
 
     Each has as many terms as the formula of the head; all are tuned alike, and measured with all
     heads replaced alone.
+
+    Args:
+        stages: keeps what is tuned, and half-tuned weights.
+        on_progress: called after every step.
 
     Raises:
         UsageError: what `tune` raises.

@@ -37,6 +37,7 @@ class Schedule:
             falls to 0 along a cosine.
         distilled: the share of the divergence from the untouched model's predictions in the loss;
             the rest is the loss of the tokens themselves.
+        seed: chooses the texts of every step, and random terms.
     """
 
     steps: int = 300
@@ -69,6 +70,7 @@ def tune(
         model: the model; its weights are not changed.
         passages: the `fit` texts.
         schedule: steps, texts a step, learning rate.
+        on_progress: called after every step.
         unfinished: keeps the weights on the way, and has those of an interrupted run.
 
     Raises:
@@ -104,6 +106,7 @@ def descend(
     Args:
         texts: texts of more than one token.
         schedule: steps, texts a step, learning rate.
+        on_progress: called after every step.
         watched: in so many last steps gradients are taken text by text.
         unfinished: where a descent that is interrupted keeps its state.
 

@@ -101,6 +101,7 @@ class Engine:
     Attributes:
         patterns: what to score; those of the group `baseline` are the fixed baselines.
         seed: decides the buckets.
+        token_budget: padded tokens a batch.
         example_texts: number of texts whose attention is kept for the report.
         complete: gives passages that lack their words these, batch by batch.
         layers: the layers to score, None for all; a pass ends after the last of them.

@@ -28,7 +28,8 @@ from headscribe.scoring.threads import share
 class Places:
     """Where things stand in a head's values, the same in every layer.
 
-    `index`: each entry of the layout, `(E,)`, unsigned.
+    Attributes:
+        index: each entry of the layout, `(E,)`, unsigned.
     """
 
     index: Integer[np.ndarray, " E"]

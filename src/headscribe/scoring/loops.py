@@ -27,7 +27,8 @@ WHOLE_TOKENS = 1024
 class BatchScorer:
     """Scores one batch, layer by layer, into the accumulators.
 
-    `plan_of`: the batch's plan for a layer (layers may see different keys).
+    Attributes:
+        plan_of: the batch's plan for a layer (layers may see different keys).
     """
 
     task: Task

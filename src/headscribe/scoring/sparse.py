@@ -181,7 +181,8 @@ class CellValues:
 class BlockValues:
     """Probabilities taken from blocks of rows of the matrix.
 
-    `values`: of every head, `(H, R * T + N)`; `real`: what is to be known of its rows.
+    Attributes:
+        values: of every head, `(H, R * T + N)`; `real`: what is to be known of its rows.
     """
 
     places: CellPlaces

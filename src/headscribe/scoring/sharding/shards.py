@@ -46,7 +46,9 @@ def run_sharded(
 ) -> Progress:
     """Have a survey computed shard by shard.
 
-    `later`: finds the words that the passages still lack, on the workers; None: they lack none.
+    Args:
+        later: finds the words that the passages still lack, on the workers; None: they lack none.
+        on_progress: called with the stage, the texts done and the texts in all.
 
     Raises:
         UsageError: what a shard raised.
