@@ -10,7 +10,10 @@ from shutil import copytree
 import numpy as np
 import pytest
 
+import headscribe as hs
 from headscribe.models.recorded import write_recording
+from headscribe.results.examples import read_examples
+from headscribe.results.run import Run
 from tests.commands import Command, headscribe, wrong
 from tests.unit.scoring.synthetic import Made, passage
 
@@ -50,6 +53,34 @@ def test_show_draws_a_head(run: Path) -> None:
     done = headscribe("show", run, "1.2", "--png", "head.png", cwd=run.parent)
     assert done.returncode == 0, done.stderr
     assert (run.parent / "head.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_show_begins_with_the_card_and_draws_what_the_name_says(tmp_path: Path) -> None:
+    """First the answer, then the attention beside what the name predicts, also on a sentence."""
+    texts = "".join(
+        f'{{"text": "Tom saw the {one}. The {one} ran to Tom, and the {one} sat on the mat."}}\n'
+        for one in ("cat", "dog", "cow", "hen", "pig", "fox", "owl", "bee", "ant", "rat", "bat",
+                    "ram", "elk", "yak", "emu", "koi", "cod", "eel", "fly", "asp")
+    )  # fmt: skip
+    (tmp_path / "texts.jsonl").write_text(texts)
+    ask = ["survey", "bundled:stories", "--text", "texts.jsonl", "--annotator", "plain",
+           "--patterns", "previous_token", "--layers", "1", "--out", "run"]  # fmt: skip
+    done = headscribe(*ask, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    card = hs.open(tmp_path / "run").card("1.2")
+    assert card.name == "the previous token"
+    for more in ([], ["--text", "A cat sat."]):
+        said = headscribe("show", "run", "1.2", *more, cwd=tmp_path).stdout
+        assert said.startswith(f"{card}\n")
+        assert said.index("Attention of L1H2") < said.index("What “the previous token” predicts")
+        assert said.index("What “the previous token” predicts") < said.index("say more of L1H2")
+    (example, *_) = read_examples(Run.open(tmp_path / "run")).values()
+    behaviour = example.behaviours["the previous token"].matrix()
+    length = len(behaviour)
+    assert np.array_equal(behaviour[1:], np.eye(length, dtype=np.float32)[:-1])
+    assert not behaviour[0].any()
+    drawn = headscribe("show", "run", "1.2", "--png", "head.png", cwd=tmp_path)
+    assert drawn.returncode == 0, drawn.stderr
 
 
 def test_report_is_a_page(run: Path) -> None:

@@ -487,8 +487,11 @@ def test_an_unfinished_run_says_what_is_missing(browser: Any, tmp_path: Path):
     write_page([made], target)
     reader = Reader(browser)
     reader.open(target)
-    assert "Parts of these runs are missing" in reader.page.inner_text(".warning")
-    reader.go("0/head/0.0")
+    for view in ("0/heads", "0/about", "0/head/0.0"):
+        reader.go(view)
+        said = reader.page.inner_text(".warning")
+        assert "Parts of these runs are missing" in said
+        assert "half: unfinished. Go on with it: the same command with --resume." in said
     assert "No example text" in reader.page.inner_text("main")
     reader.go("0/about")
     assert "unfinished" in reader.page.inner_text("main")

@@ -19,6 +19,9 @@ const from = (subject, ...scope) => provenance(subject, subject.runs.some((run) 
 
 const PARTS = { sinks: 'opening and special tokens', itself: 'the token itself', 'previous token': 'the previous token', 'next token': 'the next token', nearby: 'four tokens around', elsewhere: 'farther off, for no reason found' };
 
+// Names of places, and the parts of a budget that they are.
+const NAMED = { 'the previous token': 'previous token', 'the next token': 'next token' };
+
 // A part of a budget: a place, or a behaviour in the colour of its family, as in the grid.
 // Places are shades of one colour, the nearest the fullest.
 const SHADE = { itself: 100, 'previous token': 75, 'next token': 55, nearby: 35 };
@@ -114,8 +117,20 @@ export function answerView(subject) {
   const { cards, summary } = subject.explanation;
   const order = Object.keys(FAMILIES);
   const place = (row) => (row.family ? order.indexOf(row.family) : order.length);
-  const listed = [...cards].sort((a, b) => place(a) - place(b));
   const source = from(subject, 'names confirmed on the second half');
+  // What a name claims: its part of all attention, and, where a behaviour can be seen, what is read of it.
+  const figure = new Map((subject.explanation.behaviours ?? []).filter((row) => row.listed).map((row) => [row.head + row.behaviour, row]));
+  const parts = new Map(subject.explanation.budget.map((row) => [row.head + row.part, row.share]));
+  // What is no part of a budget is said by the sentence: evenly, nearby, the same from everywhere.
+  const said = (row, whose) => { const found = row.family && new RegExp(`(\\d+) % of ${whose} `).exec(row.sentence); return found ? Number(found[1]) / 100 : null; };
+  const share = (row) => parts.get(row.head + (NAMED[row.name] ?? row.name)) ?? said(row, 'all its');
+  const clearest = (row) => figure.get(row.head + row.name)?.confirmed_excess ?? share(row) ?? 0;
+  const listed = [...cards].sort((a, b) => place(a) - place(b) || clearest(b) - clearest(a));
+  const applies = (row) => {
+    const [one, common] = [figure.get(row.head + row.name), said(row, 'a token\'s')];
+    if (one) return withRange(`${percent(one.confirmed_share)}, ${signed(100 * one.confirmed_excess, 0)}`, interval(100 * one.confirmed_low, 100 * one.confirmed_high, 0));
+    return common === null || row.family !== 'common keys' ? '–' : `${percent(common)} in common`;
+  };
   return [
     h('h1', null, 'What the heads of ', own(subject.name), ' do'),
     h('p', { class: 'lede' }, 'For every token of a text an attention head decides how much it reads of every other token.'),
@@ -125,11 +140,15 @@ export function answerView(subject) {
     section('Its heads by name',
       read('One cell is one head; point at it for what it does, open it for its page. A name was found on one half of the texts and held on the other; its figures are those of the half that did not choose it. Key ? explains the words.'),
       grid(subject, cards)),
-    section('What every head does', table('Heads by family', [      { title: 'Head', cell: (row) => headLink(subject, row.head), value: (row) => Number(row.head.split('.')[0]) * 1000 + Number(row.head.split('.')[1]) },
+    section('What every head does',
+      read('Of all its attention: what the name says, beyond what reading the same distances whatever stands there would give. Where it applies: of what the head reads there, the share that goes to what the name says, then by how many points that is more than by distance alone, with the 95 % interval.'),
+      table('Heads by family', [
+      { title: 'Head', cell: (row) => headLink(subject, row.head), value: (row) => Number(row.head.split('.')[0]) * 1000 + Number(row.head.split('.')[1]) },
       { title: 'Name', words: true, cell: (row) => own(row.name), value: (row) => row.name },
       { title: 'Family', cell: (row) => row.family || '–', value: (row) => row.family },
-      { title: 'At rest', number: true, cell: (row) => percent(row.sink_share), value: (row) => row.sink_share },
-      { title: 'The finding', words: true, cell: (row) => own(row.sentence), value: (row) => row.sentence },
-    ], listed, source, { limit: 40 })),
+      { title: 'Of all its attention', number: true, cell: (row) => { const part = share(row); return part === null ? '–' : percent(part); }, value: share },
+      { title: 'Where it applies, points beyond position', number: true, cell: applies, value: (row) => figure.get(row.head + row.name)?.confirmed_excess ?? null },
+      { title: 'Where most of its attention goes', words: true, cell: (row) => own(`${row.sentence.split('. ')[0]}.`), value: (row) => row.sentence },
+    ], listed, source, { limit: 24 })),
   ];
 }

@@ -51,6 +51,13 @@ function textsOf(subject, head, pattern, only) {
   return [...found.values()].filter((entry) => (!pattern || entry.names.has(`pattern:${pattern}`)) && (!head || entry.names.has(`head:${head}`))).sort((a, b) => a.text.labels.length - b.text.labels.length);
 }
 
+// What a head's name predicts, then what else it does: those of its card.
+function behavioursOf(subject, head) {
+  const of = (rows) => (rows ?? []).filter((row) => row.head === head);
+  const listed = of(subject.explanation?.behaviours).filter((row) => row.listed).map((row) => row.behaviour);
+  return [...new Set([...of(subject.explanation?.cards).map((row) => row.name), ...listed])].map((name) => `behaviour:${name}`);
+}
+
 // One matrix of a text, from whichever run holds it; null for none.
 async function matrixOf(subject, entry, name) {
   for (const source of entry.sources) {
@@ -83,12 +90,13 @@ export function examples(subject, head, { prefer = null, pattern = null, source 
   const bar = h('div', { class: 'controls' });
   const state = { at: null, prediction: null, words: null, large: false };
   // A discovery names its predictions `HEAD:formula` and `HEAD:program`: those of this head alone.
-  const able = (name) => name === `formula:${head}` || name.startsWith(`pattern:${head}:`) || (name.startsWith('pattern:') && !/^pattern:\d+\.\d+:/.test(name));
+  const does = behavioursOf(subject, head);
+  const able = (name) => name === `formula:${head}` || name.startsWith(`pattern:${head}:`) || does.includes(name) || (name.startsWith('pattern:') && !/^pattern:\d+\.\d+:/.test(name));
   const predictionsOf = (entry) => [...entry.names].filter(able);
   const start = (entry) => {
     const known = predictionsOf(entry);
     if (known.includes(state.prediction)) return;
-    state.prediction = [pattern && `pattern:${pattern}`, source && `pattern:${head}:program`, `formula:${head}`, prefer && `pattern:${prefer}`].find((name) => name && known.includes(name)) ?? known[0] ?? null;
+    state.prediction = [pattern && `pattern:${pattern}`, source && `pattern:${head}:program`, ...does, `formula:${head}`, prefer && `pattern:${prefer}`].find((name) => name && known.includes(name)) ?? known[0] ?? null;
   };
   const draw = async () => {
     start(state.at === null ? texts.find((entry) => entry.names.has(`formula:${head}`)) ?? texts[0] : texts[state.at]);

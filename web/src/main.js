@@ -77,6 +77,21 @@ function label(subject) {
   return twins.length > 1 ? `${subject.name} on ${subject.runs[0]?.corpus?.name ?? subject.runs[0]?.folder} (${subject.runs[0]?.folder})` : subject.name;
 }
 
+// What is wrong with the runs of a page, a line a run with the way out; above every view.
+function warning(subject) {
+  const found = new Map();
+  for (const run of subject.runs) {
+    if (run.damaged) found.set(run.folder, 'damaged; what its tables still hold is shown. Make it again for the rest.');
+    else if (!run.complete) found.set(run.folder, 'unfinished. Go on with it: the same command with --resume.');
+  }
+  for (const { run, part, why } of subject.missing) {
+    if (!found.has(run)) found.set(run, `${why.startsWith('this version') ? '' : `cannot show its ${part}: `}${why}. Make it again, or open it with the version that wrote it.`);
+  }
+  return found.size ? h('div', { class: 'warning', role: 'note' }, h('p', null, h('strong', null, 'Parts of these runs are missing.'), ' Numbers that are here are as they were measured. ', h('a', link(route(at.subject, 'about')), 'All that is missing')),
+    h('ul', null, [...found].slice(0, 5).map(([folder, words]) => h('li', null, own(folder, { class: 'name' }), ': ', own(words)))),
+    found.size > 5 ? h('p', null, `And ${found.size - 5} more.`) : null) : null;
+}
+
 async function draw() {
   const mine = (drawn += 1);
   const subject = subjects[at.subject];
@@ -91,9 +106,7 @@ async function draw() {
     content = [h('h1', null, 'This view cannot be drawn'), h('p', { class: 'note' }, 'The run holds something that this version does not know: ', own(String(error.message)))];
   }
   if (mine !== drawn) return;
-  const warned = subject.missing.length && at.view === 'heads'
-    ? h('p', { class: 'warning' }, 'Parts of these runs are missing: ', h('a', link(route(at.subject, 'about')), 'see what'), '.') : null;
-  clear(main, warned, content);
+  clear(main, warning(subject), content);
   main.removeAttribute('aria-busy');
   const name = title ?? (at.view === 'head' ? prose(at.rest[0] ?? '') : at.rest[0] ?? '');
   document.title = `${name} · ${subject.name} · Headscribe`;

@@ -44,7 +44,6 @@ class Explained(View):
             UsageError: the run is unfinished, or has no cards.
         """
         from headscribe.behaviours.card import told
-        from headscribe.behaviours.tables import TABLES, cards_of
 
         if self.run.complete and not self.answered:
             raise UsageError(
@@ -52,9 +51,7 @@ class Explained(View):
                 "--no-cards (sentences of one document, and texts that are equal, count once)"
             )
         self.fact("named")  # tables of an unfinished run may lack their others
-        held = [name for name in TABLES if name in self.tables]
-        cards = cards_of({name: self.run.table(name).to_pylist() for name in held})
-        return told(cards, () if self.fit is None else self.fit.heads)
+        return told(held_cards(self.run), () if self.fit is None else self.fit.heads)
 
     def card(self, head: HeadId | str | tuple[int, int]) -> "Card":
         """The card of one head.
@@ -235,6 +232,14 @@ def _own_patterns(request: ExplainRequest, inputs: Inputs) -> "tuple[Pattern, ..
         return ()
     causal = bool(inputs.model_facts["causal"])
     return choose_patterns(asked, inputs.provides, causal, Programs()).patterns
+
+
+def held_cards(run: "Run") -> "dict[HeadId, Card]":
+    """The cards in a run's tables as they were written; none where it has none."""
+    from headscribe.behaviours.tables import TABLES, cards_of
+
+    held = [name for name in TABLES if name in run.manifest["tables"]]
+    return cards_of({name: run.table(name).to_pylist() for name in held}) if held else {}
 
 
 def write_answer(answer: "Companion", run: "Run") -> dict[str, Any]:

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from headscribe.api.choice import LIBRARY, Choice, choose_patterns, named_patterns
-from headscribe.api.explain import Explained, write_answer
+from headscribe.api.explain import Explained, held_cards, write_answer
 from headscribe.api.library import Programs, library_patterns
 from headscribe.api.progress import shown
 from headscribe.api.requests import SurveyRequest
@@ -19,9 +19,11 @@ from headscribe.results.requests import digest_of, verb
 from headscribe.results.run import Run
 
 if TYPE_CHECKING:
+    from headscribe.core.visibility import Visibility
     from headscribe.models.model import Model
     from headscribe.models.recorded import Recording
     from headscribe.patterns.contract import Pattern
+    from headscribe.results.examples import ExampleRow
     from headscribe.scoring.engine import Engine, Progress
 
 
@@ -138,8 +140,9 @@ def survey(request: SurveyRequest) -> Survey:
         run = _begun(request, inputs, choice, engine)
         if not run.complete:
             progress = _scored(request, inputs, engine, run, on_progress)
-            _write_tables(engine, progress, run)
             answer = {} if progress.companion is None else write_answer(progress.companion, run)
+            progress.examples += _pictured(inputs, engine, run)
+            _write_tables(engine, progress, run)
             run.finish(failures=_failures(engine, progress), **answer)
     return Survey(run)
 
@@ -234,6 +237,28 @@ def _write_tables(engine: "Engine", progress: "Progress", run: Run) -> None:
     run.write_table("examples", table_of(progress.examples))
     if len(relations := progress.relations.table(engine.source.heads)):
         run.write_table("relations", relations)
+
+
+def _pictured(inputs: Inputs, engine: "Engine", run: Run) -> "list[ExampleRow]":
+    """What the names of heads predict on the example texts, to be drawn beside their attention."""
+    from headscribe.core.progress import silent
+    from headscribe.patterns.registry import pattern_of
+    from headscribe.results.examples import ExampleRow
+
+    found: dict[tuple[str, str], Visibility] = {}
+    for card in held_cards(run).values():
+        if card.pictured is not None:
+            found.setdefault(card.pictured, inputs.source.visibility(card.head.layer))
+    chosen = [one for one in inputs.passages if one.text_id in engine.examples]
+    with inputs.completing([one.text_id for one in chosen], 0, silent) as complete:
+        return [
+            ExampleRow.of_matrix(
+                passage.text_id, "behaviour", name,
+                pattern_of(relation).predict(passage, sight).to_dense(),
+            )
+            for passage in complete(chosen)
+            for (name, relation), sight in found.items()
+        ]  # fmt: skip
 
 
 def _failures(engine: "Engine", progress: "Progress") -> dict[str, int]:

@@ -127,6 +127,14 @@ class Card:
         return first.confirmed["excess"] if first is not None and named else 0.0
 
     @property
+    def pictured(self) -> tuple[str, str] | None:
+        """What is drawn beside its attention, with its relation: its name's, else what it does."""
+        listed = [(one.behaviour, one.relation) for one in self.figures if one.listed]
+        places = [(place.name, place.relation) for place in PLACES]
+        named = (one for one in (*listed, *places) if one[0] == self.name)
+        return next(named, listed[0] if listed else None)
+
+    @property
     def reads(self) -> str | None:
         """Its name where places and sinks are set aside: the behaviour that most of it is for."""
         words = (figure for figure in self.figures if figure.listed and figure.family != "sinks")
@@ -448,16 +456,29 @@ def _read(listed: Sequence[Figure], sink_share: float) -> list[str]:
     figures = figure.confirmed
     rests = max(sink_share, figure.sinks_here) >= _SMALL
     base = "its attention not at rest" if rests else "its attention"
-    more = sum(other.part for other in others)
-    named = ", ".join(_thing(other.behaviour) for other in others[:2]) + ", …" * (len(others) > 2)
+    larger = max(others, key=lambda other: other.part, default=figure)
+    less = percent(larger.part) != percent(figure.part) and larger.part > figure.part
+    rest = [other for other in others if not (less and other is larger)]
+    more = sum(other.part for other in rest)
+    named = ", ".join(_thing(other.behaviour) for other in rest[:2]) + ", …" * (len(rest) > 2)
+    beside = f", less than the {percent(larger.part)} for {_thing(larger.behaviour)}"
     said = [
         f"{figure.when} ({percent(figure.applies)} of tokens), {percent(figures['share'])} of "
         f"{base} goes to {figure.reads}; {_USUAL} would give {percent(figures['expected'])}",
         f"The difference is {percent(figure.part)} of all its attention"
-        + (f"; {percent(more)} more is for {named}" if others else ""),
+        + (f"{beside}{_why(figure, larger)}" if less else "")
+        + (f"; {percent(more)} more is for {named}" if rest else ""),
     ]
     terms = [f"{term}: {TERMS[term]}" for term in TERMS if term in f"{figure.when} {figure.reads}"]
     return [*said, *(term[0].upper() + term[1:] for term in terms)]
+
+
+def _why(one: Figure, larger: Figure) -> str:
+    """Why a head has not the name of what more of its attention is for, where that is known."""
+    if one.family in MARKED and larger.family not in MARKED:
+        kind = {"syntax": "a link", "repetition": "a repetition"}.get(one.family, "a split word")
+        return f", but {kind} tells it from other heads"
+    return ""
 
 
 _MUCH = 0.2  # of all attention on a token at hand, which a sentence does not leave out

@@ -197,39 +197,39 @@ _PUNCTUATION = (
      "first(key.is_punct and distance > 0)"),
     ("the last punctuation", "After a punctuation mark", "the last punctuation mark",
      "last(key.is_punct and distance < 0)"),
-    ("commas", "From a token that sees a comma", "commas", 'key.text == "," and distance != 0'),
-    ("full stops", "From a token that sees a full stop", "full stops, “!” and “?”",
+    ("commas", "Where there is a comma to read", "commas", 'key.text == "," and distance != 0'),
+    ("full stops", "Where there is a full stop to read", "full stops, “!” and “?”",
      'key.text in {".", "!", "?"} and distance != 0'),
-    ("line breaks", "From a token that sees a line break", "line breaks",
+    ("line breaks", "Where there is a line break to read", "line breaks",
      "key.is_line_break and distance != 0"),
-    ("quotation marks", "From a token that sees a quotation mark", "quotation marks",
+    ("quotation marks", "Where there is a quotation mark to read", "quotation marks",
      "key.text in {'\"', \"'\", \"“\", \"”\", \"``\", \"''\"} and distance != 0"),
     ("its opening mark", "On a closing bracket or quote", "the one that opened it",
      "key.index == query.opening"),
 )  # fmt: skip
 
 _WORD_CLASSES = (
-    ("capitalised words", "From a token that sees a capitalised word", "words with a capital",
+    ("capitalised words", "Where there is a capitalised word to read", "words with a capital",
      "key.is_upper and key.is_word_start and distance != 0"),
-    ("digits", "From a token that sees a digit", "digits", "key.is_digit and distance != 0"),
-    ("words in -ing", "From a token that sees a word in -ing", "words in -ing",
+    ("digits", "Where there is a digit to read", "digits", "key.is_digit and distance != 0"),
+    ("words in -ing", "Where there is a word in -ing to read", "words in -ing",
      'key.suffix == "ing" and key.length > 4 and key.word != query.word'),
-    ("words in -ion", "From a token that sees a word in -ion", "words in -ion",
+    ("words in -ion", "Where there is a word in -ion to read", "words in -ion",
      'key.suffix == "ion" and key.length > 4 and key.word != query.word'),
-    ("long words", "From a token that sees a long word", "words of eight letters or more",
+    ("long words", "Where there is a long word to read", "words of eight letters or more",
      "key.length >= 8 and key.word != query.word"),
-    ("short words", "From a token that sees a short word", "words of at most three letters",
+    ("short words", "Where there is a short word to read", "words of at most three letters",
      "key.length <= 3 and not key.is_punct and key.word != query.word"),
-    ("rare tokens", "From a token that sees a rare token", "tokens that are rare in most texts",
+    ("rare tokens", "Where there is a rare token to read", "tokens that are rare in most texts",
      "key.id > 8000 and key.word != query.word"),
     ("its clause", "On a word of a clause", "other words of the clause",
      "key.clause == query.clause and key.word != query.word and key.word >= 0"),
-    ("negations", "From a token that sees a negation", "negations",
+    ("negations", "Where there is a negation to read", "negations",
      'key.lower in {"not", "n\'t", "t", "no", "never", "nothing", "nor", "none", "without"} '
      "and distance != 0"),
-    ("roots of sentences", "From a token that sees the root of a sentence", "roots of sentences",
+    ("roots of sentences", "Where there is the root of a sentence to read", "roots of sentences",
      "key.depth == 0 and key.word != query.word"),
-    ("continued word pieces", "From a token that sees a split word", "pieces that continue a word",
+    ("continued word pieces", "Where there is a split word to read", "pieces that continue a word",
      "not key.is_word_start and not key.is_special and distance != 0 and key.word >= 0"),
 )  # fmt: skip
 
@@ -311,7 +311,7 @@ def _classes(kinds: dict[str, tuple[str, str]], family: str) -> Iterable[Behavio
         whole, keys = f"reads {plural}", _IN_FULL.get(plural, plural)
         broader = (whole, *(word for word, of in OF_CLASS.items() if of == whole))
         yield Behaviour(
-            whole, f"From a token that sees {one}", keys,
+            whole, f"Where there is {one} to read", keys,
             parse(f"{key} and key.word != query.word"), family,
         )  # fmt: skip
         for other, (rows, row) in kinds.items():
@@ -338,7 +338,7 @@ def behaviours() -> tuple[Behaviour, ...]:
         ]
     found += [
         Behaviour(
-            _single(word), f"Once a text has “{word}”", "that word",
+            _single(word), f"Where there is “{word}” to read", "that word",
             parse(f'key.text == "{word}" and distance != 0'),
             "sinks" if word == SECOND_SINK else "word class",
         )

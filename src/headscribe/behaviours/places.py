@@ -22,11 +22,13 @@ class Place:
     Attributes:
         name: of at most five words; `bound`: the least share of attention.
         sentence: what the head does, to stand after "it".
+        relation: the same, as a relation.
     """
 
     name: str
     bound: float
     sentence: str
+    relation: str
 
 
 RESTING = "opening and special tokens"
@@ -39,15 +41,25 @@ MOSTLY = {
 """What a head rests on whose attention on sinks is on one kind of them, by the place's name."""
 
 PLACES = (
-    Place("the previous token", 0.3, "looks at the previous token"),
-    Place("the next token", 0.3, "looks at the next token"),
-    Place("itself", 0.3, "looks at the token itself"),
-    Place("rests on the opening token", 0.3, "rests on the token that opens the text"),
-    Place("rests on closing tokens", 0.3, "rests on the special tokens that end a text"),
-    Place("rests on special tokens", 0.4, f"rests on {RESTING}"),
-    Place("looks nearby", 0.5, "looks at the four tokens around"),
-    Place("spreads evenly", 0.5, "spreads over the text as an even row would"),
-)
+    Place("the previous token", 0.3, "looks at the previous token", "distance == -1"),
+    Place("the next token", 0.3, "looks at the next token", "distance == 1"),
+    Place("itself", 0.3, "looks at the token itself", "distance == 0"),
+    Place(
+        "rests on the opening token", 0.3, "rests on the token that opens the text",
+        "key.index == 0",
+    ),
+    Place(
+        "rests on closing tokens", 0.3, "rests on the special tokens that end a text",
+        "key.is_special and key.index > 0",
+    ),
+    Place(
+        "rests on special tokens", 0.4, f"rests on {RESTING}", "key.is_special or key.index == 0"
+    ),
+    Place("looks nearby", 0.5, "looks at the four tokens around", "abs(distance) <= 2"),
+    Place(
+        "spreads evenly", 0.5, "spreads over the text as an even row would", "key.index >= 0"
+    ),
+)  # fmt: skip
 """Narrowest first: of two that hold, the earlier one is the name."""
 
 EXCESS = 0.1

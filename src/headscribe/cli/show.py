@@ -1,17 +1,12 @@
 """`headscribe show`."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from headscribe.cli.options import MetricOption, RunArgument, ViewOption
 from headscribe.core.errors import UsageError, unknown_name
-
-if TYPE_CHECKING:
-    from headscribe.behaviours.card import Card
-    from headscribe.core.heads import HeadId
-    from headscribe.results.run import Run
 
 
 def show(
@@ -27,18 +22,20 @@ def show(
         typer.Option(metavar="MODEL", help="Which model reads it. Default: that of the run."),
     ] = None,
     pattern: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Beside which pattern. Default: the best.")
+        str | None,
+        typer.Option(metavar="NAME", help="Beside which pattern. Default: what its name says."),
     ] = None,
     metric: MetricOption = "jsd",
     view: ViewOption = "raw",
     png: Annotated[str | None, typer.Option(metavar="FILE", help="Write the figure.")] = None,
 ) -> None:
-    """Show one head: its scores, and its attention beside what a pattern predicts."""
+    """Show one head: what it does, its attention beside what that predicts, and its scores."""
     if text is not None:
         if text_id is not None:
             raise UsageError("expected --text or --text-id, got both")
         _show_on_text(run, head, text, pattern, model, metric, view, png)
         return
+    from headscribe.api.explain import held_cards
     from headscribe.core.heads import HeadId
     from headscribe.report.reading import worth_showing
     from headscribe.report.terminal import print_head
@@ -61,33 +58,43 @@ def show(
             f"{run} holds no scores, or no example texts (none of more than 256 tokens is kept); "
             "--text shows the head on a sentence of yours"
         )
-    names = queries.pattern_names(opened)
-    if pattern is not None and pattern not in names:
-        raise unknown_name("pattern of this run", pattern, names)
+    card = held_cards(opened).get(identity)
+    # By name, for every text: what it does first, then the patterns that were scored.
+    shown = {text: one.behaviours | one.patterns for text, one in examples.items()}
+    known = next(iter(shown.values()))
+    if pattern is not None and pattern not in known:
+        raise unknown_name("pattern of this run", pattern, list(known))
+    does = card.pictured[0] if card and card.pictured else ""
+    best = pattern or (does if does in known else worth_showing(opened, scores))
+    # A short text, where it says something of one.
     example = (
         examples[text_id]
         if text_id is not None
-        else min(examples.values(), key=lambda one: len(one.labels))
+        else min(
+            examples.values(),
+            key=lambda one: (not any(shown[one.text_id][best].data), len(one.labels)),
+        )
     )
-    best = pattern or worth_showing(opened, scores)
     real = example.heads[str(identity)].matrix()
-    predicted = example.patterns[best].matrix()
+    predicted = shown[example.text_id][best].matrix()
     matrices = {
         f"Attention of {identity.prose} on text {example.text_id}": real,
-        f"What {best} predicts": predicted,
+        f"What {f'“{best}”' if best in example.behaviours else best} predicts": predicted,
     }
-    if (card := _card(opened, identity)) is not None:
-        print(f"{card}\n")
-    print_head(identity, scores, example.labels, matrices)
+    print_head(identity, scores, example.labels, matrices, card=str(card or ""))
     if png is not None:
         from headscribe.report.figures import matrix_figure, save_figure
         from headscribe.report.reading import provenance, scored
 
+        score = next((one for one in scores if one.pattern == best), None)
+        # The sentence of its name: the first of a place, the second of what it reads.
+        named = card is not None and any(one.behaviour == card.name for one in card.figures)
+        said = "" if card is None else f"{card.sentence.split('. ')[named]}."
         figure = matrix_figure(
             example.labels,
             {f"{identity.prose}": real, best: predicted, "difference": real - predicted},
-            title=f"{identity.prose} beside {best}",
-            subtitle=scored(next(s for s in scores if s.pattern == best)),
+            title=f"{identity.prose}: {card.name}" if card else f"{identity.prose} beside {best}",
+            subtitle=scored(score) if score else said,
             note=provenance(opened, f"text {example.text_id}"),
         )
         save_figure(figure, png)
@@ -106,7 +113,8 @@ def _show_on_text(
     view: str,
     png: str | None,
 ) -> None:
-    """The head's scores in the run, and its attention on a text that was not in it."""
+    """The head's card and scores in the run, and its attention on a text that was not in it."""
+    from headscribe.api.explain import held_cards
     from headscribe.api.survey import Survey
     from headscribe.api.trying import attention, predict
     from headscribe.core.heads import HeadId
@@ -121,41 +129,23 @@ def _show_on_text(
     named = model or config["model"]
     if named is None:
         raise UsageError("this run is of a recording: say which model reads the text (--model)")
+    card = held_cards(survey.run).get(identity)
+    does = dict([card.pictured]) if card and card.pictured else {}
     loaded = load(named, dtype=config.get("dtype"), stack=config.get("stack"))
-    card = _card(survey.run, identity)
-    named_for = None if card is None else _relation(survey.run, card)
-    best = pattern or (card.name if card and named_for else worth_showing(survey.run, scores))
+    best = pattern or next(iter(does), None) or worth_showing(survey.run, scores)
     real = attention(loaded, text, identity)
-    # A relation of the user's own has a name in this run alone.
-    described = {one["name"]: one for one in survey.run.manifest["patterns"]}
-    own = described.get(best, {}).get("relation")
-    asked = named_for if pattern is None and named_for else best
-    expected = predict(own if asked not in registry() and own else asked, text, loaded)
-    shown = f"“{best}”" if asked == named_for else best
+    # A relation of the user's own, and a behaviour, have a name in this run alone.
+    described = {one["name"]: one.get("relation") for one in survey.run.manifest["patterns"]}
+    relation = (described | does).get(best)
+    expected = predict(relation if best not in registry() and relation else best, text, loaded)
+    shown = f"“{best}”" if best in does else best
     titles = f"Attention of {identity.prose} on this text", f"What {shown} predicts"
-    if card is not None:
-        print(f"{card}\n")
     print_head(
         identity,
         scores,
         real.labels,
         dict(zip(titles, (real.values, expected.values), strict=True)),
+        card=str(card or ""),
     )
     if png is not None:
         print(real.save(png, expected))
-
-
-def _card(run: "Run", head: "HeadId") -> "Card | None":
-    """The head's card, where the run has cards."""
-    from headscribe.behaviours.tables import TABLES, cards_of
-
-    if not all(name in run.manifest["tables"] for name in TABLES):
-        return None
-    return cards_of({name: run.table(name).to_pylist() for name in TABLES})[head]
-
-
-def _relation(run: "Run", card: "Card") -> str | None:
-    """The relation of what the card is named for; None for places and sinks, which have none."""
-    rows = run.table("behaviours").to_pylist()
-    named = (row["relation"] for row in rows if row["behaviour"] == card.name)
-    return next(named, None) if card.excess else None

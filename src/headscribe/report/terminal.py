@@ -64,13 +64,18 @@ def print_head(
     labels: Sequence[str],
     matrices: Mapping[str, Attention],
     console: Console | None = None,
+    *,
+    card: str = "",
 ) -> None:
-    """Print how well each pattern fits a head, then titled matrices of one text."""
+    """Print what a head does, titled matrices of one text, then how well each pattern fits it."""
     out = console or Console()
-    print_whole(head_table(head, scores), out)
+    if card:
+        out.print(Text(card), soft_wrap=True)
     for title, matrix in matrices.items():
         out.print(Text(f"\n{visible(title)}", style="bold"))
         out.print(Text(matrix_text(labels, matrix, width=out.width)), soft_wrap=True)
+    out.print()
+    print_whole(head_table(head, scores), out)
 
 
 def print_whole(table: Table, console: Console) -> None:

@@ -1,9 +1,10 @@
 """A few texts with their real and predicted attention: all that a figure needs, without a model.
 
 `examples.parquet` has one row per text (`kind` = `text`: tokens and tags as JSON), one per text and
-head (`head`: its attention), one per text and pattern (`pattern`: its prediction), and in a fit one
-per text and head (`formula`: what the head's formula predicts). Matrices are unsigned 16-bit
-little-endian integers, row by row; 65535 stands for 1.
+head (`head`: its attention), one per text and pattern (`pattern`: its prediction), per text and
+name that a head got (`behaviour`: what the name predicts), and in a fit one per text and head
+(`formula`: what the head's formula predicts). Matrices are unsigned 16-bit little-endian integers,
+row by row; 65535 stands for 1.
 """
 
 import json
@@ -76,7 +77,7 @@ class Example:
         facts: `text`, `tokens`, `labels` (tokens as a person reads them), `special`,
             `word_of_token`, and `words` with `form` and the tags that were known.
         heads: attention by head, `7.10`.
-        patterns: predictions by pattern, in a survey.
+        patterns: predictions by pattern, in a survey; `behaviours`: by what heads are named for.
         formulas: predictions of each head's formula by head, in a fit.
     """
 
@@ -85,6 +86,7 @@ class Example:
     heads: dict[str, ExampleRow] = field(default_factory=dict)
     patterns: dict[str, ExampleRow] = field(default_factory=dict)
     formulas: dict[str, ExampleRow] = field(default_factory=dict)
+    behaviours: dict[str, ExampleRow] = field(default_factory=dict)
 
     @property
     def labels(self) -> list[str]:
@@ -125,10 +127,6 @@ def read_examples(run: Run) -> dict[str, Example]:
         if row.kind == "text"
     }
     for row in rows:
-        if row.kind == "head":
-            examples[row.text_id].heads[row.name] = row
-        elif row.kind == "pattern":
-            examples[row.text_id].patterns[row.name] = row
-        elif row.kind == "formula":
-            examples[row.text_id].formulas[row.name] = row
+        if row.kind in ("head", "pattern", "behaviour", "formula"):
+            getattr(examples[row.text_id], f"{row.kind}s")[row.name] = row
     return examples

@@ -10,6 +10,7 @@ from headscribe.behaviours.card import (
     Figure,
     _faint,
     _names,
+    _read,
     _weights,
     mostly,
     percent,
@@ -54,6 +55,37 @@ def test_classes_of_links_are_in_the_catalogue() -> None:
     assert linked["object → its verb"] == ("reads verbs",)
     assert set(linked["noun → its adjective"]) == {"reads adjectives of nouns", "reads adjectives"}
     assert {name for named in linked.values() for name in named} <= set(CATALOGUE)
+
+
+def test_a_sentence_says_what_more_attention_is_for_than_its_name() -> None:
+    followed = figure("what followed it before", 0.3, 0.3, 0.01)
+    names, nouns = (figure(f"reads {one}", 0.2, 0.2, part) for one, part in
+                    (("names", 0.07), ("nouns", 0.02)))  # fmt: skip
+    assert _read([followed, names, nouns], 0.6)[1] == (
+        "The difference is 1 % of all its attention, less than the 7 % for names, but a "
+        "repetition tells it from other heads; 2 % more is for nouns"
+    )
+    assert _read([names, followed], 0.6)[1] == (
+        "The difference is 7 % of all its attention; 1 % more is for what followed it before"
+    )
+
+
+def test_no_row_is_said_to_see() -> None:
+    """Where a class of keys is read from everywhere, it is said where that can be done at all."""
+    when = {one.name: one.when for one in behaviours()}
+    assert when["reads nouns"] == "Where there is a noun to read"
+    assert when["rests on “the”"] == "Where there is “the” to read"
+    assert not [one for one in when.values() if "sees" in one or one.startswith("From")]
+
+
+def test_a_card_says_what_is_drawn_beside_the_head() -> None:
+    """What its name says; a name that is no relation leaves what it does."""
+    nouns = figure("reads nouns", 0.2, 0.2, 0.2)
+    card = Card(HeadId(0, 0), "reads nouns", "", "word class", 0.1, (), (nouns,))
+    assert card.pictured == ("reads nouns", nouns.relation)
+    assert replace(card, name="the same from everywhere").pictured == card.pictured
+    assert replace(card, name="itself").pictured == ("itself", "distance == 0")
+    assert replace(card, name="no name yet", figures=()).pictured is None
 
 
 def test_a_sentence_begins_with_what_most_of_the_attention_does() -> None:

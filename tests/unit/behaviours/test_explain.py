@@ -59,7 +59,7 @@ def test_a_word_is_told_from_its_class(stories, tmp_path) -> None:
     )  # fmt: skip
     assert [card.name for card in found] == list(asked)
     assert found[0].family == "sinks"
-    assert "Once a text has “the”" in found[0].sentence
+    assert "Where there is “the” to read" in found[0].sentence
 
 
 def test_what_is_read_from_everywhere_is_told(stories, tmp_path) -> None:

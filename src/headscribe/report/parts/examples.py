@@ -54,7 +54,11 @@ def _text(example: Example) -> dict[str, Any] | None:
     """One text; None where nothing is known of its attention."""
     length = len(example.labels)
     real = [(f"head:{name}", row) for name, row in example.heads.items()]
-    predicted = [(f"pattern:{name}", row) for name, row in example.patterns.items()]
+    predicted = [
+        (f"{kind}:{name}", row)
+        for kind in ("pattern", "behaviour")
+        for name, row in getattr(example, f"{kind}s").items()
+    ]
     predicted += [(f"formula:{name}", row) for name, row in example.formulas.items()]
     if any(row.length != length for _, row in real + predicted):
         raise RunError(f"examples: text {example.text_id!r} has matrices of another length")
