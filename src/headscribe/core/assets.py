@@ -22,7 +22,6 @@ def asset(name: str, root: Path = ASSETS) -> Path:
 
     Args:
         name: `stories`, `en` or `samples`.
-        root: where the assets lie.
 
     Raises:
         RunError: a file is missing or damaged; names it and the remedy.

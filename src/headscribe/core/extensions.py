@@ -14,7 +14,6 @@ def extensions(group: str, wanted: type[T]) -> tuple[T, ...]:
 
     Args:
         group: such as `headscribe.metrics`.
-        wanted: what each has to be.
 
     Raises:
         RunError: one cannot be loaded, or is something else; says which.

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 from scipy import stats
 
-from headscribe.discovery.code import Candidate
+from headscribe.discovery.candidates import Candidate
 from headscribe.discovery.reserve import Reserve
 from headscribe.discovery.study import HeadTask
 from headscribe.fitting.statistics import mean_interval, one_sided

@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float
 
 from headscribe.core.arrays import Attention, Matrix
 from headscribe.core.rows import Rows as PredictedRows
-from headscribe.discovery.code import Candidate, FailedError, InvalidError
+from headscribe.discovery.code import FailedError, InvalidError
 from headscribe.discovery.library import PREFIX_TEXTS
 from headscribe.discovery.proposals import Code
-from headscribe.discovery.refit import refitted
+from headscribe.discovery.refit import RefittedFormula, refitted
 from headscribe.discovery.study import HeadTask
 from headscribe.sandbox import Failure, Runner, check, prefix_test
 from headscribe.sandbox.static import needed_fields
@@ -19,7 +20,7 @@ from headscribe.text.passages import Passage
 from headscribe.text.splits import Split
 
 
-def candidate(study: HeadTask, code: Code, runner: Runner | None) -> Candidate:
+def candidate(study: HeadTask, code: Code, runner: Runner | None) -> "Candidate":
     """Check a proposal's code and make it ready.
 
     Raises:
@@ -36,9 +37,6 @@ class ProposedProgram:
     """A whole Python program, run in the sandbox; rows that it says nothing about are uniform.
 
     Attributes:
-        study: the head.
-        code: its text.
-        runner: what runs it.
         looks_ahead: a row may depend on later tokens; True where that was not tested.
         forgiving: texts on which it fails count as uniform from here on, instead of ending it.
         failed: on how many texts it failed while that was so.
@@ -58,7 +56,11 @@ class ProposedProgram:
         """Nothing: a program takes the whole formula's place."""
 
     def iou(self, split: Split) -> Float[np.ndarray, " n"]:
-        """IoU on every text of a split; runs the program on those that it has not seen."""
+        """IoU on every text of a split; runs the program on those that it has not seen.
+
+        Raises:
+            FailedError: the program gave no matrix for one of them.
+        """
         material = self.study.material
         texts = material.texts(split)
         self._run([text for text in texts if text not in self._own])
@@ -75,7 +77,11 @@ class ProposedProgram:
         return self._filled(self._own[text])
 
     def predicted_of(self, passages: Sequence[Passage]) -> list[Attention]:
-        """The predictions for texts that are in no split; runs the program on them."""
+        """The predictions for texts that are in no split; runs the program on them.
+
+        Raises:
+            FailedError: the program gave no matrix for one of them.
+        """
         results = self.runner.run(self.code, passages).results if passages else ()
         seen, predicted = self.study.material.visibility, []
         for passage, result in zip(passages, results, strict=True):
@@ -111,6 +117,10 @@ class ProposedProgram:
                 continue
             rows = PredictedRows.from_dense(result).visible(material.visibility)
             self._own[text] = rows.to_dense()
+
+
+Candidate: TypeAlias = RefittedFormula | ProposedProgram
+"""Code of a proposal, ready to be scored."""
 
 
 def _program(study: HeadTask, code: str, runner: Runner | None) -> ProposedProgram:

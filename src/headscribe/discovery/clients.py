@@ -180,7 +180,6 @@ class Replay:
     the one that is asked: `differing` counts them, and `tell` is told.
 
     Args:
-        path: the `exchanges.jsonl` of a run.
         tell: told of every answer that was given to another prompt.
 
     Raises:
@@ -257,7 +256,6 @@ def client_of(spec: str, tell: Callable[[str], None] | None = None) -> Client:
             `providers.KEYS` (extra `llm`), such as `anthropic:MODEL` or `compatible:URL#MODEL`;
             or `NAME:REST` with the name of an entry point of the group `headscribe.clients`, which
             is called with the rest.
-        tell: told which files of an exchange wait for an answer.
 
     Raises:
         UsageError: it is none of these, the extra is not installed, or no key is set.

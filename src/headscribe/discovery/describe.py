@@ -127,20 +127,11 @@ def describe(
     what is missing.
 
     Args:
-        items: reads all texts with the attention of all heads.
-        all_heads: the heads in the order of that attention.
         heads: those to describe, or `worst:N`.
-        run: the run's directory, not complete.
-        model: the model's name.
         cards_of: the cards of the heads of some layers, from the texts of these ids alone.
         writer: a language model that describes; None: templates alone.
         judge: a language model that answers by descriptions; None: their relations do.
-        spending: what the language models may cost together.
-        settings: what to do.
-        number: questions a head.
-        pool: the relations of formulas; generated from the grammar by default.
         testing: the ids of the texts to test on; none: a quarter of all.
-        on_progress: called with the stage, the steps done and the steps in all.
 
     Raises:
         UsageError: unknown heads, too few texts, or a budget in money without prices.

@@ -101,10 +101,7 @@ def answered(
     """Ask, and once more where the answer could not be read; the answer and where it came from.
 
     Args:
-        ledger: stores the exchanges and keeps the budget.
-        version: the prompt's.
         prompt_of: the prompt, given its number from 1 and what is to be said of the last answer.
-        read: reads a reply.
 
     Raises:
         BudgetReachedError: the next call could cost more than is left.

@@ -48,8 +48,6 @@ def evidence(
     Summaries and residuals come first, then single rows as long as they fit, see `shown_rows`.
 
     Args:
-        study: the head.
-        limit: tokens that it may take.
         more: what else is known; it is shown first.
 
     Raises:

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 
 from headscribe.core.rows import Rows
-from headscribe.discovery.code import Candidate
+from headscribe.discovery.candidates import Candidate
 from headscribe.discovery.evidence import worst_pairs
 from headscribe.discovery.neutral import neutral, to_json
 from headscribe.discovery.proposals import ExampleMatrix

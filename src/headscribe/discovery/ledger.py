@@ -76,9 +76,7 @@ class Ledger:
     for again with every head.
 
     Args:
-        client: who answers.
         path: the file; made if need be, gone on from if it exists.
-        limit: what the run may cost.
         pause: waits before asking again; by default until `stop`.
 
     Raises:
@@ -126,17 +124,17 @@ class Ledger:
             self._check(usd, tokens)
             self._reserved_usd += usd
             self._reserved_tokens += tokens
+        reply = None
         try:
             reply = self._patiently(prompt)
-        except BaseException:
-            self._release(usd, tokens)
-            raise
-        with self._lock:
-            self._reserved_usd -= usd
-            self._reserved_tokens -= tokens
-            self._store(prompt, reply)
-            self._known[prompt_key(prompt)] = reply
-            self._count(reply)
+        finally:
+            with self._lock:
+                self._reserved_usd -= usd
+                self._reserved_tokens -= tokens
+                if reply is not None:
+                    self._store(prompt, reply)
+                    self._known[prompt_key(prompt)] = reply
+                    self._count(reply)
         return reply
 
     def stop(self) -> None:
@@ -164,11 +162,6 @@ class Ledger:
                 f"the next call could take {tokens} tokens; {self.spent.tokens} of {left.tokens} "
                 "are spent"
             )
-
-    def _release(self, usd: float, tokens: int) -> None:
-        with self._lock:
-            self._reserved_usd -= usd
-            self._reserved_tokens -= tokens
 
     def _patiently(self, prompt: str) -> Reply:
         """Ask, and ask again after failures that may pass, with growing pauses."""

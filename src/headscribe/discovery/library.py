@@ -94,11 +94,7 @@ class Entry:
 
 @dataclass
 class Library:
-    """Programs by name, in the order in which they came.
-
-    Attributes:
-        entries: the programs.
-    """
+    """Programs by name, in the order in which they came."""
 
     entries: list[Entry] = field(default_factory=list)
 
@@ -152,9 +148,6 @@ class Library:
 
         Args:
             entry: the program; a taken name gets a number.
-            passages: texts to compare predictions on.
-            visibility: what is seen there.
-            runner: runs Python programs.
         """
         for other in self.entries:
             same = entry.provenance == other.provenance and entry.program == other.program

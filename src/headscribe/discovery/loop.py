@@ -2,15 +2,15 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
 
 from headscribe.core.errors import RunError
 from headscribe.discovery.acceptance import Plan, decided
-from headscribe.discovery.candidates import ProposedProgram, candidate
-from headscribe.discovery.code import Candidate, FailedError, InvalidError
+from headscribe.discovery.candidates import Candidate, ProposedProgram, candidate
+from headscribe.discovery.code import FailedError, InvalidError
 from headscribe.discovery.feedback import example_agreement, scored_feedback
 from headscribe.discovery.outcomes import Attempt, Outcome, Status
 from headscribe.discovery.prompting import Attempt as Said
@@ -24,17 +24,6 @@ from headscribe.text.splits import SPLITS, Split
 
 CLASS_PENALTY = 0.002
 """What a word class has to gain on `fit` beyond what matters: its words were chosen there."""
-
-Trial = tuple[Plan, Reserve | None]
-"""How a proposal is tested, and on what further texts."""
-
-
-@dataclass
-class _Round:
-    """What is passed on from round to round."""
-
-    said: list[Said] = field(default_factory=list)
-    attempts: list[Attempt] = field(default_factory=list)
 
 
 def examine(
@@ -53,40 +42,41 @@ def examine(
     `test`, once.
 
     Args:
-        study: the head.
-        proposer: asked for code.
         runner: runs programs; None: relations only.
-        rounds: at most so many proposals.
         plan: how the tests share the error budget; by default as if there were no other head.
         reserve: further texts for the test.
     """
     plan = plan or Plan(rounds)
-    passed, accepted = _Round(), None
+    attempts: list[Attempt] = []
+    said: list[Said] = []
+    accepted = None
     status: Status = "rejected"
     reason = ""
     for number in range(1, rounds + 1):
         try:
             answer = proposer.propose(
-                study, passed.said, python=runner is not None, rounds_left=rounds - number
+                study, said, python=runner is not None, rounds_left=rounds - number
             )
         except RunError as error:
             status, reason = "stopped", str(error)
             break
         if answer is None:
             break
-        accepted = _try(study, answer, runner, number, (plan, reserve), passed)
-        if accepted is not None:
-            status = "accepted"
+        attempt, feedback, made = _tried(study, answer, runner, number, plan, reserve)
+        attempts.append(attempt)
+        if attempt.fate == "accepted":
+            status, accepted = "accepted", made
             break
+        said.append(Said(answer.said, feedback))
     if status == "rejected":
-        reason = rejection(passed.attempts, plan.matters(study))
+        reason = rejection(attempts, plan.matters(study))
     outcome = Outcome(
         str(study.head),
         status,
         reason,
         str(study.formula),
         dict(study.chosen),
-        tuple(passed.attempts),
+        tuple(attempts),
         scores=_scores(study),
         matters=plan.matters(study),
     )
@@ -94,12 +84,7 @@ def examine(
 
 
 def rejection(attempts: Sequence[Attempt], matters: float) -> str:
-    """Why nothing was accepted, with the numbers of the proposal that came nearest.
-
-    Args:
-        attempts: all proposals of the head.
-        matters: the smallest gain that matters.
-    """
+    """Why nothing was accepted, with the numbers of the proposal that came nearest."""
     several = f"{len(attempts)} proposal{'s' * (len(attempts) != 1)}"
     tested = [attempt for attempt in attempts if attempt.select_p is not None]
     scored = [attempt for attempt in attempts if attempt.fit_gain is not None]
@@ -124,59 +109,33 @@ def rejection(attempts: Sequence[Attempt], matters: float) -> str:
     return "nothing to propose: 0 proposals"
 
 
-def _try(
+def _tried(
     study: HeadTask,
     answer: Answer,
     runner: Runner | None,
     number: int,
-    trial: Trial,
-    passed: _Round,
-) -> Candidate | None:
-    """Take one answer through check, run and test; the program if it is accepted."""
+    plan: Plan,
+    reserve: Reserve | None,
+) -> tuple[Attempt, str, Candidate | None]:
+    """Take one answer through check, run and test: what came of it, feedback, its program."""
     proposal = answer.proposal
     if isinstance(proposal, ParseFailure):
-        passed.attempts.append(
-            Attempt(number, answer.source, "invalid", proposal.kind, proposal.message)
-        )
-        passed.said.append(Said(answer.said, f"Your answer could not be read: {proposal}"))
-        return None
-    attempt = Attempt(
-        number,
-        answer.source,
-        "failed",
-        "",
-        "",
-        proposal=proposal.model_dump(mode="json"),
-    )
+        attempt = Attempt(number, answer.source, "invalid", proposal.kind, proposal.message)
+        return attempt, f"Your answer could not be read: {proposal}", None
+    written = proposal.model_dump(mode="json")
+    attempt = Attempt(number, answer.source, "failed", "", "", proposal=written)
     try:
         made = candidate(study, proposal.code, runner)
         iou = made.iou("fit")
     except InvalidError as error:
         attempt = replace(attempt, fate="invalid", kind=error.kind, message=str(error))
+        return attempt, f"Your code was not scored: {error}", None
     except FailedError as error:
         attempt = replace(attempt, kind=error.failure.kind, message=str(error))
-    else:
-        return _judged(study, made, iou, attempt, answer, trial, passed)
-    passed.attempts.append(attempt)
-    passed.said.append(Said(answer.said, f"Your code was not scored: {attempt.message}"))
-    return None
-
-
-def _judged(
-    study: HeadTask,
-    made: Candidate,
-    iou: Float[np.ndarray, " n"],
-    attempt: Attempt,
-    answer: Answer,
-    trial: Trial,
-    passed: _Round,
-) -> Candidate | None:
-    """Test a candidate that was scored on `fit`; the program if it is accepted."""
+        return attempt, f"Your code was not scored: {error}", None
     gain = float(iou.mean()) - study.mean(study.rivals["formula"], "fit")
-    agreement, penalty = None, 0.0
-    if not isinstance(answer.proposal, ParseFailure):
-        penalty = CLASS_PENALTY * len(answer.proposal.code.classes)
-        agreement = example_agreement(study, made, answer.proposal.example)
+    penalty = CLASS_PENALTY * len(proposal.code.classes)
+    agreement = example_agreement(study, made, proposal.example)
     attempt = replace(
         attempt,
         notes=made.notes,
@@ -184,22 +143,21 @@ def _judged(
         fit_gain=gain,
         example_agreement=agreement,
     )
-    if gain <= 0 or gain - penalty < trial[0].matters(study):
-        said = "Not better than the formula on the shown texts by as much as matters."
-        attempt = replace(attempt, fate="rejected", kind="fit", message=said)
+    if gain <= 0 or gain - penalty < plan.matters(study):
+        told = "Not better than the formula on the shown texts by as much as matters."
+        attempt = replace(attempt, fate="rejected", kind="fit", message=told)
     else:
-        attempt = _tested(study, made, attempt, trial)
-    passed.attempts.append(attempt)
+        attempt = _tested(study, made, attempt, plan, reserve)
     if attempt.fate == "accepted":
-        return made
-    feedback = scored_feedback(study, made, iou, agreement)
-    passed.said.append(Said(answer.said, f"{attempt.message}\n{feedback}"))
-    return None
+        return attempt, "", made
+    return attempt, f"{attempt.message}\n{scored_feedback(study, made, iou, agreement)}", made
 
 
-def _tested(study: HeadTask, made: Candidate, attempt: Attempt, trial: Trial) -> Attempt:
+def _tested(
+    study: HeadTask, made: Candidate, attempt: Attempt, plan: Plan, reserve: Reserve | None
+) -> Attempt:
     try:
-        verdict = decided(study, made, *trial)
+        verdict = decided(study, made, plan, reserve)
     except FailedError as error:
         # Not its message: a program could carry the unseen text in it.
         said = f"It failed ({error.failure.kind}) on a text that you did not see."

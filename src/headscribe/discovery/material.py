@@ -153,14 +153,8 @@ def gather(
     """Read all texts once and keep what discovery needs of the examined heads.
 
     Args:
-        items: texts with the attention of all heads.
         all_heads: the heads in the order of that attention.
         examined: those to keep.
-        model: the model's name.
-        look_ahead: whether programs may read tokens after the query in a causal model.
-        patterns: the catalogue, which proposals have to beat.
-        pool: the relations of formulas; generated from the grammar by default.
-        seed: deals groups to splits, chooses rows.
         embeddings: the model's, by token id.
         testing: the ids of texts that are there to test on; none: a quarter of all is.
         whole: keep whole matrices besides the sampled rows; evidence and pictures need them.

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from headscribe.core.errors import RunError
 from headscribe.core.files import write_whole
@@ -189,8 +189,7 @@ class Tally:
     def of(cls, outcomes: Iterable[Outcome], spent: Spent) -> "Tally":
         """Count."""
         listed = list(outcomes)
-        counts: dict[str, Counter[str]] = {"invalid": Counter(), "failed": Counter()}
-        counts |= {"rejected": Counter(), "accepted": Counter()}
+        counts: dict[str, Counter[str]] = {fate: Counter() for fate in get_args(Fate)}
         for outcome in listed:
             for attempt in outcome.attempts:
                 counts[attempt.fate][attempt.kind] += 1
@@ -202,12 +201,7 @@ class Tally:
             failed=dict(sorted(counts["failed"].items())),
             rejected=dict(sorted(counts["rejected"].items())),
             accepted=counts["accepted"].total(),
-            calls=spent.calls,
-            repeated=spent.repeated,
-            tokens=spent.tokens,
-            usd=round(spent.usd, 6),
-            rate_limits=spent.rate_limits,
-            server_errors=spent.server_errors,
+            **asdict(spent) | {"usd": round(spent.usd, 6)},
         )
 
     def __str__(self) -> str:

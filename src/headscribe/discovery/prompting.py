@@ -95,9 +95,6 @@ def proposal_prompt(
     that a server which keeps prefixes reads both once.
 
     Args:
-        shown: the evidence.
-        attempts: earlier answers with their feedback.
-        python: whether Python programs can be run.
         rounds_left: answers that may still follow this one.
     """
     document = shown.document

@@ -34,11 +34,7 @@ class Answer:
 
 @runtime_checkable
 class Proposer(Protocol):
-    """Proposes code for a head, round by round; reads nothing but the `fit` split.
-
-    Attributes:
-        name: for the record.
-    """
+    """Proposes code for a head, round by round; reads nothing but the `fit` split."""
 
     @property
     def name(self) -> str: ...  # noqa: D102
@@ -56,13 +52,7 @@ class Proposer(Protocol):
 
 
 class LanguageModel:
-    """Asks a language model through a ledger.
-
-    Args:
-        ledger: stores the exchanges and keeps the budget.
-        name: what answers, for the record.
-        tokens: what the evidence of a head may take.
-    """
+    """Asks a language model through a ledger."""
 
     def __init__(self, ledger: Ledger, name: str, tokens: int = TOKENS) -> None:
         self._ledger, self.name, self._tokens = ledger, name, tokens

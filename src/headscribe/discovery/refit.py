@@ -39,8 +39,6 @@ class RefittedFormula:
     """The head's formula with new relations; weights from `fit`, no more terms than before.
 
     Attributes:
-        study: the head.
-        formula: the whole formula.
         proposed: the relations that were tried.
         new: those of them that the formula kept.
         predicted: its rows on the sample's cells.

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from headscribe.core.arrays import Attention
 from headscribe.core.errors import UsageError
-from headscribe.discovery.code import Candidate
+from headscribe.discovery.candidates import Candidate
 from headscribe.discovery.material import ROWS_PER_TEXT, split_by
 from headscribe.discovery.study import HeadTask
 from headscribe.fitting.atlas import Item

@@ -72,25 +72,17 @@ def discover(
 
     Args:
         items: reads all texts with the attention of all heads; may be called three times.
-        all_heads: the heads in the order of that attention.
         heads: those to examine, or `worst:N` for the N whose formulas explain least on `fit`.
-        folder: the run's directory.
-        model: the model's name.
         client: a language model; None: the offline search.
-        spending: what the language model may cost.
-        settings: what to do.
         runner: a `Sandbox` (or `Trusted`) for Python programs; None: relations only.
-        patterns: the catalogue.
         library: programs found before, which proposals have to beat; a run that goes on keeps to
             those that it began with.
-        pool: the relations of formulas; generated from the grammar by default.
         config: further facts that a resumed run must share (corpus, annotator).
         about: facts for the record, noted when the run begins.
         join: a library file which accepted programs join at the end.
         reserve: further texts of `select`: how many, and what reads them.
         testing: the ids of the texts to test on; none: a quarter of all.
         embeddings: the model's, by token id; the search groups words with them.
-        on_progress: called with the stage, the steps done and the steps in all.
 
     Raises:
         UsageError: unknown heads, too few texts, a budget in money without prices, or a folder with

@@ -32,7 +32,6 @@ class HeadTask:
     """One head with its formula and its rivals.
 
     Attributes:
-        material: the texts.
         place: the head's place among the examined ones.
         fitted: its formula, chosen and fitted on `fit` alone.
         rivals: IoU by text of what a program has to beat, by name: `formula`, the best pattern of
@@ -108,8 +107,6 @@ def study_heads(
     """Fit every examined head's formula on `fit` and find its rivals there.
 
     Args:
-        material: the texts.
-        budget: how many terms a formula may have.
         library: IoU of the library's programs with every examined head, by name.
     """
     chosen_terms = choose_all(material.fit, budget, material.seed, DEVICE)

@@ -50,7 +50,6 @@ class Mark:
         truth: what it does.
         formula: what was fitted, as it prints.
         iou: of the formula's rows with the truth's, on fresh texts.
-        terms: of the formula.
         idle: terms that say what others say, or nothing.
         name: what its card calls it; empty: nothing.
         same: whether the name says what the truth does, no more and no less.
@@ -178,14 +177,7 @@ def shares_of(truth: Truth, formula: Formula, model: Known) -> tuple[tuple[str, 
 
 
 def mark(model: Known, truth: Truth, formula: Formula, called: Called) -> Mark:
-    """Mark one head.
-
-    Args:
-        model: its model.
-        truth: what it does.
-        formula: what was fitted to it.
-        called: what it is called.
-    """
+    """Mark one head."""
     fresh = model.parts[1]
     likeness = iou(
         [rows_of(formula, model, passage) for passage in fresh],

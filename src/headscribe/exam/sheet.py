@@ -132,10 +132,8 @@ def examine(
     """Examine models whose heads are known, and negatives.
 
     Args:
-        models: the models.
         sources: what negatives are made of.
         seeds: so many times of every kind.
-        on_progress: called with the stage, the steps done and the steps in all.
     """
     patterns = {pattern.name: pattern for pattern in registry()}
     marks: list[Mark] = []

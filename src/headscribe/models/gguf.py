@@ -103,7 +103,6 @@ def dequantised(path: Path, dtype: torch.dtype | None) -> Path:
     """The folder with the file's weights as safetensors; made if it is not in the cache yet.
 
     Args:
-        path: a GGUF file.
         dtype: of the weights in the folder; None: bfloat16.
 
     Raises:

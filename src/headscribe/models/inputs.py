@@ -112,7 +112,6 @@ class Inputs:
         Args:
             order: the texts as they will be asked for; one that is named twice is kept meanwhile.
             workers: processes that annotate; None: what the work is worth.
-            on_progress: called with the stage, the texts done and the texts in all.
         """
         if self.later is None:
             yield lambda passages: passages
@@ -156,12 +155,7 @@ def open_inputs(
     """Open a model with a corpus, or a recording, which has its own texts.
 
     Args:
-        model: what `headscribe.load` takes or gives, or a recording.
         texts: what `headscribe.corpus` takes; None for a recording.
-        annotator_name: the annotator, None for the default.
-        limit: at most so many texts.
-        max_tokens: cut every text to so many tokens.
-        on_progress: called with the stage, the texts done and the texts in all.
         later: leave out words that take long to find; `Inputs.completing` finds them.
 
     Raises:

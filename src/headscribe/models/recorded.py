@@ -203,7 +203,6 @@ def distributions(
 
     Args:
         stored: probabilities, or integers in units of 1e-4, shape `(layers, heads, T, T)`.
-        where: how an error names the text.
         exact: take rows as they are, also where they sum to less than 1 (attention sinks inside
             the softmax); else they must sum to 1 but for rounding, and are renormalised.
 

@@ -16,6 +16,8 @@ from headscribe.text.annotators.plain import Plain
 from headscribe.text.corpora import Text
 from headscribe.text.fields import ABOUT, about_of
 from headscribe.text.passages import WORD_FIELDS, Encoding, Passage, Ragged, Words
+from headscribe.text.readers import Broken, json_lines
+from headscribe.text.records import Source
 
 FILES = ("sentences.jsonl", "prompts.jsonl")
 
@@ -41,18 +43,13 @@ def sentences_of(folder: Path) -> tuple[Sentence, ...]:
     path = next((folder / name for name in FILES if (folder / name).is_file()), None)
     if path is None:
         raise UsageError(f"expected {' or '.join(FILES)} in {folder}, got neither")
-    try:
-        content = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        broken = error.object[: error.start].count(b"\n") + 1
-        raise UsageError(
-            f"{path}:{broken}: expected UTF-8, got the byte {error.object[error.start]:#04x}"
-        ) from error
     records: list[tuple[str, dict[str, Any]]] = []
-    # Not `splitlines`: other separators (U+2028) may stand inside of a line.
-    for number, line in enumerate(content.split("\n"), 1):
-        if line.strip():
-            records.append((f"{path}:{number}", _record(line, f"{path}:{number}")))
+    for number, item in json_lines(Source(path)):
+        where = f"{path}:{number}"
+        if not isinstance(item, dict):
+            got = item if isinstance(item, Broken) else type(item).__name__
+            raise UsageError(f"{where}: expected a JSON object, got {got}")
+        records.append((where, checked(item, where)))
     if not records:
         raise UsageError(f"{path}: expected at least one text, got an empty file")
     tokens = sorted({token for _, record in records for token in record["tokens"]})
@@ -102,17 +99,6 @@ def line_of(passage: Passage, array: str) -> str:
                 values = [None if head < 0 else head for head in values]
             fields[_NAMES.get(name, name)] = values
     return json.dumps(fields)
-
-
-def _record(line: str, where: str) -> dict[str, Any]:
-    """One line, its fields checked."""
-    try:
-        given = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise UsageError(f"{where}: expected a JSON object, got {error}") from error
-    if not isinstance(given, dict):
-        raise UsageError(f"{where}: expected a JSON object, got {type(given).__name__}")
-    return checked(given, where)
 
 
 def checked(given: Mapping[str, Any], where: str) -> dict[str, Any]:

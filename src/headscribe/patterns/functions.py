@@ -24,15 +24,10 @@ class FunctionPattern:
     function runs in this process and may do anything: it is for those who wrote it.
 
     Attributes:
-        name: letters, digits, `_`, `-`, `:`.
-        sentence: one sentence that says where the attention goes.
-        source: where the definition comes from.
-        family: what it reads.
         function: the definition, asked once for every passage.
         needs: the word fields that it reads.
         looks_ahead: row `i` may depend on tokens after `i`; nobody can tell that from outside, but
             that it may where it reads what annotators say, who read whole sentences.
-        mirror: the pattern that says the same of the other direction.
     """
 
     name: str

@@ -43,13 +43,8 @@ class RelationPattern:
     subwords are meant.
 
     Attributes:
-        name: letters, digits, `_`, `-`, `:`.
-        sentence: one sentence that says where the attention goes.
-        source: where the definition comes from.
-        family: what it reads.
         relation: the definition.
         group: its role in a survey.
-        mirror: the pattern that says the same of the other direction.
         lift: which subwords of a related key word are meant.
     """
 

@@ -76,8 +76,6 @@ def compare(
     """Compare two surveys (scores), fits (IoU of the formulas) or replacements (the curve).
 
     Args:
-        first: one run.
-        second: another of the same kind.
         metric: of surveys, as in `top`; `view` and `split` likewise.
 
     Raises:

@@ -129,10 +129,8 @@ def top(
     """The `k` best heads of each pattern: those with a sure gain by gain, then the closest.
 
     Args:
-        run: a survey.
         pattern: only this one; None: all of the run, in its order.
         metric: in which gains and distances are; `view` and `split` likewise.
-        k: heads a pattern.
         min_coverage: leave out patterns that cover a smaller share of the rows.
 
     Raises:

@@ -35,8 +35,6 @@ def table_of(kind: type[R], records: Iterable[R], **more: tuple[Any, Iterable[An
     [{'head': '7.1', 'layer': 7, 'index': 1, 'share': 0.5, 'share_low': None, 'share_high': None}]
 
     Args:
-        kind: the dataclass.
-        records: of that class.
         more: further columns by name: their type and their values.
     """
     listed, hints = list(records), get_type_hints(kind)

@@ -72,7 +72,6 @@ class Run(Stages):
     """One run directory.
 
     Attributes:
-        folder: where it lies.
         manifest: the contents of `run.json`: `schema_version`, `kind`, `complete`, `tables`,
             `config` (every option of the request), and what the command recorded besides (`model`,
             `corpus`, `annotator`, `versions`, ...).
@@ -94,11 +93,8 @@ class Run(Stages):
         """Start a run in a new or empty folder.
 
         Args:
-            folder: where.
-            kind: what kind of run, such as `survey`.
             config: every option of the request.
             fingerprints: of what the request names: the model, its texts, ...
-            facts: what else is recorded.
 
         Raises:
             UsageError: the folder holds something already, or cannot be made.
@@ -154,9 +150,7 @@ class Run(Stages):
         """Whether this is the run of such a request, so that it may go on.
 
         Args:
-            kind: the kind of run that is asked for.
             config: the options that its numbers depend on.
-            fingerprints: as in `create`.
 
         Raises:
             UsageError: something differs; says what.
@@ -283,11 +277,9 @@ class Run(Stages):
         [3, 1]
 
         Args:
-            name: of the stage, once a run.
             compute: called with the `Unfinished` stage, where what takes long may keep a part of
                 its work and find it again.
             pack: what to keep of the result; None: nothing, since what follows is quick.
-            unpack: the result again.
 
         Raises:
             RunError: what was kept is damaged, or the disk is full.

@@ -13,7 +13,6 @@ def columns(passage: Passage, fields: Collection[str] = FIELDS) -> dict[str, Any
     The identity of the text and its group are left out: a program may not tell texts apart by name.
 
     Args:
-        passage: the tokens and words.
         fields: the annotator's columns that are shown; a program gets those that its text names,
             so that what it reads is known without running it.
     """

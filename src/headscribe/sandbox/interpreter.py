@@ -1,6 +1,7 @@
 """A clean interpreter: neither the caller's environment nor the rest of the project in it."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,12 +19,30 @@ def command(module: str, library: str = "", *arguments: str) -> list[str]:
     """The command that runs `main(*arguments)` of a module of `inside`.
 
     Args:
-        module: its name.
         library: the one folder of packages that it can import from.
-        arguments: what `main` gets.
     """
     here = str(Path(__file__).parent)
     return [sys.executable, "-s", "-S", "-P", "-B", "-c", _BOOT, here, module, library, *arguments]
+
+
+def answered(arguments: list[str], given: bytes, seconds: float) -> tuple[bytes, int]:
+    """What such a command writes when it is given some bytes, and its exit status.
+
+    Raises:
+        OSError: it cannot be started.
+        subprocess.TimeoutExpired: it takes longer, and was killed.
+    """
+    done = subprocess.run(
+        arguments,
+        env=environment(),
+        input=given,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        timeout=seconds,
+        check=False,
+    )
+    return done.stdout, done.returncode
 
 
 def environment() -> dict[str, str]:

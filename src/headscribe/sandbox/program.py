@@ -34,10 +34,7 @@ class SandboxedProgram:
     program names.
 
     Args:
-        name: unique in the registry.
-        code: the program's text; must pass the static check.
         runner: a `Sandbox`, or `Trusted` for code of one's own.
-        source: where the program comes from.
         sentence: where the attention goes; default: the docstring of `attention`.
         looks_ahead: True unless `prefix_test` found otherwise.
 

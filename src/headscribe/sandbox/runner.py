@@ -19,7 +19,7 @@ from headscribe.sandbox.inside import wire
 from headscribe.sandbox.inside.execute import call, judged, load
 from headscribe.sandbox.inside.failures import MESSAGE_CHARACTERS, Failure, FailureKind
 from headscribe.sandbox.inside.view import Passage as View
-from headscribe.sandbox.interpreter import command, environment
+from headscribe.sandbox.interpreter import answered, command
 from headscribe.sandbox.static import needed_fields
 from headscribe.text.passages import Passage
 
@@ -114,17 +114,10 @@ class Apart:
 
 def _apart(code: str, passage: Passage, fields: frozenset[str]) -> Attention | Failure:
     try:
-        done = subprocess.run(
-            command("alone", str(Path(np.__file__).parents[1])),
-            env=environment(),
-            input=wire.pack_job(code, columns(passage, fields)),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            timeout=PATIENT.passage_seconds,
-            check=False,
-        )
-        return wire.read_reply(BytesIO(done.stdout[len(wire.READY) :]).read, len(passage))
+        library = str(Path(np.__file__).parents[1])
+        job = wire.pack_job(code, columns(passage, fields))
+        written, _ = answered(command("alone", library), job, PATIENT.passage_seconds)
+        return wire.read_reply(BytesIO(written[len(wire.READY) :]).read, len(passage))
     except subprocess.TimeoutExpired:
         return Failure("timeout", f"took more than {PATIENT.passage_seconds:g} s")
     except OSError as error:

@@ -78,9 +78,6 @@ class Sandbox:
     and output. Threads may share a sandbox: calls take turns. A context manager; closing ends its
     processes.
 
-    Args:
-        limits: what one call may take.
-
     Raises:
         RunError: the system cannot keep a wall; says which and why.
     """

@@ -13,7 +13,7 @@ from headscribe.core.errors import RunError
 from headscribe.core.visible import visible_line
 from headscribe.sandbox.inside.failures import MESSAGE_CHARACTERS, Failure
 from headscribe.sandbox.inside.source import MEMORY, SECONDS
-from headscribe.sandbox.interpreter import command, environment
+from headscribe.sandbox.interpreter import answered, command
 
 LONGEST_PROGRAM = 20_000
 """Characters of source."""
@@ -70,22 +70,14 @@ def read(code: str) -> Reading:
     if len(code) > LONGEST_PROGRAM:
         return Reading(f"expected at most {LONGEST_PROGRAM} characters, got {len(code)}")
     try:
-        reader = subprocess.run(
-            command("source"),
-            env=environment(),
-            input=code.encode("utf-8", "surrogatepass"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            timeout=_PATIENCE,
-            check=False,
-        )
+        text = code.encode("utf-8", "surrogatepass")
+        written, status = answered(command("source"), text, _PATIENCE)
     except OSError as error:
         raise RunError(f"the process that reads programs did not start: {error}") from error
     except subprocess.TimeoutExpired:
         return Reading(f"takes more than {_PATIENCE:g} s to compile")
-    if reader.returncode:
+    if status:
         bounds = f"more than {SECONDS} s or {MEMORY >> 20} MB"
         return Reading(f"nested too deeply, or takes {bounds}, to be compiled")
-    said = json.loads(reader.stdout)
+    said = json.loads(written)
     return Reading(said["problem"], frozenset(said.get("needs", ())), said.get("sentence"))

@@ -47,11 +47,9 @@ def csv_rows(
     """The rows of a table with a header line, by the names of their columns.
 
     Args:
-        source: the file.
         check: raises UsageError where the header will not do.
         mistake: what cells that hold a separator have done wrong.
         cell: what each cell is read as.
-        options: of `csv.reader`.
 
     Raises:
         UsageError: what `check` raises, with its place; the file is broken as a whole.
@@ -251,10 +249,6 @@ READERS: dict[str, Callable[[Source, Fields], Iterator[Record]]] = {
 
 def records(source: Source, fields: Fields) -> Iterator[Record]:
     """The records of a file, by its extension.
-
-    Args:
-        source: the file.
-        fields: which column holds the text, and where to say what was guessed.
 
     Raises:
         UsageError: no such file, an unknown extension, or broken content; says where.

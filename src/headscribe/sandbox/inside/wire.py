@@ -74,7 +74,6 @@ def read_reply(read: Callable[[int], bytes], length: int) -> NDArray[np.float32]
 
     Args:
         read: gives so many bytes of the reply.
-        length: the tokens of the passage.
 
     Raises:
         BadReplyError: it is no reply.

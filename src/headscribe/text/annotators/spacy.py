@@ -121,7 +121,6 @@ class Spacy:
         Args:
             forms: the words, none empty.
             spans: where they stand, shape `(W, 2)`; a blank follows a word if one does in `text`.
-            text: the characters.
 
         Raises:
             UsageError: an empty word, or a pipeline that merges or splits words.
