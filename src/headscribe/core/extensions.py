@@ -9,8 +9,8 @@ from headscribe.core.errors import RunError
 T = TypeVar("T")
 
 
-def extensions(group: str, wanted: type[T]) -> tuple[T, ...]:
-    """What the entry points of a group name, in the order of their names.
+def extensions(group: str, wanted: type[T]) -> dict[str, T]:
+    """What the entry points of a group name, by the names of these and in their order.
 
     Args:
         group: such as `headscribe.metrics`.
@@ -18,11 +18,6 @@ def extensions(group: str, wanted: type[T]) -> tuple[T, ...]:
     Raises:
         RunError: one cannot be loaded, or is something else; says which.
     """
-    return tuple(named_extensions(group, wanted).values())
-
-
-def named_extensions(group: str, wanted: type[T]) -> dict[str, T]:
-    """The same by the names of the entry points."""
     found = _loaded(group)
     for place, one in found.values():
         if not isinstance(one, wanted):

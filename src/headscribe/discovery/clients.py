@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from headscribe.core.errors import RunError, UsageError
-from headscribe.core.extensions import named_extensions
+from headscribe.core.extensions import extensions
 from headscribe.core.files import write_whole
 from headscribe.discovery.prompting import question_of
 
@@ -269,7 +269,7 @@ def client_of(spec: str, tell: Callable[[str], None] | None = None) -> Client:
 
     if rest and kind in KEYS:
         return provider_client(kind, rest)
-    added: dict[str, Any] = {**named_extensions(ENTRY_POINTS, object)}
+    added: dict[str, Any] = {**extensions(ENTRY_POINTS, object)}
     if rest and kind in added:
         made: Client = added[kind](rest)
         return made

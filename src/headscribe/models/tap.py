@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Protocol, runtime_checkable
 
@@ -82,23 +83,16 @@ def tap(
         reset.remove()
 
 
+@dataclass
 class _Session:
     """One tap while it is installed."""
 
-    def __init__(
-        self,
-        stack: Stack,
-        observer: Observer | None,
-        substitution: Substitution | None,
-        batch: tuple[Passage | Encoding, ...],
-        lengths: Tensor | None,
-    ) -> None:
-        self.stack = stack
-        self.observer = observer
-        self.substitution = substitution
-        self.batch = batch
-        self.lengths = lengths
-        self.calls: dict[int, int] = {}
+    stack: Stack
+    observer: Observer | None
+    substitution: Substitution | None
+    batch: tuple[Passage | Encoding, ...]
+    lengths: Tensor | None
+    calls: dict[int, int] = field(default_factory=dict)
 
     def reset(self, *_: object) -> None:
         """Begin a forward pass: shared modules serve their first layer next."""

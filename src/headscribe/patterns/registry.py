@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, cast, get_args, overload
 from numpy.typing import ArrayLike
 
 from headscribe.core.errors import HeadscribeError, RunError, UsageError, unknown_name
-from headscribe.core.extensions import named_extensions
+from headscribe.core.extensions import extensions
 from headscribe.patterns.contract import Family, Pattern
 from headscribe.patterns.functions import FunctionPattern
 from headscribe.patterns.relational import (
@@ -140,7 +140,7 @@ def registry() -> Registry:
     made = Registry()
     for register in FAMILIES:
         register(made)
-    added: dict[str, Any] = {**named_extensions(ENTRY_POINTS, object)}
+    added: dict[str, Any] = {**extensions(ENTRY_POINTS, object)}
     for name, register in added.items():
         try:
             register(made)

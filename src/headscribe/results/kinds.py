@@ -104,7 +104,7 @@ def register_kind(kind: Kind) -> Kind:
 
 def kinds() -> dict[str, Kind]:
     """Every kind by its name: the built-in ones, then what installed packages add."""
-    for kind in extensions(ENTRY_POINTS, Kind):
+    for kind in extensions(ENTRY_POINTS, Kind).values():
         register_kind(kind)
     return dict(_registered)
 

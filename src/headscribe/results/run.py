@@ -352,19 +352,11 @@ class Unfinished:
         self._due = time.monotonic() + KEEP_EVERY
 
     def read(self) -> Any:  # noqa: ANN401
-        """What an interrupted call kept, None if it kept nothing.
-
-        Raises:
-            RunError: it is damaged.
-        """
+        """What an interrupted call kept, None if it kept nothing; raises what `kept` raises."""
         return None if self._run is None else self._run.kept(self.name)
 
     def keep(self, value: Callable[[], Kept], *, now: bool = False) -> None:
-        """Keep what `value` gives, unless that was done a moment ago and not `now`.
-
-        Raises:
-            RunError: the disk is full, or the folder cannot be written.
-        """
+        """Keep what `value` gives, unless that was done a moment ago and not `now`."""
         began = time.monotonic()
         if self._run is None or not (now or began > self._due):
             return

@@ -176,11 +176,6 @@ def _rows(content: object) -> Iterator[object]:
         yield content
 
 
-def read_csv(source: Source, fields: Fields) -> Iterator[Record]:
-    """A header line and comma-separated rows with a text, perhaps `id` and `group`."""
-    return _placed(source, fields, csv_rows(source, _headed(fields), strict=True))
-
-
 def read_tsv(source: Source, fields: Fields) -> Iterator[Record]:
     """A header line and rows separated by tabs; quotation marks around a whole cell are dropped.
 
@@ -201,11 +196,6 @@ def _unquoted(cell: str) -> str:
     inner = cell[1:-1]
     whole = len(cell) >= 2 and cell[0] == cell[-1] == '"' and '"' not in inner.replace('""', "")
     return inner.replace('""', '"') if whole else cell
-
-
-def read_parquet(source: Source, fields: Fields) -> Iterator[Record]:
-    """A table with a text, perhaps `id` and `group`."""
-    return _placed(source, fields, parquet_rows(source))
 
 
 def _placed(source: Source, fields: Fields, rows: Iterable[tuple[int, object]]) -> Iterator[Record]:
@@ -239,9 +229,11 @@ READERS: dict[str, Callable[[Source, Fields], Iterator[Record]]] = {
     ".jsonl": read_jsonl,
     ".ndjson": read_jsonl,
     ".json": read_json,
-    ".csv": read_csv,
+    ".csv": lambda source, fields: _placed(
+        source, fields, csv_rows(source, _headed(fields), strict=True)
+    ),
     ".tsv": read_tsv,
-    ".parquet": read_parquet,
+    ".parquet": lambda source, fields: _placed(source, fields, parquet_rows(source)),
     ".conllu": read_treebank,
 }
 """The reader of every file name extension."""

@@ -37,7 +37,7 @@ def annotator(spec: str, corpus: Corpus | None = None) -> Annotator:
         return Plain()
     if spec == "conllu":
         return Gold() if corpus is None else Gold.of(corpus)
-    for added in extensions(ENTRY_POINTS, Annotator):  # type: ignore[type-abstract]
+    for added in extensions(ENTRY_POINTS, Annotator).values():  # type: ignore[type-abstract]
         if added.name == spec:
             return added
     from headscribe.text.annotators.spacy import load
