@@ -13,7 +13,7 @@ from headscribe.models.inputs import facts_of
 from headscribe.results.requests import verb
 
 if TYPE_CHECKING:
-    from headscribe.core.heads import HeadId, absent
+    from headscribe.core.heads import HeadId
 
 
 class Probed(View):
@@ -48,7 +48,7 @@ class Probed(View):
         Raises:
             UsageError: the run is unfinished, or the model has no such head.
         """
-        from headscribe.core.heads import HeadId
+        from headscribe.core.heads import HeadId, absent
         from headscribe.influence.tables import probed_line
 
         wanted = HeadId.of(head)

@@ -43,12 +43,12 @@ def show(survey: "Survey", *, as_json: bool) -> None:
     else:
         from headscribe.report.terminal import print_layers, print_top
 
+        for note in manifest["notes"]:  # first, why heads have no cards
+            print(note, file=sys.stderr)
         print_top(survey.scores())
         layers = survey.run.table("layers").to_pylist()
         if any(row["score"] is not None for row in layers):
             print_layers(layers)
-        for note in manifest["notes"]:
-            print(note, file=sys.stderr)
     skipped: dict[str, list[str]] = {}
     for name, reason in manifest["skipped"].items():
         skipped.setdefault(reason, []).append(name)

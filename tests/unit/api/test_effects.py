@@ -42,6 +42,9 @@ def test_reads_asks_for_what_a_run_of_explain_named(
     printed = capsys.readouterr().out
     assert f"{flagged[0]['layer']}.{flagged[0]['head']}" in printed
     assert re.search(rf"  and {len(flagged) - 5} more heads?, with --json", printed)
+    for run in (probed, found):
+        with pytest.raises(hs.UsageError, match=r"no head 9\.9 in .*6 layers of 6 heads"):
+            run.line("9.9")
     again = hs.Explained.open(named.folder)
     assert again.writes(hs.HeadId(3, 5)).endswith("(control 1%).")
     assert again.writes(hs.HeadId(0, 0)).endswith("Probes: answers none.")
