@@ -166,7 +166,7 @@ def test_attend_says_what_is_wrong() -> None:
         ({"rows": [40]}, "row 40: expected one within the text's 5 tokens"),
         ({"rows": [-6]}, "row -6"),
         ({"topk": 0}, "expected topk of at least 1"),
-        ({"head": "6.0"}, "head 6.0 is not in bundled:stories"),
+        ({"head": "6.0"}, "no head 6.0 in bundled:stories"),
         ({"rows": []}, "expected at least one row"),
     ]:
         given = {"head": "1.2"} | options
