@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from headscribe.core.errors import UsageError
-from headscribe.core.heads import HeadId
+from headscribe.core.heads import HeadId, absent, every_head
 from headscribe.core.rows import RowPolicy
 from headscribe.core.visibility import Visibility
 from headscribe.patterns.contract import Pattern
@@ -74,10 +74,7 @@ class Plan:
         """
         for head, program in sorted(self.programs.items()):
             if not (0 <= head.layer < model.layers and 0 <= head.head < model.heads):
-                raise UsageError(
-                    f"head {head}: expected a head within 0.0 to "
-                    f"{model.layers - 1}.{model.heads - 1}, the model has no other"
-                )
+                raise absent(head, every_head(model.layers, model.heads), "the model")
             if isinstance(program, Zero) or not model.visibility(head.layer).causal:
                 continue
             if program.looks_ahead:

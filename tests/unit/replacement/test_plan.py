@@ -30,7 +30,8 @@ def test_heads_by_layer():
 
 @pytest.mark.parametrize("head", [HeadId(2, 0), HeadId(0, 3)])
 def test_an_unknown_head_is_refused(head):
-    with pytest.raises(UsageError, match=rf"head {head}: expected a head within 0\.0 to 1\.2"):
+    said = rf"no head {head} in the model: it has 2 layers of 3 heads, 0\.0 to 1\.2"
+    with pytest.raises(UsageError, match=said):
         Plan({head: UNIFORM}).check(Sized(CAUSAL, CAUSAL))
 
 
