@@ -170,9 +170,8 @@ def discover(request: DiscoverRequest) -> Discovery:
             )
     assert discovery.run is not None
     view = Discovery(discovery.run)
-    view.__dict__["found"] = (
-        discovery  # also of a run that waits for answers, which does not open yet
-    )
+    # Also of a run that waits for answers, which does not open yet.
+    view.__dict__["found"] = discovery
     return view
 
 
